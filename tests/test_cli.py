@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 import spillover
 from spillover import cli
 from spillover.experiment import load_experiment
+from spillover.findings import Defect
 from spillover.languages import languages
 from spillover.records import Item
 from spillover.tasks import open_task
@@ -388,6 +389,21 @@ def test_a_second_run_draws_nothing_again(call: Call, whole: Path, experiment: P
     assert page.stat().st_mtime_ns == before
     assert call("run", experiment, "--runs", whole.parent, "--set", "report.margin=3").status == 0
     assert page.stat().st_mtime_ns != before
+
+
+def test_the_report_tells_what_the_doctor_finds(
+    call: Call, whole: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also as a single stage, which does not stop at an error; and it is drawn again where that changed."""
+    monkeypatch.setattr("spillover.report.page._pictures", lambda *_: {})
+    table = whole.parent / "examined" / "report" / "tables" / "doctor.csv"
+    for severity in ("warning", "error"):
+        found = Defect(severity, "swap", f"a swap that is an {severity}", "items/de.jsonl: line 2", "de", 50.0)
+        monkeypatch.setattr("spillover.pipeline.examine", lambda *_, found=found: [found])
+        assert call("report", experiment, "--runs", whole.parent, "--name", "examined").status == 0
+        expected = f"{severity},swap,a swap that is an {severity},items/de.jsonl: line 2,de,50.0"
+        assert lines_of(table)[1:] == [expected]
+    assert made(whole.parent, "examined") == Counter()
 
 
 def test_the_page_stands_alone(whole: Path) -> None:

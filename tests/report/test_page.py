@@ -308,7 +308,7 @@ def test_markup_in_the_findings_shows_as_text(attacked: Report, visit: Visit, ho
     assert page.locator("img").count() == 0
     assert page.locator("h1").inner_text() == hostile.name
     assert page.title().startswith(hostile.name)
-    assert page.locator("#experiment-file").inner_text() == hostile.experiment
+    assert page.locator("#experiment-file").inner_text() == hostile.provenance.experiment
     draw_all(page)
     assert "sentiment</scr" in page.locator("#chart-accuracy").text_content()
     page.locator("#chart-accuracy .mark-text text").first.hover()

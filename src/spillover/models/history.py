@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from spillover.findings import Translation, Tuning
 
@@ -18,5 +19,5 @@ def read_history(folder: Path) -> Tuning:
     """Read what `write_history` wrote."""
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))
     told = tuple(Translation(**line) for line in table.pop("translations"))
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     return Tuning(**fields, translations=told)
