@@ -394,6 +394,8 @@ def test_the_page_stands_alone(whole: Path) -> None:
     page = (whole / "report" / "index.html").read_text("utf-8")
     assert page.lstrip().lower().startswith("<!doctype html")
     assert not re.search(r"""(<script[^>]*\ssrc|<img[^>]*\ssrc|<link[^>]*\shref)\s*=\s*["']?(https?:)?//""", page)
+    assert 'id="data"' in page
+    assert "No question was sent to be translated." in page  # the folder has its own translations
     for words in ("de=&gt;en", *SIZES):
         assert words in page or words.replace("&gt;", ">") in page
 

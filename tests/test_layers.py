@@ -21,7 +21,7 @@ LAYERS = (
     ("mixture", "leakage"),  # they render and compare questions in a task's words, so they sit above tasks
     ("tasks",),
     ("lineup",),
-    ("findings", "texts"),
+    ("findings", "texts", "typography"),
     ("records", "languages", "plugins", "progress"),
     ("errors", "launch", "marker"),  # every row may refuse something, ask who leads, mark what is complete
 )

@@ -85,8 +85,8 @@ def translate(
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
     experiment, store = _open(file, overrides, runs, name)
     if dry_run:
-        for code, count in pipeline.characters(experiment, store).items():
-            typer.echo(f"{code}: {count} characters to {experiment.translate.translator}")
+        for each in pipeline.characters(experiment, store):
+            typer.echo(f"{each.language}: {each.new} characters to {experiment.translate.translator}")
         return
     if items:
         for path in localize.localize(experiment, store):

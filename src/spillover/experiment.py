@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spillover.errors import SpilloverError, choices
+from spillover.findings import Setup
 from spillover.languages import language, languages
 from spillover.mixture import treatment
 from spillover.plugins import METRICS
@@ -175,6 +176,28 @@ class Experiment(_Section):
     def tuned_on(self) -> tuple[str, ...]:
         """The languages that tuning sees beside the pivot."""
         return self.translate.to if "{to}" in treatment(self.mixture.recipe).name else ()
+
+    @property
+    def setup(self) -> Setup:
+        """What a report says was done."""
+        return Setup(
+            model=self.model.name,
+            mixture=self.mixture_name,
+            asked=self.questions.task,
+            labels=self.evaluate.labels,
+            treatment=self.treatment,
+            tuned_on=self.tuned_on,
+        )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """By which rules arms are compared, as `compare` takes them."""
+        return {
+            "tuned_on": self.tuned_on,
+            "pivot": self.mixture.pivot,
+            "margin": self.report.margin / 100,
+            "correction": self.report.correction,
+        }
 
     def _described(self, template: str) -> str:
         mixture, names = self.mixture, [language(code).name for code in self.translate.to]

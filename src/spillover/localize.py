@@ -7,6 +7,7 @@ language: a draft is refused until they confirm it. Knows neither models nor wha
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import tomli_w
@@ -38,7 +39,9 @@ def localize(experiment: Experiment, store: Store) -> list[Path]:
     if experiment.evaluate.languages == "all":
         raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
     languages = [code for code in experiment.evaluate.languages if code != ASKED]
-    translator = open_translator(_none_of_its_own, **experiment.translate.engine)
+    translator = open_translator(
+        _none_of_its_own, **experiment.translate.engine, log=partial(store.log, "translated items")
+    )
     contents: dict[str, str] = {}
     drafts = []
     for name in experiment.evaluate.tasks:

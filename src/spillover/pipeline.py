@@ -10,11 +10,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from spillover import provenance
 from spillover.cells import (
     Arm,
     balanced,
@@ -27,14 +27,16 @@ from spillover.cells import (
     size,
     weigh,
 )
-from spillover.doctor import Defect, examine
+from spillover.doctor import examine
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
-from spillover.findings import Findings, Inside, Translation
+from spillover.findings import Characters, Data, Defect, Findings, Inside
 from spillover.inside import look, rest, sum_up
 from spillover.material import ASKED, Mixed, Origin, mix
+from spillover.models.history import read_history
 from spillover.plugins import LENSES, resolve
 from spillover.progress import Bar, bar
+from spillover.provenance import provenance
 from spillover.records import Cell, Example, Item, Pair, Prediction, Question, Surprise
 from spillover.sources import Source, open_source
 from spillover.spaces import check_metrics, compare_languages
@@ -133,54 +135,27 @@ def forget(experiment: Experiment, store: Store) -> dict[str, list[Surprise]]:
     return _by_arm(experiment, store, "forget (texts)", items, weigh)
 
 
-def report(experiment: Experiment, store: Store) -> Findings:
-    """Compare the arms and write tables, figures and the page into the run folder."""
+def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | None = None) -> Findings:
+    """Compare the arms and write tables, figures and the page; `defects` are what `lint` found, if it was asked."""
     from spillover.analysis.forgetting import forgetting
     from spillover.analysis.gains import compare
     from spillover.report import drawing_code
 
     _traced(experiment)  # before an hour of tuning, not after it
-    predictions = evaluate(experiment, store)
-    inside = analyze(experiment, store)
-    adapter = tune(experiment, store)
-    history = json.loads((adapter.path / "history.json").read_text(encoding="utf-8"))
-    tuned_on = experiment.tuned_on
+    known = lint(experiment) if defects is None else defects
+    predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
     findings = Findings(
         name=store.run.name,
-        model=experiment.model.name,
-        mixture=experiment.mixture_name,
-        asked=experiment.questions.task,
-        labels=experiment.evaluate.labels,
-        treatment=experiment.treatment,
-        overlap=_mixed(experiment, store).overlap,
-        tuned_on=tuned_on,
-        comparison=compare(
-            predictions["base"],
-            predictions["tuned"],
-            tuned_on,
-            experiment.mixture.pivot,
-            experiment.report.margin / 100,
-            experiment.report.correction,
-        ),
-        inside=inside,
-        losses=tuple(history["losses"]),
-        validation=tuple(history["validation"]),
-        target_tokens=history["target_tokens"],
-        costs=store.costs(),
-        provenance=(
-            *provenance.versions(),
-            *provenance.machine(),
-            ("parameters", str(size(experiment))),
-            ("adapter", adapter.key),
-        ),
-        experiment=dump_experiment(experiment),
-        checks=tuple(tally(found, experiment.translate.drop) for found in checked_pairs(experiment, store)),
-        left_out=history["left_out"],
-        chrf=tuple(history["chrf"]),
-        translations=tuple(Translation(**line) for line in history["translations"]),
-        forgetting=forgetting(**forget(experiment, store)),
+        setup=experiment.setup,
+        comparison=compare(**predictions, **experiment.rules),
         sheets=tuple(sheets(measured(experiment), predictions)),
-        translated=machine_translated(measured(experiment)),
+        inside=inside,
+        tuning=read_history(adapter.path),
+        forgetting=forgetting(**forget(experiment, store)),
+        data=_data(experiment, store, known),
+        costs=store.costs(),
+        characters=tuple(characters(experiment, store)),
+        provenance=provenance(dump_experiment(experiment), parameters=size(experiment), adapter=adapter.key),
     )
     store.replace("report", [findings, drawing_code()], lambda: _render(findings))
     return findings
@@ -208,8 +183,8 @@ def run(experiment: Experiment, store: Store) -> Findings:
     for defect in found:
         store.log("lint", message=str(defect))
     store.save("experiment.toml", dump_experiment(experiment))
-    findings = report(experiment, store)
-    store.save("provenance.json", json.dumps(dict(findings.provenance), indent=1))
+    findings = report(experiment, store, found)
+    store.save("provenance.json", json.dumps(dict(findings.provenance.facts), indent=1))
     return findings
 
 
@@ -233,6 +208,16 @@ def _by_arm(
             arm.name: [one for cell, rows in of_arm(arm, items) for one in measure(store, arm, cell, rows, progress)]
             for arm in both
         }
+
+
+def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Data:
+    """Gather what is wrong with the data: the doctor's word, leakage, the pairs' flags, what a machine translated."""
+    return Data(
+        defects=tuple(defects),
+        overlap=_mixed(experiment, store).overlap,
+        pairs=tuple(tally(found, experiment.translate.drop) for found in checked_pairs(experiment, store)),
+        translated=machine_translated(measured(experiment)),
+    )
 
 
 def _traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
@@ -276,14 +261,19 @@ def _translation(experiment: Experiment, store: Store) -> tuple[list[Question], 
     """Return what is translated, and what translates it."""
     source, task = _asked(experiment)
     asked = read_records(questions(experiment, store).path / "questions.parquet", Question)
-    return asked, open_translator(lambda code: source.questions(task, code), **experiment.translate.engine)
+    log = partial(store.log, "translated")
+    return asked, open_translator(lambda code: source.questions(task, code), **experiment.translate.engine, log=log)
 
 
-def characters(experiment: Experiment, store: Store) -> dict[str, int]:
-    """Return language → characters that `translate` would send to be translated; nothing is sent."""
+def characters(experiment: Experiment, store: Store) -> Iterator[Characters]:
+    """Yield what `translate` would send to be translated, and what it sent, by language; nothing is sent."""
     asked, translator = _translation(experiment, store)
-    into = [code for code in (experiment.mixture.pivot, *experiment.translate.to) if code != ASKED]
-    return {code: translator.characters(asked, code) for code in into}
+    log = store.logged("translated")
+    for code in dict.fromkeys((experiment.mixture.pivot, *experiment.translate.to)):
+        if code != ASKED:
+            own = [line for line in log if line["language"] == code]
+            sent, seconds = (sum(line[key] for line in own) for key in ("characters", "seconds"))
+            yield Characters(code, *translator.characters(asked, code), sent, seconds)
 
 
 def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:

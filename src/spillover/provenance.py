@@ -5,7 +5,15 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from spillover.findings import Provenance
+
 PACKAGES = ("spillover", "torch", "transformers", "peft", "accelerate", "numpy", "scipy", "altair")
+
+
+def provenance(experiment: str, **known: object) -> Provenance:
+    """Return what one needs to repeat a run: the experiment file, versions, machine, and what else is known of it."""
+    others = ((name, str(value)) for name, value in known.items())
+    return Provenance((*versions(), *machine(), *others), experiment)
 
 
 def versions() -> list[tuple[str, str]]:

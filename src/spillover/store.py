@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -232,6 +232,14 @@ class Store:
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **details})
         with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return what the run's log says of one kind of event, oldest first."""
+        log, found = self.run / "log.jsonl", []
+        for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+            with suppress(ValueError):  # a full disk leaves half a line
+                found.append(json.loads(line))
+        return [row for row in found if row["event"] == event]
 
     def save_new(self, name: str, text: str) -> Path:
         """Write a text file that a user will edit: one that is there already stays as it is."""

@@ -13,6 +13,7 @@ from spillover.analysis.verdicts import verdict
 from spillover.errors import SpilloverError
 from spillover.findings import Comparison, Gain, Verdict
 from spillover.records import Estimate, Prediction
+from spillover.typography import points
 
 LANGUAGES = ("en", "zh", "de", "th", "sw", "bg")
 Scores = NDArray[np.float64]
@@ -197,6 +198,44 @@ def test_without_unseen_languages_there_is_no_verdict():
     assert "no verdict" in summary.sentence
 
 
+def told_apart(share: float, n: int = 200) -> list[Prediction]:
+    """Predictions of a model that is always right, with margins of all sizes; `share` of the golds are label 0."""
+    margins = np.linspace(0.1, 2, n)
+    golds = (np.arange(n) >= round(share * n)).astype(int).tolist()
+    scores = [
+        (-1.0, -1.0 - margin) if gold == 0 else (-1.0 - margin, -1.0)
+        for gold, margin in zip(golds, margins, strict=True)
+    ]
+    return one_cell(golds, scores)
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.55, True), (0.45, True), (0.56, False), (0.44, False)])
+def test_the_split_is_withheld_from_five_points_of_imbalance_on(share: float, told: bool):
+    arm = told_apart(share)
+    gain = compare(arm, arm, ["zh"]).gains[0]
+    assert gain.gold == pytest.approx((share, 1 - share))
+    assert (gain.discrimination is not None, gain.prior is not None) == (told, told)
+
+
+def test_why_unbalanced_golds_withhold_it():
+    """Centering would find fault with a model that is always right, and call the fault a lack of discrimination."""
+    even, odd = (compare(arm, arm, ["zh"]).gains[0].tuned for arm in (told_apart(0.5), told_apart(0.9)))
+    assert even.accuracy.value == odd.accuracy.value == 1.0
+    assert even.auc.value == odd.auc.value == 1.0
+    assert odd.centered.value < 0.8 < 0.9 < even.centered.value
+
+
+def test_one_unseen_language_that_withholds_the_split_withholds_the_tasks():
+    lopsided = (
+        [replace(p, gold=0) if p.language == "sw" and p.id < "item-040" else p for p in BASE],
+        [replace(p, gold=0) if p.language == "sw" and p.id < "item-040" else p for p in TUNED],
+    )
+    found = compare(*lopsided, ["zh", "de"])
+    assert [gain.language for gain in found.gains if gain.prior is None] == ["sw"]
+    assert (found.summaries[0].discrimination, found.summaries[0].prior) == (None, None)
+    assert compare(*lopsided, ["zh", "sw"]).summaries[0].prior is not None
+
+
 def test_unbalanced_golds_withhold_the_split():
     golds = [0] * 35 + [1] * 25
     scores = [(-1.0, -2.0)] * 30 + [(-2.0, -1.0)] * 30
@@ -273,7 +312,7 @@ def test_verdicts_follow_their_rules(low: float, high: float, items: int, signif
 
 def test_sentences_say_what_moved_or_what_could_have_been_seen():
     summary = COMPARISON.summaries[0]
-    value = f"{100 * summary.unseen.value:+.1f} points (95% interval"
+    value = f"{points(summary.unseen.value)} points (95% interval"
     assert summary.sentence.startswith(f"sentiment: improved over 3 languages not tuned on, {value}")
     assert "what moved: discrimination (+" in summary.sentence
     nothing = compare(BASE, arm(7, skill=0.4, preference=(1.0, 0.0)), ["zh"]).summaries[0]
@@ -291,7 +330,7 @@ def test_one_sentence_lists_the_tasks_by_verdict_and_counts_alarms():
     alarms = sum(gain.difference.high < 0 for gain in found.gains)
     assert found.sentence == (
         f"Over languages not tuned on: improved in sentiment ({up:+.1f} points), harmed in entailment "
-        f"({down:+.1f} points); possible harm in {alarms} of 12 tasks × languages."
+        f"(−{-down:.1f} points); possible harm in {alarms} of 12 tasks × languages."
     )
     assert compare(BASE, TUNED, LANGUAGES).sentence == "Over languages not tuned on: no verdict in sentiment."
 

@@ -10,6 +10,7 @@ from spillover.analysis.gates import check, parse_gate
 from spillover.errors import SpilloverError
 from spillover.findings import Comparison
 from spillover.records import Prediction
+from spillover.typography import points
 
 TASKS = ("sentiment", "entailment")
 
@@ -70,10 +71,10 @@ def test_what_was_not_measured_does_not_hold(comparison: Comparison):
 
 
 def test_the_sentence_has_the_numbers(comparison: Comparison):
-    low = 100 * comparison.summaries[1].unseen.low
+    low = comparison.summaries[1].unseen.low
     (outcome,) = check([parse_gate("entailment:unseen>=2.5", TASKS)], comparison)
     assert outcome.sentence == (
-        f"gate entailment:unseen>=2.5, entailment: broken, since the 95% interval begins at {low:+.1f}, "
+        f"gate entailment:unseen>=2.5, entailment: broken, since the 95% interval begins at {points(low)}, "
         "below 2.5 points"
     )
 

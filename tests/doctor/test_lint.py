@@ -10,8 +10,9 @@ import pytest
 import tomli_w
 
 from spillover import cli
-from spillover.doctor import Defect, examine
+from spillover.doctor import examine
 from spillover.experiment import parse_experiment
+from spillover.findings import Defect
 from spillover.records import Item, Question
 from spillover.sources import open_source
 from spillover.tasks import Task, open_task

@@ -1,14 +1,20 @@
 """Invented findings: twenty languages, three tasks, numbers that look like a run's but are drawn from a seed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import exp, nan
 
 import numpy as np
 import pytest
 
+from spillover.experiment import Experiment
 from spillover.findings import (
+    Characters,
+    Checked,
     Comparison,
     Cost,
+    Data,
+    Defect,
     Findings,
     Forgetting,
     Gain,
@@ -17,20 +23,32 @@ from spillover.findings import (
     Neurons,
     Patch,
     Performance,
+    Provenance,
     Sheet,
     Split,
     Summary,
+    Translated,
     Translation,
+    Tuning,
     Verdict,
 )
 from spillover.languages import language, languages
 from spillover.records import Curve, Estimate, Trajectory
+from spillover.report.page import Content, render
 from spillover.sources import open_source
 from spillover.tasks import open_task
 
 TUNED_ON = ("zh", "de")
 LABELS = {"sentiment": 2, "entailment": 3, "paraphrase": 2}
 GAINS = {"sentiment": 0.08, "entailment": 0.03, "paraphrase": 0.002}
+DEFECTS = (
+    Defect("error", "swap", "'yes' and 'no' are swapped", "items/th.jsonl: line 2", "th", 12.5),
+    Defect("warning", "imbalance", "always answering 'yes' is right in 80.0% of 60 items"),
+)
+CHECKED = (
+    Checked("zh", 200, 3, (("copy", 3), ("collapse", 1))),
+    Checked("de", 190, 0, (("copy", 0), ("collapse", 2))),
+)
 LAYERS = 19
 ITEMS = 600
 
@@ -225,13 +243,7 @@ def findings() -> Findings:
     )
     return Findings(
         name="demo",
-        model="gemma-3-270m",
-        mixture="zh/de=>en",
-        asked="sentiment",
-        labels="english",
-        treatment="translating questions, without their answers, from Chinese and German into English (frame: plain)",
-        overlap="",
-        tuned_on=TUNED_ON,
+        setup=Experiment().setup,
         comparison=comparison,
         inside=Inside(
             trajectories=tuple(t for task in GAINS for t in trajectories(task)),
@@ -239,20 +251,27 @@ def findings() -> Findings:
             neurons=tuple(found for task in GAINS for found in neurons(task)),
             patches=tuple(found for task in GAINS for found in patches(task)),
         ),
-        losses=tuple(1.1 + 1.4 * exp(-step / 60) + random.normal(0, 0.05) for step in range(450)),
-        validation=(2.48, 1.35, 1.19, 1.17),
-        target_tokens=8562,
+        tuning=Tuning(
+            losses=tuple(1.1 + 1.4 * exp(-step / 60) + random.normal(0, 0.05) for step in range(450)),
+            validation=(2.48, 1.35, 1.19, 1.17),
+            examples=2400,
+            left_out=3,
+            target_tokens=8562,
+            chrf=(11.04, 47.96),
+            translations=tuple(
+                Translation(str(place), "de", "Gut.\n", "Good.\n", "Gut. Gut.", f"Good {place}.") for place in range(40)
+            ),
+        ),
         costs=(
             Cost("questions", 0.4, 0),
             Cost("adapter", 131.9, 3_200_000_000),
             Cost("predictions", 412.5, 2_900_000_000),
         ),
-        provenance=(("python", "3.11.2"), ("torch", "2.13.0"), ("processor", "Some CPU")),
-        experiment='seed = 0\n\n[model]\nname = "gemma-3-270m"\n\n[translate]\nto = ["zh", "de"]\n',
-        left_out=3,
-        chrf=(11.04, 47.96),
-        translations=tuple(
-            Translation(str(place), "de", "Gut.\n", "Good.\n", "Gut. Gut.", f"Good {place}.") for place in range(40)
+        data=Data(DEFECTS, "", CHECKED, ()),
+        characters=(Characters("zh", 0, 12_345, 4_000, 17.5), Characters("de", 0, 23_456, 0, 0)),
+        provenance=Provenance(
+            facts=(("python", "3.11.2"), ("torch", "2.13.0"), ("processor", "Some CPU")),
+            experiment='seed = 0\n\n[model]\nname = "gemma-3-270m"\n\n[translate]\nto = ["zh", "de"]\n',
         ),
         forgetting=tuple(forgetting(code, place) for place, code in enumerate(languages())),
         sheets=tuple(sheets()),
@@ -266,9 +285,7 @@ def with_texts(findings: Findings, text: str) -> Findings:
     return replace(
         findings,
         name=f"run {text}",
-        model=text,
-        treatment=text,
-        overlap=text,
+        setup=replace(findings.setup, model=text, treatment=text),
         comparison=replace(
             comparison,
             gains=tuple(replace(g, task=task) for g in comparison.gains if g.task == "sentiment"),
@@ -285,11 +302,28 @@ def with_texts(findings: Findings, text: str) -> Findings:
                 for part in Inside.__slots__
             }
         ),
-        provenance=((text, text),),
+        data=replace(
+            findings.data,
+            defects=tuple(replace(one, message=text, place=text) for one in findings.data.defects),
+            overlap=text,
+            translated=(Translated(task, "th", text),),
+        ),
+        provenance=Provenance(((text, text),), text),
         sheets=tuple(replace(s, task=task, labels=(text, *s.labels[1:])) for s in findings.sheets[:20]),
-        experiment=text,
-        translations=(Translation(text, "de", text, text, text, text),),
+        tuning=replace(findings.tuning, translations=(Translation(text, "de", text, text, text, text),)),
     )
+
+
+@pytest.fixture(scope="session")
+def tables_and_page() -> Callable[[Findings], dict[str, Content]]:
+    """Return a function that renders a report without its pictures, which take most of the time."""
+
+    def made(findings: Findings) -> dict[str, Content]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("spillover.report.page._pictures", lambda *_: {})
+            return render(findings)
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from spillover.report import csvs, tables
 from spillover.report.alignments import COLUMNS, over_pairs
 from spillover.report.figures import for_file, for_page
 from spillover.report.maps import POINTS, geometry
-from spillover.report.page import render
+from spillover.report.page import Content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,8 @@ def shaped(findings: Findings) -> Findings:
 
 
 @pytest.fixture(scope="module")
-def page(shaped: Findings) -> str:
-    return str(render(shaped)["index.html"])
+def page(shaped: Findings, tables_and_page: Callable[[Findings], dict[str, Content]]) -> str:
+    return str(tables_and_page(shaped)["index.html"])
 
 
 def test_csv_has_each_pair_with_its_null(shaped: Findings) -> None:
@@ -147,6 +147,13 @@ def test_the_page_is_small(page: str) -> None:
     assert len(page.encode()) < 3_000_000
 
 
+def draw(opened: "Page") -> None:
+    """Make every chart be drawn, as when the page is printed."""
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened.wait_for_function("[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('svg'))")
+    opened.wait_for_function("document.documentElement.dataset.drawn")
+
+
 @pytest.fixture
 def opened(page: str, tmp_path: "Path") -> Iterator["Page"]:
     if CHROMIUM is None:
@@ -161,7 +168,7 @@ def opened(page: str, tmp_path: "Path") -> Iterator["Page"]:
         shown.on("console", lambda message: wrong.append(message.text))
         shown.on("pageerror", lambda error: wrong.append(str(error)))
         shown.goto(place.as_uri())
-        shown.wait_for_selector("html[data-drawn]", timeout=60_000)
+        draw(shown)
         yield shown
         browser.close()
     assert wrong == []
@@ -195,7 +202,7 @@ def test_the_slider_and_the_metric_change_what_is_shown(opened: "Page") -> None:
 def test_charts_stay_in_their_place_on_a_small_screen(opened: "Page") -> None:
     opened.set_viewport_size({"width": 390, "height": 800})
     opened.reload()
-    opened.wait_for_selector("html[data-drawn]", timeout=60_000)
+    draw(opened)
     for chart in opened.locator("#geometry .chart").all():
         box, place = chart.locator("svg").bounding_box(), chart.bounding_box()
         assert box is not None

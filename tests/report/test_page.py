@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spillover.findings import Comparison, Findings, Inside, Sheet
+from spillover.findings import Comparison, Data, Findings, Inside, Sheet
 from spillover.languages import languages
 from spillover.report.charts import DARK_FROM, HEAT
 from spillover.report.figures import FIGURES, slugs
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 Report = dict[str, Content]
+Render = Callable[[Findings], Report]
 Visit = Callable[..., Any]
 """Opens a report: (report, width, mode) → a page of the browser."""
 
@@ -57,6 +58,12 @@ def attacked(hostile: Findings) -> Report:
     return render(hostile)
 
 
+@pytest.fixture(scope="module")
+def untuned(findings: Findings) -> Findings:
+    """The same without anything seen inside, and without losses."""
+    return replace(findings, inside=Inside((), (), (), ()), tuning=replace(findings.tuning, losses=(), validation=()))
+
+
 def test_every_link_leads_to_a_file_or_a_place_of_the_page(report: Report):
     parsed = Tags(report["index.html"])
     ids = {attributes["id"] for _, attributes in parsed.tags if "id" in attributes}
@@ -86,12 +93,14 @@ def test_the_policy_allows_the_pages_own_scripts_and_style_only(report: Report):
     assert "unsafe" not in policy
 
 
-def test_untrusted_text_adds_no_tag(tame: Findings, attacked: Report):
+def test_untrusted_text_adds_no_tag(tame: Findings, attacked: Report, tables_and_page: Render):
     def shape(page: str) -> list[str]:
         return [tag for tag, _ in Tags(page).tags]
 
-    assert shape(attacked["index.html"]) == shape(render(tame)["index.html"])
-    data = re.search(r'<script type="application/json" id="charts">(.*?)</script>', attacked["index.html"], re.DOTALL)
+    assert shape(attacked["index.html"]) == shape(tables_and_page(tame)["index.html"])
+    data = re.search(
+        r'<script type="application/json" id="spec-accuracy">(.*?)</script>', attacked["index.html"], re.DOTALL
+    )
     assert "onerror" in json.dumps(json.loads(data[1]))
     assert all("<img" not in content for name, content in attacked.items() if name.endswith(".svg"))
     assert all(re.fullmatch(r"(tables|figures)/[a-z0-9_-]+\.[a-z]+|index\.html", name) for name in attacked)
@@ -105,19 +114,18 @@ def test_every_chart_is_a_picture_of_both_kinds(report: Report):
     assert all(report[name].startswith("<svg") for name in pictures if name.endswith("svg"))
 
 
-def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings):
+def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned: Findings):
     comparison = findings.comparison
     own = tuple(gain for gain in comparison.gains if gain.task == "paraphrase" and gain.language in ("en", "de"))
     summary = replace(
         comparison.summaries[2], unseen=None, unseen_general=None, pivot=None, detectable=None, splits=(), verdict=None
     )
     bare = replace(
-        findings,
+        untuned,
         comparison=Comparison(own, (summary,), comparison.margin, comparison.correction, "None."),
-        inside=Inside((), (), (), ()),
-        losses=(),
-        validation=(),
+        data=Data((), "", (), ()),
         costs=(),
+        characters=(),
     )
     made = render(bare)
     assert "no verdict" in made["index.html"]
@@ -192,12 +200,37 @@ def visit(browser: "Browser", tmp_path: Path) -> Iterator[Visit]:
     assert wrong == []
 
 
+def draw_all(page: "Page") -> None:
+    """Make every chart be drawn, as when the page is printed."""
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('svg'))")
+    page.wait_for_function("document.documentElement.dataset.drawn")
+
+
+def test_a_chart_is_drawn_when_it_comes_near_with_what_was_chosen_before(report: Report, visit: Visit):
+    page = visit(report)
+    drawn = "[...document.querySelectorAll('.chart')].filter((chart) => chart.querySelector('svg')).length"
+    at_once, top = page.evaluate(drawn), page.locator("#provenance").evaluate("(e) => e.offsetTop")
+    assert 0 < at_once < len(CHARTS)
+    assert page.locator("#chart-entropy-paraphrase svg").count() == 0
+    page.get_by_label("Input language").select_option("Thai")
+    page.locator("#chart-lens-sentiment").scroll_into_view_if_needed()
+    page.wait_for_selector("#chart-lens-sentiment svg")
+    page.wait_for_function("document.querySelector('#chart-lens-sentiment').textContent.includes('told apart')")
+    assert page.evaluate(drawn) > at_once
+    draw_all(page)
+    assert page.evaluate(drawn) == len(CHARTS) + len(INSIDE) + 2
+    # what is not drawn yet has about its height already, so that the page does not jump below a reader
+    assert page.locator("#provenance").evaluate("(e) => e.offsetTop") == pytest.approx(top, rel=0.02)
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_every_chart_draws_and_nothing_sticks_out(report: Report, visit: Visit, width: int, mode: str):
     page = visit(report, width, mode)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     charts = page.locator(".chart")
+    draw_all(page)
     assert charts.count() == len(CHARTS) + len(INSIDE) + 2
     for chart in charts.all():
         assert chart.locator("svg .mark-symbol path, svg .mark-line path, svg .mark-rect path").count() > 0
@@ -210,6 +243,7 @@ def test_every_chart_draws_and_nothing_sticks_out(report: Report, visit: Visit, 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_text_has_contrast_aa(report: Report, visit: Visit, mode: str):
     page = visit(report, 1440, mode)
+    draw_all(page)
     found = page.evaluate(
         """() => {
           const parse = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -238,6 +272,7 @@ def test_text_has_contrast_aa(report: Report, visit: Visit, mode: str):
 
 def test_the_language_chosen_is_the_one_shown(report: Report, visit: Visit):
     page = visit(report, 390)
+    draw_all(page)
 
     def curves(chart: str) -> list[str]:
         return [path.get_attribute("d") for path in page.locator(f"#chart-{chart} .mark-line path").all()]
@@ -256,6 +291,7 @@ def test_the_language_chosen_is_the_one_shown(report: Report, visit: Visit):
 
 def test_charts_follow_the_readers_mode_and_keep_the_language(report: Report, visit: Visit):
     page = visit(report, 390, "light")
+    draw_all(page)
     page.get_by_label("Input language").select_option("Swahili")
     page.wait_for_timeout(300)
     curves = "[...document.querySelectorAll('#chart-lens-sentiment .mark-line path')].map((p) => p.getAttribute('d'))"
@@ -273,6 +309,7 @@ def test_markup_in_the_findings_shows_as_text(attacked: Report, visit: Visit, ho
     assert page.locator("h1").inner_text() == hostile.name
     assert page.title().startswith(hostile.name)
     assert page.locator("#experiment-file").inner_text() == hostile.experiment
+    draw_all(page)
     assert "sentiment</scr" in page.locator("#chart-accuracy").text_content()
     page.locator("#chart-accuracy .mark-text text").first.hover()
     page.wait_for_selector("#vg-tooltip-element.visible")
@@ -352,13 +389,13 @@ def test_every_script_is_intact_and_a_hostile_item_is_text(report: Report, visit
     assert page.locator("img").count() == 0
 
 
-def test_right_to_left_text_runs_right_to_left(findings: Findings, visit: Visit):
+def test_right_to_left_text_runs_right_to_left(
+    findings: Findings, untuned: Findings, visit: Visit, tables_and_page: Render
+):
     """None of the twenty languages does, but a text may: the direction is that of the text, not of the page."""
     hebrew, arabic = "המלון היה נקי", "كان الفندق نظيفا"
     sheet = replace(findings.sheets[1], texts=((hebrew,), (arabic,), *findings.sheets[1].texts[2:]))
-    page = visit(
-        render(replace(findings, sheets=(findings.sheets[0], sheet), inside=Inside((), (), (), ()), losses=()))
-    )
+    page = visit(tables_and_page(replace(untuned, sheets=(findings.sheets[0], sheet))))
     choose(page, language="zh")
     texts = page.locator("#items p[lang=zh]")
     assert texts.all_inner_texts()[:2] == [hebrew, arabic]
@@ -379,7 +416,7 @@ def test_the_browser_works_by_keyboard(report: Report, visit: Visit):
     assert 0 < len(shown(page)) < len(before)
 
 
-def test_a_large_page_stays_small(findings: Findings):
+def test_a_large_page_stays_small(untuned: Findings, tables_and_page: Render):
     """3 tasks × 20 languages × 600 items of 20 words each, none of them twice."""
     random = np.random.default_rng(0)
     words = np.array(["".join(map(chr, row)) for row in random.integers(0x0E01, 0x0E2E, size=(8000, 5))])
@@ -390,7 +427,7 @@ def test_a_large_page_stays_small(findings: Findings):
             base, tuned = (tuple(map(tuple, (-random.exponential(3, size=(600, 3))).tolist())) for _ in range(2))
             ids = tuple(f"{task}-{i}" for i in range(600))
             sheets.append(Sheet(task, code, ("a", "b", "c"), ids, texts, (0,) * 600, base, tuned))
-    made = render(replace(findings, sheets=tuple(sheets), inside=Inside((), (), (), ()), losses=()))
+    made = tables_and_page(replace(untuned, sheets=tuple(sheets)))
     assert len(made["index.html"].encode()) < 15_000_000
 
 

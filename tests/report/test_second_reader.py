@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from spillover.analysis.gains import compare
-from spillover.findings import Findings, Inside, Sheet
+from spillover.findings import Findings, Sheet
 from spillover.languages import language
 from spillover.records import Prediction
 from spillover.report.csvs import CSVS
@@ -37,7 +38,7 @@ def predictions(task: str, labels: int, skill: float, preference: float, seed: i
 
 
 @pytest.fixture(scope="module")
-def tables() -> dict[str, list[Row]]:
+def tables(findings: Findings) -> dict[str, list[Row]]:
     """The CSVs of a report, read: all that the second reader has."""
     base = predictions("sentiment", 2, 0.3, 1.5, 0) + predictions("entailment", 3, 0.6, 0.5, 1)
     tuned = predictions("sentiment", 2, 1.0, 0.5, 2) + predictions("entailment", 3, 0.6, 0.2, 3)
@@ -49,21 +50,9 @@ def tables() -> dict[str, list[Row]]:
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
             scores = [tuple(p.scores for p in arm) for arm in arms]
             sheets.append(Sheet(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores))
-    texts = {
-        "name": "",
-        "model": "",
-        "mixture": "",
-        "asked": "",
-        "labels": "",
-        "experiment": "",
-        "treatment": "",
-        "overlap": "",
-    }
-    unseen = Inside((), (), (), ())
-    nothing = {"target_tokens": 0, "inside": unseen, "losses": (), "validation": (), "costs": (), "provenance": ()}
-    findings = Findings(**texts, **nothing, tuned_on=TUNED_ON, comparison=comparison, sheets=tuple(sheets))
+    made = replace(findings, comparison=comparison, sheets=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
-    return {name: list(csv.DictReader(io.StringIO(CSVS[name](findings)))) for name in names}
+    return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}
 
 
 class Cell:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spillover.findings import Findings, Inside, Performance
+from spillover.findings import Data, Findings, Inside, Performance
 from spillover.languages import languages
 from spillover.report import csvs, tables
 from spillover.report.formats import Table, latex, markdown
-from spillover.report.tables import main, points, spread, summary_text
+from spillover.report.tables import main, summary_text
+from spillover.typography import spread
 
 PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
 
@@ -57,7 +58,7 @@ def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Find
         assert float(rows["paper tuned"][code]) == PAPER["table1"]["zh/de=>en"][place]
     assert float(rows["paper difference"]["th"]) == pytest.approx(88.4 - 83.0)
     for change in ({"mixture": "fr=>en"}, {"asked": "paraphrase"}, {"labels": "native"}):
-        other = rows_of(csvs.main(replace(findings, **change)))
+        other = rows_of(csvs.main(replace(findings, setup=replace(findings.setup, **change))))
         assert {row["row"] for row in other} == {"base", "tuned", "difference"}
     entailment = {row["row"] for row in rows_of(csvs.main(findings)) if row["task"] == "entailment"}
     assert entailment == {"base", "tuned", "difference"}, "the paper's run of entailment was tuned on its own questions"
@@ -148,18 +149,24 @@ def test_terminal_summary_fits_100_columns_and_says_the_verdicts(findings: Findi
 
 def test_terminal_shows_markup_as_text(findings: Findings):
     console = Console(width=100, file=io.StringIO(), record=True)
-    console.print(summary_text(replace(findings, model="[red]m[/red]")))
+    console.print(summary_text(replace(findings, setup=replace(findings.setup, model="[red]m[/red]"))))
     assert "[red]m[/red]" in console.export_text()
 
 
-def test_differences_are_signed_and_zero_is_not():
-    assert [points(d) for d in (0.0512, -0.0512, 0.0, -0.0004)] == ["+5.1", "−5.1", "0.0", "0.0"]
-
-
 def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
-    bare = replace(findings, inside=Inside((), (), (), ()), losses=(), validation=(), costs=(), chrf=(), forgetting=())
+    nothing = replace(findings.tuning, losses=(), validation=(), chrf=(), translations=())
+    bare = replace(
+        findings,
+        inside=Inside((), (), (), ()),
+        tuning=nothing,
+        data=Data((), "", (), ()),
+        costs=(),
+        characters=(),
+        forgetting=(),
+    )
     assert [name for name, make in tables.TABLES.items() if not make(bare)] == [
-        *("lens", "geometry", "latent", "neurons", "patches", "training", "pairs", "translations", "forgetting", "cost")
+        *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "doctor"),
+        *("pairs", "cost", "characters"),
     ]
 
 

@@ -182,9 +182,32 @@ def test_the_memory_says_in_plain_sql_what_it_holds(own_folders: Path) -> None:
 def test_characters_are_those_of_texts_never_translated() -> None:
     engine = Shout()
     opened, questions = by_text(engine), asked("abc", "de", "abc")
-    assert (opened.characters(questions, "es"), opened.characters([], "es"), engine.seen) == (5, 0, [])
+    assert (opened.characters(questions, "es"), opened.characters([], "es"), engine.seen) == ((5, 0), (0, 0), [])
     opened.translate(asked("abc"), "es")
-    assert (opened.characters(questions, "es"), opened.characters(questions, "de")) == (2, 5)
+    assert (opened.characters(questions, "es"), opened.characters(questions, "de")) == ((2, 3), (5, 0))
+
+
+def test_what_came_back_is_told_even_if_the_engine_failed_half_way() -> None:
+    class Tires(Shout):
+        batch = 1
+
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+            if texts[0] == "stop":
+                raise SpilloverError("tired")
+            return super().translate(texts, source, target)
+
+    told: list[tuple[str, int]] = []
+
+    def log(*, language: str, characters: int, seconds: float) -> None:
+        assert seconds >= 0
+        told.append((language, characters))
+
+    opened = ByText(Tires(), "tires 1", Memory(), log=log)
+    opened.translate(asked("abc", "de", "abc"), "es")
+    opened.translate(asked("abc", "de"), "es")  # from memory
+    with pytest.raises(SpilloverError, match="tired"):
+        opened.translate(asked("abc", "f", "stop", "never sent"), "es")
+    assert told == [("es", 5), ("es", 1)]
 
 
 def test_a_budget_stops_before_anything_is_translated() -> None:

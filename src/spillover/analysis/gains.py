@@ -171,7 +171,7 @@ def _gain(
     difference = interval(cell.difference.mean(), draws.difference, n)
     base = _performance(cell.before, cell.gold, draws.base)
     tuned = _performance(cell.after, cell.gold, draws.tuned)
-    balanced = bool(np.abs(gold - 1 / labels).max() <= IMBALANCE)
+    split = balanced(cell.gold, labels)
     discrimination = tuned.centered.value - base.centered.value
     return Gain(
         task=cell.task,
@@ -188,11 +188,21 @@ def _gain(
         p=test.p,
         p_adjusted=test.adjusted,
         detectable=detectable_gain(n, (test.fixed + test.broken) / n, test.alpha),
-        discrimination=interval(discrimination, draws.discrimination, n) if balanced else None,
-        prior=interval(difference.value - discrimination, draws.prior, n) if balanced else None,
+        discrimination=interval(discrimination, draws.discrimination, n) if split else None,
+        prior=interval(difference.value - discrimination, draws.prior, n) if split else None,
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - LEVEL),
         alarm=difference.high < 0,
     )
+
+
+def balanced(gold: Golds, labels: int) -> bool:
+    """Whether every label is gold about equally often: within `IMBALANCE` of 1 / labels.
+
+    gold: (items,). Otherwise centering, which makes the labels compete as equals, would take a right answer for a
+    preference: of a model that is always right, it would call some answers wrong.
+    """
+    counts = np.bincount(gold, minlength=labels)
+    return bool((np.abs(counts * labels - len(gold)) <= round(IMBALANCE * labels * len(gold), 9)).all())
 
 
 def _performance(arm: ArmScores, gold: Golds, recentered: Array) -> Performance:

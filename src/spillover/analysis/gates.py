@@ -12,6 +12,7 @@ from spillover.errors import SpilloverError, choices
 from spillover.findings import Comparison, Gain, Summary
 from spillover.languages import languages
 from spillover.records import Estimate
+from spillover.typography import minus, points
 
 MEASURES = ("unseen", "tuned", "overall", "pivot", "worst")
 """Fields of a `Summary` that a gate may name; it may also name a language."""
@@ -86,7 +87,8 @@ def _outcome(gate: Gate, summary: Summary, gains: Sequence[Gain]) -> Outcome:
         return Outcome(False, f"{where}: broken, since nothing measured is {gate.measure!r}")
     holds = estimate.low >= gate.bound
     relation, word = ("at least", "holds") if holds else ("below", "broken")
-    reason = f"the 95% interval begins at {100 * estimate.low:+.1f}, {relation} {100 * gate.bound:g} points"
+    bound = minus(f"{100 * gate.bound:g}")
+    reason = f"the 95% interval begins at {points(estimate.low)}, {relation} {bound} points"
     return Outcome(holds, f"{where}: {word}, since {reason}")
 
 

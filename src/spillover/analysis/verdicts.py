@@ -8,6 +8,7 @@ from typing import get_args
 
 from spillover.findings import Gain, Summary, Verdict
 from spillover.records import Estimate
+from spillover.typography import points
 
 FEWEST_ITEMS = 30
 """With fewer items no interval is trusted with a verdict."""
@@ -55,7 +56,7 @@ def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
     told = []
     for word in (*get_args(Verdict), None):
         own = [s for s in summaries if s.verdict == word]
-        tasks = [f"{s.task} ({100 * s.unseen.value:+.1f} points)" if s.unseen else s.task for s in own]
+        tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in own]
         if tasks:
             told.append(f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}")
     alarms = sum(gain.alarm for gain in gains)
@@ -68,10 +69,10 @@ def _moved(summary: Summary) -> str:
     if summary.discrimination is None or summary.prior is None:
         return "whether discrimination or the label prior moved is withheld, since the golds are unbalanced"
     parts = {"discrimination": summary.discrimination, "the label prior": summary.prior}
-    moved = [f"{name} ({100 * part.value:+.1f})" for name, part in parts.items() if part.low > 0 or part.high < 0]
+    moved = [f"{name} ({points(part.value)})" for name, part in parts.items() if part.low > 0 or part.high < 0]
     return f"what moved: {' and '.join(moved) or 'neither discrimination nor the label prior beyond doubt'}"
 
 
 def _interval(estimate: Estimate) -> str:
-    value, low, high = (f"{100 * number:+.1f}" for number in (estimate.value, estimate.low, estimate.high))
+    value, low, high = (points(number) for number in (estimate.value, estimate.low, estimate.high))
     return f"{value} points (95% interval {low} to {high})"

@@ -1,6 +1,6 @@
 """What is wrong with an experiment's data, said before anything is spent."""
 
-from spillover.doctor.defect import FORMATS, Defect
+from spillover.doctor.defect import FORMATS
 from spillover.doctor.examine import examine
 
-__all__ = ["FORMATS", "Defect", "examine"]
+__all__ = ["FORMATS", "examine"]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spillover.doctor.defect import Defect, Severity
 from spillover.doctor.labels import ceiling
 from spillover.doctor.reading import Entry, Reading
+from spillover.findings import Defect, Severity
 from spillover.languages import language as known_language
 from spillover.records import Question
 from spillover.tasks import Task

@@ -1,44 +1,17 @@
-"""What the doctor found wrong in one place, and how a list of it is written. Knows nothing of how it was found."""
+"""How what the doctor found becomes a list, and how the list is written. Knows nothing of how it was found."""
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from spillover.errors import SpilloverError
+from spillover.findings import Defect
 
 PLACE = re.compile(r"(?P<file>.*?)(?:: (?:row|line) (?P<row>\d+))?")
 """What a row of a file calls its place."""
 
 BEGINNING = re.compile(r"(?P<place>[^:]*[/.][^:]*(?:: (?:row|line) \d+)?): (?P<message>.*)", re.DOTALL)
 """How an error begins that is about a file."""
-
-
-Severity = Literal["error", "warning"]
-"""`error`: a run would stop, or measure something else than it says. `warning`: worth a look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One thing that is wrong, however many rows have it."""
-
-    severity: Severity
-    """How bad it is."""
-    check: str
-    """Which check found it."""
-    message: str
-    """What was found, what was expected, what follows from it."""
-    place: str = ""
-    """The file, and the first row that has it; empty where it is in no file."""
-    language: str = ""
-    """Code of the language; empty where it is in none."""
-    ceiling: float | None = None
-    """Accuracy in percent that a perfect model would be given in this task and language; None where untouched."""
-
-    def __str__(self) -> str:
-        """Return one line."""
-        return f"{self.place}: {self.message}" if self.place else self.message
 
 
 def located(error: SpilloverError, check: str, language: str = "") -> Defect:

@@ -9,10 +9,11 @@ from itertools import islice
 
 from spillover.cells import REFERENCE, items_from
 from spillover.doctor import contents, labels, prompts
-from spillover.doctor.defect import Defect, located, ordered
+from spillover.doctor.defect import located, ordered
 from spillover.doctor.reading import Reading, read
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
+from spillover.findings import Defect
 from spillover.languages import ordered as in_order
 from spillover.plugins import ENGINES, TRANSLATORS, resolve
 from spillover.records import Question

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from spillover.doctor.defect import Defect
 from spillover.doctor.reading import Entry, Reading
+from spillover.findings import Defect
 from spillover.tasks import Task
 from spillover.texts import normal
 

@@ -6,7 +6,7 @@ Knows a task and a tokenizer, handed in as a function; no file and no model.
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from spillover.doctor.defect import Defect
+from spillover.findings import Defect
 from spillover.tasks import Row, Task
 
 Tokenize = Callable[[list[str]], list[list[int]]]

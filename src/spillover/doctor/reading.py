@@ -6,8 +6,9 @@ Knows sources and one language of one task at a time; what languages say of each
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spillover.doctor.defect import Defect, located
+from spillover.doctor.defect import located
 from spillover.errors import SpilloverError
+from spillover.findings import Defect
 from spillover.sources import Sheeted, Source
 from spillover.sources.sheet import Sheet
 from spillover.sources.tables import Row

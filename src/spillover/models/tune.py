@@ -5,13 +5,12 @@ micro-batches of like length. The loss of a step is the sum over its target toke
 any point it goes on from its last checkpoint, and ends with the same adapter. Knows neither pairs nor languages.
 """
 
-import json
 import math
 import os
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from spillover import launch
 from spillover.errors import SpilloverError
-from spillover.findings import Translation
+from spillover.findings import Translation, Tuning
 from spillover.models import checkpoints
+from spillover.models.history import write_history
 from spillover.models.load import Model
 from spillover.models.loss import IGNORED, Row, encode, learning
 from spillover.models.trainer import Steps, TargetTrainer
@@ -64,26 +64,6 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What happened in tuning. The stages of tuning follow one another, each with held-out examples of its own."""
-
-    losses: list[float]
-    """Mean loss of each step's target tokens, in nats."""
-    validation: list[float]
-    """The same on the held-out examples: before the first step, then after each epoch."""
-    examples: int
-    """Examples learned from."""
-    left_out: int
-    """Examples longer than the cutoff."""
-    target_tokens: int
-    """Target tokens of one epoch."""
-    chrf: list[float]
-    """chrF of the translations before and after, in [0, 100]; empty where nothing was translated."""
-    translations: list[Translation]
-    """Held-out examples of the first stage, translated."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Stage:
     """Rows learned under one schedule."""
 
@@ -92,7 +72,7 @@ class _Stage:
     held_out: list[Row]
 
 
-def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path) -> History:
+def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path) -> Tuning:
     """Tune and write the adapter (PEFT format) and `history.json` to `folder`, or go on with what was begun there.
 
     Of several processes launched together each calls this with the same arguments; the leading one writes.
@@ -110,23 +90,23 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
         for stage in stages:
             logs += _learn(model, network, stage, recipe, begun / str(stage.number), progress)
     after = translate(model, shown)
-    history = History(
-        losses=[line["loss"] for line in logs if "loss" in line],
-        validation=[line["eval_loss"] for line in logs if "eval_loss" in line],
+    history = Tuning(
+        losses=tuple(line["loss"] for line in logs if "loss" in line),
+        validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
         examples=sum(len(stage.learned) for stage in stages),
         left_out=len(examples) - sum(len(stage.learned) + len(stage.held_out) for stage in stages),
         target_tokens=sum(label != IGNORED for stage in stages for row in stage.learned for label in row.labels),
-        chrf=[chrf(found, [example.target for example in shown]) for found in (before, after)] if shown else [],
-        translations=[
+        chrf=tuple(chrf(found, [example.target for example in shown]) for found in (before, after) if shown),
+        translations=tuple(
             Translation(example.id, example.language, example.source, example.target, *texts)
             for example, *texts in zip(shown, before, after, strict=True)
-        ],
+        ),
     )
     if history.left_out:
         say(f"{history.left_out} of {len(examples)} examples are longer than {recipe.cutoff} tokens and were left out")
     if launch.leads():
         network.save_pretrained(folder)
-        (folder / "history.json").write_text(json.dumps(asdict(history), ensure_ascii=False), encoding="utf-8")
+        write_history(folder, history)
         shutil.rmtree(begun)
     return history
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from spillover.findings import Array, Findings, Geometry
 from spillover.languages import language
-from spillover.report.formats import MINUS, Table
+from spillover.report.formats import Table
+from spillover.typography import minus
 
 PARTIAL = "-partial"
 """What follows a metric's name where text length is partialled out."""
@@ -88,4 +89,4 @@ def over_pairs(values: Array) -> Array:
 
 def number(value: float) -> str:
     """Write a number with three digits: `0.831`, `−0.020`."""
-    return f"{value:.3f}".replace("-", MINUS)
+    return minus(f"{value:.3f}")

@@ -6,15 +6,15 @@ Pure: findings in, texts out. Lines end in LF, a value that does not exist is em
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
-from spillover.findings import Findings, Forgetting, Gain, Latent, Neurons, Performance, Summary
+from spillover.findings import Defect, Findings, Forgetting, Gain, Latent, Neurons, Performance, Summary
 from spillover.languages import languages
 from spillover.records import Estimate
 from spillover.report import alignments, tables
-from spillover.report.formats import MINUS
 from spillover.report.tables import blocks
+from spillover.typography import ascii_minus
 
 
 def main(findings: Findings) -> str:
@@ -24,7 +24,7 @@ def main(findings: Findings) -> str:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _), table in zip(blocks(findings.comparison), tables.main(findings), strict=True):
         for name, *texts in table.rows:
-            numbers = (text.replace(MINUS, "-").removeprefix("+") for text in texts)
+            numbers = (ascii_minus(text).removeprefix("+") for text in texts)
             rows.setdefault((task, name), {}).update(zip(table.header[1:], numbers, strict=True))
     return _csv(("task", "row", *codes), ([*key, *(found.get(code) for code in codes)] for key, found in rows.items()))
 
@@ -36,7 +36,8 @@ def gains(findings: Findings) -> str:
 
 def summaries(findings: Findings) -> str:
     """Return a row a task with every number of its `Summary`; its splits have a table of their own."""
-    return _records(Summary, findings.comparison.summaries)
+    found = (replace(summary, sentence=ascii_minus(summary.sentence)) for summary in findings.comparison.summaries)
+    return _records(Summary, found)
 
 
 def splits(findings: Findings) -> str:
@@ -93,14 +94,19 @@ def geometry(findings: Findings) -> str:
 
 def training(findings: Findings) -> str:
     """Return a row a training step, then a row a validation (0: before any step); nats a target token."""
-    steps = [("training step", step, loss) for step, loss in enumerate(findings.losses, start=1)]
-    epochs = [("validation epoch", epoch, loss) for epoch, loss in enumerate(findings.validation)]
+    steps = [("training step", step, loss) for step, loss in enumerate(findings.tuning.losses, start=1)]
+    epochs = [("validation epoch", epoch, loss) for epoch, loss in enumerate(findings.tuning.validation)]
     return _csv(("of", "number", "loss"), [*steps, *epochs])
 
 
 def forgetting(findings: Findings) -> str:
     """Return a row a language with every number of its `Forgetting`; bits per byte."""
     return _records(Forgetting, findings.forgetting)
+
+
+def doctor(findings: Findings) -> str:
+    """Return a row a `Defect`."""
+    return _records(Defect, findings.data.defects)
 
 
 def items(findings: Findings) -> str:
@@ -125,6 +131,7 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "patches": patches,
     "training": training,
     "forgetting": forgetting,
+    "doctor": doctor,
     "items": items,
 }
 """Name of the file → how it is written."""

@@ -14,9 +14,9 @@ from spillover.records import Estimate
 from spillover.report import charts
 from spillover.report.charts import Row
 from spillover.report.figure import Figure, Plot, mean, slugs
-from spillover.report.formats import percent, points, spread
 from spillover.report.inside_figures import lens, neurons, patches
 from spillover.report.tables import GROUPS, by_task
+from spillover.typography import percent, points, spread
 
 MEAN = "Mean, not tuned on"
 """Name of the forest plot's first row."""
@@ -91,7 +91,7 @@ def accuracy(findings: Findings) -> Figure:
 
 def training(findings: Findings) -> Figure:
     """Training loss by step, with the held-out losses."""
-    losses, validation = findings.losses, findings.validation
+    losses, validation = findings.tuning.losses, findings.tuning.validation
     title = "Training"
     if not losses:
         return Figure(title, "", ())

@@ -1,8 +1,10 @@
-"""A table of texts, and its forms: Markdown, LaTeX (booktabs), a terminal's.
+"""A table of texts, and its forms: Markdown, LaTeX (booktabs), CSV, a terminal's.
 
 Knows nothing of what a table is about. Every text is taken as is and escaped for the form it lands in.
 """
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,29 +12,7 @@ from dataclasses import dataclass
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from spillover.records import Estimate
-
-MINUS = "−"
-"""The minus of printed numbers."""
-
-
-def percent(share: float) -> str:
-    """Write a share as percent: 0.5 is `50.0`; nan is empty."""
-    return "" if share != share else f"{100 * share:.1f}".replace("-", MINUS)
-
-
-def points(difference: float) -> str:
-    """Write a difference of shares in points, with its sign: −0.051 is `−5.1`, and 0 has none."""
-    text = f"{100 * difference:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", MINUS)
-
-
-def spread(estimate: Estimate | None, missing: str = MINUS) -> str:
-    """Write a difference with its interval, `+5.2 [+3.1, +7.3]`, or `missing` where there is none."""
-    if estimate is None:
-        return missing
-    return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
-
+from spillover.typography import MINUS, ascii_minus
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&#])")
 _LATEX = {
@@ -127,6 +107,16 @@ def _escape_latex(text: str) -> str:
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 
 
+def separated(tables: Sequence[Table]) -> str:
+    """Return the tables as CSV, as printed but for the minus, one after the other."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for table in tables:
+        writer.writerow(table.header)
+        writer.writerows([ascii_minus(text) for text in row] for row in table.rows)
+    return out.getvalue()
+
+
 def terminal(table: Table) -> RichTable:
     """Return the table, without its caption, for rich to print; texts are shown as they are, markup included."""
     shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -138,5 +128,5 @@ def terminal(table: Table) -> RichTable:
     return shown
 
 
-FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {"md": markdown, "tex": latex}
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {"md": markdown, "tex": latex, "csv": separated}
 """Ending of a file → how tables are written to it."""

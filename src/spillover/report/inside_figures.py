@@ -10,7 +10,7 @@ from spillover.records import Curve, Trajectory
 from spillover.report import charts
 from spillover.report.charts import Row
 from spillover.report.figure import Figure, Plot, mean, slugs
-from spillover.report.formats import percent
+from spillover.typography import minus, percent
 
 NOT_TOLD = "answers cannot be told apart"
 
@@ -131,8 +131,9 @@ def patches(findings: Findings) -> Figure:
             pairs = sorted((one for one in own if one.arm == arm), key=lambda one: one.source != hub)
             rows = [row for one in pairs for row in _patch_rows(one, hub)]
             largest = max(rows, key=lambda row: abs(row["effect"]))
+            effect = minus(f"{largest['effect']:+.2f}")
             words = (
-                f"Heatmap of patching in {task}, {arm}. The largest effect is {largest['effect']:+.2f} nats at layer "
+                f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer "
                 f"{largest['layer']}, {largest['language']}, {largest['way']}."
             )
             chart = charts.patches(rows, top)

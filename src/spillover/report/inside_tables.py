@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from spillover.findings import Findings, Latent, Neurons, Patch
 from spillover.languages import language
 from spillover.records import Trajectory
-from spillover.report.formats import MINUS, Table, percent, spread
+from spillover.report.formats import Table
+from spillover.typography import MINUS, minus, percent, spread
 
 
 def lens(findings: Findings) -> list[Table]:
@@ -127,5 +128,5 @@ def patches(findings: Findings) -> list[Table]:
 def _patch_row(own: Sequence[Patch], source: str, target: str) -> tuple[str, ...]:
     effects = {p.arm: p.effects for p in own if (p.source, p.target) == (source, target)}
     largest = ((max(found, key=abs), found) for found in (effects["base"], effects["tuned"]))
-    cells = ((f"{effect:+.2f}".replace("-", MINUS), str(found.index(effect))) for effect, found in largest)
+    cells = ((minus(f"{effect:+.2f}"), str(found.index(effect))) for effect, found in largest)
     return (language(source).name, language(target).name, *(text for pair in cells for text in pair))

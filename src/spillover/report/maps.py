@@ -166,12 +166,10 @@ def _pairs(rows: Sequence[Row], codes: Sequence[str], params: Row) -> alt.LayerC
 def _components(found: Geometry, findings: Findings, arm: int, layer: int, file: str) -> Plot:
     scale = np.abs(found.components).max(axis=(0, 2, 3), keepdims=True)
     places = found.components[arm] / np.where(scale[0] > 0, scale[0], 1)  # (layers, languages, items, 2)
+    groups = {gain.language: gain.group for gain in findings.comparison.gains}
     rows: list[Row] = []
     for place, code in enumerate(found.languages):
-        group = (
-            "pivot" if findings.mixture.endswith(f"=>{code}") else "tuned" if code in findings.tuned_on else "unseen"
-        )
-        named = {"language": language(code).name, "group": GROUPS[group]}
+        named = {"language": language(code).name, "group": GROUPS[groups[code]]}
         own = places[:, place, :POINTS]
         marks = [("", own[:, item]) for item in range(own.shape[1])]
         marks.append((code, places[:, place].mean(axis=1)))

@@ -1,48 +1,69 @@
 "use strict";
 (() => {
-  const { specs, styles } = JSON.parse(document.getElementById("charts").textContent);
+  const NEAR = "600px 0px"; // how far beyond the window a chart is drawn, so that who scrolls finds it there
+  const AROUND = 67; // pixels of axes and legend, beside a chart's own height
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const styles = read("styles");
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  const mode = () => (dark.matches ? "dark" : "light");
   const controls = [...document.querySelectorAll("[data-parameter]")];
-  let views = [];
+  const charts = [...document.querySelectorAll(".chart")];
+  const views = new Map(); // chart → promise of its view, from when it is first near
 
-  const embed = async ([name, spec], config) => {
-    const place = document.getElementById(`chart-${name}`);
+  const embed = async (chart) => {
     try {
-      const { view } = await vegaEmbed(place, spec, {
+      const { view } = await vegaEmbed(chart, read(chart.id.replace("chart-", "spec-")), {
         actions: false,
         ast: true, // expressions are interpreted, never compiled: the page forbids eval
-        config,
+        config: styles[mode()],
         defaultStyle: false,
         renderer: "svg",
         tooltip: { disableDefaultStyle: true, theme: "page" },
       });
+      await Promise.all(controls.map((control) => set(view, control)));
       return view;
     } catch (error) {
-      place.textContent = "This chart could not be drawn. The table below holds its numbers.";
+      chart.textContent = "This chart could not be drawn. The table below holds its numbers.";
       console.error(error);
       return null;
     }
   };
 
-  const choose = (control) => {
-    const { type, value, dataset: { parameter, texts } } = control;
+  const set = (view, { type, value, dataset: { parameter } }) => {
+    if (!view || !Object.hasOwn(view.getState().signals, parameter)) return null;
+    return view.signal(parameter, type === "range" ? Number(value) : value).runAsync();
+  };
+
+  const choose = async (control) => {
+    const { value, dataset: { texts } } = control;
     if (texts) control.nextElementSibling.value = JSON.parse(texts)[value];
-    const chosen = type === "range" ? Number(value) : value;
-    const changed = views.filter((view) => Object.hasOwn(view.getState().signals, parameter));
-    return Promise.all(changed.map((view) => view.signal(parameter, chosen).runAsync()));
+    (await Promise.all(views.values())).forEach((view) => set(view, control));
   };
 
-  const draw = async () => {
-    views.forEach((view) => view.finalize());
-    const config = styles[dark.matches ? "dark" : "light"];
-    const drawn = await Promise.all(Object.entries(specs).map((entry) => embed(entry, config)));
-    views = drawn.filter(Boolean);
-    await Promise.all(controls.map(choose));
-    document.documentElement.dataset.drawn = dark.matches ? "dark" : "light";
+  const draw = async (wanted) => {
+    wanted.filter((chart) => !views.has(chart)).forEach((chart) => views.set(chart, embed(chart)));
+    await Promise.all(wanted.map((chart) => views.get(chart)));
+    document.documentElement.dataset.drawn = mode();
   };
 
-  let drawing = draw();
-  dark.addEventListener("change", () => { drawing = drawing.then(draw); });
+  const redraw = async () => {
+    const drawn = [...views.keys()];
+    (await Promise.all(views.values())).forEach((view) => view?.finalize());
+    views.clear();
+    await draw(drawn);
+  };
+
+  charts.forEach((chart) => { chart.style.minHeight = `${Number(chart.dataset.height) + AROUND}px`; });
+  const near = new IntersectionObserver((seen) => {
+    const wanted = seen.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => target);
+    wanted.forEach((chart) => near.unobserve(chart));
+    draw(wanted);
+  }, { rootMargin: NEAR });
+  charts.forEach((chart) => near.observe(chart));
+  if (!charts.length) draw([]);
+  addEventListener("beforeprint", () => draw(charts));
+  let turning = Promise.resolve();
+  dark.addEventListener("change", () => { turning = turning.then(redraw); });
   controls.forEach((control) => control.addEventListener("input", () => choose(control)));
 
   const copy = document.getElementById("copy");

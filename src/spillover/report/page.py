@@ -7,9 +7,9 @@ the charts can hold no tag, and the page's content security policy runs the scri
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
 import vl_convert
@@ -23,9 +23,10 @@ from spillover.report.charts import LANGUAGE, STYLES
 from spillover.report.csvs import CSVS
 from spillover.report.figure import Figure
 from spillover.report.figures import FIGURES, for_file, for_page
-from spillover.report.formats import FORMATS, Table, points, spread
+from spillover.report.formats import FORMATS, Table
 from spillover.report.maps import geometry
 from spillover.report.tables import TABLES
+from spillover.typography import points, spread
 
 VEGA_LITE = "6.4"
 """The version that altair writes."""
@@ -40,7 +41,7 @@ BEHIND = {
     "neurons": ("neurons",),
     "patches": ("patches",),
     "geometry": ("geometry",),
-    "training": ("training", "translations"),
+    "training": ("training",),
 }
 """Figure → the tables behind it, by name."""
 
@@ -74,19 +75,19 @@ def render(findings: Findings) -> dict[str, Content]:
             name=name,
             figure=figure,
             tables=tuple(table for part in BEHIND[name] for table in tables.get(part, ())),
-            files=tuple(path for part in BEHIND[name] for path in contents if path.startswith(f"tables/{part}.")),
+            files=tuple(path for part in BEHIND[name] for path in _named(part, contents)),
         )
         for name, figure in figures.items()
         if figure.plots
     ]
-    return {"index.html": _page(findings, sections, tables)} | contents
+    return {"index.html": _page(findings, sections, tables, tuple(contents))} | contents
 
 
 def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[str, Content]:
     found: dict[str, Content] = {}
     for name, made in tables.items():
         found |= {f"tables/{name}.{ending}": write(made) for ending, write in FORMATS.items()}
-    for name, write_csv in CSVS.items():
+    for name, write_csv in CSVS.items():  # in full, where a table is rounded
         if name in tables or name not in TABLES:
             found[f"tables/{name}.csv"] = write_csv(findings)
     return found
@@ -96,16 +97,25 @@ def _pictures(findings: Findings, figures: Mapping[str, Figure]) -> dict[str, Co
     found: dict[str, Content] = {}
     for figure in figures.values():
         for plot in figure.plots:
-            chart = for_file(figure, plot, f"{findings.model}, tuned on {findings.mixture}")
+            chart = for_file(figure, plot, f"{findings.setup.model}, tuned on {findings.setup.mixture}")
             svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE, config=STYLES["picture"])
             found[f"figures/{plot.name}.svg"] = svg
             found[f"figures/{plot.name}.png"] = vl_convert.svg_to_png(svg, scale=PIXELS)
     return found
 
 
-def _page(findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]]) -> str:
+def _named(table: str, paths: Iterable[str]) -> list[str]:
+    """Return those of the files that hold a table."""
+    return [path for path in paths if path.startswith(f"tables/{table}.")]
+
+
+def _page(
+    findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]], paths: Collection[str]
+) -> str:
     specs = {
-        plot.name: for_page(section.figure, plot).to_dict() for section in sections for plot in section.figure.plots
+        plot.name: _inert(for_page(section.figure, plot).to_dict())
+        for section in sections
+        for plot in section.figure.plots
     }
     library, script, items, style = bundle(), _resource("page.js"), _resource("items.js"), _resource("page.css")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -116,12 +126,15 @@ def _page(findings: Findings, sections: list[Section], tables: Mapping[str, list
         tables=tables,
         names={code: known.name for code, known in languages().items()},
         alarms=[gain for gain in findings.comparison.gains if gain.alarm],
+        errors=sum(defect.severity == "error" for defect in findings.data.defects),
+        named=partial(_named, paths=paths),
         language=language,
         points=points,
         spread=spread,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
-        data=_inert({"specs": specs, "styles": STYLES}),
+        specs=specs,
+        styles=_inert(STYLES),
         sheets=_inert(packed(findings.sheets)),
         measured=list(dict.fromkeys(sheet.language for sheet in findings.sheets)),
         library=Markup(library),

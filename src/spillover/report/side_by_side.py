@@ -3,9 +3,7 @@
 Pure: a lineup in, tables out. A table that the lineup has nothing for is left out.
 """
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from rich.console import Group, RenderableType
@@ -13,8 +11,9 @@ from rich.text import Text
 
 from spillover.languages import languages
 from spillover.lineup import Entry, Lineup, Result
-from spillover.report.formats import FORMATS, MINUS, Table, percent, spread, terminal
+from spillover.report.formats import FORMATS, Table, terminal
 from spillover.report.tables import BLOCK
+from spillover.typography import percent, spread
 
 
 def by_language(lineup: Lineup) -> list[Table]:
@@ -99,8 +98,7 @@ TABLES: dict[str, Callable[[Lineup], list[Table]]] = {
 def render(lineup: Lineup) -> dict[str, str]:
     """Return every table as a file in each format."""
     made = {name: tables for name, make in TABLES.items() if (tables := make(lineup))}
-    texts = {f"{name}.{ending}": write(tables) for name, tables in made.items() for ending, write in FORMATS.items()}
-    return texts | {f"{name}.csv": _csv(tables) for name, tables in made.items()}
+    return {f"{name}.{ending}": write(tables) for name, tables in made.items() for ending, write in FORMATS.items()}
 
 
 def shown(lineup: Lineup) -> RenderableType:
@@ -149,12 +147,3 @@ def _best(numbers: Sequence[Sequence[float]], first: int) -> frozenset[tuple[int
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _csv(tables: Iterable[Table]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for table in tables:
-        writer.writerow(table.header)
-        writer.writerows([text.replace(MINUS, "-") for text in row] for row in table.rows)
-    return out.getvalue()

@@ -16,9 +16,12 @@ from rich.text import Text
 from spillover.findings import Comparison, Findings, Gain, Performance
 from spillover.languages import language, languages
 from spillover.report import alignments
-from spillover.report.formats import MINUS, Table, percent, points, spread, terminal
+from spillover.report.costs import characters, cost
+from spillover.report.data import doctor, pairs
+from spillover.report.formats import Table, terminal
 from spillover.report.inside_tables import latent, lens, neurons, patches
-from spillover.report.tuning import forgetting, translations
+from spillover.report.tuning import forgetting, training, translations
+from spillover.typography import MINUS, percent, points, spread
 
 BLOCK = 10
 """Languages a row of the paper's tables: first its high-resource ones, then the others."""
@@ -56,7 +59,7 @@ def main(findings: Findings) -> list[Table]:
             for arm, own, other in ((0, gain.base, gain.tuned), (1, gain.tuned, gain.base))
             if own.accuracy.value >= other.accuracy.value
         ]
-        caption = f"{task}: accuracy in percent, {findings.model} tuned on {findings.mixture}"
+        caption = f"{task}: accuracy in percent, {findings.setup.model} tuned on {findings.setup.mixture}"
         note = (
             f" (our prompts); below, the paper's {PUBLISHED[task][1]}, tuned on this task's questions" if paper else ""
         )
@@ -83,12 +86,13 @@ def _published(task: str, findings: Findings) -> dict[str, tuple[float, float]] 
 
     The same run: the same mixture, tuned on this very task's questions, asked for English labels.
     """
-    if task not in PUBLISHED or task != findings.asked or findings.labels != "english":
+    setup = findings.setup
+    if task not in PUBLISHED or task != setup.asked or setup.labels != "english":
         return None
     table = _paper()[PUBLISHED[task][0]]
-    if findings.mixture not in table:
+    if setup.mixture not in table:
         return None
-    pairs = zip(table["base"], table[findings.mixture], strict=True)
+    pairs = zip(table["base"], table[setup.mixture], strict=True)
     return dict(zip(_paper()["setup"]["languages"], pairs, strict=True))
 
 
@@ -156,22 +160,32 @@ def accuracy(findings: Findings) -> list[Table]:
     return [
         Table(
             f"{task}: accuracy with its 95% interval; after centering each label, after contextual calibration, and by "
-            f"log-probability a token; and macro AUC, in percent; chance is {percent(own[0].chance)} (AUC: 50). Labels "
-            "chosen are shares in the task's order; close are items whose two best labels are within 0.05 nats, which "
-            "half precision may decide otherwise.",
+            f"log-probability a token; and macro AUC, in percent; chance is {percent(own[0].chance)} (AUC: 50)"
+            f"{_lopsided(own)}. Labels chosen are shares in the task's order; close are items whose two best labels "
+            "are within 0.05 nats, which half precision may decide otherwise.",
             header,
-            tuple((language(gain.language).name, str(gain.n), *_arm(gain.base), *_arm(gain.tuned)) for gain in own),
+            tuple(
+                (language(gain.language).name, str(gain.n), *_arm(gain.base, gain), *_arm(gain.tuned, gain))
+                for gain in own
+            ),
         )
         for task, own in by_task(findings.comparison)
     ]
 
 
-def _arm(arm: Performance) -> tuple[str, ...]:
+def _lopsided(own: Sequence[Gain]) -> str:
+    """Say what always giving one label is worth, where the golds are unbalanced."""
+    shares = [max(gain.gold) for gain in own if gain.discrimination is None]
+    return f"; always giving the most frequent label: up to {percent(max(shares))}" if shares else ""
+
+
+def _arm(arm: Performance, gain: Gain) -> tuple[str, ...]:
     accuracy = f"{percent(arm.accuracy.value)} [{percent(arm.accuracy.low)}, {percent(arm.accuracy.high)}]"
     auc = percent(arm.auc.value) if arm.auc else MINUS
     contextual, normalized = (percent(e.value) if e else MINUS for e in (arm.contextual, arm.normalized))
     chosen = " / ".join(percent(share) for share in arm.chosen)
-    return accuracy, percent(arm.centered.value), contextual, normalized, auc, chosen, str(arm.close)
+    centered = "withheld" if gain.discrimination is None else percent(arm.centered.value)  # both suppose balance
+    return accuracy, centered, contextual, normalized, auc, chosen, str(arm.close)
 
 
 def splits(findings: Findings) -> list[Table]:
@@ -186,41 +200,6 @@ def splits(findings: Findings) -> list[Table]:
     return [Table(caption, header, tuple(rows), keys=3)] if rows else []
 
 
-def training(findings: Findings) -> list[Table]:
-    """Return the held-out loss before the first step and after each epoch, and the last training loss."""
-    epochs = enumerate(findings.validation)
-    rows = [("held out, before" if epoch == 0 else f"held out, epoch {epoch}", f"{loss:.4f}") for epoch, loss in epochs]
-    if findings.losses:
-        rows.append((f"training, last of {len(findings.losses)} steps", f"{findings.losses[-1]:.4f}"))
-    left = f" {findings.left_out} examples were too long to learn from." if findings.left_out else ""
-    caption = f"Loss in nats a target token. Every step is in training.csv.{left}"
-    return [Table(caption, ("loss", "nats"), tuple(rows))] if rows else []
-
-
-def pairs(findings: Findings) -> list[Table]:
-    """Return a row a language tuned on: its pairs, how many of them have each flag, how many were dropped."""
-    if not findings.checks:
-        return []
-    flags = [flag for flag, _ in findings.checks[0].flags]
-    rows = [
-        (language(one.language).name, str(one.pairs), *(str(count) for _, count in one.flags), str(one.dropped))
-        for one in findings.checks
-    ]
-    caption = "Pairs tuned on, what the checks found wrong with them, and how many of them that dropped."
-    return [Table(caption, ("language", "pairs", *flags, "dropped"), tuple(rows))]
-
-
-def cost(findings: Findings) -> list[Table]:
-    """Return the seconds each stage took, their share of all, and the memory it needed."""
-    total = sum(cost.seconds for cost in findings.costs) or 1.0
-    rows = [
-        (c.stage, f"{c.seconds:.1f}", percent(c.seconds / total), f"{c.peak_memory / 1e9:.2f}" if c.peak_memory else "")
-        for c in findings.costs
-    ]
-    caption = "Time that making each stage took, whenever that was, and the most memory its process had held by then."
-    return [Table(caption, ("stage", "seconds", "share in percent", "peak GB"), tuple(rows))] if rows else []
-
-
 TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "main": main,
     "summary": summary,
@@ -233,10 +212,12 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "neurons": neurons,
     "patches": patches,
     "training": training,
-    "pairs": pairs,
     "translations": translations,
     "forgetting": forgetting,
+    "doctor": doctor,
+    "pairs": pairs,
     "cost": cost,
+    "characters": characters,
 }
 """Name of the files → tables; none where there is nothing to tell."""
 
@@ -250,6 +231,6 @@ def summary_text(findings: Findings) -> RenderableType:
     shown += [Text(findings.comparison.sentence, style="bold")]
     shown += [
         Text(f"{each.task}: the {each.language} items were machine-translated by {each.translator}")
-        for each in findings.translated
+        for each in findings.data.translated
     ]
     return Group(*shown)

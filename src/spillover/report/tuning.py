@@ -5,24 +5,38 @@ Pure: findings in, tables out.
 
 from spillover.findings import Findings
 from spillover.languages import language
-from spillover.report.formats import MINUS, Table
+from spillover.report.formats import Table
+from spillover.typography import minus
 
 SHOWN = 5
 """Translations a table shows."""
 
 
+def training(findings: Findings) -> list[Table]:
+    """Return the held-out loss before the first step and after each epoch, and the last training loss."""
+    found = findings.tuning
+    epochs = enumerate(found.validation)
+    rows = [("held out, before" if epoch == 0 else f"held out, epoch {epoch}", f"{loss:.4f}") for epoch, loss in epochs]
+    if found.losses:
+        rows.append((f"training, last of {len(found.losses)} steps", f"{found.losses[-1]:.4f}"))
+    left = f" {found.left_out} examples were too long to learn from." if found.left_out else ""
+    caption = f"Loss in nats a target token. Every step is in training.csv.{left}"
+    return [Table(caption, ("loss", "nats"), tuple(rows))] if rows else []
+
+
 def translations(findings: Findings) -> list[Table]:
     """Return a row for each of the first held-out examples: what the model wrote before and after tuning."""
-    if not findings.chrf:
+    found = findings.tuning
+    if not found.chrf:
         return []
-    before, after = findings.chrf
+    before, after = found.chrf
     caption = (
-        f"Greedy translations of {len(findings.translations)} held-out examples: chrF {before:.1f} before tuning, "
+        f"Greedy translations of {len(found.translations)} held-out examples: chrF {before:.1f} before tuning, "
         f"{after:.1f} after. The first of them; all are in the adapter's history.json."
     )
     rows = tuple(
         (language(t.language).name, *(text.strip() for text in (t.source, t.reference, t.before, t.after)))
-        for t in findings.translations[:SHOWN]
+        for t in found.translations[:SHOWN]
     )
     return [Table(caption, ("language", "source", "reference", "before", "after"), rows, keys=5)]
 
@@ -46,4 +60,4 @@ def forgetting(findings: Findings) -> list[Table]:
 
 
 def _bits(difference: float) -> str:
-    return f"{difference:+.3f}".replace("-", MINUS)
+    return minus(f"{difference:+.3f}")

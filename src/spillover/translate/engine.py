@@ -3,6 +3,7 @@
 Knows nothing of where questions come from, nor of any engine in particular.
 """
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Event
@@ -28,10 +29,21 @@ class Engine(Protocol):
         """
 
 
+class Log(Protocol):
+    """Is told, after an engine worked, what came of it."""
+
+    def __call__(self, *, language: str, characters: int, seconds: float) -> object:
+        """Take the target language, the characters that came back translated, and how long that took."""
+
+
+def silent(*, language: str, characters: int, seconds: float) -> None:
+    """Keep nothing."""
+
+
 class ByText:
     """A translator of questions whose texts an engine translates."""
 
-    def __init__(self, engine: Engine, identity: str, memory: Memory, budget: int = 0) -> None:
+    def __init__(self, engine: Engine, identity: str, memory: Memory, budget: int = 0, log: Log = silent) -> None:
         """Take an engine.
 
         Args:
@@ -39,9 +51,10 @@ class ByText:
             identity: its name, version and model: what is kept is kept for these.
             memory: what was translated before.
             budget: characters that may be translated by this object in all; 0: no bound.
+            log: told what the engine translated, also if it ended half-way.
         """
         self._engine, self._identity, self._memory, self._budget = engine, identity, memory, budget
-        self._spent = 0
+        self._spent, self._log = 0, log
 
     def translate(self, questions: Sequence[Question], language: str) -> list[Question]:
         """Return the questions in another language."""
@@ -53,11 +66,12 @@ class ByText:
             known |= self._new(direction, new)
         return [Question(q.task, q.id, language, tuple(known[text] for text in q.fields)) for q in questions]
 
-    def characters(self, questions: Sequence[Question], language: str) -> int:
-        """Return how many characters were never translated, each text counted once."""
+    def characters(self, questions: Sequence[Question], language: str) -> tuple[int, int]:
+        """Return how many characters were never translated, and how many were, each text counted once."""
         if not questions:
-            return 0
-        return sum(map(len, self._known(Direction(self._identity, questions[0].language, language), questions)[1]))
+            return 0, 0
+        known, new = self._known(Direction(self._identity, questions[0].language, language), questions)
+        return sum(map(len, new)), sum(map(len, known))
 
     def _known(self, direction: Direction, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
         """Return text → translation of what is known, and the texts that are not."""
@@ -69,7 +83,7 @@ class ByText:
         """Translate texts; after a failure start no other batch, but keep those under way."""
         self._spend(direction, texts)
         size, jobs = getattr(self._engine, "batch", BATCH), getattr(self._engine, "jobs", 1)
-        stop = Event()
+        stop, start = Event(), time.monotonic()
 
         def unless_stopped(batch: Sequence[str]) -> dict[str, str]:
             if stop.is_set():
@@ -91,6 +105,8 @@ class ByText:
         finally:
             stop.set()
             pool.shutdown()
+            came = sum(map(len, self._memory.known(direction, texts)))
+            self._log(language=direction.target, characters=came, seconds=round(time.monotonic() - start, 3))
         return found
 
     def _batch(self, direction: Direction, texts: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Protocol
 from spillover.errors import SpilloverError
 from spillover.plugins import ENGINES, TRANSLATORS, resolve
 from spillover.records import Pair, Question
-from spillover.translate.engine import ByText, Engine
+from spillover.translate.engine import ByText, Engine, Log, silent
 from spillover.translate.memory import Memory
 
 Own = Callable[[str], Iterable[Question]]
@@ -26,11 +26,13 @@ class Translator(Protocol):
     def translate(self, questions: Sequence[Question], language: str) -> list[Question]:
         """Return `questions` in `language`. Raises SpilloverError naming the first that cannot be had."""
 
-    def characters(self, questions: Sequence[Question], language: str) -> int:
-        """Return how many characters `translate` would have translated anew."""
+    def characters(self, questions: Sequence[Question], language: str) -> tuple[int, int]:
+        """Return how many characters `translate` would have translated anew, and of how many it keeps translations."""
 
 
-def open_translator(own: Own, translator: str, model: str = "", endpoint: str = "", budget: int = 0) -> Translator:
+def open_translator(
+    own: Own, translator: str, model: str = "", endpoint: str = "", budget: int = 0, log: Log = silent
+) -> Translator:
     """Open a translator, or an engine whose translations are kept.
 
     Args:
@@ -39,6 +41,7 @@ def open_translator(own: Own, translator: str, model: str = "", endpoint: str = 
         model: the engine's model, where it has a choice; empty: its default.
         endpoint: address of the engine's server, where it has one; empty: its default.
         budget: characters an engine may translate in all; 0: no bound.
+        log: told what an engine translated.
     """
     thing = resolve(TRANSLATORS | ENGINES, translator, "translate.with")
     given = {key: value for key, value in (("model", model), ("endpoint", endpoint)) if value}
@@ -50,7 +53,8 @@ def open_translator(own: Own, translator: str, model: str = "", endpoint: str = 
         opened: Translator = thing(own)
         return opened
     engine: Engine = thing(**given)
-    return ByText(engine, f"{translator} {getattr(engine, 'version', None) or _written(thing)}", Memory(), budget)
+    identity = f"{translator} {getattr(engine, 'version', None) or _written(thing)}"
+    return ByText(engine, identity, Memory(), budget, log)
 
 
 def _written(thing: type) -> str:

@@ -1,0 +1,277 @@
+"""How long the report's page takes to open, and how large it is: 3 tasks × 20 languages × 600 items, every section.
+
+Invented findings of a model with 32 blocks, compared by the real statistics, drawn by the real page, opened in Chromium
+(through Playwright) several times. `--beside` opens other pages in turn with it, so that an earlier version's is
+measured under the same load. Writes a JSON file and, beside it, its tables as Markdown.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Browser, sync_playwright
+
+from spillover.analysis.gains import compare
+from spillover.experiment import Experiment
+from spillover.findings import (
+    Alignment,
+    Characters,
+    Checked,
+    Cost,
+    Data,
+    Defect,
+    Findings,
+    Forgetting,
+    Geometry,
+    Inside,
+    Latent,
+    Neurons,
+    Patch,
+    Sheet,
+    Translation,
+    Tuning,
+)
+from spillover.languages import languages
+from spillover.plugins import METRICS
+from spillover.progress import say
+from spillover.provenance import machine, provenance, versions
+from spillover.records import Curve, Estimate, Prediction, Trajectory
+from spillover.report.page import render
+from spillover.sources import open_source
+from spillover.tasks import Task, open_task
+
+TASKS = ("sentiment", "entailment", "paraphrase")
+LAYERS = 33
+WORDS = 20
+"""Words of an item's texts, drawn from the starter corpus; no two items are alike."""
+
+TRACED = 100
+ARMS = ("base", "tuned")
+MIB = 2**20
+
+WATCH = """
+window.seen = { blocked: 0 };
+new PerformanceObserver((list) => list.getEntries().forEach((task) => { seen.blocked += task.duration - 50; }))
+  .observe({ type: "longtask", buffered: true });
+new MutationObserver(() => {
+  if (!seen.charts && document.documentElement?.dataset.drawn) seen.charts = performance.now();
+  if (!seen.items && document.querySelector("#items li")) seen.items = performance.now();
+}).observe(document, { attributes: true, childList: true, subtree: true });
+"""
+"""Notes when the charts that a reader sees first are drawn, when items are there, and for how long nothing else ran."""
+
+TIMES = """() => ({
+  paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+  load: performance.getEntriesByType("navigation")[0].loadEventEnd,
+  ...seen,
+})"""
+
+MEASURES = {
+    "paint": "first text on the screen",
+    "load": "page loaded",
+    "charts": "charts in sight drawn",
+    "items": "first items shown",
+    "blocked": "blocked (long tasks, beyond 50 ms each)",
+}
+"""What is measured → how the table calls it. Milliseconds from opening."""
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=600, help="of a task and language (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="%(default)s")
+    parser.add_argument("--beside", nargs="*", default=[], metavar="NAME=FILE", help="other pages to open in turn")
+    parser.add_argument("--keep", type=Path, help="also write the page here")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/page.json"), help="%(default)s")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw the page, open it and the others in turn, and write what was seen."""
+    asked = parse()
+    found = findings(asked.items)
+    start = time.perf_counter()
+    page = str(render(found)["index.html"])
+    seconds = time.perf_counter() - start
+    say(f"drawn in {seconds:.1f} s, {len(page.encode()) / MIB:.1f} MiB")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = asked.keep or Path(scratch) / "index.html"
+        place.write_text(page, encoding="utf-8")
+        others = (each.partition("=") for each in asked.beside)
+        pages = {"this version": place} | {name: Path(file) for name, _, file in others}
+        opened = open_in_turn(pages, asked.repeats)
+    results = {
+        "date": date.today().isoformat(),
+        "shape": {"tasks": len(TASKS), "languages": len(languages()), "items": asked.items, "layers": LAYERS},
+        "repeats": asked.repeats,
+        "seconds_to_draw": round(seconds, 1),
+        "pages": opened,
+        "provenance": dict((*versions(), *machine())),
+    }
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    asked.out.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
+
+
+def open_in_turn(pages: dict[str, Path], repeats: int) -> dict[str, dict[str, Any]]:
+    """Open each page `repeats` times, one after the other, each in a fresh context; milliseconds, sorted."""
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in pages}
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--headless", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        version = browser.version
+        for turn in range(repeats + 1):
+            for name, place in pages.items():
+                seen = opened(browser, place)
+                if turn:  # the first warms the disk's cache
+                    times[name].append(seen)
+                say(f"{name}: " + ", ".join(f"{key} {value:.0f}" for key, value in seen.items()))
+        browser.close()
+    return {
+        name: {"MiB": round(pages[name].stat().st_size / MIB, 2), "chromium": version}
+        | {key: sorted(round(each[key]) for each in own) for key in MEASURES}
+        for name, own in times.items()
+    }
+
+
+def opened(browser: Browser, place: Path) -> dict[str, float]:
+    """Open a page and return when what was there, in milliseconds."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    page.goto(place.absolute().as_uri())
+    page.wait_for_selector("html[data-drawn]", state="attached", timeout=120_000)
+    page.wait_for_selector("#items li", state="attached", timeout=120_000)
+    times: dict[str, float] = page.evaluate(TIMES)
+    context.close()
+    return times
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Write the results as tables."""
+    pages, shape = results["pages"], results["shape"]
+    lines = [
+        f"{shape['tasks']} tasks × {shape['languages']} languages × {shape['items']} items, {shape['layers']} layers, "
+        f"every section; drawing the report took {results['seconds_to_draw']} s. Milliseconds from opening: median of "
+        f"{results['repeats']} (lowest to highest).",
+        "",
+        f"| | {' | '.join(pages)} |",
+        f"| --- | {' | '.join('--:' for _ in pages)} |",
+        f"| size in MiB | {' | '.join(str(own['MiB']) for own in pages.values())} |",
+        *(f"| {words} | {' | '.join(middle(own[key]) for own in pages.values())} |" for key, words in MEASURES.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def middle(times: Sequence[float]) -> str:
+    """Write a median with its range."""
+    return f"{statistics.median(times):,.0f} ({times[0]:,} to {times[-1]:,})"
+
+
+# Invented findings
+
+
+def findings(items: int) -> Findings:
+    """Return findings of every kind."""
+    random = np.random.default_rng(0)
+    sheets = [sheet(open_task(task), code, items, random) for task in TASKS for code in languages()]
+    arms = [list(predictions(sheets, arm)) for arm in ARMS]
+    return Findings(
+        name="benchmark",
+        setup=Experiment().setup,
+        comparison=compare(*arms, ("zh", "de")),
+        inside=Inside(
+            trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
+            latents=tuple(
+                Latent(task, code, "logit", "english", *(estimate(0.2),) * 3) for task in TASKS for code in languages()
+            ),
+            neurons=tuple(
+                Neurons(arm, task, code, layer, 30, 50, 8000)
+                for arm in ARMS
+                for task in TASKS
+                for code in ("", *languages())
+                for layer in range(1, LAYERS)
+            ),
+            patches=tuple(patch(arm, task, code) for arm in ARMS for task in TASKS for code in list(languages())[1:]),
+            geometry=tuple(geometry(task, random) for task in TASKS),
+        ),
+        tuning=Tuning(
+            losses=tuple(random.normal(2, 0.1, size=1900).tolist()),
+            validation=(2.6, 2.1, 2.0, 2.0),
+            examples=30_000,
+            left_out=0,
+            target_tokens=600_000,
+            chrf=(20.0, 50.0),
+            translations=tuple(Translation(str(i), "de", "Gut.", "Good.", "Gut.", "Good.") for i in range(40)),
+        ),
+        forgetting=tuple(Forgetting(code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
+        sheets=tuple(sheets),
+        data=Data((Defect("warning", "collapse", "2 items"),), "", (Checked("zh", 10_000, 0, (("copy", 3),)),), ()),
+        costs=(Cost("adapter", 3600.0, 8_000_000_000),),
+        characters=(Characters("zh", 0, 900_000, 900_000, 1200.0),),
+        provenance=provenance("seed = 0\n"),
+    )
+
+
+def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> Sheet:
+    """Return a cell's items: words of the starter corpus, shuffled; written without blanks, they are characters."""
+    corpus = [text for item in open_source("starter", {}, "benchmark").items(task, code) for text in item.fields]
+    blank = "" if code in ("zh", "ja", "th") else " "
+    words = list("".join(corpus)) if not blank else " ".join(corpus).split()
+    texts = [tuple(blank.join(random.choice(words, WORDS)) for _ in task.fields) for _ in range(items)]
+    gold = np.arange(items) % len(task.labels)
+    scores = [-random.exponential(3, size=(items, len(task.labels))).round(6) for _ in ARMS]
+    ids = tuple(f"{task.name}-{i:04}" for i in range(items))
+    both = (tuple(map(tuple, arm.tolist())) for arm in scores)
+    return Sheet(task.name, code, tuple(task.labels), ids, tuple(texts), tuple(gold.tolist()), *both)
+
+
+def predictions(sheets: Sequence[Sheet], arm: str) -> Iterator[Prediction]:
+    """Yield what an arm said."""
+    for one in sheets:
+        for id, gold, scores in zip(one.ids, one.gold, getattr(one, arm), strict=True):
+            yield Prediction(id, one.task, one.language, gold, scores)
+
+
+def estimate(value: float) -> Estimate:
+    """Return a number with an interval around it."""
+    return Estimate(value, value - 0.02, value + 0.02, TRACED)
+
+
+def trajectory(arm: str, task: str, code: str) -> Trajectory:
+    """Return curves that rise."""
+    values = np.linspace(0, 0.9, LAYERS) ** 2
+    curve = Curve(*(tuple((values + shift).tolist()) for shift in (0, -0.02, 0.02)))
+    return Trajectory(arm, task, code, "logit", *(curve,) * 8, TRACED, TRACED)
+
+
+def patch(arm: str, task: str, code: str) -> Patch:
+    """Return effects that grow with depth."""
+    return Patch(arm, task, code, "en", tuple(np.linspace(0, -3, LAYERS).tolist()), 2)
+
+
+def geometry(task: str, random: np.random.Generator) -> Geometry:
+    """Return every metric of twenty languages, and their components."""
+    count = len(languages())
+    values = random.uniform(size=(len(METRICS), 2, LAYERS, count, count))
+    shown = [
+        Alignment(f"{name}{suffix}", own, own - 0.2, own - 0.1)
+        for name, own in zip(METRICS, values, strict=True)
+        for suffix in ("", "-partial")
+    ]
+    components = random.normal(size=(2, LAYERS, count, TRACED, 2))
+    return Geometry(task, ARMS, tuple(languages()), TRACED, tuple(shown), components)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What translating cost: characters sent from this run folder, told apart from those that memory gave."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from spillover import pipeline
+from spillover.errors import SpilloverError
+from spillover.experiment import Experiment, parse_experiment
+from spillover.findings import Characters
+from spillover.store import Store
+
+LIMIT = 6
+
+
+class Engine:
+    """Writes in capitals, one text at a time; of German it has enough after three."""
+
+    version = "1"
+    batch = 1
+    patience = 3
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        Engine.patience -= target == "de"
+        if Engine.patience < 0:
+            raise SpilloverError("the engine is gone")
+        return [text.upper() for text in texts]
+
+
+@pytest.fixture
+def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    monkeypatch.setitem(sys.modules, "my_engine", sys.modules[__name__])
+    monkeypatch.setattr(Engine, "patience", 100)
+    table = {"questions": {"limit": LIMIT}, "translate": {"to": ["zh", "de"], "with": "my_engine:Engine"}}
+    return parse_experiment(table, "test")
+
+
+def characters(experiment: Experiment, store: Store) -> dict[str, tuple[int, int, int]]:
+    """Return language → characters that are new, known and sent."""
+    found: list[Characters] = list(pipeline.characters(experiment, store))
+    return {one.language: (one.new, one.known, one.sent) for one in found}
+
+
+def length(experiment: Experiment, store: Store) -> int:
+    """Return the characters of the questions, each text once, by a naive count."""
+    source, task = pipeline._asked(experiment)
+    texts = {text for question in list(source.questions(task, "en"))[:LIMIT] for text in question.fields}
+    return sum(len(text) for text in texts)
+
+
+def test_what_one_folder_sent_the_next_one_takes_from_memory(experiment: Experiment, tmp_path: Path) -> None:
+    first, second = Store(tmp_path / "runs", "first"), Store(tmp_path / "runs", "second")
+    all_of_them = length(experiment, first)
+    assert characters(experiment, first) == dict.fromkeys(("zh", "de"), (all_of_them, 0, 0))
+    for _ in range(2):  # a second time sends nothing, and changes nothing that is told
+        pipeline.translate(experiment, first)
+        assert characters(experiment, first) == dict.fromkeys(("zh", "de"), (0, all_of_them, all_of_them))
+    pipeline.translate(experiment, second)
+    assert characters(experiment, second) == dict.fromkeys(("zh", "de"), (0, all_of_them, 0))
+
+
+def test_what_an_engine_did_before_it_failed_was_sent_too(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "runs", "first")
+    all_of_them = length(experiment, store)
+    monkeypatch.setattr(Engine, "patience", 3)
+    with pytest.raises(SpilloverError, match="the engine is gone"):
+        pipeline.translate(experiment, store)
+    new, known, sent = characters(experiment, store)["de"]
+    assert 0 < known == sent == all_of_them - new < all_of_them
+    monkeypatch.setattr(Engine, "patience", 100)
+    pipeline.translate(experiment, store)
+    assert characters(experiment, store)["de"] == (0, all_of_them, all_of_them)
+
+
+def test_a_log_that_broke_off_is_read_up_to_there(experiment: Experiment, tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs", "first")
+    pipeline.translate(experiment, store)
+    before = characters(experiment, store)
+    with (store.run / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"event": "transl')
+    assert characters(experiment, store) == before
+
+
+def test_the_sources_own_translations_cost_nothing(tmp_path: Path) -> None:
+    own = parse_experiment({"questions": {"limit": LIMIT}}, "test")
+    store = Store(tmp_path / "runs", "own")
+    pipeline.translate(own, store)
+    assert characters(own, store) == dict.fromkeys(("zh", "de"), (0, 0, 0))
