@@ -66,7 +66,8 @@ def translate(experiment: Experiment, store: Store) -> list[Stage]:
             store.log("checked", language=code, pairs=len(checked), flags=dict(tally(checked, ()).flags))
             write_records(folder / f"{code}.parquet", Pair, checked)
 
-        return store.make("pairs", [found, available()], f"pairs/{code}.parquet", write)
+        brought = experiment.languages.items()  # texts are identified among these too
+        return store.make("pairs", [found, available(), *brought], f"pairs/{code}.parquet", write)
 
     pivot = questions_in(experiment.mixture.pivot)
     return [save(pairs(questions_in(code), pivot), code) for code in experiment.translate.to]
