@@ -80,7 +80,7 @@ BEYOND_THE_DESIGN = {
         "translations": 40,
         "report_to": [],
     },
-    "evaluate": {"columns": {}, "overflow": "drop-exemplars", "merged": False},
+    "evaluate": {"columns": {}, "overflow": "drop-exemplars", "merged": False, "engine": "transformers"},
     "analyze": {"metrics": list(METRICS), "texts": 100, "patch": 2},
     "report": {"correction": "holm", "margin": 2},
 }

@@ -14,6 +14,7 @@ import spillover
 
 LAYERS = (
     ("cli",),
+    ("forecast",),
     ("pipeline", "export", "localize"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),

@@ -79,14 +79,13 @@ def translate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
 ) -> None:
     """Pair the questions with their translations, or translate the items."""
-    from spillover import localize, pipeline
+    from spillover import forecast, localize, pipeline
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
     experiment, store = _open(file, overrides, runs, name)
     if dry_run:
-        for code, count in pipeline.characters(experiment, store).items():
-            typer.echo(f"{code}: {count} characters to {experiment.translate.translator}")
+        typer.echo("\n".join(forecast.translation(experiment, store)))
         return
     if items:
         for path in localize.localize(experiment, store):
@@ -107,15 +106,19 @@ def run(
     runs: Runs = Path("runs"),
     name: Name = "",
     gates: Gates = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would still take.")] = False,
 ) -> None:
     """Run all seven stages, print the main table and where the page is; test the gates."""
     from rich.console import Console
 
-    from spillover import pipeline
+    from spillover import forecast, pipeline
     from spillover.analysis.gates import check, parse_gate
     from spillover.report.tables import summary_text
 
     experiment, store = _open(file, overrides, runs, name)
+    if dry_run:
+        typer.echo("\n".join(forecast.forecast(experiment, store)))
+        return
     asked = [parse_gate(gate, experiment.evaluate.tasks) for gate in gates]  # before an hour of tuning, not after it
     findings = pipeline.run(experiment, store)
     Console().print(summary_text(findings))

@@ -96,6 +96,7 @@ class EvaluateConfig(_Section):
     limit: Annotated[int, Field(ge=0)] = 0
     columns: dict[str, str] = {}
     merged: bool = False
+    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 class AnalyzeConfig(_Section):

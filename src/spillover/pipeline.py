@@ -18,6 +18,7 @@ from spillover import provenance
 from spillover.cells import (
     Arm,
     balanced,
+    check_engine,
     machine_translated,
     measured,
     model_key,
@@ -113,12 +114,13 @@ def tune(experiment: Experiment, store: Store) -> Stage:
 
 def evaluate(experiment: Experiment, store: Store) -> dict[str, list[Prediction]]:
     """Score every choice of every item, for the base model and for the tuned one; return arm → predictions."""
+    check_engine(experiment)
     return _by_arm(experiment, store, "evaluate (items)", measured(experiment), predict)
 
 
 def analyze(experiment: Experiment, store: Store) -> Inside:
     """Trace the first items of each cell, and say what lenses, neurons, patches and the languages' geometry show."""
-    items, every, chosen = _traced(experiment), measured(experiment), experiment.analyze
+    items, every, chosen = traced(experiment), measured(experiment), experiment.analyze
     others = [prompt for key, rows in items.items() for prompt in rest(open_task(key[0]), every[key], rows)]
     work = sum(len(rows) + min(chosen.patch, len(rows)) for rows in items.values())
     both = arms(experiment, store)
@@ -140,7 +142,7 @@ def report(experiment: Experiment, store: Store) -> Findings:
     from spillover.analysis.gains import compare
     from spillover.report import drawing_code
 
-    _traced(experiment)  # before an hour of tuning, not after it
+    traced(experiment)  # before an hour of tuning, not after it
     predictions = evaluate(experiment, store)
     inside = analyze(experiment, store)
     adapter = tune(experiment, store)
@@ -236,7 +238,7 @@ def _by_arm(
         }
 
 
-def _traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
+def traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
     """Return (task, language) → the items to trace; refuse lenses and metrics that cannot be taken of them."""
     chosen = experiment.analyze
     for name in chosen.lenses:

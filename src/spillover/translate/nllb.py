@@ -43,7 +43,8 @@ class Family:
 
 
 def _iso(known: Language) -> tuple[str, ...]:
-    return (known.code, known.iso639_3, known.nllb)
+    individual = known.nllb.partition("_")[0]  # such as nob, where the code of ISO 639-3 is a family's, nor
+    return (known.code, known.iso639_3, individual, known.nllb)
 
 
 FAMILIES = {
