@@ -125,7 +125,8 @@ class Hub:
             return True
         if SPLITS["items"] not in self._asked("get_dataset_split_names", layout.configs[language]):
             return False
-        return any(layout.label in row.cells for _, row in islice(self._rows(layout, language, "items"), 1))
+        rows = self._cells(layout, layout.configs[language], SPLITS["items"])
+        return any(layout.label in cells for cells in islice(rows, 1))
 
     def _preset(self) -> Layout | None:
         return None if self._columns or self._config else PRESETS.get(self._id)
