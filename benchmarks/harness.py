@@ -146,7 +146,8 @@ def compete(ours: SpilloverLM, rival: HFLM, shape: str, prompts: Sequence[Prompt
         rival.batch_size_per_gpu, rival.softmax_dtype = 1, torch.float64
         expected, _ = timed(rival, sampled[::2])
         rival.softmax_dtype = None
-        agree(shape, [answer for index in chosen[::2] for answer in (found + rest)[3 * index : 3 * index + 3]], expected)
+        every = found + rest
+        agree(shape, [answer for index in chosen[::2] for answer in every[3 * index : 3 * index + 3]], expected)
     return Row(shape, len(requests), len(chosen), len(requests) / (seconds + more), rates, wanted)
 
 

@@ -165,7 +165,9 @@ def test_what_is_wrong_with_a_row_is_one_sentence(code: str, row: dict[str, str]
 
 def test_a_row_that_differs_from_an_earlier_one_is_refused() -> None:
     brings()
-    with pytest.raises(SpilloverError, match=r"languages.ca: found Valencian, expected a code that Catalan does not have"):
+    with pytest.raises(
+        SpilloverError, match=r"languages.ca: found Valencian, expected a code that Catalan does not have"
+    ):
         brings(name="Valencian")
 
 

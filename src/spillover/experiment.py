@@ -132,7 +132,7 @@ class LanguageConfig(_Section):
     lingua: str = ""
 
     def row(self, code: str) -> Language:
-        """Return the language; where nothing is said, Apertium and Google know it by its code, NLLB and lingua do not."""
+        """Return the language; where nothing is said, Apertium and Google know it by its code, the others do not."""
         said = {key: value for key, value in self.model_dump().items() if value}
         unsaid = {"autonym": self.name, "nllb": "", "iso639_3": code, "google": code, "lingua": ""}
         return Language(**unsaid | said, code=code)

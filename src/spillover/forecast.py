@@ -21,7 +21,7 @@ from spillover.experiment import Experiment, load_experiment
 from spillover.inside import trace
 from spillover.progress import silent
 from spillover.records import Cell, Example, Item, Question
-from spillover.store import Stage, Store, Unmade, read_records, stages_of
+from spillover.store import Stage, Store, UnmadeError, read_records, stages_of
 from spillover.tasks import open_task
 
 KINDS = {
@@ -115,7 +115,7 @@ def _adapter(experiment: Experiment, store: Store) -> Stage | None:
     pipeline.build(experiment, store)
     try:
         return pipeline.tune(experiment, store.looking())
-    except Unmade:
+    except UnmadeError:
         return None
 
 
@@ -143,7 +143,7 @@ def _done(items: Items, measure: Measure, arm: Arm, store: Store) -> int:
         try:
             measure(store.looking(), arm, cell, rows)
             count += len(rows)
-        except Unmade:
+        except UnmadeError:
             pass
     return count
 

@@ -59,7 +59,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - what json hands over when it me
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-class Unmade(Exception):
+class UnmadeError(Exception):
     """Something asked a store that only looks for a stage that is not there."""
 
 
@@ -102,7 +102,7 @@ class Store:
         return inner
 
     def looking(self) -> "Store":
-        """Return the same store in which `make` makes nothing: what is not there raises `Unmade`."""
+        """Return the same store in which `make` makes nothing: what is not there raises `UnmadeError`."""
         inner = copy(self)
         inner._looks = True
         return inner
@@ -123,7 +123,7 @@ class Store:
         path = self.stages / f"{kind}-{digest(inputs)}"
         if self._looks:
             if not is_whole(path):
-                raise Unmade(kind)
+                raise UnmadeError(kind)
             return Stage(path)
         if not self.leads:
             return self._follow(path, write, resumable)

@@ -159,14 +159,13 @@ def test_both_arms_share_the_weights_and_another_adapter_has_another_number(
     assert vllm["made"].options["max_lora_rank"] == 8
 
 
-def test_a_context_that_lost_its_last_token_is_noticed(
-    vllm: dict[str, Any], model: str, prompts: list[Prompt]
-) -> None:
+def test_a_context_that_lost_its_last_token_is_noticed(vllm: dict[str, Any], model: str, prompts: list[Prompt]) -> None:
     """A broken twin: the tolerance above tells it from the real one."""
     expected = score(Reader(load(model, "float32")), prompts)
     vllm["shift"] = 1
     found = score_by_vllm(open_engine(model, "float32", "none", None, 4), prompts)
-    assert max(abs(a - b) for x, y in zip(found.choices, expected.choices, strict=True) for a, b in zip(x, y)) > 0.01
+    pairs = zip(found.choices, expected.choices, strict=True)
+    assert max(abs(a - b) for mine, theirs in pairs for a, b in zip(mine, theirs, strict=True)) > 0.01
 
 
 def test_log_probabilities_after_masking_are_refused(vllm: dict[str, Any], model: str, prompts: list[Prompt]) -> None:
@@ -215,7 +214,7 @@ def test_it_is_refused_before_anything_is_tuned(
     asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(SpilloverError, match="evaluate.engine: 'vllm' needs"):
+    with pytest.raises(SpilloverError, match=r"evaluate\.engine: 'vllm' needs"):
         CliRunner().invoke(app, [*asked, "--set", "evaluate.engine=vllm"], catch_exceptions=False)
     assert not (tmp_path / "runs").exists()
 

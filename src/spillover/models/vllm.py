@@ -76,8 +76,8 @@ def check(quantize: str, merged: bool) -> None:
     needs = {"the package vllm": find_spec("vllm") is not None, "a GPU": torch.cuda.is_available()}
     if lacking := [what for what, there in needs.items() if not there]:
         raise SpilloverError(
-            f"evaluate.engine: 'vllm' needs {' and '.join(lacking)}, which this machine lacks; 'transformers' gives the "
-            "same scores"
+            f"evaluate.engine: 'vllm' needs {' and '.join(lacking)}, which this machine lacks; 'transformers' gives "
+            "the same scores"
         )
 
 
