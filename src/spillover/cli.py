@@ -79,14 +79,13 @@ def translate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
 ) -> None:
     """Pair the questions with their translations, or translate the items."""
-    from spillover import localize, pipeline
+    from spillover import forecast, localize, pipeline
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
     experiment, store = _open(file, overrides, runs, name)
     if dry_run:
-        for each in pipeline.characters(experiment, store):
-            typer.echo(f"{each.language}: {each.new} characters to {experiment.translate.translator}")
+        typer.echo("\n".join(forecast.translation(experiment, store)))
         return
     if items:
         for path in localize.localize(experiment, store):
@@ -107,15 +106,19 @@ def run(
     runs: Runs = Path("runs"),
     name: Name = "",
     gates: Gates = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would still take.")] = False,
 ) -> None:
     """Run all seven stages, print the main table and where the page is; test the gates."""
     from rich.console import Console
 
-    from spillover import pipeline
+    from spillover import forecast, pipeline
     from spillover.analysis.gates import check, parse_gate
     from spillover.report.tables import summary_text
 
     experiment, store = _open(file, overrides, runs, name)
+    if dry_run:
+        typer.echo("\n".join(forecast.forecast(experiment, store)))
+        return
     asked = [parse_gate(gate, experiment.evaluate.tasks) for gate in gates]  # before an hour of tuning, not after it
     findings = pipeline.run(experiment, store)
     Console().print(summary_text(findings))
@@ -233,10 +236,28 @@ def export_tuned(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
 ) -> None:
     """Merge the run's adapter into its base: a folder that plain transformers loads, with a model card."""
-    from spillover.export import export_model
+    from spillover.export.model import export_model
 
     export_model(run_folder, folder)
     typer.echo(folder)
+
+
+@export.command("hub")
+def export_to_the_hub(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, made where there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Upload the run's adapter, card, tables and page to the Hugging Face hub, with the token in HF_TOKEN."""
+    from spillover.export.hub import check_repository, contents, upload
+
+    check_repository(repository)
+    files = contents(run_folder)
+    for path, content in files.items():
+        typer.echo(f"{len(content):>12,} bytes  {path}")
+    if not dry_run:
+        typer.echo(upload(files, repository, private))
 
 
 @export.command("tasks")
@@ -247,7 +268,7 @@ def export_cells(
 ) -> None:
     """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
     from spillover.experiment import load_experiment
-    from spillover.export_tasks import export_tasks
+    from spillover.export.tasks import export_tasks
 
     for task in export_tasks(load_experiment(file, overrides), folder):
         typer.echo(task)
@@ -264,7 +285,7 @@ def export_examples(
 ) -> None:
     """Write the training examples as other trainers read them."""
     from spillover import pipeline
-    from spillover.export_data import FORMATS, export_data
+    from spillover.export.data import FORMATS, export_data
     from spillover.records import Example
     from spillover.store import read_records
 

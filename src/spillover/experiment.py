@@ -6,14 +6,14 @@ An error names the file, the key's path, what was found and what was expected.
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Setup
-from spillover.languages import language, languages
+from spillover.languages import Language, bring, language, languages
 from spillover.mixture import treatment
 from spillover.plugins import METRICS
 from spillover.records import Flag
@@ -97,6 +97,7 @@ class EvaluateConfig(_Section):
     limit: Annotated[int, Field(ge=0)] = 0
     columns: dict[str, str] = {}
     merged: bool = False
+    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 class AnalyzeConfig(_Section):
@@ -118,6 +119,26 @@ class ReportConfig(_Section):
     """Differences within ± this many points count as equivalent."""
 
 
+class LanguageConfig(_Section):
+    """A language that this project does not have, and what other tools call it."""
+
+    name: str
+    autonym: str = ""
+    script: str
+    family: str
+    tier: Literal["high", "low"]
+    nllb: str = ""
+    iso639_3: str = ""
+    google: str = ""
+    lingua: str = ""
+
+    def row(self, code: str) -> Language:
+        """Return the language; where nothing is said, Apertium and Google know it by its code, the others do not."""
+        said = {key: value for key, value in self.model_dump().items() if value}
+        unsaid = {"autonym": self.name, "nllb": "", "iso639_3": code, "google": code, "lingua": ""}
+        return Language(**unsaid | said, code=code)
+
+
 class Experiment(_Section):
     """One experiment. The two arms differ in the adapter and in nothing else."""
 
@@ -130,9 +151,12 @@ class Experiment(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     report: ReportConfig = ReportConfig()
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = {}
 
     @model_validator(mode="after")
     def _languages_are_known(self) -> "Experiment":
+        for code, row in self.languages.items():
+            bring(row.row(code))
         named = {"translate.to": self.translate.to, "mixture.pivot": (self.mixture.pivot,)}
         if self.evaluate.languages != "all":
             named["evaluate.languages"] = self.evaluate.languages
@@ -264,7 +288,8 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section: Any = Experiment
         for part in path[:-1]:
-            section = section.model_fields[part].annotation
+            rows = get_args(section)  # a table whose keys are the user's own: the next part is one of them
+            section = rows[-1] if rows else section.model_fields[part].annotation
         known = [field.alias or name for name, field in section.model_fields.items()]
         return f"unknown key {key!r}; {choices(path[-1], known)}"
     message = first["msg"][0].lower() + first["msg"][1:]

@@ -59,6 +59,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - what json hands over when it me
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
+class UnmadeError(Exception):
+    """Something asked a store that only looks for a stage that is not there."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A finished stage."""
@@ -88,12 +92,19 @@ class Store:
         self.stages = runs / ".stages"
         self.run = runs / name
         self.leads = leads()
+        self._looks = False
         self._used: dict[str, Stage] = {}
 
     def within(self, folder: str) -> "Store":
         """Return the same store with its links in a folder of the run: for what a stage needs a second time."""
         inner = copy(self)
         inner.run = self.run / folder
+        return inner
+
+    def looking(self) -> "Store":
+        """Return the same store in which `make` makes nothing: what is not there raises `UnmadeError`."""
+        inner = copy(self)
+        inner._looks = True
         return inner
 
     def make(
@@ -110,6 +121,10 @@ class Store:
                 made together by all processes of a launch; for the rest, all but the leading one wait.
         """
         path = self.stages / f"{kind}-{digest(inputs)}"
+        if self._looks:
+            if not is_whole(path):
+                raise UnmadeError(kind)
+            return Stage(path)
         if not self.leads:
             return self._follow(path, write, resumable)
         with _writing(path, f"stage {kind!r}"):
@@ -271,6 +286,14 @@ def _peak_memory() -> int:
     """Return the most memory this process has held so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def stages_of(run: Path, kind: str) -> list[Stage]:
+    """Return the stages of one kind that a run folder links to, each once."""
+    links = [place for place in ((run / kind), *(run / kind).rglob("*")) if place.is_symlink()]
+    ends = [link.resolve() for link in links]
+    folders = sorted({end if end.is_dir() else end.parent for end in ends})
+    return [Stage(folder) for folder in folders if (folder / MARKER).exists()]
 
 
 def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
