@@ -19,15 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from spillover import store as store_module
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.records import Curve, Example, Pair, Prediction, Question
 from spillover.store import (
     Store,
     digest,
+    locks,
     read_predictions,
     read_records,
+    stages,
     write_arrays,
     write_predictions,
     write_records,
@@ -54,7 +55,8 @@ class Maker:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the store tells the user."""
     lines: list[str] = []
-    monkeypatch.setattr(store_module, "say", lines.append)
+    for module in (locks, stages):
+        monkeypatch.setattr(module, "say", lines.append)
     return lines
 
 
@@ -187,6 +189,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "the marker something else": lambda folder: (folder / "complete.json").write_text("[]", encoding="utf-8"),
 }
 
+NOTICED = {
+    "a file cut off": ("file.txt", "damaged since it was written"),
+    "a byte changed": ("file.txt", "damaged since it was written"),
+    "a file gone": ("file.txt", "gone"),
+    "a file too many": ("more.txt", "was not there when the folder was complete"),
+} | {damage: ("complete.json", "cannot be read") for damage in DAMAGE if damage.startswith("the marker")}
+"""Damage → the file that is named, and what is said of it."""
+
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[str], damage: str) -> None:
@@ -195,7 +205,8 @@ def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[st
     DAMAGE[damage](stage.path)
     Store(tmp_path, "a").make("kind", 1, "file.txt", write)
     assert write.calls == 2
-    assert said == [f"{stage.path}: damaged since it was written; making it again"]
+    file, what = NOTICED[damage]
+    assert said == [f"{stage.path / file}: {what}; making {stage.key} again"]
     assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "made"
     Store(tmp_path, "a").make("kind", 1, "file.txt", write)
     assert write.calls == 2
@@ -248,7 +259,7 @@ def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
 
 
 def second(runs: Path, answers: "Queue[str]") -> None:
-    store_module.say = answers.put
+    locks.say = answers.put
     write = Maker("second")
     stage = Store(runs, "b").make("kind", 1, "file.txt", write)
     answers.put(f"{write.calls} {(stage.path / 'file.txt').read_text('utf-8')}")

@@ -283,3 +283,6 @@ def main() -> None:
     except SpilloverError as error:
         typer.echo(f"spillover: {error}", err=True)
         sys.exit(2)
+    except OSError as error:  # a file that no module expected to be refused
+        typer.echo(f"spillover: {error.filename or 'the system says'}: {error.strerror or error}", err=True)
+        sys.exit(2)

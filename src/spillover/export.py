@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
+from spillover.store import check_whole
 
 NEEDED = (
     "experiment.toml",
@@ -36,6 +37,7 @@ def export_model(run: Path, folder: Path) -> None:
     for name in NEEDED:
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover run` finished")
+    check_whole(run / "adapter")
     if folder.exists():
         raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
     from spillover.models.merge import merge

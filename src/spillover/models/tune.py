@@ -125,7 +125,8 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
     if history.left_out:
         say(f"{history.left_out} of {len(examples)} examples are longer than {recipe.cutoff} tokens and were left out")
     if launch.leads():
-        network.save_pretrained(folder)
+        with checkpoints.saving(folder):
+            network.save_pretrained(folder)
         (folder / "history.json").write_text(json.dumps(asdict(history), ensure_ascii=False), encoding="utf-8")
         shutil.rmtree(begun)
     return history
