@@ -1,9 +1,13 @@
 """Killed with SIGKILL wherever it writes, the whole pipeline ends as if nothing had happened."""
 
+import resource
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -122,6 +126,58 @@ def test_killed_at_every_kind_of_write_it_ends_like_an_unbroken_run(
     assert hits == [point.stage for point in POINTS]
     assert len(hits) >= 25
     assert min(Counter(hits).values()) >= 3
+
+
+def tune_within(size: int) -> None:
+    """Let tuning write no file larger than this, in bytes: what a full disk does to torch and safetensors."""
+    from spillover.models import tune as module
+
+    real = module.tune
+
+    def tune(*given: Any) -> object:  # noqa: ANN401
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        return real(*given)
+
+    module.tune = tune
+
+
+def copied(unbroken: Path, folder: Path) -> Path:
+    """Return a copy of run folders."""
+    return shutil.copytree(unbroken, folder / "runs", symlinks=True)
+
+
+@pytest.mark.parametrize("size", [2_000, 14_000])
+def test_a_disk_that_fills_up_in_tuning_is_one_sentence_and_loses_nothing(
+    experiment: Path, unbroken: Path, tmp_path: Path, size: int
+) -> None:
+    runs = copied(unbroken, tmp_path)
+    (adapter,) = runs.glob(".stages/adapter-*/")
+    expected = contents(adapter)
+    shutil.rmtree(adapter)
+    command = ["tune", str(experiment), "--runs", str(runs)]
+    assert run(command, tmp_path, prepare=partial(tune_within, size)) == 2
+    refused = [line for line in (tmp_path / "output").read_text().splitlines() if line.startswith("spillover: ")]
+    assert len(refused) == 1
+    assert "cannot write stage 'adapter': " in refused[0]
+    assert "Traceback" not in (tmp_path / "output").read_text()
+    assert run(command, tmp_path) == 0
+    assert contents(adapter) == expected
+
+
+def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
+    experiment: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    runs = copied(unbroken, tmp_path)
+    (weights,) = runs.glob(".stages/adapter-*/adapter_model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    assert run(["export", "model", str(runs / "small"), str(tmp_path / "model")], tmp_path) == 2
+    assert f"{weights}: damaged since it was written; run the experiment again" in (tmp_path / "output").read_text()
+    assert not (tmp_path / "model").exists()
+    assert run(["run", str(experiment), "--runs", str(runs)], tmp_path) == 0
+    assert f"making {weights.parent.name} again" in (tmp_path / "output").read_text().replace("\n", " ")
+    assert results(runs) == results(unbroken)
 
 
 def in_place() -> None:

@@ -14,7 +14,7 @@ import spillover
 
 LAYERS = (
     ("cli",),
-    ("pipeline", "export", "export_data", "export_tasks", "localize"),
+    ("pipeline", "export", "export_data", "export_tasks", "localize", "suggest"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),
     ("store", "experiment", "sources", "translate", "models", "report", "analysis", "provenance"),
