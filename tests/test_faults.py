@@ -1,4 +1,4 @@
-"""What happens to machines: full and read-only disks, damaged files, clocks that jump. One sentence, and nothing lost."""
+"""Full and read-only disks, damaged files, clocks that jump: one sentence each, and nothing lost."""
 
 import itertools
 import json

@@ -122,6 +122,7 @@ def test_killed_at_every_kind_of_write_it_ends_like_an_unbroken_run(
     assert sorted(found) == sorted(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
     assert not list(runs.rglob("*.partial"))
+    assert not list((runs / "small").rglob(".*")), "nothing that a kill left lies about"
     hits = [line.partition(":")[0] for line in (tmp_path / "hits").read_text().splitlines()]
     assert hits == [point.stage for point in POINTS]
     assert len(hits) >= 25

@@ -168,9 +168,9 @@ def suggest(
     from spillover.report.suggestions import shown
 
     experiment, store = _open(file, overrides, runs, name)
-    question = module.Question(_codes(targets), count, _codes(among))
+    request = module.Request(_codes(targets), count, _codes(among))
     folders = [_run_folder(run, runs) for run in compared] or module.finished(runs)
-    Console().print(shown(module.suggest(experiment, store, question, folders)))
+    Console().print(shown(module.suggest(experiment, store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:

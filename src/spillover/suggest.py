@@ -35,7 +35,7 @@ Items = dict[tuple[str, str], list[Item]]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """What is asked."""
 
     targets: tuple[str, ...]
@@ -46,13 +46,13 @@ class Question:
     """Codes of the languages to choose from; none: all that have items but the targets and the pivot."""
 
 
-def suggest(experiment: Experiment, store: Store, question: Question, runs: Sequence[Path]) -> Suggestion:
+def suggest(experiment: Experiment, store: Store, request: Request, runs: Sequence[Path]) -> Suggestion:
     """Order the choices of languages to tune on; see `analysis.transfer`.
 
     Args:
         experiment: the model, the items and the task whose questions would be translated.
         store: where traces are kept.
-        question: what is asked.
+        request: what is asked.
         runs: folders of finished runs; those of another model, task of questions, labels or recipe are left out.
 
     Raises:
@@ -61,32 +61,40 @@ def suggest(experiment: Experiment, store: Store, question: Question, runs: Sequ
     everywhere = experiment.evaluate.model_copy(update={"languages": "all"})
     items = measured(experiment.model_copy(update={"evaluate": everywhere}))
     codes = _shared(items)
-    among = question.among or tuple(c for c in codes if c not in (*question.targets, experiment.mixture.pivot))
-    for name, asked in (("--for", question.targets), ("--among", among)):
-        if not asked:
-            raise SpilloverError(f"{name}: found no language, expected at least one; choose from {', '.join(codes)}")
-        for code in asked:
-            if code not in codes:
-                raise SpilloverError(f"{name}: found {code!r}, expected a language with items; {choices(code, codes)}")
-    if experiment.mixture.pivot in among or not 0 < question.count <= len(among):
-        raise SpilloverError(
-            f"--k: found {question.count} of {', '.join(among)}, expected at least one, as many at most, and not the "
-            f"pivot {experiment.mixture.pivot!r}"
-        )
-    if comb(len(among), question.count) > MOST:
-        raise SpilloverError(
-            f"--k: {question.count} of {len(among)} languages are {comb(len(among), question.count):,} combinations, "
-            f"expected at most {MOST:,}; name fewer with --among"
-        )
-    fitting = [run for folder in runs if _fits(run := read_run(folder), experiment, question.targets)]
-    if len(fitting) < len(runs):
-        say(f"{len(runs) - len(fitting)} of {len(runs)} runs are of another model, mixture, task or set of languages")
+    wanted = _choices(request, codes, experiment.mixture.pivot)
+    found = [read_run(folder) for folder in runs]
+    fitting = [run for run in found if _fits(run, experiment, request.targets, codes)]
+    if len(fitting) < len(found):
+        say(f"{len(found) - len(fitting)} of {len(found)} runs are of another model, mixture, task or set of languages")
     likenesses = [
         *_genealogy(codes),
         _fertility(experiment, items, codes),
         *_alignment(experiment, store, items, codes),
     ]
-    return order(collect(fitting), likenesses, codes, question.targets, list(combinations(among, question.count)))
+    return order(collect(fitting, codes), likenesses, codes, request.targets, wanted)
+
+
+def _choices(request: Request, codes: Sequence[str], pivot: str) -> list[tuple[str, ...]]:
+    """Return every choice of languages to tune on; refuse what is unknown and what is too much."""
+    among = request.among or tuple(code for code in codes if code not in (*request.targets, pivot))
+    for name, asked in (("--for", request.targets), ("--among", among)):
+        if not asked:
+            raise SpilloverError(f"{name}: found no language, expected at least one; choose from {', '.join(codes)}")
+        for code in asked:
+            if code not in codes:
+                raise SpilloverError(f"{name}: found {code!r}, expected a language with items; {choices(code, codes)}")
+    if pivot in among or not 0 < request.count <= len(among):
+        raise SpilloverError(
+            f"--k: found {request.count} of {', '.join(among)}, expected at least one, as many at most, and not the "
+            f"pivot {pivot!r}"
+        )
+    number = comb(len(among), request.count)
+    if number > MOST:
+        raise SpilloverError(
+            f"--k: {request.count} of {len(among)} languages are {number:,} combinations, expected at most {MOST:,}; "
+            "name fewer with --among"
+        )
+    return list(combinations(among, request.count))
 
 
 def finished(runs: Path) -> list[Path]:
@@ -100,12 +108,13 @@ def _shared(items: Items) -> list[str]:
     return [code for code in dict.fromkeys(code for _, code in items) if all((task, code) in items for task in tasks)]
 
 
-def _fits(run: Run, experiment: Experiment, targets: Sequence[str]) -> bool:
-    """Return whether a run tuned this model like this experiment, on whatever languages, and measured the targets."""
+def _fits(run: Run, experiment: Experiment, targets: Sequence[str], codes: Sequence[str]) -> bool:
+    """Return whether a run tuned this model like this experiment, on some of the codes, and measured the targets."""
     tuned_on = run.seen[:-1]
     update = {"translate": experiment.translate.model_copy(update={"to": tuned_on})}
     return (
         bool(tuned_on)
+        and set(tuned_on) <= set(codes)
         and run.model == experiment.model.name
         and run.asked == experiment.questions.task
         and run.labels == experiment.evaluate.labels

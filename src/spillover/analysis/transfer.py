@@ -1,7 +1,7 @@
 """Which languages to tune on: what measured mixtures predict of others, and whether that is better than their mean.
 
-The gain of a language is its mean over the mixtures plus a ridge regression on what each mixture is to it: who is in the
-mixture, and how like its nearest member is to the language. Knows numbers and codes, but neither what a likeness is of
+The gain of a language is its mean over the mixtures plus a ridge regression on what each mixture is to it: who is in
+it, and how like its nearest member is to the language. Knows numbers and codes, but neither what a likeness is of
 nor where the gains come from.
 """
 
@@ -51,8 +51,8 @@ class Likeness:
     """(languages, languages): larger is more alike; the languages are those of all likenesses, in one order."""
 
 
-def collect(runs: Sequence[Run]) -> Measured:
-    """Return the gains of runs of one model, over the tasks and languages that all of them measured.
+def collect(runs: Sequence[Run], codes: Sequence[str]) -> Measured:
+    """Return the gains of runs of one model, over the tasks and those of the languages that all of them measured.
 
     A run's mixture is all that it has seen but the pivot, which comes last.
     """
@@ -61,7 +61,7 @@ def collect(runs: Sequence[Run]) -> Measured:
         for run in runs
     ]
     shared = [key for key in every[0] if all(key in own for own in every)] if every else []
-    languages = tuple(dict.fromkeys(code for _, code in shared))
+    languages = tuple(dict.fromkeys(code for _, code in shared if code in codes))
     groups: dict[tuple[str, ...], list[list[float]]] = {}
     for run, own in zip(runs, every, strict=True):
         means = [float(np.mean([own[key] for key in shared if key[1] == code])) for code in languages]
@@ -187,8 +187,8 @@ def _squares(sample: Array, gains: Array, aims: Sequence[int]) -> Array:
 def _try(sample: Array, gains: Array, aims: Sequence[int]) -> tuple[Trial, float]:
     """Predict every mixture from the others, and the same for mixtures dealt out at random; return the ridge too.
 
-    The error is of a ridge that was chosen without the mixture left out. The deals choose theirs like the truth, so what
-    choosing gains by chance, they gain too.
+    The error is of a ridge that was chosen without the mixture left out. The deals choose theirs like the truth, so
+    what choosing gains by chance, they gain too.
     """
     random, count = np.random.default_rng(0), len(sample)
     deals = [np.arange(count), *(random.permutation(count) for _ in range(DEALS))]

@@ -1,4 +1,4 @@
-"""What is suggested, for a terminal: one sentence, and the best choices as a table. Pure: a suggestion in, texts out."""
+"""What is suggested, for a terminal: one sentence, and the best choices as a table. A suggestion in, texts out."""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -53,8 +53,8 @@ def table(found: Suggestion) -> Table:
         for each in found.proposals[:SHOWN]
     ]
     caption = (
-        f"Choices for {', '.join(found.targets)}: mean gain in points, and how like the nearest language tuned on is, by "
-        f"each predictor; the first {len(rows)} of {len(found.proposals)}."
+        f"Choices for {', '.join(found.targets)}: mean gain in points, and how like the nearest language tuned on is, "
+        f"by each predictor; the first {len(rows)} of {len(found.proposals)}."
     )
     return Table(caption, header, tuple(rows))
 

@@ -133,7 +133,7 @@ def _link(place: Path, target: Path) -> None:
     relative = os.path.relpath(inside if inside.exists() else target, place.parent)
     if place.is_symlink() and str(place.readlink()) == relative:
         return
-    fresh = place.with_name(f".{place.name}.{os.getpid()}")
+    fresh = place.with_name(f".{place.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(relative)
     fresh.replace(place)

@@ -61,11 +61,11 @@ def build(path: Path, write: Write, resumable: bool) -> float:
         partial.mkdir(exist_ok=True)
         try:
             write(partial)
+            mark(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
         except BaseException as error:  # Ctrl-C too: what is half-written serves nobody who cannot go on from it
             if not resumable or isinstance(error, SpilloverError):  # nor does what would be refused again
                 shutil.rmtree(partial, ignore_errors=True)
             raise
-        mark(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
     return round(time.monotonic() - start, 3)
