@@ -137,7 +137,7 @@ shares = st.floats(0, 1, exclude_max=True)
 tables = st.fixed_dictionaries(
     {},
     optional={
-        "seed": st.integers(0, 2**63 - 1),
+        "seed": st.integers(0, 2**32 - 1),
         "model": st.fixed_dictionaries({"name": strings, "dtype": st.sampled_from(["auto", "float32"])}),
         "questions": st.fixed_dictionaries(
             {

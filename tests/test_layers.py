@@ -15,7 +15,7 @@ import spillover
 LAYERS = (
     ("cli",),
     ("forecast",),
-    ("pipeline", "export", "localize"),
+    ("pipeline", "export", "localize", "suggest"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),
     ("store", "experiment", "sources", "translate", "models", "report", "analysis", "provenance"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, choices, visible
 
 if TYPE_CHECKING:
     from spillover.experiment import Experiment
@@ -145,10 +145,44 @@ def compare(
     from spillover.runs import compare as line_up
     from spillover.store import Store
 
-    lineup = line_up([Path(run) if len(Path(run).parts) > 1 else runs / run for run in compared], margin)
+    lineup = line_up([_run_folder(run, runs) for run in compared], margin)
     Console().print(shown(lineup))
     if name:
         typer.echo(Store(runs, name).replace("tables", [lineup, drawing_code()], lambda: render(lineup)))
+
+
+@app.command()
+def suggest(
+    file: File,
+    targets: Annotated[str, typer.Option("--for", metavar="CODES", help="Languages that are to get better: th,sw.")],
+    count: Annotated[int, typer.Option("--k", min=1, help="How many languages to tune on.")] = 2,
+    among: Annotated[str, typer.Option(metavar="CODES", help="Languages to choose from; by default all others.")] = "",
+    compared: Annotated[
+        list[str], typer.Option("--from", metavar="RUN", help="A finished run; by default every one in the runs.")
+    ] = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = Path("runs"),
+    name: Name = "",
+) -> None:
+    """Say which languages to tune on for others to get better, and whether that is known at all."""
+    from rich.console import Console
+
+    from spillover import suggest as module
+    from spillover.report.suggestions import shown
+
+    experiment, store = _open(file, overrides, runs, name)
+    request = module.Request(_codes(targets), count, _codes(among))
+    folders = [_run_folder(run, runs) for run in compared] or module.finished(runs)
+    Console().print(shown(module.suggest(experiment, store, request, folders)))
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code.strip() for code in text.split(",") if code.strip()))
+
+
+def _run_folder(run: str, runs: Path) -> Path:
+    """Return the folder of a run that is given by its name or its folder."""
+    return Path(run) if len(Path(run).parts) > 1 else runs / run
 
 
 @app.command()
@@ -302,5 +336,11 @@ def main() -> None:
     try:
         app()
     except SpilloverError as error:
-        typer.echo(f"spillover: {error}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # a file that no module expected to be refused
+        _refuse(f"{error.filename or 'the system says'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str) -> None:
+    typer.echo(f"spillover: {visible(sentence)}", err=True)
+    sys.exit(2)

@@ -26,6 +26,12 @@ SURE = 0.9
 """Confidence, among the languages in question, from which a text counts as one of another language."""
 
 
+def is_file_name(text: str) -> bool:
+    """Return whether a text can name a visible file or folder: no path, and nothing that nobody can type."""
+    odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return bool(text) and not odd and not text.startswith(".") and not {"/", "\\"} & set(text)
+
+
 def normal(text: str) -> str:
     """Return a text so that what reads the same is the same: NFKC, case folded, one blank for any white space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

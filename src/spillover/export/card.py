@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
+from spillover.store import check_whole
 
 NEEDED = (
     "experiment.toml",
@@ -31,6 +32,7 @@ def finished(run: Path) -> Experiment:
     for name in NEEDED:
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover run` finished")
+    check_whole(run / "adapter")
     return load_experiment(run / "experiment.toml")
 
 
