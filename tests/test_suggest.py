@@ -11,7 +11,7 @@ import tomli_w
 from typer.testing import CliRunner, Result
 
 from spillover import cli
-from spillover.analysis import transfer
+from spillover.analysis import proposals
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, parse_experiment
 from spillover.languages import languages
@@ -26,7 +26,7 @@ ITEMS = 200
 
 @pytest.fixture
 def experiment(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(transfer, "DEALS", 99)
+    monkeypatch.setattr(proposals, "DEALS", 99)
     table = {
         "model": {"name": str(tiny("llama")), "dtype": "float32"},
         "evaluate": {"tasks": ["sentiment"], "limit": 6, "languages": ["en"]},

@@ -1,7 +1,7 @@
 """Which languages to tune on: finished runs and a base model that was looked at, brought together.
 
 Reads run folders, counts tokens, and traces the base model once where no run has done so; what follows from it is
-`analysis.transfer`'s. Tunes nothing.
+`analysis.proposals`'s. Tunes nothing.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ import numpy as np
 
 from spillover.analysis.alignment import States, cka, shuffled
 from spillover.analysis.geometry import FEWEST
-from spillover.analysis.transfer import Array, Likeness, collect
-from spillover.analysis.transfer import suggest as order
+from spillover.analysis.proposals import Array, Likeness, collect
+from spillover.analysis.proposals import suggest as order
 from spillover.cells import Arm, balanced, measured, of_arm
 from spillover.errors import SpilloverError, choices
 from spillover.experiment import Experiment
@@ -47,7 +47,7 @@ class Request:
 
 
 def suggest(experiment: Experiment, store: Store, request: Request, runs: Sequence[Path]) -> Suggestion:
-    """Order the choices of languages to tune on; see `analysis.transfer`.
+    """Order the choices of languages to tune on; see `analysis.proposals`.
 
     Args:
         experiment: the model, the items and the task whose questions would be translated.

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from spillover.analysis import transfer
-from spillover.analysis.transfer import Array, Likeness, Measured, collect, suggest
+from spillover.analysis import proposals
+from spillover.analysis.proposals import Array, Likeness, Measured, collect, suggest
 from spillover.lineup import Run, Suggestion
 from spillover.records import Prediction
 
@@ -21,7 +21,7 @@ LIKENESSES = (NEAR, OTHER)
 
 @pytest.fixture(autouse=True)
 def few_deals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "DEALS", 99)
+    monkeypatch.setattr(proposals, "DEALS", 99)
 
 
 def mixtures(count: int, seed: int) -> tuple[tuple[str, ...], ...]:
@@ -64,7 +64,7 @@ def by_hand(sample: Array, gains: Array, ridge: float) -> Array:
     return found
 
 
-@pytest.mark.parametrize("ridge", transfer.RIDGES)
+@pytest.mark.parametrize("ridge", proposals.RIDGES)
 def test_a_mixture_left_out_is_predicted_by_least_squares_of_the_others(ridge: float) -> None:
     random = np.random.default_rng(0)
     sample, gains, aims = random.normal(size=(6, 4, 3)), random.normal(size=(6, 4)), [1, 3]
@@ -72,7 +72,7 @@ def test_a_mixture_left_out_is_predicted_by_least_squares_of_the_others(ridge: f
         rest = [other for other in range(6) if other != place]
         found = by_hand(sample[rest], gains[rest], ridge)
         predicted = np.mean([sample[place, aim] @ found[:3] + found[3 + aim] for aim in aims])
-        error = transfer._missed(sample, gains[..., None], aims, ridge, place)
+        error = proposals._missed(sample, gains[..., None], aims, ridge, place)
         assert error == pytest.approx(predicted - gains[place, aims].mean())
         everything = by_hand(sample, gains, ridge)  # a twin that has seen what it predicts
         cheating = np.mean([sample[place, aim] @ everything[:3] + everything[3 + aim] for aim in aims])
@@ -120,9 +120,9 @@ NOTHING = Measured((), (), np.empty((0, 0)))
 
 
 def test_without_enough_mixtures_nothing_is_claimed() -> None:
-    few = simulated(transfer.FEWEST - 1, 0, like=0.05)
+    few = simulated(proposals.FEWEST - 1, 0, like=0.05)
     found = asked(few)
-    assert (found.mixtures, found.trial, found.known) == (transfer.FEWEST - 1, None, False)
+    assert (found.mixtures, found.trial, found.known) == (proposals.FEWEST - 1, None, False)
     nothing = asked(NOTHING)
     assert (nothing.mixtures, nothing.trial, nothing.known, nothing.best) == (0, None, False, None)
     likest = max(CHOICES, key=lambda choice: np.mean([nearest(choice, code) for code in TARGETS]))
