@@ -150,7 +150,7 @@ def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | Non
     findings = Findings(
         name=store.run.name,
         setup=experiment.setup,
-        comparison=compare(**predictions, **experiment.rules),
+        comparison=compare(predictions["base"], predictions["tuned"], **experiment.rules),
         sheets=tuple(sheets(measured(experiment), predictions)),
         inside=inside,
         tuning=read_history(adapter.path),

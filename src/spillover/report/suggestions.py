@@ -5,7 +5,8 @@ from rich.text import Text
 
 from spillover.languages import language
 from spillover.lineup import Proposal, Suggestion
-from spillover.report.formats import Table, points, terminal
+from spillover.report.formats import Table, terminal
+from spillover.typography import points
 
 SHOWN = 10
 """Choices in the table."""
