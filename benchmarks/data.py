@@ -116,8 +116,7 @@ def main() -> None:
     asked = parser.parse_args()
     results = {"check": checking(asked.pairs), "lint": examining(asked.items, asked.questions)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    facts = dict(machine()) | {"peak memory of both": f"{peak:,.0f} MB", "date": date.today().isoformat()}
-    results["machine"] = {name: value for name, value in facts.items() if name != "peak memory"}
+    results["machine"] = dict(machine()) | {"peak memory of both": f"{peak:,.0f} MB", "date": date.today().isoformat()}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     asked.out.with_suffix(".md").write_text(table(results), encoding="utf-8")

@@ -80,7 +80,6 @@ def save(results: dict[str, Any], out: Path) -> None:
 def facts(asked: argparse.Namespace) -> dict[str, str]:
     """Return what the numbers depend on."""
     found = dict(versions()) | {"lm_eval": version("lm_eval")} | dict(machine())
-    del found["peak memory"]
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     threads = str(torch.get_num_threads())

@@ -174,7 +174,6 @@ def child(asked: argparse.Namespace, name: str) -> dict[str, Any]:
 def facts(asked: argparse.Namespace) -> dict[str, str]:
     """Return what the numbers depend on."""
     found = dict(versions()) | {"trl": version("trl")} | dict(machine())
-    del found["peak memory"]
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     found |= {"threads": str(torch.get_num_threads()), "model": asked.model, "dtype": resolve_dtype(asked.dtype)}

@@ -62,6 +62,7 @@ limit  = 100
 """The experiment file of the design, word for word but for its comments: every value there is the default."""
 
 BEYOND_THE_DESIGN = {
+    "languages": {},
     "questions": {"columns": {}},
     "mixture": {
         "sizes": {},
@@ -79,7 +80,7 @@ BEYOND_THE_DESIGN = {
         "translations": 40,
         "report_to": [],
     },
-    "evaluate": {"columns": {}, "overflow": "drop-exemplars", "merged": False},
+    "evaluate": {"columns": {}, "overflow": "drop-exemplars", "merged": False, "engine": "transformers"},
     "analyze": {"metrics": list(METRICS), "texts": 100, "patch": 2},
     "report": {"correction": "holm", "margin": 2},
 }
@@ -136,7 +137,7 @@ shares = st.floats(0, 1, exclude_max=True)
 tables = st.fixed_dictionaries(
     {},
     optional={
-        "seed": st.integers(0, 2**63 - 1),
+        "seed": st.integers(0, 2**32 - 1),
         "model": st.fixed_dictionaries({"name": strings, "dtype": st.sampled_from(["auto", "float32"])}),
         "questions": st.fixed_dictionaries(
             {

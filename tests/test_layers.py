@@ -14,7 +14,8 @@ import spillover
 
 LAYERS = (
     ("cli",),
-    ("pipeline", "export", "export_data", "export_tasks", "localize"),
+    ("forecast",),
+    ("pipeline", "export", "localize", "suggest"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),
     ("store", "experiment", "sources", "translate", "models", "report", "analysis", "provenance"),

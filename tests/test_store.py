@@ -19,15 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from spillover import store as store_module
+from spillover import marker
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.records import Curve, Example, Pair, Prediction, Question
 from spillover.store import (
     Store,
     digest,
+    locks,
     read_predictions,
     read_records,
+    stages,
     write_arrays,
     write_predictions,
     write_records,
@@ -54,7 +56,8 @@ class Maker:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the store tells the user."""
     lines: list[str] = []
-    monkeypatch.setattr(store_module, "say", lines.append)
+    for module in (locks, stages):
+        monkeypatch.setattr(module, "say", lines.append)
     return lines
 
 
@@ -187,6 +190,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "the marker something else": lambda folder: (folder / "complete.json").write_text("[]", encoding="utf-8"),
 }
 
+NOTICED = {
+    "a file cut off": ("file.txt", "damaged since it was written"),
+    "a byte changed": ("file.txt", "damaged since it was written"),
+    "a file gone": ("file.txt", "gone"),
+    "a file too many": ("more.txt", "was not there when the folder was complete"),
+} | {damage: ("complete.json", "cannot be read") for damage in DAMAGE if damage.startswith("the marker")}
+"""Damage → the file that is named, and what is said of it."""
+
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[str], damage: str) -> None:
@@ -195,7 +206,8 @@ def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[st
     DAMAGE[damage](stage.path)
     Store(tmp_path, "a").make("kind", 1, "file.txt", write)
     assert write.calls == 2
-    assert said == [f"{stage.path}: damaged since it was written; making it again"]
+    file, what = NOTICED[damage]
+    assert said == [f"{stage.path / file}: {what}; making {stage.key} again"]
     assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "made"
     Store(tmp_path, "a").make("kind", 1, "file.txt", write)
     assert write.calls == 2
@@ -248,7 +260,7 @@ def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
 
 
 def second(runs: Path, answers: "Queue[str]") -> None:
-    store_module.say = answers.put
+    locks.say = answers.put
     write = Maker("second")
     stage = Store(runs, "b").make("kind", 1, "file.txt", write)
     answers.put(f"{write.calls} {(stage.path / 'file.txt').read_text('utf-8')}")
@@ -276,6 +288,74 @@ def test_of_two_processes_one_makes_the_stage_and_the_other_waits(tmp_path: Path
             other.kill()
     assert other.exitcode == 0
     assert (tmp_path / "b" / "file.txt").read_text("utf-8") == "first"
+
+
+def on_the_same_run(runs: Path, answers: "Queue[str]") -> None:
+    locks.say = answers.put
+    Store(runs, "a").make("kind", 2, "file.txt", Maker("second"))
+    answers.put("done")
+
+
+def test_of_two_processes_on_one_run_folder_the_second_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+    """Else the links of two experiments would stand beside each other, and a report tell of both."""
+    context = multiprocessing.get_context("spawn")
+    answers: Queue[str] = context.Queue()
+    other = context.Process(target=on_the_same_run, args=(tmp_path, answers))
+    store = Store(tmp_path, "a")
+    try:
+        store.make("kind", 1, "file.txt", Maker("first"))
+        other.start()
+        assert answers.get(timeout=GUARD) == f"run-a: waiting for process {os.getpid()} on {socket.gethostname()}"
+        store.make("kind", 3, "more.txt", Maker("first", "more.txt"))
+        assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "first"
+        Store(tmp_path, "b").make("kind", 3, "more.txt", Maker("never"))  # other runs of this process go on
+        del store
+        assert answers.get(timeout=GUARD) == "done"
+    finally:
+        if other.pid:
+            other.join(GUARD)
+            other.kill()
+    assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "second"
+    assert (tmp_path / "a" / "more.txt").read_text("utf-8") == "first"
+
+
+def test_what_a_dead_process_left_locked_is_free(tmp_path: Path, said: list[str]) -> None:
+    for name in (f"kind-{digest(1)}", "run-a"):
+        (tmp_path / ".stages").mkdir(exist_ok=True)
+        (tmp_path / ".stages" / f"{name}.lock").touch()
+        (tmp_path / ".stages" / f"{name}.holder").write_text("process 999999999 on elsewhere")
+    Store(tmp_path, "a").make("kind", 1, "file.txt", Maker())
+    assert said == []
+
+
+# Large files
+
+
+def test_a_large_file_is_read_again_only_where_it_was_written_to(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marker, "SMALL", 3)
+    write = Maker()
+    stage = Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    read, summed = [], marker._sum
+
+    def sum_of(path: Path) -> str:
+        read.append(path.name)
+        return summed(path)
+
+    monkeypatch.setattr(marker, "_sum", sum_of)
+    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    assert read == []
+    times = (stage.path / "file.txt").stat()
+    while (stage.path / "file.txt").stat().st_ctime_ns == times.st_ctime_ns:  # the system's clock ticks slowly
+        flip(stage.path / "file.txt")
+        os.utime(stage.path / "file.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
+        flip(stage.path / "file.txt")
+        flip(stage.path / "file.txt")
+    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    assert read[0] == "file.txt"
+    assert write.calls == 2
+    assert "file.txt: damaged since it was written" in said[0]
 
 
 # The run folder itself

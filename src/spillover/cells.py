@@ -4,9 +4,9 @@ Sits below the pipeline, which says when; everything here is one cell, or the li
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from spillover.tasks import Task, open_task
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.prefix import Reader
     from spillover.models.readout import Readout
+    from spillover.models.score import Scores
 
 REFERENCE = "en"
 """The language whose items say which ids a task has, where it has any."""
@@ -64,6 +65,37 @@ class Arm:
         from spillover.models.readout import Readout
 
         return Readout(self.reader.model)
+
+
+def _by_transformers(arm: Arm) -> "Callable[..., Scores]":
+    from spillover.models.score import score
+
+    return partial(score, arm.reader)
+
+
+def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
+    from spillover.models.vllm import open_engine, score
+
+    model, adapter = arm.experiment.model, arm.adapter.path if arm.adapter else None
+    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, arm.experiment.tune.rank))
+
+
+def _vllm_runs(experiment: Experiment) -> None:
+    from spillover.models.vllm import check
+
+    check(experiment.model.quantize, experiment.evaluate.merged)
+
+
+ENGINES: "dict[str, Callable[[Arm], Callable[..., Scores]]]" = {"transformers": _by_transformers, "vllm": _by_vllm}
+"""What scores: name → arm → `models.score.score` without its first argument."""
+
+NEEDS: dict[str, Callable[[Experiment], None]] = {"vllm": _vllm_runs}
+"""Name of an engine that cannot score everywhere → what refuses to."""
+
+
+def check_engine(experiment: Experiment) -> None:
+    """Refuse an engine that cannot score here, before an hour of tuning rather than after it."""
+    NEEDS.get(experiment.evaluate.engine, lambda experiment: None)(experiment)
 
 
 def model_key(experiment: Experiment) -> list[str]:
@@ -163,10 +195,8 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
     name = f"{cell.language}.parquet"
 
     def write(folder: Path) -> None:
-        from spillover.models.score import score
-
         asked = [*prompts, *content_free]
-        scores = score(arm.reader, asked, chosen.scoring, chosen.overflow, progress.advance)
+        scores = ENGINES[chosen.engine](arm)(asked, chosen.scoring, chosen.overflow, progress.advance)
         empty = scores.choices[len(rows) :]
         anyway = tuple(logsumexp(empty, axis=0, b=1 / len(empty)).tolist()) if empty else ()
         if scores.dropped:
@@ -193,6 +223,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         [(item.id, item.gold) for item in rows],
         chosen.scoring,
         chosen.overflow,
+        *chosen.model_dump(include={"engine"}, exclude_defaults=True).values(),
     ]
     with progress.counting(len(rows)):
         stage = store.make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)

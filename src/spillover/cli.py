@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, choices, visible
 
 if TYPE_CHECKING:
     from spillover.experiment import Experiment
@@ -79,14 +79,13 @@ def translate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
 ) -> None:
     """Pair the questions with their translations, or translate the items."""
-    from spillover import localize, pipeline
+    from spillover import forecast, localize, pipeline
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
     experiment, store = _open(file, overrides, runs, name)
     if dry_run:
-        for each in pipeline.characters(experiment, store):
-            typer.echo(f"{each.language}: {each.new} characters to {experiment.translate.translator}")
+        typer.echo("\n".join(forecast.translation(experiment, store)))
         return
     if items:
         for path in localize.localize(experiment, store):
@@ -107,15 +106,19 @@ def run(
     runs: Runs = Path("runs"),
     name: Name = "",
     gates: Gates = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would still take.")] = False,
 ) -> None:
     """Run all seven stages, print the main table and where the page is; test the gates."""
     from rich.console import Console
 
-    from spillover import pipeline
+    from spillover import forecast, pipeline
     from spillover.analysis.gates import check, parse_gate
     from spillover.report.tables import summary_text
 
     experiment, store = _open(file, overrides, runs, name)
+    if dry_run:
+        typer.echo("\n".join(forecast.forecast(experiment, store)))
+        return
     asked = [parse_gate(gate, experiment.evaluate.tasks) for gate in gates]  # before an hour of tuning, not after it
     findings = pipeline.run(experiment, store)
     Console().print(summary_text(findings))
@@ -142,10 +145,44 @@ def compare(
     from spillover.runs import compare as line_up
     from spillover.store import Store
 
-    lineup = line_up([Path(run) if len(Path(run).parts) > 1 else runs / run for run in compared], margin)
+    lineup = line_up([_run_folder(run, runs) for run in compared], margin)
     Console().print(shown(lineup))
     if name:
         typer.echo(Store(runs, name).replace("tables", [lineup, drawing_code()], lambda: render(lineup)))
+
+
+@app.command()
+def suggest(
+    file: File,
+    targets: Annotated[str, typer.Option("--for", metavar="CODES", help="Languages that are to get better: th,sw.")],
+    count: Annotated[int, typer.Option("--k", min=1, help="How many languages to tune on.")] = 2,
+    among: Annotated[str, typer.Option(metavar="CODES", help="Languages to choose from; by default all others.")] = "",
+    compared: Annotated[
+        list[str], typer.Option("--from", metavar="RUN", help="A finished run; by default every one in the runs.")
+    ] = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = Path("runs"),
+    name: Name = "",
+) -> None:
+    """Say which languages to tune on for others to get better, and whether that is known at all."""
+    from rich.console import Console
+
+    from spillover import suggest as module
+    from spillover.report.suggestions import shown
+
+    experiment, store = _open(file, overrides, runs, name)
+    request = module.Request(_codes(targets), count, _codes(among))
+    folders = [_run_folder(run, runs) for run in compared] or module.finished(runs)
+    Console().print(shown(module.suggest(experiment, store, request, folders)))
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code.strip() for code in text.split(",") if code.strip()))
+
+
+def _run_folder(run: str, runs: Path) -> Path:
+    """Return the folder of a run that is given by its name or its folder."""
+    return Path(run) if len(Path(run).parts) > 1 else runs / run
 
 
 @app.command()
@@ -233,10 +270,28 @@ def export_tuned(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
 ) -> None:
     """Merge the run's adapter into its base: a folder that plain transformers loads, with a model card."""
-    from spillover.export import export_model
+    from spillover.export.model import export_model
 
     export_model(run_folder, folder)
     typer.echo(folder)
+
+
+@export.command("hub")
+def export_to_the_hub(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, made where there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Upload the run's adapter, card, tables and page to the Hugging Face hub, with the token in HF_TOKEN."""
+    from spillover.export.hub import check_repository, contents, upload
+
+    check_repository(repository)
+    files = contents(run_folder)
+    for path, content in files.items():
+        typer.echo(f"{len(content):>12,} bytes  {path}")
+    if not dry_run:
+        typer.echo(upload(files, repository, private))
 
 
 @export.command("tasks")
@@ -247,7 +302,7 @@ def export_cells(
 ) -> None:
     """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
     from spillover.experiment import load_experiment
-    from spillover.export_tasks import export_tasks
+    from spillover.export.tasks import export_tasks
 
     for task in export_tasks(load_experiment(file, overrides), folder):
         typer.echo(task)
@@ -264,7 +319,7 @@ def export_examples(
 ) -> None:
     """Write the training examples as other trainers read them."""
     from spillover import pipeline
-    from spillover.export_data import FORMATS, export_data
+    from spillover.export.data import FORMATS, export_data
     from spillover.records import Example
     from spillover.store import read_records
 
@@ -281,5 +336,11 @@ def main() -> None:
     try:
         app()
     except SpilloverError as error:
-        typer.echo(f"spillover: {error}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # a file that no module expected to be refused
+        _refuse(f"{error.filename or 'the system says'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str) -> None:
+    typer.echo(f"spillover: {visible(sentence)}", err=True)
+    sys.exit(2)

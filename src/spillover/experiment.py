@@ -6,17 +6,23 @@ An error names the file, the key's path, what was found and what was expected.
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Setup
-from spillover.languages import language, languages
+from spillover.languages import Language, bring, language, languages
 from spillover.mixture import treatment
 from spillover.plugins import METRICS
 from spillover.records import Flag
+
+SHOWN = 200
+"""Characters of a wrong value that an error repeats."""
+
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A number of things, as large as one can count to."""
 
 
 class _Section(BaseModel):
@@ -37,7 +43,7 @@ class QuestionsConfig(_Section):
 
     source: str = "starter"
     task: str = "sentiment"
-    limit: Annotated[int, Field(ge=0)] = 10_000
+    limit: Count = 10_000
     columns: dict[str, str] = {}
 
 
@@ -49,7 +55,7 @@ class TranslateConfig(_Section):
     drop: tuple[Flag, ...] = ()
     model: str = ""
     endpoint: str = ""
-    budget: Annotated[int, Field(ge=0)] = 0
+    budget: Count = 0
 
     @property
     def engine(self) -> dict[str, Any]:
@@ -63,7 +69,7 @@ class MixtureConfig(_Section):
     recipe: str = "question-translation"
     pivot: str = "en"
     frame: Literal["plain", "task-frame", "paper"] = "plain"
-    sizes: dict[str, Annotated[int, Field(ge=1)]] = {}
+    sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = {}
     unrelated: QuestionsConfig = QuestionsConfig()
     allow_overlap: bool = False
 
@@ -81,7 +87,7 @@ class TuneConfig(_Section):
     cutoff: Annotated[int, Field(ge=8)] = 2048
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
-    translations: Annotated[int, Field(ge=0)] = 40
+    translations: Count = 40
     report_to: tuple[str, ...] = ()
 
 
@@ -94,9 +100,10 @@ class EvaluateConfig(_Section):
     labels: Literal["english", "native", "agnostic"] = "english"
     scoring: Literal["exact", "constrained", "first-token"] = "exact"
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
-    limit: Annotated[int, Field(ge=0)] = 0
+    limit: Count = 0
     columns: dict[str, str] = {}
     merged: bool = False
+    engine: Literal["transformers", "vllm"] = "transformers"
 
 
 class AnalyzeConfig(_Section):
@@ -104,10 +111,10 @@ class AnalyzeConfig(_Section):
 
     lenses: tuple[str, ...] = ("logit",)
     metrics: tuple[str, ...] = tuple(METRICS)
-    limit: Annotated[int, Field(ge=0)] = 100
-    texts: Annotated[int, Field(ge=0)] = 100
+    limit: Count = 100
+    texts: Count = 100
     """Items a cell whose own texts tell, by their bits per byte, what was forgotten."""
-    patch: Annotated[int, Field(ge=0)] = 2
+    patch: Count = 2
 
 
 class ReportConfig(_Section):
@@ -118,10 +125,30 @@ class ReportConfig(_Section):
     """Differences within ± this many points count as equivalent."""
 
 
+class LanguageConfig(_Section):
+    """A language that this project does not have, and what other tools call it."""
+
+    name: str
+    autonym: str = ""
+    script: str
+    family: str
+    tier: Literal["high", "low"]
+    nllb: str = ""
+    iso639_3: str = ""
+    google: str = ""
+    lingua: str = ""
+
+    def row(self, code: str) -> Language:
+        """Return the language; where nothing is said, Apertium and Google know it by its code, the others do not."""
+        said = {key: value for key, value in self.model_dump().items() if value}
+        unsaid = {"autonym": self.name, "nllb": "", "iso639_3": code, "google": code, "lingua": ""}
+        return Language(**unsaid | said, code=code)
+
+
 class Experiment(_Section):
     """One experiment. The two arms differ in the adapter and in nothing else."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: ModelConfig = ModelConfig()
     questions: QuestionsConfig = QuestionsConfig()
     translate: TranslateConfig = TranslateConfig()
@@ -130,9 +157,12 @@ class Experiment(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     report: ReportConfig = ReportConfig()
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = {}
 
     @model_validator(mode="after")
     def _languages_are_known(self) -> "Experiment":
+        for code, row in self.languages.items():
+            bring(row.row(code))
         named = {"translate.to": self.translate.to, "mixture.pivot": (self.mixture.pivot,)}
         if self.evaluate.languages != "all":
             named["evaluate.languages"] = self.evaluate.languages
@@ -223,7 +253,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpilloverError(f"{path}: cannot read the experiment file: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or a number of 5,000 digits
         raise SpilloverError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(table, override)
@@ -246,7 +276,7 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise SpilloverError(f"--set {override}: expected key.path=value, such as tune.epochs=1")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text  # `--set model.name=gemma-3-270m` need not be quoted
     *path, last = key.strip().split(".")
     for part in path:
@@ -260,15 +290,18 @@ def _sentence(error: ValidationError) -> str:
     """Turn the first of pydantic's findings into one sentence with the key's path, what was found and expected."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if not str(part).startswith(("literal[", "tuple["))]
-    key = ".".join(path)
+    key = ".".join(part if part.isprintable() else repr(part) for part in path)
     if first["type"] == "extra_forbidden":
         section: Any = Experiment
         for part in path[:-1]:
-            section = section.model_fields[part].annotation
+            rows = get_args(section)  # a table whose keys are the user's own: the next part is one of them
+            section = rows[-1] if rows else section.model_fields[part].annotation
         known = [field.alias or name for name, field in section.model_fields.items()]
         return f"unknown key {key!r}; {choices(path[-1], known)}"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key}: found {first['input']!r}, expected: {message.removeprefix('input should be ')}"
+    found = repr(first["input"])
+    short = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+    return f"{key}: found {short}, expected: {message.removeprefix('input should be ')}"
 
 
 def dump_experiment(experiment: Experiment) -> str:

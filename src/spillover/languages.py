@@ -1,4 +1,7 @@
-"""The languages, one row of `data/languages.toml` each. Knows no task, no model, no file of a user."""
+"""The languages: a row of `data/languages.toml` each, and those that experiments bring.
+
+Knows no task, no model, no file of a user.
+"""
 
 import tomllib
 from collections.abc import Iterable
@@ -26,20 +29,41 @@ class Language:
     tier: str
     """`high` or `low`: the paper's resource tiers."""
     nllb: str
-    """FLORES-200 tag, as NLLB uses it."""
+    """FLORES-200 tag, as NLLB uses it; empty where it lacks the language."""
     iso639_3: str
     """ISO 639-3 code."""
     google: str
     """Code at Google Cloud Translation."""
     lingua: str
-    """ISO 639-1 code in the language identifier lingua."""
+    """ISO 639-1 code in the language identifier lingua; empty where it lacks the language."""
+
+
+_BROUGHT: dict[str, Language] = {}
+"""What `bring` was told, by code; it stays for the life of the process."""
 
 
 @cache
-def languages() -> dict[str, Language]:
-    """Return every language by its code, in the paper's order."""
+def _shipped() -> dict[str, Language]:
     table = tomllib.loads(files("spillover").joinpath("data", "languages.toml").read_text(encoding="utf-8"))
     return {code: Language(code=code, **row) for code, row in table.items()}
+
+
+def bring(row: Language) -> None:
+    """Make a language known that this project does not have, after the others.
+
+    Raises:
+        SpilloverError: its code is known already, as another language than this row says.
+    """
+    known = languages().get(row.code, row)
+    if known != row:
+        raise SpilloverError(f"languages.{row.code}: found {row.name}, expected a code that {known.name} does not have")
+    if row.code not in _shipped():
+        _BROUGHT[row.code] = row
+
+
+def languages() -> dict[str, Language]:
+    """Return every language by its code, in the paper's order; then those that experiments of this process brought."""
+    return _shipped() | _BROUGHT
 
 
 def language(code: str, where: str = "language") -> Language:

@@ -19,7 +19,7 @@ from spillover.plugins import ENGINES
 from spillover.progress import say
 from spillover.records import Item, Question
 from spillover.sources.sheet import TRANSLATOR
-from spillover.store import Store
+from spillover.store import Store, write_files
 from spillover.tasks import Task, open_task
 from spillover.translate import Translator, open_translator
 
@@ -56,9 +56,7 @@ def localize(experiment: Experiment, store: Store) -> list[Path]:
             say(f"{drafts[-1]}: a draft of {', '.join(lacking)}: read it, mend it, and delete its line `draft = true`")
 
     def write(folder: Path) -> None:
-        for path, text in contents.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8")
+        write_files(folder, contents)
 
     store.make("items", contents, "items", write)
     return [store.run / "items", *drafts]

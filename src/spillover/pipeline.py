@@ -18,6 +18,7 @@ from typing import TypeVar
 from spillover.cells import (
     Arm,
     balanced,
+    check_engine,
     machine_translated,
     measured,
     model_key,
@@ -68,7 +69,8 @@ def translate(experiment: Experiment, store: Store) -> list[Stage]:
             store.log("checked", language=code, pairs=len(checked), flags=dict(tally(checked, ()).flags))
             write_records(folder / f"{code}.parquet", Pair, checked)
 
-        return store.make("pairs", [found, available()], f"pairs/{code}.parquet", write)
+        brought = experiment.languages.items()  # texts are identified among these too
+        return store.make("pairs", [found, available(), *brought], f"pairs/{code}.parquet", write)
 
     pivot = questions_in(experiment.mixture.pivot)
     return [save(pairs(questions_in(code), pivot), code) for code in experiment.translate.to]
@@ -114,12 +116,13 @@ def tune(experiment: Experiment, store: Store) -> Stage:
 
 def evaluate(experiment: Experiment, store: Store) -> dict[str, list[Prediction]]:
     """Score every choice of every item, for the base model and for the tuned one; return arm → predictions."""
+    check_engine(experiment)
     return _by_arm(experiment, store, "evaluate (items)", measured(experiment), predict)
 
 
 def analyze(experiment: Experiment, store: Store) -> Inside:
     """Trace the first items of each cell, and say what lenses, neurons, patches and the languages' geometry show."""
-    items, every, chosen = _traced(experiment), measured(experiment), experiment.analyze
+    items, every, chosen = traced(experiment), measured(experiment), experiment.analyze
     others = [prompt for key, rows in items.items() for prompt in rest(open_task(key[0]), every[key], rows)]
     work = sum(len(rows) + min(chosen.patch, len(rows)) for rows in items.values())
     both = arms(experiment, store)
@@ -141,13 +144,13 @@ def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | Non
     from spillover.analysis.gains import compare
     from spillover.report import drawing_code
 
-    _traced(experiment)  # before an hour of tuning, not after it
+    traced(experiment)  # before an hour of tuning, not after it
     known = lint(experiment) if defects is None else defects
     predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
     findings = Findings(
         name=store.run.name,
         setup=experiment.setup,
-        comparison=compare(**predictions, **experiment.rules),
+        comparison=compare(predictions["base"], predictions["tuned"], **experiment.rules),
         sheets=tuple(sheets(measured(experiment), predictions)),
         inside=inside,
         tuning=read_history(adapter.path),
@@ -220,7 +223,7 @@ def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Da
     )
 
 
-def _traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
+def traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
     """Return (task, language) → the items to trace; refuse lenses and metrics that cannot be taken of them."""
     chosen = experiment.analyze
     for name in chosen.lenses:

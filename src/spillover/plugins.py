@@ -94,6 +94,10 @@ def resolve(table: Mapping[str, str], name: str, where: str) -> Any:  # noqa: AN
         raise SpilloverError(f"{missing(error, where)}{hint}") from error
     except AttributeError as error:
         raise SpilloverError(f"{where}: module {module!r} has no attribute {attribute!r}") from error
+    except (TypeError, ValueError) as error:
+        if all(part.isidentifier() for part in module.split(".")):
+            raise  # the module's own, which whoever wrote it wants to see
+        raise SpilloverError(f"{where}: {module!r} is not the name of a module; {choices(name, table)}") from error
 
 
 def missing(error: ModuleNotFoundError, where: str) -> str:

@@ -70,6 +70,12 @@ def bar(what: str, total: float) -> Iterator[Bar]:
         yield Bar(progress, progress.add_task(what, total=total, note=""))
 
 
+def silent() -> Bar:
+    """Return a bar that nobody sees."""
+    progress = Progress(disable=True)
+    return Bar(progress, progress.add_task("", total=None, note=""))
+
+
 def say(text: str) -> None:
     """Print one line about what happens, on standard error."""
     console.print(text, markup=False)

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from spillover.errors import SpilloverError
 from spillover.languages import languages
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ SHORTEST = 24
 
 SURE = 0.9
 """Confidence, among the languages in question, from which a text counts as one of another language."""
+
+
+def is_file_name(text: str) -> bool:
+    """Return whether a text can name a visible file or folder: no path, and nothing that nobody can type."""
+    odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return bool(text) and not odd and not text.startswith(".") and not {"/", "\\"} & set(text)
 
 
 def normal(text: str) -> str:
@@ -40,11 +47,14 @@ def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
 
     A fast look (trigrams, all of the project's languages) picks suspects; a slow one (up to five letters, only the
     languages in question) must confirm each at both ends, or it is let go: a text may begin with a title. A language
-    that the project does not have is none of the choices, so nobody is taken for a Dane or an Indonesian.
+    that the project does not have is none of the choices, so nobody is taken for a Dane or an Indonesian; nothing is
+    claimed where `expected` is one that lingua lacks.
     """
     codes = _codes()
+    if expected not in codes.values():
+        return {}
     long = [index for index, text in enumerate(texts) if len(text[:READ].encode()) >= SHORTEST]
-    looks = _best(_detector(frozenset(languages()), True), [texts[index][:READ] for index in long])
+    looks = _best(_detector(frozenset(codes.values()), True), [texts[index][:READ] for index in long])
     suspects = {
         index: codes[look.language]
         for index, look in zip(long, looks, strict=True)
@@ -66,14 +76,20 @@ def _best(detector: "LanguageDetector", texts: list[str]) -> "list[ConfidenceVal
     return [ranked[0] for ranked in detector.compute_language_confidence_values_in_parallel(texts)]
 
 
-@cache
 def _codes() -> "dict[Language, str]":
+    """Return lingua's language → code, for those that lingua has."""
     from lingua import IsoCode639_1, Language
 
-    return {
-        Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper())): code
-        for code, row in languages().items()
-    }
+    found = {}
+    for code, row in languages().items():
+        try:
+            if row.lingua:
+                found[Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper()))] = code
+        except ValueError as error:
+            raise SpilloverError(
+                f"languages.{code}.lingua: found {row.lingua!r}, expected a code that lingua has, or none"
+            ) from error
+    return found
 
 
 @cache

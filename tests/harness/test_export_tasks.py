@@ -14,7 +14,7 @@ from spillover.cells import measured
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
-from spillover.export_tasks import export_tasks
+from spillover.export.tasks import export_tasks
 from spillover.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")

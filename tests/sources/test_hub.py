@@ -128,6 +128,22 @@ def test_rows_without_gold_or_text_are_left_out_and_the_others_keep_their_number
     ]
 
 
+def test_what_paws_x_could_not_translate_is_left_out_in_every_language(write: Write, tmp_path: Path) -> None:
+    """Its test files have `NS` there and its translated training files nothing; the languages have to stay parallel."""
+    id = "google-research-datasets/paws-x"
+    preset(write, id)
+    for config, column, texts in (("de", "sentence2", ["a", "NS", "c"]), ("ja", "sentence1", ["", "b", "c"])):
+        for split in ("train", "test"):
+            file = tmp_path / id / config / f"{split}-00000-of-00001.parquet"
+            changed = datasets.Dataset.from_parquet(str(file)).to_dict() | {column: texts}
+            datasets.Dataset.from_dict(changed, features=Features(SENTENCES)).to_parquet(file)
+    for kind in ("hub", "stream"):
+        source, task = open_source(f"{kind}:{id}", {}, "test"), open_task("paraphrase")
+        for code in PRESETS[id].configs:
+            assert [question.id for question in source.questions(task, code)] == ["2"], code
+            assert [item.id for item in source.items(task, code)] == ["2"], code
+
+
 def test_any_set_is_read_with_a_column_map(write: Write) -> None:
     schema = {"key": TEXT, "body": TEXT, "stars": ClassLabel(names=["negative", "positive"])}
     write("me/reviews", ["default"], schema, key=["a", "b", "c"])

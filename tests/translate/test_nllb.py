@@ -1,5 +1,6 @@
-"""Translation models converted for CTranslate2: tiny random ones of NLLB's and OPUS's shape."""
+"""Translation models converted for CTranslate2: tiny random ones of NLLB's, M2M100's, MADLAD's and OPUS's shape."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from spillover.translate import nllb, open_translator
 from spillover.translate.nllb import FAMILIES, Nllb
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'\""
+SIZE = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +27,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nllb")
     vocabulary = {piece: number for number, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *LETTERS])}
     tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], src_lang="eng_Latn")
-    size = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
-    model = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(tokenizer), init_std=0.5, **size, **heads))
+    model = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(tokenizer), init_std=0.5, **SIZE, **HEADS))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -77,8 +78,8 @@ def test_questions_are_translated_and_kept_under_the_weights(tiny: Path, tmp_pat
 
 def test_a_language_that_the_model_lacks_is_named_with_the_others(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Nllb(str(tiny))
-    vocabulary = {token: id for token, id in engine._tokenizer.get_vocab().items() if token != "tha_Thai"}
-    monkeypatch.setattr(engine._tokenizer, "get_vocab", lambda: vocabulary)
+    whole = engine._tokenizer.convert_tokens_to_ids
+    monkeypatch.setattr(engine._tokenizer, "convert_tokens_to_ids", lambda t: 3 if t == "tha_Thai" else whole(t))
     with pytest.raises(SpilloverError, match=r"lacks language 'th'; choose from en, zh, de"):
         engine.translate(["a"], "en", "th")
     assert len(engine.translate(["a"], "en", "de")) == 1
@@ -96,40 +97,107 @@ def test_every_family_names_every_language() -> None:
     }
 
 
-@pytest.fixture(scope="module")
-def opus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of OPUS's shape, English into German."""
-    import json
-
+def pieces(place: Path) -> list[str]:
+    """Train a sentencepiece model of some letters, write it to `place`, and return its pieces."""
     import sentencepiece
-    import torch
-    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("opus")
-    text = folder / "text"
+    text = place.with_suffix(".txt")
     text.write_text("\n".join(f"{a}{b} {c}{a}" for a in LETTERS for b in LETTERS[:9] for c in LETTERS[:3]), "utf-8")
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(folder / "source"), vocab_size=120, minloglevel=2
+        input=str(text), model_prefix=str(place.with_suffix("")), vocab_size=120, minloglevel=2
     )
-    (folder / "source.model").rename(folder / "source.spm")
+    place.with_suffix(".model").rename(place)
+    model = sentencepiece.SentencePieceProcessor(model_file=str(place))
+    return [model.id_to_piece(id) for id in range(3, len(model))]
+
+
+def opus(folder: Path, tokens: Sequence[str] = ()) -> Path:
+    """A model of OPUS's shape, English into German; with `tokens`, into what they say."""
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    names = ["</s>", "<unk>", *tokens, *pieces(folder / "source.spm"), "<pad>"]
     (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "source.spm"))
-    names = ["</s>", "<unk>", *(pieces.id_to_piece(id) for id in range(3, len(pieces))), "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}), encoding="utf-8")
     files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
-    tokenizer = MarianTokenizer(*files, source_lang="en", target_lang="de")
-    size = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
+    tokenizer = MarianTokenizer(*files, **({} if tokens else {"source_lang": "en", "target_lang": "de"}))
     ids = {"pad_token_id": len(names) - 1, "decoder_start_token_id": len(names) - 1, "eos_token_id": 0}
-    config = MarianConfig(vocab_size=len(names), init_std=0.5, **size, **heads, **ids, forced_eos_token_id=0)
+    config = MarianConfig(vocab_size=len(names), init_std=0.5, **SIZE, **HEADS, **ids, forced_eos_token_id=0)
     MarianMTModel(config).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     return folder / "model"
 
 
-def test_a_model_of_one_direction_takes_only_that(opus: Path) -> None:
-    engine = Nllb(str(opus))
+def multilingual_opus(folder: Path) -> Path:
+    return opus(folder, (">>deu<<", ">>spa<<"))
+
+
+def m2m100(folder: Path) -> Path:
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer
+    from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
+
+    told = [f"__{code}__" for code in FAIRSEQ_LANGUAGE_CODES["m2m100"]]  # as the published models list them
+    names = ["<s>", "<pad>", "</s>", "<unk>", *pieces(folder / "sentencepiece.bpe.model")]
+    (folder / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}), encoding="utf-8")
+    files = [str(folder / name) for name in ("vocab.json", "sentencepiece.bpe.model")]
+    tokenizer = M2M100Tokenizer(*files, additional_special_tokens=told)
+    size = len(tokenizer) + tokenizer.num_madeup_words
+    M2M100ForConditionalGeneration(M2M100Config(vocab_size=size, init_std=0.5, **SIZE, **HEADS)).save_pretrained(
+        folder / "model"
+    )
+    tokenizer.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+def madlad(folder: Path) -> Path:
+    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+    known = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in LETTERS)]
+    tokenizer = T5Tokenizer(vocab=known, extra_ids=0)
+    tokenizer.add_tokens(["<2de>", "<2es>"])
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
+    gated = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0, "tie_word_embeddings": False}
+    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape, **gated)).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+MULTILINGUAL = {
+    "m2m100": (m2m100, ["__en__"], ["__de__"]),
+    "madlad": (madlad, ["<2de>"], []),
+    "opus": (multilingual_opus, [">>deu<<"], []),
+}
+"""Shape → what writes it, what its source then begins with in a translation into German, and its target."""
+
+
+@pytest.mark.parametrize("shape", MULTILINGUAL)
+def test_each_shape_is_converted_and_told_the_language_as_it_learned_to_be(shape: str, tmp_path: Path) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    write, begins, prefix = MULTILINGUAL[shape]
+    engine = Nllb(str(write(tmp_path)))
+    texts = ["ab ca\n\nbb aa", "", "cb"]
+    found = engine.translate(texts, "en", "de")
+    assert [text.count("\n") for text in found] == [2, 0, 0]
+    assert found[1] == ""
+    assert engine.version.split()[0] == "int8"
+    assert found == Nllb(str(tmp_path / "model")).translate(texts, "en", "de"), "the conversion is kept"
+    for token in (*begins, *prefix):
+        names = json.loads((engine._converted / "shared_vocabulary.json").read_text("utf-8"))
+        assert names.index(token) == engine._tokenizer.convert_tokens_to_ids(token), "converted, it is the same token"
+    engine._translator = echo = Echo()
+    engine.translate(["ab ca"], "en", "de")
+    (tokens,) = echo.tokens
+    assert [token for token in tokens if token != "▁"][:1] == begins
+    assert tokens[-1] == "</s>"
+    assert echo.prefix == [prefix]
+    if shape != "m2m100":  # whose vocabulary has a token for every language of its list
+        with pytest.raises(SpilloverError, match=r"lacks language 'th'; choose from de, es"):
+            engine.translate(["a"], "en", "th")
+
+
+def test_a_model_of_one_direction_takes_only_that(tmp_path: Path) -> None:
+    engine = Nllb(str(opus(tmp_path)))
     assert len(engine.translate(["ab ca", "bb"], "en", "de")) == 2
     for source, target in (("en", "es"), ("de", "en")):
         with pytest.raises(SpilloverError, match=rf"translates en→de, found {source}→{target}"):

@@ -4,6 +4,8 @@ Sources: the logit lens (nostalgebraist 2020), as used for latent English by Wen
 in section 6.1 of arXiv 2405.13816. Knows neither models nor languages; `docs/inside.md` says how to read the numbers.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,8 +17,8 @@ from spillover.records import Affine
 Array = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-ROWS, COLUMNS = 512, 2048
-"""States × tokens unembedded at a time: 4 MiB of logits, which stay in a processor's cache until they are reduced."""
+ROWS, COLUMNS = 128, 2048
+"""States × tokens unembedded at a time: 1 MiB of logits, which stay in a core's cache until they are reduced."""
 
 ROUNDING = 1e-5
 """Relative difference under which two logits count as equal: two matrix products may round apart."""
@@ -144,8 +146,17 @@ def _single(values: NDArray[Any]) -> Array:
 
 
 def _stream(hidden: Array, readout: Readout, marks: Array) -> _Totals:
-    """Pass over the vocabulary once, so that nothing of size states × vocabulary ever exists."""
-    parts = [_block(hidden[row : row + ROWS], readout, marks[row : row + ROWS]) for row in range(0, len(hidden), ROWS)]
+    """Pass over the vocabulary once, so that nothing of size states × vocabulary ever exists.
+
+    The blocks are the same however many threads there are, and so are their sums.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a matrix product uses every core, what follows it only one
+        parts = list(
+            pool.map(
+                lambda row: _block(hidden[row : row + ROWS], readout, marks[row : row + ROWS]),
+                range(0, len(hidden), ROWS),
+            )
+        )
     return _Totals(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Totals.__slots__))
 
 

@@ -4,8 +4,13 @@ The Trainer would take the newest folder there is, a torn one too, and crash on 
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+from spillover.errors import refusal
 from spillover.marker import is_whole, mark
 
 
@@ -26,3 +31,14 @@ def seal(folder: Path, step: int, best: int | None) -> None:
     for path in folder.glob("checkpoint-*"):
         if path not in (at(folder, step), at(folder, best or step)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Turn what safetensors and torch say when they cannot write into `folder` into the system's own refusal."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):  # torch's writer of files
+            raise
+        raise refusal(error, folder) from error

@@ -198,7 +198,7 @@ class Reader:
     def _whole(self, prefix: Sequence[int], tree: Tree, aim: Callable[[Places], None]) -> Tensor:
         """Read the path to each leaf from the prefix's first token on; return (1, tokens, d) states of the tree."""
         leaves = sorted(set(range(len(tree.tokens))) - set(tree.parents))
-        paths = [_path(tree, leaf) for leaf in leaves]
+        paths = [path_to(tree, leaf) for leaf in leaves]
         ids = torch.zeros(len(paths), len(prefix) + max(map(len, paths)), dtype=torch.long)
         attended = torch.zeros_like(ids)
         places: Places = np.empty((2, len(tree.tokens)), dtype=np.int64)
@@ -218,7 +218,7 @@ def _aim_at_one(aim: Callable[[list[int], list[Places]], None], index: int, plac
     aim([index], [places])
 
 
-def _path(tree: Tree, node: int) -> list[int]:
+def path_to(tree: Tree, node: int) -> list[int]:
     """Return the indices from the tree's first token to `node`."""
     path: list[int] = []
     while node >= 0:

@@ -7,6 +7,7 @@ that score something meet the unembedding, in float32, streamed over the vocabul
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,6 +36,11 @@ class Scores:
 
 Values = Sequence[float]
 """The log-probabilities along one choice's path."""
+
+
+Read = Callable[[Sequence[Encoded], Sequence[Sequence[int]] | None], Sequence[tuple[Sequence[Path], Sequence[Values]]]]
+"""Encoded prompts, and the tokens that choices may begin with where only those are asked → for each prompt the paths of
+its choices and the log-probabilities along them."""
 
 
 def exact(paths: Sequence[Path], values: Sequence[Values]) -> tuple[float, ...]:
@@ -100,15 +106,20 @@ def score(
     Raises:
         SpilloverError: a score is not a number, or a prompt does not fit.
     """
-    encoded = encode(reader.model, prompts, overflow)
+    return scored(reader.model, prompts, scoring, overflow, partial(_read, reader, advance))
+
+
+def scored(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str, read: Read) -> Scores:
+    """Do what `score` does, with `read` for how the log-probabilities are found."""
+    encoded = encode(model, prompts, overflow)
     choices: list[tuple[float, ...]] = [()] * len(prompts)
     by_length = list(choices)
     groups: dict[tuple[int, tuple[str, ...]], list[int]] = {}
     for index, (item, prompt) in enumerate(zip(encoded, prompts, strict=True)):
         groups.setdefault((item.dropped, prompt.choices if scoring == "first-token" else ()), []).append(index)
     for members in groups.values():
-        begun = starts(reader.model, prompts[members[0]]) if scoring == "first-token" else None
-        found = _read([encoded[i] for i in members], begun, reader, advance)
+        begun = starts(model, prompts[members[0]]) if scoring == "first-token" else None
+        found = read([encoded[i] for i in members], begun)
         for index, (paths, values) in zip(members, found, strict=True):
             scores = SCORINGS[scoring](paths, values)
             if any(math.isnan(value) for value in scores):
@@ -122,18 +133,15 @@ def score(
 
 
 def _read(
-    encoded: Sequence[Encoded],
-    begun: Sequence[Sequence[int]] | None,
     reader: Reader,
     advance: Callable[[int], None],
+    encoded: Sequence[Encoded],
+    begun: Sequence[Sequence[int]] | None,
 ) -> list[tuple[Sequence[Path], Sequence[Values]]]:
-    """Return each item's paths and the log-probabilities along them, for prompts that share a prefix.
-
-    `begun` holds each choice's first tokens where only those are asked.
-    """
+    """Return each item's paths and the log-probabilities along them, for prompts that share a prefix."""
     prefix = shared_prefix(encoded)
     rows = [label_tree(item, prefix) for item in encoded]
-    paths = [row.paths if begun is None else _alternatives(row, begun) for row in rows]
+    paths = [steps(row, begun) for row in rows]
     nodes = [sorted({edge.node for path in choices for edge in path}) for choices in paths]
     states: list[Tensor] = [torch.empty(0)] * len(rows)
     for batch, hidden in reader.read(encoded[0].choices[0][:prefix], [row.tree for row in rows]):
@@ -150,8 +158,10 @@ def _read(
     return [(choices, [[next(values) for _ in path] for path in choices]) for choices in paths]
 
 
-def _alternatives(row: LabelTree, begun: Sequence[Sequence[int]]) -> tuple[Path, ...]:
-    """Put in place of each choice's path the tokens it may begin with, all read where the body ends."""
+def steps(row: LabelTree, begun: Sequence[Sequence[int]] | None) -> tuple[Path, ...]:
+    """Return the path of each choice, or in its place the tokens it may begin with, all read where the body ends."""
+    if begun is None:
+        return row.paths
     end = row.paths[0][0].node
     return tuple(tuple(Edge(end, token) for token in tokens) for tokens in begun)
 

@@ -155,7 +155,8 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
             yield part | {"attention_mask": attended.long()}
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
-        super()._save_checkpoint(model, trial)
+        with checkpoints.saving(Path(self.args.output_dir)):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.seal(Path(self.args.output_dir), self.state.global_step, self.state.best_global_step)

@@ -105,7 +105,8 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
     if history.left_out:
         say(f"{history.left_out} of {len(examples)} examples are longer than {recipe.cutoff} tokens and were left out")
     if launch.leads():
-        network.save_pretrained(folder)
+        with checkpoints.saving(folder):
+            network.save_pretrained(folder)
         write_history(folder, history)
         shutil.rmtree(begun)
     return history

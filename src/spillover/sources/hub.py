@@ -5,7 +5,8 @@
 
 Questions come from `train`, items from `test`. A set in `PRESETS` needs no column map; a map replaces the preset.
 Ids are row numbers from 0, so a row is the same question in every language, unless the map names a column for them.
-Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub.
+Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. What PAWS-X
+could not translate into one language is left out of all, so that they keep the same rows.
 
 Knows the layouts of a few sets and nothing of what is done with the rows.
 """
@@ -45,6 +46,8 @@ class Layout:
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
     id: str = ""
     """Column of the id; empty: the row's number."""
+    gap: str = ""
+    """What stands where a translation is missing, beside nothing; such rows are left out in every language."""
 
 
 NLI = ("entailment", "neutral", "contradiction")
@@ -67,6 +70,7 @@ PRESETS = {
         {code: code for code in ("en", "de", "es", "fr", "ja", "zh")},
         "paraphrase",
         labels=("different", "same"),
+        gap="NS",
     ),
     "openai/gsm8k": Layout(("question",), {"en": "main"}, label=""),
 }
@@ -87,8 +91,7 @@ class Hub:
         """Yield the questions as they are read; the label's column is never looked at."""
         layout = self._layout(task)
         for id, row in self._rows(layout, language, "questions"):
-            if _filled(row, layout.columns):
-                yield Question(task.name, id, language, tuple(row.text(column) for column in layout.columns))
+            yield Question(task.name, id, language, tuple(row.text(column) for column in layout.columns))
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items; a label is the set's number, its name for it, the task's word, or that language's."""
@@ -106,7 +109,7 @@ class Hub:
                 row.gold(layout.label, known),
             )
             for id, row in self._rows(layout, language, "items")
-            if _filled(row, layout.columns) and row.value(layout.label) not in UNLABELED
+            if row.value(layout.label) not in UNLABELED
         ]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
@@ -122,7 +125,8 @@ class Hub:
             return True
         if SPLITS["items"] not in self._asked("get_dataset_split_names", layout.configs[language]):
             return False
-        return any(layout.label in row.cells for _, row in islice(self._rows(layout, language, "items"), 1))
+        rows = self._cells(layout, layout.configs[language], SPLITS["items"])
+        return any(layout.label in cells for cells in islice(rows, 1))
 
     def _preset(self) -> Layout | None:
         return None if self._columns or self._config else PRESETS.get(self._id)
@@ -156,14 +160,18 @@ class Hub:
         )
 
     def _rows(self, layout: Layout, language: str, kind: str) -> Iterator[tuple[str, Row]]:
-        """Yield each row with its id."""
+        """Yield each row that has its texts, with its id."""
         if language not in layout.configs:
             there = ", ".join(layout.configs)
             raise SpilloverError(f"source 'hub:{self._id}': found no {language!r}; languages that are there: {there}")
         place = f"{self._id} {layout.configs[language]}/{SPLITS[kind]}"
         seen: set[str] = set()
-        for number, cells in enumerate(self._cells(layout, layout.configs[language], SPLITS[kind])):
+        read = [layout.configs[language], *(config for config in layout.configs.values() if layout.gap)]
+        parallel = zip(*(self._cells(layout, config, SPLITS[kind]) for config in read), strict=False)
+        for number, (cells, *others) in enumerate(parallel):
             row = Row(f"{place}: row {number}", cells)
+            if not all(_filled(Row(row.place, each), layout) for each in (cells, *others)):
+                continue
             id = str(row.value(layout.id)) if layout.id else str(number)
             if id in seen:
                 raise SpilloverError(f"{row.place}: found the id {id!r} again, expected each once")
@@ -201,5 +209,6 @@ stream = partial(Hub, streaming=True)
 """The same, nothing downloaded but what is read."""
 
 
-def _filled(row: Row, columns: tuple[str, ...]) -> bool:
-    return all(row.value(column) is not None and str(row.value(column)).strip() for column in columns)
+def _filled(row: Row, layout: Layout) -> bool:
+    texts = [row.value(column) for column in layout.columns]
+    return all(text is not None and str(text).strip() not in ("", layout.gap) for text in texts)

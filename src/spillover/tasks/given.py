@@ -6,6 +6,7 @@ Benchmarks that bring their own prompts, exemplars and all, are such tasks. Know
 from spillover.errors import SpilloverError
 from spillover.records import Item, Prompt
 from spillover.tasks.task import PLACEHOLDER, Task
+from spillover.texts import is_file_name
 
 
 class Given(Task):
@@ -28,4 +29,6 @@ def harness(family: str) -> Given:
             f"stands, such as harness:xnli_{PLACEHOLDER}"
         )
     name = "_".join(part for part in family.rpartition("/")[2].replace(PLACEHOLDER, "").split("_") if part)
+    if not is_file_name(name):
+        raise SpilloverError(f"harness:{family}: found no name beside {PLACEHOLDER}, expected one such as xnli")
     return Given(name=name, fields=(), labels=(), agnostic=(), exemplar_labels=(), rows={}, source=f"harness:{family}")

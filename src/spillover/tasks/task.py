@@ -17,6 +17,7 @@ from spillover.errors import SpilloverError, choices
 from spillover.languages import language as known_language
 from spillover.plugins import FAMILIES, TASKS, resolve
 from spillover.records import Item, Prompt
+from spillover.texts import is_file_name
 
 LABEL_KINDS = ("english", "native", "agnostic")
 """In which words a task's labels can be asked; the exemplars show the same words."""
@@ -31,6 +32,12 @@ CLOSING = "\n\n"
 def _one_line(text: str) -> str:
     if text != text.strip() or not text or "\n" in text:
         raise ValueError("a text on one line, without white space around it")
+    return text
+
+
+def _file_name(text: str) -> str:
+    if not is_file_name(text):
+        raise ValueError("the name of a folder, without a path")
     return text
 
 
@@ -57,7 +64,7 @@ class Row(_Strict):
 class Task(_Strict):
     """A classification task, the same in every language."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_file_name)]
     """Its name, as a file of this project or of a user names it."""
     fields: tuple[str, ...]
     """Names of a question's fields, as columns of a file."""

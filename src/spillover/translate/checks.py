@@ -30,6 +30,9 @@ RATIO, SPREADS, ENOUGH = 2.0, 5.0, 20
 COPIES, LONGEST = 4, 8
 """Back-to-back copies that make a repetition, of n-grams up to this n."""
 
+REPEATED = re.compile(rf"(.{{1,{LONGEST}}}?)\1{{{COPIES - 1}}}", re.DOTALL)
+"""As many copies back to back, each token a character."""
+
 TOKEN = re.compile(r"[^\W\d_]+")
 UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 """Thai, kana and Han: written without blanks, so their characters are counted, not words."""
@@ -61,11 +64,16 @@ def repeating(source: str, target: str) -> bool:
 
 def repeats(text: str) -> int:
     """Return how many copies of one n-gram (n ≤ 8) stand back to back at most: of words, or of characters."""
-    tokens = TOKEN.findall(text.casefold())
-    if characters := UNSPACED.findall(text):
-        tokens = [character for character, _ in groupby(characters)]  # one character over and over is a laugh
-    if len(tokens) - len(set(tokens)) < COPIES - 1 or max(Counter(tokens).values()) < COPIES:
+    if UNSPACED.search(text):
+        tokens = [character for character, _ in groupby(UNSPACED.findall(text))]  # one over and over is a laugh
+    else:
+        tokens = TOKEN.findall(text.casefold())
+    different = set(tokens)
+    if len(tokens) - len(different) < COPIES - 1:
         return 1  # nearly every text ends here
+    letters = {token: chr(number) for number, token in enumerate(different)}
+    if not REPEATED.search("".join(letters[token] for token in tokens)):
+        return 1  # or here: those who ask want to know of no fewer copies
     most = 1
     for n in range(1, LONGEST + 1):
         run = 0

@@ -43,7 +43,8 @@ class Family:
 
 
 def _iso(known: Language) -> tuple[str, ...]:
-    return (known.code, known.iso639_3, known.nllb)
+    individual = known.nllb.partition("_")[0]  # such as nob, where the code of ISO 639-3 is a family's, nor
+    return (known.code, known.iso639_3, individual, known.nllb)
 
 
 FAMILIES = {
@@ -111,12 +112,11 @@ class Nllb:
 
     def _token(self, source: str, target: str) -> str:
         """Return the token of the target language, and tell the tokenizer the source; refuse what the model lacks."""
-        vocabulary = self._tokenizer.get_vocab()
         known = {
             code: name
             for code, row in languages().items()
             for name in reversed(self._family.codes(row))
-            if self._family.token.format(name) in vocabulary
+            if self._has(self._family.token.format(name))
         }
         if not known:
             return self._one_way(source, target)
@@ -126,6 +126,11 @@ class Nllb:
         if not self._family.begins_source:
             self._tokenizer.src_lang = known[source]
         return self._family.token.format(known[target])
+
+    def _has(self, token: str) -> bool:
+        """Whether the model knows a token; M2M100 lists those of its languages nowhere else than here."""
+        unknown = (None, self._tokenizer.unk_token_id)
+        return bool(token) and self._tokenizer.convert_tokens_to_ids(token) not in unknown
 
     def _one_way(self, source: str, target: str) -> str:
         """Accept the one direction of a model without tokens for languages; it names them in its tokenizer."""

@@ -1,11 +1,10 @@
-"""What a finished run gives away: the tuned model as one folder, with a card that says what it is and how good.
+"""The card of what a finished run gives away: what it is, how good it is, and what it was made with.
 
 Reads the run folder, its report included, and measures nothing itself.
 """
 
 import json
 import re
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
+from spillover.store import check_whole
 
 NEEDED = (
     "experiment.toml",
@@ -27,36 +27,23 @@ NEEDED = (
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def export_model(run: Path, folder: Path) -> None:
-    """Merge a run's adapter into its base model and write it, with tokenizer and model card, to a new folder.
-
-    Raises:
-        SpilloverError: the run is not finished, the folder exists, or it cannot be written.
-    """
+def finished(run: Path) -> Experiment:
+    """Return the experiment of a finished run; refuse the folder of any other."""
     for name in NEEDED:
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover run` finished")
-    if folder.exists():
-        raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
-    from spillover.models.merge import merge
-
-    experiment = load_experiment(run / "experiment.toml")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # beside its place, so that the last step is a rename: nobody ever finds half a model
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            made = Path(scratch) / folder.name
-            merge(experiment.model.name, experiment.model.dtype, run / "adapter", made)
-            (made / "README.md").write_text(card(run, experiment), encoding="utf-8")
-            made.rename(folder)
-    except OSError as error:
-        raise SpilloverError(
-            f"{error.filename or folder}: cannot write the model: {error.strerror or error}"
-        ) from error
+    check_whole(run / "adapter")
+    return load_experiment(run / "experiment.toml")
 
 
-def card(run: Path, experiment: Experiment) -> str:
-    """Return the model card: mixture, gains with their intervals, license and provenance, in the hub's Markdown."""
+def card(run: Path, experiment: Experiment, merged: bool) -> str:
+    """Return the card in the hub's Markdown: mixture, gains with their intervals, license and provenance.
+
+    Args:
+        run: the folder of a finished run.
+        experiment: what it ran.
+        merged: whether the card is of the whole model, or of the adapter alone.
+    """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -65,6 +52,7 @@ def card(run: Path, experiment: Experiment) -> str:
     name = experiment.model.name
     return template.render(
         name=run.resolve().name,
+        merged=merged,
         experiment=experiment,
         base_id=name if HUB_ID.fullmatch(name) and not Path(name).is_dir() else "",
         languages=[experiment.mixture.pivot, *experiment.tuned_on],

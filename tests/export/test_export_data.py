@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from spillover.cli import app
 from spillover.errors import SpilloverError
-from spillover.export_data import FORMATS, export_data
+from spillover.export.data import FORMATS, export_data
 from spillover.records import Example
 
 EXAMPLES = [

@@ -1,0 +1,16 @@
+"""The public API as type checkers see it; it runs in `__init__.py`, imported when first used."""
+
+from spillover.analysis.gains import compare as compare
+from spillover.errors import SpilloverError as SpilloverError
+from spillover.experiment import Experiment as Experiment
+from spillover.experiment import load_experiment as load_experiment
+from spillover.models.load import load as load
+from spillover.models.prefix import Reader as Reader
+from spillover.models.score import score as score
+from spillover.records import Item as Item
+from spillover.records import Prediction as Prediction
+from spillover.records import Prompt as Prompt
+from spillover.store import Store as Store
+from spillover.tasks import open_task as open_task
+
+__all__: list[str]

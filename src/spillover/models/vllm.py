@@ -1,0 +1,151 @@
+"""Scoring by vLLM, where it is installed and there is a GPU: the numbers of `score`, from an engine made for serving.
+
+A step of a label is a request: a context after which nothing but the label's next token may come. vLLM reports that
+token's log-probability among all tokens (`raw_logprobs` are taken before anything is masked), and contexts that begin
+alike share its prefix cache, which it does not use for the log-probabilities of a prompt.
+
+Written from vLLM's documentation and tested against a stand-in that computes with transformers, never on a GPU. So what
+it reports is held against a law that a wrong reading breaks: what may follow a context has a probability of 1 in all.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from spillover.errors import SpilloverError
+from spillover.models import labels
+from spillover.models.labels import Encoded, LabelTree, label_tree
+from spillover.models.load import Model, resolve_dtype
+from spillover.models.locate import locate
+from spillover.models.prefix import path_to
+from spillover.models.score import Scores, Values, scored, steps
+from spillover.records import Prompt
+
+SHARE = 0.5
+"""Of the GPU's memory that vLLM may take: what looks inside the model needs the rest."""
+
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The largest ranks of adapters that vLLM can be told to expect."""
+
+ROUNDING = 1e-3
+"""By how much probabilities may add up to more than 1."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One arm's model in vLLM; both arms share the weights."""
+
+    model: Model
+    """How texts become tokens; it holds no network."""
+    llm: Any
+    """vLLM's `LLM`."""
+    adapter: Path | None
+    """The tuned arm's."""
+
+    def log_probabilities(self, asked: Sequence[tuple[tuple[int, ...], int]]) -> list[float]:
+        """Return log p(token | context), in nats, for contexts given as token ids."""
+        from vllm import SamplingParams
+
+        answers = self.llm.generate(
+            [{"prompt_token_ids": list(context)} for context, _ in asked],
+            [
+                SamplingParams(max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False)
+                for _, token in asked
+            ],
+            lora_request=_request(self.adapter) if self.adapter else None,
+            use_tqdm=False,
+        )
+        found = zip(answers, asked, strict=True)
+        return [float(answer.outputs[0].logprobs[0][token].logprob) for answer, (_, token) in found]
+
+
+def check(quantize: str, merged: bool) -> None:
+    """Refuse what vLLM cannot do here, in one sentence."""
+    for key, found, known in (("model.quantize", quantize, "none"), ("evaluate.merged", merged, False)):
+        if found != known:
+            raise SpilloverError(f"{key}: found {found!r}, expected {known!r} with evaluate.engine = 'vllm'")
+    needs = {"the package vllm": find_spec("vllm") is not None, "a GPU": torch.cuda.is_available()}
+    if lacking := [what for what, there in needs.items() if not there]:
+        raise SpilloverError(
+            f"evaluate.engine: 'vllm' needs {' and '.join(lacking)}, which this machine lacks; 'transformers' gives "
+            "the same scores"
+        )
+
+
+def open_engine(name: str, dtype: str, template: str, adapter: Path | None, rank: int) -> Engine:
+    """Open a model, by name as `load` does, for adapters of up to `rank`; the other arm's engine is the same."""
+    folder = locate(name)
+    config = SimpleNamespace(config=AutoConfig.from_pretrained(folder))
+    model = Model(network=config, tokenizer=AutoTokenizer.from_pretrained(folder), chat=template == "chat")
+    return Engine(model, _llm(folder, resolve_dtype(dtype), next(known for known in RANKS if known >= rank)), adapter)
+
+
+@cache
+def _llm(folder: Path, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
+    from vllm import LLM
+
+    adapters = {"enable_lora": True, "max_lora_rank": rank}
+    caching = {"enable_prefix_caching": True, "logprobs_mode": "raw_logprobs"}
+    return LLM(model=str(folder), dtype=dtype, gpu_memory_utilization=SHARE, **adapters, **caching)
+
+
+def _request(adapter: Path) -> Any:  # noqa: ANN401
+    """Return what names an adapter; vLLM keeps adapters by number, so another one needs another number."""
+    from vllm.lora.request import LoRARequest
+
+    number = 1 + int(hashlib.sha256(str(adapter.resolve()).encode()).hexdigest()[:7], 16)
+    return LoRARequest(adapter.name, number, str(adapter))
+
+
+def score(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    scoring: str = "exact",
+    overflow: str = "drop-exemplars",
+    advance: Callable[[int], None] = lambda items: None,
+) -> Scores:
+    """Return what `models.score.score` returns, which has the arguments and the errors."""
+    return scored(engine.model, prompts, scoring, overflow, partial(_read, engine, advance))
+
+
+def _read(
+    engine: Engine,
+    advance: Callable[[int], None],
+    encoded: Sequence[Encoded],
+    begun: Sequence[Sequence[int]] | None,
+) -> list[tuple[Sequence[labels.Path], Sequence[Values]]]:
+    """Return each item's paths and the log-probabilities along them."""
+    rows = [label_tree(item, 0) for item in encoded]
+    paths = [steps(row, begun) for row in rows]
+    edges = list(dict.fromkeys((n, edge) for n, choices in enumerate(paths) for path in choices for edge in path))
+    asked = [(_context(rows[number], edge.node), edge.token) for number, edge in edges]
+    found = dict(zip(edges, engine.log_probabilities(asked), strict=True))
+    _obey(found)
+    advance(len(rows))
+    return [(choices, [[found[n, edge] for edge in path] for path in choices]) for n, choices in enumerate(paths)]
+
+
+def _context(row: LabelTree, node: int) -> tuple[int, ...]:
+    return tuple(row.tree.tokens[place] for place in path_to(row.tree, node))
+
+
+def _obey(found: dict[tuple[int, labels.Edge], float]) -> None:
+    """Refuse log-probabilities that are not of one distribution over all tokens."""
+    total: dict[tuple[int, int], float] = {}
+    for (number, edge), value in found.items():
+        total[number, edge.node] = total.get((number, edge.node), 0.0) + math.exp(value)
+    highest = max(total.values())
+    if not highest <= 1 + ROUNDING:
+        raise SpilloverError(
+            f"evaluate.engine: this vLLM gives tokens after one context a probability of {highest:.2f} together, "
+            "expected at most 1; use 'transformers'"
+        )

@@ -1,0 +1,47 @@
+"""Run folders, and the only package that touches them.
+
+A stage's results live under `runs/.stages/<kind>-<digest of its inputs>`, and a run folder links to them, so
+experiments share what they agree on. A stage is written to a folder of another name, its marker last, and then
+renamed: what has no marker does not exist. The marker holds the SHA-256 of each file, so a damaged stage is noticed and
+made anew.
+
+Knows files and records, but neither models nor what a stage means.
+"""
+
+from spillover.marker import write_text
+from spillover.store.formats import (
+    Arrays,
+    read_arm,
+    read_arrays,
+    read_layers,
+    read_predictions,
+    read_records,
+    write_arrays,
+    write_predictions,
+    write_records,
+)
+from spillover.store.keys import digest
+from spillover.store.run import Store, UnmadeError, stages_of
+from spillover.store.stages import Stage, check_whole
+from spillover.store.writing import write_files, write_folder
+
+__all__ = [
+    "Arrays",
+    "Stage",
+    "Store",
+    "UnmadeError",
+    "check_whole",
+    "digest",
+    "read_arm",
+    "read_arrays",
+    "read_layers",
+    "read_predictions",
+    "read_records",
+    "stages_of",
+    "write_arrays",
+    "write_files",
+    "write_folder",
+    "write_predictions",
+    "write_records",
+    "write_text",
+]

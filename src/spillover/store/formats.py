@@ -1,0 +1,125 @@
+"""How records, arrays and predictions are kept: Parquet and safetensors. Knows neither stages nor runs.
+
+A library's refusal ends in one sentence: an `OSError` where a file cannot be written, which the stage turns into one.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from spillover.errors import SpilloverError, refusal
+from spillover.records import Prediction
+from spillover.store.stages import check_whole
+
+Record = TypeVar("Record")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the libraries say of a file that is cut off, damaged or gone into one sentence."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise SpilloverError(
+            f"{path}: cannot read it: {error}; run the experiment again, which makes anew what is damaged"
+        ) from error
+
+
+def write_records(path: Path, kind: type[Any], records: Iterable[object]) -> None:
+    """Write records of one type as Parquet, a column a field."""
+    rows = list(records)
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
+    pq.write_table(pa.table(columns), path)
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Read what `write_records` wrote."""
+    names = fields(kind)  # type: ignore[arg-type] # the records are dataclasses
+    listed = {field.name for field in names if get_origin(field.type) is tuple}
+    with _reading(path):
+        rows = pq.read_table(path).to_pylist()
+        return [kind(**{k: tuple(v) if k in listed else v for k, v in row.items()}) for row in rows]
+
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+"""Name → array, as a safetensors file holds them."""
+
+
+def write_arrays(path: Path, **arrays: np.ndarray[Any, Any]) -> None:
+    """Write named arrays as safetensors."""
+    # What is not contiguous, safetensors would write in the order of memory, without a word.
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    try:
+        save_file(whole, path)
+    except SafetensorError as error:
+        raise refusal(error, path) from error
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read what `write_arrays` wrote."""
+    with _reading(path):
+        arrays: Arrays = load_file(path)
+        return arrays
+
+
+def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield an array that `write_arrays` wrote, (items, layers, …), layer by layer, never the whole of it in memory."""
+    with _reading(path), safe_open(path, "numpy") as file:
+        array = file.get_slice(name)
+        for layer in range(array.get_shape()[1]):
+            yield array[:, layer]
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Sequence[str]) -> None:
+    """Write a cell's predictions: id, gold, for each label a column of log-probabilities and one a token.
+
+    The scores of the content-free prompt stand once in the file's metadata, as `content_free`: a JSON list.
+    """
+    columns: dict[str, list[Any]] = {"id": [p.id for p in predictions], "gold": [p.gold for p in predictions]}
+    for index, label in enumerate(labels):
+        columns[f"logprob:{label}"] = [p.scores[index] for p in predictions]
+    if all(p.normalized for p in predictions):
+        for index, label in enumerate(labels):
+            columns[f"normalized:{label}"] = [p.normalized[index] for p in predictions]
+    content_free = json.dumps(predictions[0].content_free if predictions else ())
+    pq.write_table(pa.table(columns, metadata={"content_free": content_free}), path)
+
+
+def read_arm(run: Path, arm: str) -> list[Prediction]:
+    """Read every cell of one arm that a run folder links to.
+
+    Raises:
+        SpilloverError: one is not as it was written.
+    """
+    files = sorted((run / "predictions" / arm).glob("*/*.parquet"))
+    for file in files:
+        check_whole(file)
+    return [prediction for file in files for prediction in read_predictions(file, file.parent.name, file.stem)]
+
+
+def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
+    """Read what `write_predictions` wrote."""
+    with _reading(path):
+        table = pq.read_table(path)
+        content_free = tuple(json.loads(table.schema.metadata[b"content_free"]))
+        return [
+            Prediction(
+                id=row["id"],
+                task=task,
+                language=language,
+                gold=row["gold"],
+                scores=tuple(value for name, value in row.items() if name.startswith("logprob:")),
+                normalized=tuple(value for name, value in row.items() if name.startswith("normalized:")),
+                content_free=content_free,
+            )
+            for row in table.to_pylist()
+        ]

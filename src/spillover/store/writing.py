@@ -1,0 +1,67 @@
+"""Writing where it may fail: the system's refusals in one sentence, and nothing outside the folder meant.
+
+Knows paths alone, neither stages nor runs.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from spillover.errors import SpilloverError
+
+REMEDIES = {
+    errno.ENOSPC: "make room and run the same command again, which goes on from what is finished",
+    errno.EDQUOT: "make room and run the same command again, which goes on from what is finished",
+    errno.EFBIG: "raise the limit on the size of files and run the same command again",
+    errno.EACCES: "expected a folder that may be written, such as another --runs DIR",
+    errno.EPERM: "expected a folder that may be written, such as another --runs DIR",
+    errno.EROFS: "expected a folder that may be written, such as another --runs DIR",
+}
+"""What the system says → what somebody can do about it."""
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Turn the system's refusal to write `what` at `path` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error  # pyarrow's have no strerror
+        remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
+        raise SpilloverError(f"{error.filename or path}: cannot write {what}: {reason}{remedy}") from error
+
+
+def place_in(folder: Path, name: str) -> Path:
+    """Return the place of `name` in a folder; refuse one that leads out of it."""
+    place, root = Path(os.path.normpath(folder / name)), Path(os.path.normpath(folder))
+    if root not in place.parents:
+        raise SpilloverError(f"{folder}: found the name {name!r}, expected one that stays within the folder")
+    return place
+
+
+def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> None:
+    """Write files by their names, which may have folders in them, into a folder."""
+    for name, content in contents.items():
+        place = place_in(folder, name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+
+
+def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write a new folder of text files as a whole: beside its place first, so that nobody ever finds half of it.
+
+    Raises:
+        SpilloverError: the folder exists, or cannot be written.
+    """
+    if folder.exists():
+        raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
+    with writing(folder, "the folder"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            made = Path(scratch) / folder.name
+            made.mkdir()
+            write_files(made, contents)
+            made.rename(folder)

@@ -1,0 +1,71 @@
+"""A small finished run, made once, and the command line in this process."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tomli_w
+from calls import Call, Ended
+
+from spillover import cli
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return a function that runs `spillover` with these arguments, in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capfd.readouterr()
+        return Ended(end.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+def write_corpus(root: Path) -> None:
+    """Write eight questions and four items, one of which is a question too."""
+    texts = {
+        code: [f"{word} {number}" for number in range(8)] for code, word in (("en", "Good day"), ("de", "Guten Tag"))
+    }
+    for code, lines in texts.items():
+        for kind, chosen in (("questions", lines), ("items", [lines[0], "x", "y", "z"])):
+            path = root / "sentiment" / kind / f"{code}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [
+                {"id": f"{kind}{n}", "text": text, "label": ("positive", "negative")[n % 2]}
+                for n, text in enumerate(chosen)
+            ]
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[[str], Path]) -> Path:
+    """A folder with an experiment in it, its overlap allowed."""
+    place = tmp_path_factory.mktemp("export")
+    write_corpus(place / "corpus")
+    table = {
+        "model": {"name": str(tiny("llama")), "dtype": "float32"},
+        "questions": {"source": f"folder:{place / 'corpus'}"},
+        "translate": {"to": ["de"]},
+        "mixture": {"allow_overlap": True, "frame": "task-frame"},
+        "tune": {"epochs": 2, "learning_rate": 1e-1, "batch": 2},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de"]},
+        "analyze": {"limit": 0},
+    }
+    (place / "small.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    return place
+
+
+@pytest.fixture
+def run(call: Call, folder: Path) -> Path:
+    """The run folder; all but the first test find it made."""
+    made = folder / "runs" / "small"
+    if not (made / "report").is_dir():
+        ended = call("run", folder / "small.toml", "--runs", folder / "runs")
+        assert ended.status == 0, ended.err
+    return made

@@ -1,0 +1,120 @@
+"""What a run would take is told from what earlier ones took, and telling it makes nothing that costs."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+from spillover.cli import app
+from spillover.forecast import Rate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+QUESTIONS, ITEMS = 8, 4
+
+
+class Costly:
+    """An engine that must not be asked."""
+
+    version = "1"
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        raise AssertionError("a dry run paid for a translation")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[[str], Path]) -> Path:
+    folder = tmp_path_factory.mktemp("forecast")
+    table = {
+        "model": {"name": str(tiny("llama")), "dtype": "float32"},
+        "questions": {"limit": QUESTIONS},
+        "translate": {"to": ["de"]},
+        "tune": {"epochs": 1, "translations": 0, "validation_share": 0},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de"], "limit": ITEMS},
+        "analyze": {"limit": 2, "texts": 2, "patch": 0, "metrics": []},
+    }
+    (folder / "e.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    return folder
+
+
+def told(place: Path, *options: str, name: str = "e", dry: bool = True) -> list[str]:
+    asked = ["run", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", name]
+    done = CliRunner().invoke(app, [*asked, *(("--dry-run",) if dry else ()), *options])
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+def made(place: Path) -> set[str]:
+    return {path.name.rpartition("-")[0] for path in (place / "runs" / ".stages").iterdir() if path.is_dir()}
+
+
+def test_without_an_earlier_run_time_and_disk_are_unknown(place: Path) -> None:
+    """And the model is not even looked for: there is none of that name."""
+    found = told(place, "--set", "model.name=nobody/nothing")
+    assert found == [
+        "de: 0 characters to parallel",
+        f"tune: {QUESTIONS} examples in all epochs: time and disk unknown",
+        f"evaluate: {2 * 2 * ITEMS} items in both arms: time and disk unknown",
+        "analyze: 8 items in both arms: time and disk unknown",
+        "texts: 8 items in both arms: time and disk unknown",
+        f"in all: time and disk unknown: no finished run of nobody/nothing in {place / 'runs'} to go by",
+    ]
+    assert made(place) == {"questions", "pairs", "examples"}
+
+
+def rate(place: Path, kind: str) -> tuple[float, float]:
+    """Return seconds and bytes an item, by going through the stages of a kind."""
+    seconds = size = rows = 0.0
+    for folder in (place / "runs" / ".stages").glob(f"{kind}-*"):
+        if folder.is_dir():
+            files = list(folder.iterdir())
+            seconds += json.loads((folder / "complete.json").read_text("utf-8"))["seconds"]
+            size += sum(file.stat().st_size for file in files)
+            rows += sum(pq.read_table(file).num_rows for file in files if file.suffix == ".parquet")
+    return seconds / rows, size / rows
+
+
+def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
+    told(place, dry=False)
+    assert told(place)[1:] == [
+        "tune: nothing",
+        "evaluate: nothing",
+        "analyze: nothing",
+        "texts: nothing",
+        "in all: about 0 s and 0.0 MB",
+    ]
+    before = made(place), sorted((place / "runs" / ".stages").glob("*-*"))
+    found = told(place, "--set", 'evaluate.languages=["en", "de", "th"]', name="more")
+    seconds, size = rate(place, "predictions")
+    expected = Rate(2 * ITEMS * seconds, 2 * ITEMS * size)
+    assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items in both arms: {expected}"]
+    again = told(place, "--set", "tune.epochs=3", name="longer")
+    assert again[1].startswith(f"tune: {3 * QUESTIONS} examples in all epochs: about ")
+    assert again[2].startswith(f"evaluate: {2 * ITEMS} items in both arms: about ")
+    assert (made(place), sorted((place / "runs" / ".stages").glob("*-*"))) == before, "nothing was made"
+    other = told(place, "--set", "model.dtype=bfloat16", name="other")
+    assert "unknown" in other[-1], "in another precision it takes another time"
+
+
+def test_nothing_is_translated(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "my_costly", sys.modules[__name__])
+    chosen = ["--set", "translate.with=my_costly:Costly", "--set", 'translate.to=["de", "th"]']
+    found = told(place, *chosen, name="paid")
+    asked = pq.read_table(place / "runs" / "paid" / "questions.parquet").to_pylist()
+    count = sum(len(field) for row in asked for field in row["fields"])
+    assert found[:2] == [f"{code}: {count} characters to my_costly:Costly" for code in ("de", "th")]
+    assert found[2].startswith(f"tune: {2 * QUESTIONS} examples in all epochs: ")
+    stage = ["translate", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", "paid", "--dry-run", *chosen]
+    assert CliRunner().invoke(app, stage).output.splitlines() == found[:2], "as the stage itself says"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (90, "90 s"), (150, "2 min"), (7000, "117 min"), (9000, "2 h")]
+)
+def test_time_is_told_in_a_unit_that_one_reads(seconds: float, text: str) -> None:
+    assert str(Rate(seconds, 1_234_567)) == f"about {text} and 1.2 MB"

@@ -1,0 +1,191 @@
+"""Languages that an experiment brings: from questions to a tuned model, and told wherever languages are told."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+from spillover import languages as module
+from spillover.cli import app
+from spillover.errors import SpilloverError
+from spillover.experiment import dump_experiment, load_experiment, parse_experiment
+from spillover.languages import language, languages, ordered
+from spillover.records import Example, Pair
+from spillover.store import read_records
+from spillover.texts import foreign, identifies
+from spillover.translate import available
+
+MODES = subprocess.run(["apertium", "-l"], capture_output=True, text=True).stdout if shutil.which("apertium") else ""
+CATALAN = {"name": "Catalan", "script": "Latin", "family": "Romance", "tier": "high", "iso639_3": "cat", "lingua": "ca"}
+KNOWN = {"The room was clean.": "L'habitació era neta.", "The soup was cold.": "La sopa era freda."}
+ITEMS = {"en": ("Lovely food.", "Never again."), "ca": ("Un menjar excel·lent.", "No hi tornaré mai.")}
+
+
+@pytest.fixture(autouse=True)
+def brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
+    """What these tests bring, they take along; what they translate lands nowhere."""
+    mine: dict[str, object] = {}
+    monkeypatch.setattr(module, "_BROUGHT", mine)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return mine
+
+
+class Phrases:
+    """An engine that knows two sentences."""
+
+    version = "1"
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        assert (source, target) == ("en", "ca")
+        return [KNOWN[text] for text in texts]
+
+
+def row(name: str, answer: str, labels: list[str], shots: list[list[str]]) -> dict[str, object]:
+    return {"fields": [name], "answer": answer, "labels": labels, "exemplars": shots}
+
+
+def write_experiment(folder: Path, model: Path, engine: str) -> Path:
+    """Write somebody's questions, items and task with a row for Catalan, and the experiment."""
+    task = {
+        "name": "reviews",
+        "fields": ["text"],
+        "labels": ["good", "bad"],
+        "agnostic": ["ox", "horse"],
+        "exemplar_labels": ["good", "bad"],
+        "rows": {
+            "en": row("Review", "Verdict", ["good", "bad"], [["I liked it."], ["I did not."]]),
+            "ca": row("Ressenya", "Veredicte", ["bo", "dolent"], [["M'ha agradat."], ["No m'ha agradat."]]),
+        },
+    }
+    (folder / "reviews.toml").write_text(tomli_w.dumps(task), encoding="utf-8")
+    rows = {"questions/en": [{"id": str(n), "text": text} for n, text in enumerate(KNOWN)]}
+    for code, texts in ITEMS.items():
+        rows[f"items/{code}"] = [{"id": str(n), "text": t, "label": ("good", "bad")[n]} for n, t in enumerate(texts)]
+    for name, lines in rows.items():
+        path = folder / "mine" / "reviews" / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    table = {
+        "model": {"name": str(model), "dtype": "float32"},
+        "questions": {"source": f"folder:{folder / 'mine'}", "task": str(folder / "reviews.toml")},
+        "translate": {"to": ["ca"], "with": engine},
+        "tune": {"epochs": 1, "translations": 0},
+        "evaluate": {"tasks": [str(folder / "reviews.toml")]},
+        "analyze": {"limit": 0, "texts": 0},
+        "languages": {"ca": CATALAN},
+    }
+    file = folder / "catalan.toml"
+    file.write_text(tomli_w.dumps(table), encoding="utf-8")
+    return file
+
+
+def ran(file: Path) -> Path:
+    runs = file.parent / "runs"
+    done = CliRunner().invoke(app, ["run", str(file), "--runs", str(runs)])
+    assert done.exit_code == 0, done.output
+    return runs / "catalan"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_from_questions_to_a_tuned_model_and_its_report(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brought: dict[str, object]
+) -> None:
+    monkeypatch.setitem(sys.modules, "my_engine", sys.modules[__name__])
+    run = ran(write_experiment(tmp_path, tiny("llama"), "my_engine:Phrases"))
+    examples = read_records(run / "examples.parquet", Example)
+    assert {(example.source, example.target) for example in examples} == {
+        (f"{catalan}\n", english) for english, catalan in KNOWN.items()
+    }
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+    assert {path.stem for path in (run / "predictions/tuned/reviews").iterdir()} == {"en", "ca"}
+    page = (run / "report" / "index.html").read_text("utf-8")
+    assert "Catalan" in page
+    assert "ca=&gt;en" in page
+    brought.clear()  # as in a process that only reads the run
+    assert load_experiment(run / "experiment.toml").languages["ca"].name == "Catalan"
+    assert language("ca").autonym == "Catalan"
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.skipif(
+    "eng-cat" not in MODES,
+    reason="apertium or its mode eng-cat is not installed: apt install apertium apertium-eng-cat",
+)
+def test_apertium_translates_into_it(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    run = ran(write_experiment(tmp_path, tiny("llama"), "apertium"))
+    found = read_records(run / "pairs" / "ca.parquet", Pair)
+    assert [pair.target[0] for pair in found] == list(KNOWN)
+    assert ["sopa" in pair.source[0] for pair in found] == [False, True]
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def brings(code: str = "ca", **row: str) -> None:
+    table = {"languages": {code: CATALAN | row}}
+    parse_experiment(json.loads(json.dumps(table)), "e.toml")
+
+
+def test_it_comes_after_the_others_with_what_other_tools_call_it() -> None:
+    before = list(languages())
+    brings(nllb="cat_Latn")
+    assert list(languages()) == [*before, "ca"]
+    assert ordered(["ca", "sw", "en"]) == ("en", "sw", "ca")
+    known = language("ca")
+    assert (known.nllb, known.iso639_3, known.google, known.lingua) == ("cat_Latn", "cat", "ca", "ca")
+    brings(nllb="cat_Latn")  # a second experiment with the same row
+
+
+def test_an_experiment_with_a_language_reads_back() -> None:
+    experiment = parse_experiment({"translate": {"to": ["ca"]}, "languages": {"ca": CATALAN}}, "e.toml")
+    assert experiment.mixture_name == "ca=>en"
+    assert "from Catalan into English" in experiment.treatment
+    assert parse_experiment(tomllib.loads(dump_experiment(experiment)), "again") == experiment
+
+
+@pytest.mark.parametrize(
+    ("code", "row", "message"),
+    [
+        ("de", {}, r"e.toml: languages.de: found Catalan, expected a code that German does not have"),
+        ("CA", {}, r"languages.CA.*found 'CA', expected: string should match pattern"),
+        ("ca", {"tier": "middle"}, r"languages.ca.tier: found 'middle', expected: 'high' or 'low'"),
+        ("ca", {"nlb": "cat_Latn"}, r"unknown key 'languages.ca.nlb'; did you mean 'nllb'\?"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_one_sentence(code: str, row: dict[str, str], message: str) -> None:
+    with pytest.raises(SpilloverError, match=message):
+        brings(code, **row)
+    assert len(languages()) == 20
+
+
+def test_a_row_that_differs_from_an_earlier_one_is_refused() -> None:
+    brings()
+    with pytest.raises(
+        SpilloverError, match=r"languages.ca: found Valencian, expected a code that Catalan does not have"
+    ):
+        brings(name="Valencian")
+
+
+def test_a_language_that_nobody_brought_is_unknown() -> None:
+    with pytest.raises(SpilloverError, match=r"translate.to: found 'ca', expected a language code"):
+        parse_experiment({"translate": {"to": ["ca"]}}, "e.toml")
+
+
+@pytest.mark.skipif(not identifies(), reason="lingua is not installed")
+def test_texts_are_identified_among_it_where_lingua_has_it() -> None:
+    texts = ["No hi tornaré mai més, perquè el menjar era fred i el cambrer ens va tractar malament.", "Hi ha 3."]
+    english = ["I will never come back, because the food was cold and the waiter treated us badly."]
+    brings()
+    assert foreign([*texts, *english], "ca") == {2: "en"}
+    assert foreign(texts, "en") == {0: "ca"}
+    brings("ast", lingua="", name="Asturian")
+    assert foreign(english, "ast") == {}, "nothing is claimed of a language that lingua does not know"
+    brings("xx", lingua="xx", name="Nonsense")
+    with pytest.raises(SpilloverError, match=r"languages.xx.lingua: found 'xx', expected a code that lingua has"):
+        foreign(english, "ca")
+    assert "language" in available()
