@@ -58,7 +58,7 @@ def one_sentence(error: SpilloverError) -> None:
 @SETTINGS
 @given(tables(), st.lists(names | st.builds("{}={}".format, names, names), max_size=2))
 @example({"questions": {"columns": {"a\nb": 1}}}, [])
-@example({}, ["seed=" + "[" * 10_000])
+@example({}, ["seed=" + "[" * 2000])
 @example({}, ["seed=" + "9" * 5000])
 def test_a_table_is_an_experiment_or_one_sentence(tmp_path: Path, table: dict[str, Any], overrides: list[str]) -> None:
     path = tmp_path / "mine.toml"
@@ -71,9 +71,9 @@ def test_a_table_is_an_experiment_or_one_sentence(tmp_path: Path, table: dict[st
 
 @SETTINGS
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-@example(b"seed = " + b"[" * 20_000)
+@example(b"seed = " + b"[" * 2000)
 @example(b"seed = " + b"9" * 5000)
-@example(b"[" * 20_000)
+@example(b"[" * 2000)
 @example(b"\xff\xfe")
 def test_a_file_of_anything_is_an_experiment_or_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.toml"
@@ -200,7 +200,10 @@ plausible = st.fixed_dictionaries(
             },
         ),
         "evaluate": st.fixed_dictionaries(
-            {"tasks": st.lists(st.just("sentiment") | names, min_size=1, max_size=2, unique=True)},
+            {
+                "tasks": st.lists(st.just("sentiment") | names, min_size=1, max_size=2, unique=True),
+                "languages": st.just(["en", "de"]),
+            },
             optional={
                 "source": st.just("starter") | names,
                 "limit": st.sampled_from([1, 2**63 - 1]),
@@ -212,17 +215,18 @@ plausible = st.fixed_dictionaries(
 )
 
 
-@settings(SETTINGS, max_examples=40)
+@settings(SETTINGS, max_examples=30)
 @given(plausible, st.sampled_from(["questions", "translate", "build"]), st.none() | names)
 @example({}, "build", "../climbs")
 @example({"questions": {"task": "mine.toml"}}, "build", None)
+@example({"questions": {"task": "\x00.toml", "limit": 1}}, "build", None)
 def test_a_stage_ends_well_or_in_one_sentence(
     call: Callable[..., int], table: dict[str, Any], stage: str, name: str | None
 ) -> None:
     call(table, stage, "mine.toml", *(() if name is None else ("--name", name)))
 
 
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=12)
 @given(plausible, st.sampled_from(["lint", "prompts"]))
 def test_looking_writes_nothing_and_ends_well(call: Callable[..., int], table: dict[str, Any], command: str) -> None:
     call(table, command, "mine.toml")

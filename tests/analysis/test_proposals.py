@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from spillover.analysis import proposals
 from spillover.analysis.proposals import Array, Likeness, Measured, collect, suggest
@@ -86,7 +87,9 @@ def test_it_finds_that_near_languages_help(seed: int) -> None:
     assert found.trial is not None
     assert found.trial.error < 0.6 * found.trial.plain
     truth = {choice: np.mean([nearest(choice, code) for code in TARGETS]) for choice in CHOICES}
-    assert truth[found.proposals[0].languages] >= sorted(truth.values())[-3]
+    assert truth[found.proposals[0].languages] >= sorted(truth.values())[-len(truth) // 4]
+    found_in_order = [truth[proposal.languages] for proposal in found.proposals]
+    assert spearmanr(found_in_order, range(len(CHOICES))).statistic < -0.6
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,11 +102,11 @@ def test_it_finds_a_language_that_helps_whatever_the_target(seed: int) -> None:
 def test_on_noise_it_says_that_it_does_not_know() -> None:
     """Gains that differ from mixture to mixture for no reason that anybody could know."""
     claims = 0
-    for seed in range(20):
+    for seed in range(10):
         measured = simulated(8, seed)
         luck = np.random.default_rng(seed).normal(0, 0.03, (8, 1))
         claims += asked(Measured(measured.mixtures, CODES, measured.gains + luck)).known
-    assert claims <= 3
+    assert claims <= 2
 
 
 def test_what_is_not_known_is_not_predicted_and_comes_by_likeness() -> None:

@@ -159,12 +159,12 @@ def load_task(path: Path) -> Task:
         task = Task.model_validate(table)
     except OSError as error:
         raise SpilloverError(f"{path}: cannot read the task: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpilloverError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise SpilloverError(f"{path}: {place}: found {first['input']!r}, expected: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise SpilloverError(f"{path}: not valid TOML: {error}") from error
     if task.draft:
         raise SpilloverError(
             f"{path}: found a draft that nobody has confirmed; correct its rows, then delete the line `draft = true`"
