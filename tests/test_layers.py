@@ -14,6 +14,7 @@ import spillover
 
 LAYERS = (
     ("cli",),
+    ("sweep",),
     ("pipeline", "export", "export_data", "export_tasks", "localize"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),
