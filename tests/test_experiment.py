@@ -62,6 +62,7 @@ limit  = 100
 """The experiment file of the design, word for word but for its comments: every value there is the default."""
 
 BEYOND_THE_DESIGN = {
+    "model": {"threads": 0},
     "questions": {"columns": {}},
     "mixture": {
         "sizes": {},
