@@ -170,7 +170,7 @@ def sweep(
     from spillover.sweep.watch import failures, planned
 
     trials, grid = grids.load_grid(file, overrides), name or file.stem
-    board = grids.board(trials, runs, grid)
+    board = grids.open_board(trials, runs, grid)
     missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
     typer.echo(f"{grid}: {len(trials)} experiments, {len(trials) - len(missing)} of them finished.")
     if missing:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from spillover.lineup import GridFindings, Standing
 from spillover.plugins import EXECUTORS, resolve
-from spillover.store import Stage, Store
+from spillover.store import Store
 from spillover.sweep.board import Board, Outcome, Row
 from spillover.sweep.grid import Trial, load_grid
 from spillover.sweep.means import Means
 from spillover.sweep.plan import Task, plan
 from spillover.sweep.watch import watched
-from spillover.sweep.work import finished, perform
+from spillover.sweep.work import finished, perform, report_key
 
-__all__ = ["Board", "Means", "Trial", "board", "load_grid", "report", "sweep"]
+__all__ = ["Board", "Means", "Trial", "load_grid", "open_board", "report", "sweep"]
 
 
-def board(trials: Sequence[Trial], runs: Path, grid: str) -> Board:
+def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Board:
     """Return where these experiments stand, and what is left to do."""
     store = Store(runs, grid)
     kept = {trial.name for trial in trials if finished(store.within(trial.name), trial.experiment)}
@@ -51,7 +51,7 @@ def report(trials: Sequence[Trial], board: Board, runs: Path, grid: str, file: s
     store = Store(runs, grid)
     done = [trial for trial in trials if board.rows[trial.name].state == "done"]
     standings = tuple(Standing(row.name, row.state, row.error) for row in board.rows.values())
-    made_from = [Stage(store.within(trial.name).run / "report").marker["inputs"] for trial in done]
+    made_from = [report_key(store.within(trial.name)) for trial in done]
 
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.transfer import transfers

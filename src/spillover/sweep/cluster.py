@@ -3,6 +3,7 @@
 Ray reports no usage and shows no dashboard. All nodes have to see the folder of runs, and to have this package.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ def ray(board: Board, means: Means, work: Callable[[Task], Outcome]) -> None:
 
     fresh: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": LOOPBACK}
     try:
-        ray.init(**({"address": means.on} if means.on else fresh), log_to_driver=False, logging_level="error")
+        ray.init(**({"address": means.on} if means.on else fresh), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SpilloverError(f"--on: cannot reach {means.on!r}: {str(error).strip().partition(chr(10))[0]}") from error
     try:

@@ -6,7 +6,7 @@ from json import JSONDecodeError, dumps, loads
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.store import Store, digest
+from spillover.store import Stage, Store, digest
 from spillover.sweep.board import Outcome
 from spillover.sweep.plan import Task
 
@@ -60,3 +60,18 @@ def finished(store: Store, experiment: Experiment) -> bool:
         return bool(found["experiment"] == digest(experiment))
     except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return False
+
+
+def report_key(store: Store) -> str:
+    """Return a digest of all that a finished experiment found, as its report's marker has it.
+
+    Raises:
+        SpilloverError: the report is gone, or damaged.
+    """
+    folder = store.run / "report"
+    try:
+        return str(Stage(folder).marker["inputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpilloverError(
+            f"{folder}: found no report, though the experiment is finished; remove {store.run} and sweep again"
+        ) from error
