@@ -109,11 +109,13 @@ def _cells(rows: list[Row], matrix: Matrix, reach: float) -> alt.LayerChart:
     ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y, tooltip=told)
     frame = alt.condition("datum.seen === 'tuned on or pivot'", alt.value("#14171c"), alt.value("transparent"))
-    opaque = alt.condition("datum.clear", alt.value(1), alt.value(0.6))
-    weight = alt.condition("datum.clear", alt.value("bold"), alt.value("normal"))
     cells = base.mark_rect(strokeWidth=1.5).encode(color=color, stroke=frame)
-    numbers = base.mark_text(fontSize=11, color="#000000").encode(text="number:N", opacity=opaque, fontWeight=weight)
-    return alt.layer(cells, numbers).properties(height=30 * len(matrix.rows))
+    clear, open_ = (base.transform_filter(f"{sign}datum.clear").encode(text="number:N") for sign in ("", "!"))
+    numbers = (
+        clear.mark_text(fontSize=11, color="#000000", fontWeight="bold"),
+        open_.mark_text(fontSize=11, color="#000000", opacity=0.6),
+    )
+    return alt.layer(cells, *numbers).properties(height=30 * len(matrix.rows))
 
 
 def budget(findings: GridFindings) -> Figure:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -57,7 +58,7 @@ PLAN: dict[str, Literal["left", "right"]] = {
 def _planned(work: Work, rate: Rate | None) -> tuple[str, ...]:
     amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {UNITS[work.kind]}"
     known = [_time(work.units * rate.seconds), _size(work.units * rate.bytes)] if rate else ["unknown", "unknown"]
-    return (work.model, work.kind, f"{work.asked:,}", f"{work.stages:,}", amount, *known)
+    return (escape(work.model), work.kind, f"{work.asked:,}", f"{work.stages:,}", amount, *known)
 
 
 def _time(seconds: float) -> str:
