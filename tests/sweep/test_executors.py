@@ -108,11 +108,8 @@ def test_workers_end_with_the_sweep_that_is_killed(trials: list[Trial], tmp_path
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator["Cluster"]:
+def cluster(ray_on_loopback: None) -> Iterator["Cluster"]:
     """A head without room for tasks, and two nodes with room for one each, on loopback."""
-    pytest.importorskip("ray", reason="ray is not installed: pip install 'spillover[ray]'")
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
     with ExitStack() as stack:

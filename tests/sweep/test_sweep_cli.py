@@ -140,8 +140,8 @@ def test_an_unknown_executor_is_refused_before_anything_is_written(call: Call, g
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("ray_on_loopback")
 def test_ray_finds_the_same_to_the_last_bit(call: Call, grid: Path, swept: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: pip install 'spillover[ray]'")
     one = ("--set", "seed=[1]", "--set", 'translate.to=[["de", "zh"]]')
     ended = call("sweep", grid, "--runs", tmp_path, "--executor", "ray", "--workers", "1", *one)
     assert ended.status == 0, ended.err

@@ -21,8 +21,10 @@ LOOPBACK = "127.0.0.1"
 
 def ray(board: Board, means: Means, work: Callable[[Task], Outcome]) -> None:
     """Do a board's tasks on a cluster, as many at a time as it has room for, or `means.workers`."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # read at import
-    import ray
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if means.on.partition(":")[0] in ("", LOOPBACK):  # else Ray takes the machine's own address for this one
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    import ray  # which reads them
 
     fresh: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": LOOPBACK}
     try:

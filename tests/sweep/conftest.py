@@ -1,0 +1,16 @@
+"""Ray, where it is installed: on loopback, without reporting usage."""
+
+import os
+from importlib.util import find_spec
+
+import pytest
+
+# Ray reads these when it is imported, whichever test does that first.
+os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture
+def ray_on_loopback() -> None:
+    """Skip where Ray is not installed."""
+    if find_spec("ray") is None:
+        pytest.skip("ray is not installed: pip install 'spillover[ray]'")
