@@ -44,7 +44,7 @@ def test_finished_runs_are_linked_and_the_others_say_why_not(report: dict[str, C
 
 
 def test_every_link_leads_to_a_file_or_a_place_of_the_page(report: dict[str, Content]):
-    page = str(report["index.html"])
+    page = str(report["index.html"]).partition("<script>")[0]  # the charts' library has links of its own
     ids = set(re.findall(r'id="([^"]+)"', page))
     links = re.findall(r'href="([^"]+)"', page)
     assert len(links) > 10
@@ -72,7 +72,7 @@ def test_every_gain_is_in_the_file_in_full(report: dict[str, Content]):
 
 
 def test_tables_say_what_the_records_hold(report: dict[str, Content]):
-    assert "| Thai | **+4.0 \\[+1.0, +9.0\\]** | 0.0 \\[−3.0, +5.0\\]\\* |" in str(report["tables/transfer.md"])
+    assert "| Thai | **+4.0 \\[+1.0, +9.0\\]** | 0.0 \\[−3.0, +5.0\\] \\* |" in str(report["tables/transfer.md"])
     assert "zh=\\>en | +5.0 | +2.0 \\[−1.0, +5.0\\] | de=\\>en |" in str(report["tables/best.md"])
     assert "+1.0, +3.0 | 1.20 (4) |" in str(report["tables/seeds.md"])
 

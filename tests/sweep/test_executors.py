@@ -127,7 +127,7 @@ def test_a_node_that_is_removed_loses_nothing(cluster: "Cluster", trials: list[T
             time.sleep(0.05)
         cluster.remove_node(nodes[0], allow_graceful=False)
 
-    remover = Thread(target=remove)
+    remover = Thread(target=remove, daemon=True)
     remover.start()
     grids.sweep(board, "ray", Means(workers=2, on=cluster.address), slow)
     remover.join(timeout=60)

@@ -59,4 +59,5 @@ def _outcome(ray: Any, one: Any) -> Outcome:  # noqa: ANN401
         outcome: Outcome = ray.get(one)
         return outcome
     except ray.exceptions.RayError as error:
-        return Outcome(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        cause = getattr(error, "cause", None) or error
+        return Outcome(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}")
