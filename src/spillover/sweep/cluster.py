@@ -43,7 +43,7 @@ def _drive(board: Board, means: Means, ray: Any, remote: Any) -> None:  # noqa: 
         while len(flying) < (means.workers or _room(ray.cluster_resources(), means.gpus)) and (task := board.next()):
             cpus = task.experiment.model.threads or 1
             flying[remote.options(num_cpus=cpus, num_gpus=means.gpus).remote(task)] = task
-        ready, _ = ray.wait(list(flying), num_returns=1, timeout=1)
+        ready = ray.wait(list(flying), num_returns=1, timeout=1)[0] if flying else []
         for one in ready:
             board.ended(flying.pop(one), _outcome(ray, one))
 

@@ -24,9 +24,7 @@ def local(board: Board, means: Means, work: Callable[[Task], Outcome]) -> None:
         while board.open:
             while free and (task := board.next()):
                 slot = free.pop()
-                if slot not in pools:
-                    pools[slot] = _pool(slot, means.gpus)
-                flying[pools[slot].submit(work, task)] = (slot, task)
+                flying[_submit(pools, slot, means.gpus, work, task)] = (slot, task)
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 slot, task = flying.pop(future)
                 free.append(slot)
@@ -41,9 +39,16 @@ def local(board: Board, means: Means, work: Callable[[Task], Outcome]) -> None:
             pool.shutdown(cancel_futures=True)
 
 
-def _pool(slot: int, gpus: float) -> ProcessPoolExecutor:
-    # spawned, not forked: a fork of a process with threads may hang, and CUDA refuses it
-    return ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(slot, gpus))
+def _submit(
+    pools: dict[int, ProcessPoolExecutor], slot: int, gpus: float, work: Callable[[Task], Outcome], task: Task
+) -> Future[Outcome]:
+    """Give a task to a slot's process, starting one where there is none or it died while it had nothing to do."""
+    try:
+        return pools[slot].submit(work, task)
+    except (KeyError, BrokenProcessPool):
+        # spawned, not forked: a fork of a process with threads may hang, and CUDA refuses it
+        pools[slot] = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(slot, gpus))
+        return pools[slot].submit(work, task)
 
 
 def _begin(slot: int, gpus: float) -> None:
