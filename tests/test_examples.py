@@ -1,16 +1,18 @@
 """The files in `examples/`: each is a valid experiment, and the arms differ in what they say they do."""
 
 import tomllib
-from itertools import product
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spillover.experiment import Experiment, load_experiment, parse_experiment
+from spillover.experiment import Experiment, load_experiment
+from spillover.sweep import load_grid
+from spillover.sweep.plan import plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-GRIDS = {"search.toml": 16}
+GRIDS = {"search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
 """File whose keys may be lists of values → experiments in it."""
 
 ARMS = ("question-translation", "shuffled-pairs", "copy", "annotated-english")
@@ -24,17 +26,24 @@ def test_each_example_is_an_experiment(path: Path) -> None:
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_each_combination_of_a_grid_is_an_experiment(name: str) -> None:
-    table = tomllib.loads((EXAMPLES / name).read_text("utf-8"))
-    axes = [("mixture", "recipe"), ("mixture", "frame"), ("tune", "learning_rate")]
-    found: set[str] = set()
-    for values in product(*(table[section][key] for section, key in axes)):
-        one: dict[str, Any] = {
-            section: dict(keys) if isinstance(keys, dict) else keys for section, keys in table.items()
-        }
-        for (section, key), value in zip(axes, values, strict=True):
-            one[section][key] = value
-        found.add(parse_experiment(one, name).model_dump_json())
-    assert len(found) == GRIDS[name]
+    trials = load_grid(EXAMPLES / name)
+    assert len({trial.name for trial in trials}) == len({trial.experiment.model_dump_json() for trial in trials})
+    assert len(trials) == GRIDS[name]
+
+
+def test_the_papers_grid_has_its_models_and_mixtures_and_shares_its_adapters() -> None:
+    paper = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text("utf-8"))
+    trials = [trial.experiment for trial in load_grid(EXAMPLES / "paper-grid.toml")]
+    assert {trial.model.name.partition("/")[2] for trial in trials} == set(paper["setup"]["models"])
+    assert {trial.mixture_name for trial in trials} == {name for name in paper["table1"] if name != "base"}
+    lora, optimizer = paper["setup"]["lora"], paper["setup"]["optimiser"]
+    for trial in trials:
+        assert trial.questions.limit == paper["setup"]["questions_per_direction"]
+        assert (trial.tune.rank, trial.tune.alpha, list(trial.tune.targets)) == tuple(lora.values())
+        for key in ("learning_rate", "warmup_ratio", "batch", "epochs", "cutoff", "validation_share"):
+            assert getattr(trial.tune, key) == optimizer[key]
+    tasks = plan(load_grid(EXAMPLES / "paper-grid.toml"), Path("runs"), "paper-grid")
+    assert sum(task.step == "tune" for task in tasks) == 216 / 3
 
 
 def test_the_arms_differ_in_the_recipe_and_in_what_it_needs_alone() -> None:

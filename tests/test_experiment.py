@@ -63,6 +63,7 @@ limit  = 100
 
 BEYOND_THE_DESIGN = {
     "languages": {},
+    "model": {"threads": 0},
     "questions": {"columns": {}},
     "mixture": {
         "sizes": {},

@@ -14,7 +14,7 @@ import spillover
 
 LAYERS = (
     ("cli",),
-    ("forecast",),
+    ("sweep", "forecast"),
     ("pipeline", "export", "localize", "suggest"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "harness"),

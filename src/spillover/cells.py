@@ -49,15 +49,14 @@ class Arm:
         merged = ["merged"] if self.adapter and self.experiment.evaluate.merged else []
         return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged]
 
-    @cached_property
+    @property
     def reader(self) -> "Reader":
-        """The model, loaded when first asked for."""
-        from spillover.models.load import load
-        from spillover.models.prefix import Reader
+        """The model, loaded when first asked for; good until another arm's is asked for."""
+        from spillover.models.resident import resident
 
         adapter = self.adapter.path if self.adapter else None
         merged = self.experiment.evaluate.merged
-        return Reader(load(**self.experiment.model.model_dump(), adapter=adapter, merged=merged))
+        return resident(**self.experiment.model.model_dump(), adapter=adapter, merged=merged)
 
     @cached_property
     def readout(self) -> "Readout":
@@ -134,6 +133,12 @@ def measured(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
         for language in languages:
             found[name, language] = _same(rows[language], reference, kept, where)
     return found
+
+
+def to_weigh(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
+    """Return (task, language) → the items whose texts tell what was forgotten."""
+    limit = experiment.analyze.texts
+    return {key: balanced(rows, limit) for key, rows in measured(experiment).items()} if limit else {}
 
 
 def items_from(experiment: Experiment, task: Task) -> tuple[Source, str]:

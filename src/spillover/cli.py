@@ -186,6 +186,45 @@ def _run_folder(run: str, runs: Path) -> Path:
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="GRID", help="An experiment file whose keys may hold lists.")],
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = Path("runs"),
+    name: Annotated[str, typer.Option("--name", help="The grid's folder; by default the file's name.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Tasks at a time; 0: one, or what a cluster has room for.")] = 0,
+    executor: Annotated[str, typer.Option(help="local, or ray.")] = "local",
+    on: Annotated[str, typer.Option(metavar="ADDRESS", help="A Ray cluster: auto, ray://HOST:PORT.")] = "",
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs for each task; 0.5: two share one.")] = 0,
+) -> None:
+    """Run every experiment of a grid that is not finished yet; end with status 1 if any failed."""
+    import tomli_w
+    from rich.console import Console
+
+    from spillover import sweep as grids
+    from spillover.experiment import read_table
+    from spillover.sweep.costs import forecast, recorded
+    from spillover.sweep.watch import failures, planned
+
+    trials, grid = grids.load_grid(file, overrides), name or file.stem
+    board = grids.open_board(trials, runs, grid)
+    missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
+    typer.echo(f"{grid}: {len(trials)} experiments, {len(trials) - len(missing)} of them finished.")
+    if missing:
+        Console().print(planned(forecast(missing), recorded(runs), workers))
+    if dry_run:
+        return
+    grids.sweep(board, executor, grids.Means(workers, on, gpus))
+    typer.echo(
+        f"Report: {grids.report(trials, board, runs, grid, tomli_w.dumps(read_table(file, overrides)))}/index.html"
+    )
+    failed = failures(list(board.rows.values()))
+    for line in failed:
+        typer.echo(line, err=True)
+    raise typer.Exit(int(bool(failed)))
+
+
+@app.command()
 def demo(overrides: Overrides = [], runs: Runs = Path("runs")) -> None:  # noqa: B006
     """Run the demo: Gemma-3-270M, the starter corpus, zh/de=>en, twenty languages."""
     from importlib.resources import files

@@ -36,6 +36,8 @@ class ModelConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     template: Literal["none", "chat"] = "none"
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
 
 
 class QuestionsConfig(_Section):
@@ -249,6 +251,15 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     Raises:
         SpilloverError: the file is missing or not TOML, a key is unknown, a value does not fit.
     """
+    return parse_experiment(read_table(path, overrides), str(path))
+
+
+def read_table(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read an experiment file and apply overrides; return its nested table, not yet checked.
+
+    Raises:
+        SpilloverError: the file is missing or not TOML, an override is none.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -257,7 +268,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         raise SpilloverError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _apply(table, override)
-    return parse_experiment(table, str(path))
+    return table
 
 
 def parse_experiment(table: Mapping[str, Any], where: str) -> Experiment:

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from spillover import pipeline
-from spillover.cells import Arm, balanced, measured, of_arm, predict, weigh
+from spillover.cells import Arm, measured, of_arm, predict, to_weigh, weigh
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
-from spillover.inside import trace
+from spillover.inside import to_trace, trace
 from spillover.progress import silent
 from spillover.records import Cell, Example, Item, Question
 from spillover.store import Stage, Store, UnmadeError, read_records, stages_of
@@ -121,16 +121,15 @@ def _adapter(experiment: Experiment, store: Store) -> Stage | None:
 
 def _measures(experiment: Experiment) -> dict[str, tuple[Items, Measure]]:
     """Return part of a run → the items of each cell, and what is done with them."""
-    every, texts = measured(experiment), experiment.analyze.texts
     idle = silent()
     return {
-        "evaluate": (every, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
+        "evaluate": (measured(experiment), lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
         "analyze": (
-            pipeline.traced(experiment),
+            to_trace(experiment),
             lambda store, arm, cell, rows: trace(store, arm, open_task(cell.task), cell, rows, idle),
         ),
         "texts": (
-            {key: balanced(rows, texts) for key, rows in every.items()} if texts else {},
+            to_weigh(experiment),
             lambda store, arm, cell, rows: weigh(store, arm, cell, rows, idle),
         ),
     }

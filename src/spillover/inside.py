@@ -13,13 +13,18 @@ import numpy as np
 from spillover.analysis.latent import Seen, latents, trajectory
 from spillover.analysis.lens import Reading, Sight, read
 from spillover.analysis.neurons import Activity, neurons
-from spillover.cells import REFERENCE, Arm, of_arm
+from spillover.cells import REFERENCE, Arm, balanced, measured, of_arm
+from spillover.experiment import Experiment
 from spillover.findings import Inside, Patch
 from spillover.plugins import LENSES, resolve
 from spillover.progress import Bar
 from spillover.records import Affine, Cell, Item, Prompt
+from spillover.spaces import check_metrics
 from spillover.store import Arrays, Stage, Store, read_arrays, write_arrays
 from spillover.tasks import Task, open_task
+
+Items = dict[tuple[str, str], list[Item]]
+"""(task, language) → items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,29 @@ class Look:
     """What one language's states do in another."""
 
 
-def look(
-    store: Store, arm: Arm, items: dict[tuple[str, str], list[Item]], others: Sequence[Prompt], progress: Bar
-) -> Look:
+def to_trace(experiment: Experiment) -> Items:
+    """Return (task, language) → the items to trace; refuse lenses and metrics that cannot be taken of them."""
+    chosen = experiment.analyze
+    for name in chosen.lenses:
+        resolve(LENSES, name, "analyze.lenses")
+    items = measured(experiment).items() if chosen.limit else ()
+    found = {key: balanced(rows, chosen.limit) for key, rows in items if open_task(key[0]).labels}
+    check_metrics(chosen.metrics, found)
+    return found
+
+
+def untraced(experiment: Experiment, items: Items) -> list[Prompt]:
+    """Return what lenses may learn from: the items measured that are not among those to trace."""
+    every = measured(experiment)
+    return [prompt for key, rows in items.items() for prompt in rest(open_task(key[0]), every[key], rows)]
+
+
+def passes(experiment: Experiment, items: Items) -> int:
+    """Return how many items are traced, and how many patched, in one arm."""
+    return sum(len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
+
+
+def look(store: Store, arm: Arm, items: Items, others: Sequence[Prompt], progress: Bar) -> Look:
     """Trace an arm's items, read the traces through each lens, and patch; `others` are what lenses may learn from."""
     chosen = arm.experiment.analyze
     lenses = [fitted(store, arm, name, others) for name in chosen.lenses]

@@ -33,6 +33,8 @@ class Run:
     """What the arm without adapter says."""
     tuned: tuple[Prediction, ...]
     """What the arm with adapter says."""
+    setting: str = ""
+    """What tells its experiment from others of its grid, beside languages and seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +139,91 @@ class Suggestion:
     """The measured mixture that gained most, of any number of languages."""
     proposals: tuple[Proposal, ...]
     """Every choice, the best first: by its predicted gain if that is known, else by likeness alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What tuning on one mixture did in one task, language by language. Differences are tuned − base, over seeds."""
+
+    mixture: str
+    """What was tuned on, as the paper writes it."""
+    budget: int
+    """Number of languages tuned on."""
+    seen: tuple[str, ...]
+    """Codes of the languages that tuning read or wrote."""
+    runs: tuple[str, ...]
+    """Names of its runs, one a seed."""
+    gains: tuple[Estimate, ...]
+    """(languages,) differences of the accuracies, in [-1, 1]; intervals over items, and over seeds where there are."""
+    new: Estimate | None
+    """Mean difference over the languages that no mixture beside it read or wrote; None without any."""
+    by_seed: tuple[float, ...]
+    """(runs,) the same of each run; empty without any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best of several mixtures of as many languages: chosen on one half of the items, measured on the other."""
+
+    budget: int
+    """Number of languages tuned on."""
+    candidates: int
+    """Among how many mixtures it was chosen."""
+    chosen: str
+    """The mixture with the highest mean gain on the first half, over the languages that no mixture read or wrote."""
+    seemed: float
+    """That gain: too high, since it was chosen for it."""
+    held_out: Estimate
+    """The same on the items it was not chosen by."""
+    otherwise: str
+    """The mixture that the second half would have chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Which language helps which: all mixtures of one setting in one task."""
+
+    setting: str
+    """What the runs share that others of the grid do not; empty where all of them do."""
+    task: str
+    """Name of the task."""
+    languages: tuple[str, ...]
+    """Codes of the languages that every run measured, like ones beside each other."""
+    new: tuple[str, ...]
+    """Those that no mixture read or wrote: over them, mixtures are compared."""
+    items: int
+    """Number of items."""
+    rows: tuple[Transfer, ...]
+    """One a mixture, like ones beside each other."""
+    choices: tuple[Choice, ...]
+    """One a number of languages of which there are several mixtures."""
+    seed_deviation: float | None
+    """Standard deviation of `new` between seeds, pooled over mixtures; None without a second seed."""
+    degrees: int
+    """Seeds beyond the first, summed over mixtures: how well that deviation is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one experiment of a grid stands."""
+
+    name: str
+    """Its name, and its folder's."""
+    state: str
+    """`done`, `failed` or `queued`."""
+    error: str
+    """Why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridFindings:
+    """All that the report of a grid tells."""
+
+    name: str
+    """Name of the grid."""
+    standings: tuple[Standing, ...]
+    """One an experiment, in the grid's order."""
+    matrices: tuple[Matrix, ...]
+    """One a setting and task."""
+    file: str
+    """The grid file, as it was read."""

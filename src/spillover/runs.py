@@ -25,8 +25,8 @@ def compare(folders: Sequence[Path], margin: float) -> Lineup:
     return line_up([read_run(folder) for folder in folders], margin / 100)
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run folder; it has to have a report, the last thing that a run makes."""
+def read_run(folder: Path, setting: str = "") -> Run:
+    """Read a run folder; it has to have a report, the last thing that a run makes. `setting` is its place in a grid."""
     for name in ("experiment.toml", "provenance.json", "predictions"):
         if not (folder / name).exists():
             raise SpilloverError(f"compare: {folder}: found no {name}, expected the folder of a finished run")
@@ -44,6 +44,7 @@ def read_run(folder: Path) -> Run:
         seen=(*experiment.tuned_on, experiment.mixture.pivot),
         base=base,
         tuned=tuned,
+        setting=setting,
     )
 
 

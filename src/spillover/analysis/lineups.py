@@ -66,11 +66,12 @@ def _shared(runs: Sequence[Run], cells: Sequence[Cells]) -> dict[str, list[str]]
     for task, code in keys:
         reference = cells[0][task, code]
         for run, own in zip(runs[1:], cells[1:], strict=True):
-            _same_items(f"compare: {task}, {code}", reference, own[task, code], runs[0].name, run.name)
+            same_items(f"compare: {task}, {code}", reference, own[task, code], runs[0].name, run.name)
     return {task: [code for t, code in keys if t == task] for task in dict.fromkeys(task for task, _ in keys)}
 
 
-def _same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival: str) -> None:
+def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival: str) -> None:
+    """Refuse two runs whose cell of one task and language has not the same items."""
     odd = sorted(set(one.ids) ^ set(other.ids))
     if odd:
         has, lacks = (name, rival) if odd[0] in one.ids else (rival, name)

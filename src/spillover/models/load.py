@@ -120,6 +120,12 @@ def resolve_dtype(name: str) -> str:
     return "bfloat16" if capable else "float32"
 
 
+def use_threads(count: int) -> None:
+    """Compute with so many threads; 0: one a core, whatever whoever started this process thinks it should have."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(count or cores or 1)
+
+
 def load(
     name: str,
     dtype: str,

@@ -7,13 +7,13 @@ the charts can hold no tag, and the page's content security policy runs the scri
 import base64
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 
 import vl_convert
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from spillover.findings import Findings
@@ -69,7 +69,8 @@ def render(findings: Findings) -> dict[str, Content]:
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
-    contents = _table_files(findings, tables) | _pictures(findings, figures)
+    subtitle = f"{findings.setup.model}, tuned on {findings.setup.mixture}"
+    contents = _table_files(findings, tables) | pictures(figures.values(), subtitle)
     sections = [
         Section(
             name=name,
@@ -93,11 +94,12 @@ def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[
     return found
 
 
-def _pictures(findings: Findings, figures: Mapping[str, Figure]) -> dict[str, Content]:
+def pictures(figures: Iterable[Figure], subtitle: str) -> dict[str, Content]:
+    """Return every chart of the figures as SVG and PNG."""
     found: dict[str, Content] = {}
-    for figure in figures.values():
+    for figure in figures:
         for plot in figure.plots:
-            chart = for_file(figure, plot, f"{findings.setup.model}, tuned on {findings.setup.mixture}")
+            chart = for_file(figure, plot, subtitle)
             svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE, config=STYLES["picture"])
             found[f"figures/{plot.name}.svg"] = svg
             found[f"figures/{plot.name}.png"] = vl_convert.svg_to_png(svg, scale=PIXELS)
@@ -112,17 +114,11 @@ def _named(table: str, paths: Iterable[str]) -> list[str]:
 def _page(
     findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]], paths: Collection[str]
 ) -> str:
-    specs = {
-        plot.name: _inert(for_page(section.figure, plot).to_dict())
-        for section in sections
-        for plot in section.figure.plots
-    }
-    library, script, items, style = bundle(), _resource("page.js"), _resource("items.js"), _resource("page.css")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(_resource("page.html.j2"))
-    return page.render(
+    return document(
+        "page.html.j2",
+        sections,
+        ("page.js", "items.js"),
         findings=findings,
-        sections={section.name: section for section in sections},
         tables=tables,
         names={code: known.name for code, known in languages().items()},
         alarms=[gain for gain in findings.comparison.gains if gain.alarm],
@@ -130,21 +126,36 @@ def _page(
         named=partial(_named, paths=paths),
         language=language,
         points=points,
-        spread=spread,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
-        specs=specs,
-        styles=_inert(STYLES),
         sheets=_inert(packed(findings.sheets)),
         measured=list(dict.fromkeys(sheet.language for sheet in findings.sheets)),
-        library=Markup(library),
-        items=Markup(items),
-        script=Markup(script),
+    )
+
+
+def document(template: str, sections: Sequence[Section], scripts: Sequence[str], **about: object) -> str:
+    """Return a page that holds all it needs, and runs the charts' library and these scripts, nothing else."""
+    plots = [(section.figure, plot) for section in sections for plot in section.figure.plots]
+    style, running = _resource("page.css"), [bundle(), *map(_resource, scripts)]
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        sections={section.name: section for section in sections},
+        spread=spread,
+        specs={plot.name: _inert(for_page(figure, plot).to_dict()) for figure, plot in plots},
+        styles=_inert(STYLES),
+        scripts=[Markup(script) for script in running],
         style=Markup(style),
         policy=(
-            f"default-src 'none'; script-src {_hash(library)} {_hash(script)} {_hash(items)}; "
+            f"default-src 'none'; script-src {' '.join(map(_hash, running))}; "
             f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
         ),
+        **about,
     )
 
 

@@ -1,0 +1,176 @@
+"""What a sweep costs beside its work: 1,000 experiments whose stages take no time, or a known one.
+
+Writes a JSON file and, beside it, a table. No model is loaded. Measured are the overhead of an experiment, the memory
+of the process that schedules, how well 1, 2 and 4 workers share tasks of 20 ms, and how long a finished grid takes to
+say so.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from spillover import sweep as grids
+from spillover.experiment import dump_experiment
+from spillover.marker import mark
+from spillover.provenance import machine
+from spillover.records import Prediction
+from spillover.store import Store, write_predictions
+from spillover.sweep.board import Board, Outcome, Row
+from spillover.sweep.grid import Trial
+from spillover.sweep.local import local
+from spillover.sweep.means import Means
+from spillover.sweep.plan import Task
+from spillover.sweep.work import finish, open_store
+
+MIXTURES = (["zh"], ["de"], ["zh", "de"], ["es", "sw"])
+LANGUAGES = ("en", "th", "is")
+ITEMS = 20
+KNOWN = 0.02
+"""Seconds that a task of known length takes."""
+
+
+def instant(task: Task) -> Outcome:
+    """Take no time, and finish."""
+    if task.step == "run":
+        store = open_store(task)
+        store.run.mkdir(parents=True, exist_ok=True)
+        finish(store, task.experiment)
+    return Outcome()
+
+
+def known(task: Task) -> Outcome:
+    """Take a known time."""
+    time.sleep(KNOWN)
+    return instant(task)
+
+
+def write_run(store: Store, trial: Trial) -> None:
+    """Write a finished run folder with tiny predictions, as much of it as a grid's report reads."""
+    run = store.run
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "experiment.toml").write_text(dump_experiment(trial.experiment), encoding="utf-8")
+    (run / "provenance.json").write_text("{}", encoding="utf-8")
+    random = np.random.default_rng(trial.experiment.seed)
+    for arm in ("base", "tuned"):
+        for code in LANGUAGES:
+            scores = -random.exponential(size=(1 if arm == "base" else 2, ITEMS, 2))[-1]
+            rows = [Prediction(str(i), "sentiment", code, i % 2, tuple(row)) for i, row in enumerate(scores.tolist())]
+            place = run / "predictions" / arm / "sentiment" / f"{code}.parquet"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(place, rows, ("positive", "negative"))
+    (run / "report").mkdir(exist_ok=True)
+    (run / "report" / "index.html").write_text("", encoding="utf-8")
+    mark(run / "report", inputs=trial.name)
+    finish(store, trial.experiment)
+
+
+def resident() -> float:
+    """Return the memory this process holds now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return round(pages * 4096 / 1e6, 1)
+
+
+def grid_file(folder: Path, experiments: int) -> Path:
+    """Write a grid of as many experiments."""
+    seeds = range(experiments // len(MIXTURES))
+    text = (
+        f"seed = {list(seeds)}\n[translate]\nto = {json.dumps(MIXTURES)}\n"
+        f'[evaluate]\ntasks = ["sentiment"]\nlanguages = {json.dumps(LANGUAGES)}\n'
+    )
+    path = folder / "scale.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def swept(folder: Path, experiments: int, workers: int, work: Callable[[Task], Outcome]) -> dict[str, float]:
+    """Sweep a fresh grid; return the seconds, those of each experiment, and the memory as it goes."""
+    runs = folder / f"{work.__name__}-{workers}"
+    runs.mkdir()
+    trials = grids.load_grid(grid_file(folder, experiments))
+    memory: dict[int, float] = {}
+    start = time.perf_counter()
+    board = grids.open_board(trials, runs, "scale")
+    planned = time.perf_counter() - start
+
+    def watch(row: Row, board: Board = board) -> None:
+        done = board.count("done") if row.state == "done" else 0
+        if done in (experiments // 10, experiments // 2, experiments):
+            memory[done] = resident()
+
+    board.changed = watch
+    local(board, Means(workers=workers), work)
+    seconds = time.perf_counter() - start
+    assert board.count("done") == experiments, "not all were done"
+    found = {"tasks": len(board.tasks), "plan_seconds": round(planned, 2), "seconds": round(seconds, 2)}
+    return found | {f"driver_mb_after_{count}": megabytes for count, megabytes in memory.items()}
+
+
+def command(*arguments: object) -> float:
+    """Return the seconds that `spillover` takes, in a process of its own."""
+    code = "from spillover.cli import main; main()"
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    return round(time.perf_counter() - start, 2)
+
+
+def resumed(folder: Path, experiments: int) -> dict[str, float]:
+    """Time the command on a finished grid: when it draws the grid's report, and when that is there too."""
+    path, runs = grid_file(folder, experiments), folder / "resumed"
+    for trial in grids.load_grid(path):
+        write_run(Store(runs, "scale").within(trial.name), trial)
+    drawing, again = (command("sweep", path, "--runs", runs) for _ in range(2))
+    return {"with_report_seconds": drawing, "seconds": again, "start_seconds": command("--help")}
+
+
+def table(results: dict[str, dict[str, object]]) -> str:
+    """Return the results as Markdown."""
+    lines = ["# What a sweep costs beside its work\n", "| | workers | seconds | an experiment | efficiency |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    for workers, found in results["instant"].items():
+        lines.append(f"| stages of no time | {workers} | {found['seconds']} | {found['ms_each']} ms | |")
+    for workers, found in results["known"].items():
+        share = f"{100 * found['efficiency']:.0f}%"
+        lines.append(f"| two tasks of 20 ms each | {workers} | {found['seconds']} | {found['ms_each']} ms | {share} |")
+    lines += ["", "| | |", "|---|---|"]
+    first = next(iter(results["instant"].values()))
+    lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in first.items() if "driver" in name]
+    lines += [f"| finished grid: {name.replace('_', ' ')} | {value} |" for name, value in results["resume"].items()]
+    lines += [f"| {name} | {value} |" for name, value in results["machine"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run all and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--experiments", type=int, default=1000, help="%(default)s")
+    parser.add_argument("--known", type=int, default=200, help="experiments with tasks of 20 ms (%(default)s)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="%(default)s")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"), help="%(default)s")
+    asked = parser.parse_args()
+    results: dict[str, dict[str, object]] = {"instant": {}, "known": {}}
+    with TemporaryDirectory() as name:
+        for workers in asked.workers:
+            for work, count in ((instant, asked.experiments), (known, asked.known)):
+                found = swept(Path(name), count, workers, work)
+                found["ms_each"] = round(1000 * found["seconds"] / count, 2)
+                if work is known:
+                    found["efficiency"] = round(found["tasks"] * KNOWN / (found["seconds"] * workers), 3)
+                results[work.__name__][str(workers)] = found
+        results["resume"] = resumed(Path(name), asked.experiments)
+    results["machine"] = dict(machine()) | {"experiments": asked.experiments, "date": date.today().isoformat()}
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    asked.out.with_suffix(".md").write_text(table(results), encoding="utf-8")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Which language helps which: the runs of a grid, by what they were tuned on and where they were measured.
+
+Rules and formulas are in `docs/statistics.md`. Knows predictions, but neither a run folder nor how a table looks.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.stats import t as student
+
+from spillover.analysis.arms import Array, PairedCell, pair_arms
+from spillover.analysis.estimate import LEVEL, RESAMPLES, bootstrap_means, interval
+from spillover.analysis.lineups import same_items
+from spillover.lineup import Choice, Matrix, Run, Transfer
+from spillover.records import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixture:
+    """The runs of one mixture, which differ in the seed alone."""
+
+    name: str
+    budget: int
+    seen: tuple[str, ...]
+    runs: tuple[str, ...]
+    outcomes: Array
+    """(runs, items, languages): 1 where tuning fixed an item, −1 where it broke it, else 0; nan where there is none."""
+
+    @property
+    def mean(self) -> Array:
+        """(items, languages): the mean over seeds."""
+        found: Array = self.outcomes.mean(axis=0)
+        return found
+
+
+def transfers(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) -> tuple[Matrix, ...]:
+    """Return a matrix for each setting and each task that its runs share.
+
+    Args:
+        runs: at least one; those that share `recipe` are seeds of one mixture.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Raises:
+        SpilloverError: runs of one setting do not share their items.
+    """
+    found: list[Matrix] = []
+    for setting in dict.fromkeys(run.setting for run in runs):
+        own = [run for run in runs if run.setting == setting]
+        cells = [{(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned)} for run in own]
+        shared = [key for key in cells[0] if all(key in other for other in cells)]
+        for task in dict.fromkeys(task for task, _ in shared):
+            codes = [code for name, code in shared if name == task]
+            table = [[other[task, code] for code in codes] for other in cells]
+            found.append(_matrix(setting, own, table, seed, resamples))
+    return tuple(found)
+
+
+def _matrix(
+    setting: str, runs: Sequence[Run], cells: Sequence[Sequence[PairedCell]], seed: int, resamples: int
+) -> Matrix:
+    for run, other in zip(runs[1:], cells[1:], strict=True):
+        for one, same in zip(cells[0], other, strict=True):
+            same_items(f"sweep: {one.task}, {one.language}", one, same, runs[0].name, run.name)
+    codes = tuple(cell.language for cell in cells[0])
+    ids = sorted({id for cell in cells[0] for id in cell.ids})
+    mixtures = _mixtures(runs, cells, ids)
+    new = tuple(code for code in codes if not any(code in mixture.seen for mixture in mixtures))
+    columns = [codes.index(code) for code in new]
+    by_seed = [mixture.outcomes[:, :, columns] for mixture in mixtures]
+    seeds = [tuple(_over(outcomes).tolist()) if new else () for outcomes in by_seed]
+    spread = _Spread.of(mixtures, columns)
+    rows = []
+    for mixture, own in zip(mixtures, seeds, strict=True):
+        draws = bootstrap_means(mixture.mean, resamples, seed)
+        gains = [
+            spread.widen(float(np.nanmean(mixture.mean[:, c])), draws[:, c], mixture, c) for c in range(len(codes))
+        ]
+        over = draws[:, columns].mean(axis=1) if new else draws[:, 0]
+        mean = spread.widen(float(np.mean(own)), over, mixture, None) if new else None
+        rows.append(Transfer(mixture.name, mixture.budget, mixture.seen, mixture.runs, tuple(gains), mean, own))
+    across, down = (_order(values) for values in _values(rows))
+    return Matrix(
+        setting=setting,
+        task=cells[0][0].task,
+        languages=tuple(codes[place] for place in across),
+        new=new,
+        items=len(ids),
+        rows=tuple(_turned(rows[place], across) for place in down),
+        choices=tuple(_choices(mixtures, columns, ids, spread, seed, resamples)) if new else (),
+        seed_deviation=spread.overall,
+        degrees=spread.degrees,
+    )
+
+
+def _mixtures(runs: Sequence[Run], cells: Sequence[Sequence[PairedCell]], ids: Sequence[str]) -> list[_Mixture]:
+    rows = {id: row for row, id in enumerate(ids)}
+    members: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
+        members.setdefault(run.recipe, []).append(place)
+    found = []
+    for places in members.values():
+        outcomes = np.full((len(places), len(ids), len(cells[0])), np.nan)
+        for layer, place in enumerate(places):
+            for column, cell in enumerate(cells[place]):
+                outcomes[layer, [rows[id] for id in cell.ids], column] = cell.difference
+        first = runs[places[0]]
+        names = tuple(runs[place].name for place in places)
+        found.append(_Mixture(first.mixture, len(first.seen) - 1, first.seen, names, outcomes))
+    named = Counter(mixture.name for mixture in found)  # a control may do the same whatever the languages are
+    return [replace(m, name=f"{m.name} ({m.runs[0]})") if named[m.name] > 1 else m for m in found]
+
+
+def _over(outcomes: Array) -> Array:
+    """Return the mean over languages of the means over items, for each of the first axis."""
+    mean: Array = np.nanmean(outcomes, axis=1).mean(axis=1)
+    return mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """How far seeds are apart, pooled over mixtures: two seeds of one say next to nothing."""
+
+    each: Array
+    """(languages,) standard deviation of a language's gain."""
+    overall: float | None
+    """That of the mean over the languages new to all; None without a second seed."""
+    degrees: int
+
+    @classmethod
+    def of(cls, mixtures: Sequence[_Mixture], columns: Sequence[int]) -> "_Spread":
+        """Pool the variances between the seeds of each mixture."""
+        several = [mixture.outcomes for mixture in mixtures if len(mixture.runs) > 1]
+        degrees = sum(len(outcomes) - 1 for outcomes in several)
+        width = mixtures[0].outcomes.shape[2]
+        if not degrees:
+            return cls(np.zeros(width), None, 0)
+        each = sum((np.nanmean(o, axis=1).var(axis=0, ddof=1) * (len(o) - 1) for o in several), np.zeros(width))
+        overall = sum(float(_over(o[:, :, columns]).var(ddof=1)) * (len(o) - 1) for o in several) if columns else 0.0
+        return cls(np.sqrt(each / degrees), float(np.sqrt(overall / degrees)), degrees)
+
+    def widen(self, value: float, draws: Array, mixture: _Mixture, column: int | None) -> Estimate:
+        """Return an estimate whose interval adds, in quadrature, what tuning again would change to what items would.
+
+        `column` is the language's; None: the mean over those new to all.
+        """
+        over_items = interval(value, draws, mixture.outcomes.shape[1])
+        if not self.degrees:
+            return over_items
+        deviation = (self.overall or 0.0) if column is None else float(self.each[column])
+        reach = float(student.ppf((1 + LEVEL) / 2, self.degrees)) * deviation / len(mixture.runs) ** 0.5
+        low = value - float(np.hypot(value - over_items.low, reach))
+        high = value + float(np.hypot(over_items.high - value, reach))
+        return Estimate(value, max(-1.0, low), min(1.0, high), over_items.n)
+
+
+def halves(ids: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Split items in two by the SHA-256 of their ids: the same way in every language, task and run of them.
+
+    Returns the places of either half.
+    """
+    ranks = np.argsort([hashlib.sha256(id.encode()).hexdigest() for id in ids])
+    return np.sort(ranks[: len(ids) // 2]), np.sort(ranks[len(ids) // 2 :])
+
+
+def _choices(
+    mixtures: Sequence[_Mixture],
+    columns: Sequence[int],
+    ids: Sequence[str],
+    spread: _Spread,
+    seed: int,
+    resamples: int,
+) -> list[Choice]:
+    """Choose the best mixture of each size on one half of the items, and measure it on the other."""
+    first, second = halves(ids)
+    if not len(first):
+        return []
+    found = []
+    for budget in sorted({mixture.budget for mixture in mixtures}):
+        own = [mixture for mixture in mixtures if mixture.budget == budget]
+        if len(own) < 2:
+            continue
+        means = np.array(
+            [[np.nanmean(m.mean[half][:, columns], axis=0).mean() for half in (first, second)] for m in own]
+        )
+        best, other = means.argmax(axis=0)
+        draws = bootstrap_means(own[best].mean[second][:, columns], resamples, seed).mean(axis=1)
+        chosen = own[best]
+        held_out = spread.widen(float(means[best, 1]), draws, chosen, None)
+        measured = Estimate(held_out.value, held_out.low, held_out.high, len(second))
+        found.append(Choice(budget, len(own), chosen.name, float(means[best, 0]), measured, own[other].name))
+    return found
+
+
+def _values(rows: Sequence[Transfer]) -> tuple[Array, Array]:
+    """Return the gains as languages × mixtures and as mixtures × languages."""
+    values = np.array([[gain.value for gain in row.gains] for row in rows])
+    return values.T, values
+
+
+def _order(values: Array) -> list[int]:
+    """Return the rows' places so that like rows stand beside each other: average linkage, best order of leaves."""
+    if len(values) < 3:
+        return list(range(len(values)))
+    found: list[int] = leaves_list(linkage(values, "average", optimal_ordering=True)).tolist()
+    return found
+
+
+def _turned(row: Transfer, order: Sequence[int]) -> Transfer:
+    gains = tuple(row.gains[place] for place in order)
+    return Transfer(row.mixture, row.budget, row.seen, row.runs, gains, row.new, row.by_seed)

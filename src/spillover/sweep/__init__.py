@@ -1,0 +1,64 @@
+"""A grid of experiments: planned, run by an executor, reported as a whole.
+
+What is finished is not touched again; what several experiments share is made once, and kept for the next sweep.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spillover.lineup import GridFindings, Standing
+from spillover.plugins import EXECUTORS, resolve
+from spillover.store import Store
+from spillover.sweep.board import Board, Outcome, Row
+from spillover.sweep.grid import Trial, load_grid
+from spillover.sweep.means import Means
+from spillover.sweep.plan import Task, plan
+from spillover.sweep.watch import watched
+from spillover.sweep.work import finished, perform, report_key
+
+__all__ = ["Board", "Means", "Trial", "load_grid", "open_board", "report", "sweep"]
+
+
+def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Board:
+    """Return where these experiments stand, and what is left to do."""
+    store = Store(runs, grid)
+    kept = {trial.name for trial in trials if finished(store.within(trial.name), trial.experiment)}
+    rows = {
+        trial.name: Row(trial.name, "done", kept=True) if trial.name in kept else Row(trial.name) for trial in trials
+    }
+    return Board(rows, plan([trial for trial in trials if trial.name not in kept], runs, grid))
+
+
+def sweep(board: Board, executor: str, means: Means, work: Callable[[Task], Outcome] = perform) -> None:
+    """Do what is left to do; a failed experiment stops no other.
+
+    Args:
+        board: where the experiments stand; it is told of all that happens.
+        executor: a name of `EXECUTORS`, or a function of one's own.
+        means: workers and what they have.
+        work: what a worker does with a task.
+    """
+    run = resolve(EXECUTORS, executor, "--executor")
+    if board.open:
+        with watched(board):
+            run(board, means, work)
+
+
+def report(trials: Sequence[Trial], board: Board, runs: Path, grid: str, file: str) -> Path:
+    """Write the grid's report from the experiments that are done; return its folder. `file` is the grid's TOML."""
+    from spillover.report import drawing_code
+
+    store = Store(runs, grid)
+    done = [trial for trial in trials if board.rows[trial.name].state == "done"]
+    standings = tuple(Standing(row.name, row.state, row.error) for row in board.rows.values())
+    made_from = [report_key(store.within(trial.name)) for trial in done]
+
+    def contents() -> dict[str, str | bytes]:
+        from spillover.analysis.transfer import transfers
+        from spillover.report.grid import render
+        from spillover.runs import read_run
+
+        runs = [read_run(store.within(trial.name).run, trial.setting) for trial in done]
+        return render(GridFindings(grid, standings, transfers(runs) if runs else (), file))
+
+    return store.replace("report", [made_from, standings, file, drawing_code()], contents)

@@ -1,0 +1,107 @@
+"""A sweep for people: its plan, a live table while it runs, what became of it. Knows neither tasks nor workers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from spillover.progress import console, say
+from spillover.sweep.board import Board, Row, State
+from spillover.sweep.costs import UNITS, Forecast, Rate, Work
+
+SHOWN = 16
+"""Experiments that the live table shows: those under way, those that failed, the next ones."""
+
+STYLES: dict[State, str] = {"running": "bold", "failed": "red", "queued": "dim", "done": "green"}
+"""State → how it is shown; in the order in which experiments are."""
+
+
+def planned(forecast: Forecast, rates: Mapping[tuple[str, str], Rate], workers: int) -> RenderableType:
+    """Return what a sweep will do: per model and kind of stage how much, shared how often, how long, how large."""
+    shown = Table(box=None, pad_edge=False)
+    for name, side in PLAN.items():
+        shown.add_column(name, justify=side)
+    seconds = size = 0.0
+    for work in forecast.work:
+        rate = rates.get((work.model, work.kind))
+        shown.add_row(*_planned(work, rate))
+        seconds += work.units * rate.seconds if rate else float("nan")
+        size += work.units * rate.bytes if rate else float("nan")
+    total = f"In all: time {_time(seconds)}, disk {_size(size)}"
+    if seconds == seconds and workers > 1:
+        total += f"; with {workers} workers at best {_time(seconds / workers)}"
+    notes = [f"{total}. Translating, lenses, patching and comparing languages are not counted."]
+    if seconds != seconds:
+        notes.append("Unknown is what no earlier run of that model has recorded, or what cannot be counted yet.")
+    if forecast.problem:
+        notes.append(f"Not all of the data can be read here: {forecast.problem}.")
+    return Group(shown, *(Text(note) for note in notes))
+
+
+PLAN: dict[str, Literal["left", "right"]] = {
+    "model": "left",
+    "stage": "left",
+    "asked for": "right",
+    "made once": "right",
+    "work": "right",
+    "time": "right",
+    "disk": "right",
+}
+"""Column of the plan → its side."""
+
+
+def _planned(work: Work, rate: Rate | None) -> tuple[str, ...]:
+    amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {UNITS[work.kind]}"
+    known = [_time(work.units * rate.seconds), _size(work.units * rate.bytes)] if rate else ["unknown", "unknown"]
+    return (escape(work.model), work.kind, f"{work.asked:,}", f"{work.stages:,}", amount, *known)
+
+
+def _time(seconds: float) -> str:
+    if seconds != seconds:
+        return "unknown"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def _size(size: float) -> str:
+    return "unknown" if size != size else f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+@contextmanager
+def watched(board: Board) -> Iterator[None]:
+    """Show where a board stands while the block runs; without a terminal, a line for each experiment that ends."""
+    if not console.is_terminal:
+        board.changed = _tell
+        yield
+        return
+    with Live(get_renderable=lambda: table(board), console=console, refresh_per_second=2):
+        yield
+
+
+def table(board: Board) -> Table:
+    """Return the live table: a line of counts, and the experiments that matter now."""
+    counts = ", ".join(f"{board.count(state)} {state}" for state in ("queued", "running", "done", "failed"))
+    shown = Table("experiment", "state", "minutes", box=None, pad_edge=False, title=counts, title_justify="left")
+    order = list(STYLES)
+    rows = sorted(board.rows.values(), key=lambda row: order.index(row.state))
+    for row in rows[:SHOWN]:
+        state = f"{row.state}: {row.step}" if row.step else "done before" if row.kept else row.state
+        shown.add_row(Text(row.name), Text(state, STYLES[row.state]), f"{row.seconds / 60:.1f}" if row.seconds else "")
+    if len(rows) > SHOWN:
+        shown.add_row(Text(f"and {len(rows) - SHOWN} more", "dim"))
+    return shown
+
+
+def failures(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each experiment that failed, with the reason."""
+    return [f"{row.name}: {row.error}" for row in rows if row.state == "failed"]
+
+
+def _tell(row: Row) -> None:
+    if row.state in ("done", "failed"):
+        say(f"{row.state}: {row.name} ({row.seconds:.0f} s){f': {row.error}' if row.error else ''}")

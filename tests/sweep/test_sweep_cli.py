@@ -1,0 +1,148 @@
+"""A small grid through the real command line, on a tiny random model: every executor finds what single runs find."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from spillover import cli
+from spillover.experiment import dump_experiment
+from spillover.sweep import load_grid
+
+Call = Callable[..., "Ended"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a call of the command line left."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return a function that runs `spillover` with these arguments, in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
+        capfd.readouterr()
+        status: object = None
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        captured = capfd.readouterr()
+        return Ended(status if isinstance(status, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def grid(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    table = {
+        "seed": [0, 1],
+        "model": {"name": str(tiny("llama")), "dtype": "float32", "threads": 1},
+        "questions": {"limit": 16},
+        "translate": {"to": [["de"], ["de", "zh"]]},
+        "tune": {"epochs": 1, "learning_rate": 1e-2, "translations": 0},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de", "sw"], "limit": 8},
+        "analyze": {"limit": 0, "texts": 0},
+    }
+    path = tmp_path_factory.mktemp("grids") / "small.toml"
+    path.write_text(tomli_w.dumps(table), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs that a sweep with two workers left."""
+    from typer.testing import CliRunner
+
+    runs = tmp_path_factory.mktemp("runs")
+    done = CliRunner().invoke(cli.app, ["sweep", str(grid), "--runs", str(runs), "--workers", "2"])
+    assert done.exit_code == 0, done.output
+    return runs
+
+
+def predictions(run: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.glob("predictions/*/*/*.parquet"))}
+
+
+def test_a_dry_run_plans_and_writes_nothing(call: Call, grid: Path, tmp_path: Path) -> None:
+    ended = call("sweep", grid, "--runs", tmp_path / "runs", "--dry-run", "--set", "model.name=gone/away")
+    assert ended.status == 0, ended.err
+    words = " ".join(ended.out.split())
+    assert "small: 4 experiments, 0 of them finished." in words
+    assert "gone/away adapter 4 4 96 examples unknown unknown" in words  # (16 + 32) × 2 seeds
+    assert "gone/away predictions 24 15 120 items unknown unknown" in words  # 3 of the base model, 3 of each adapter
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_plan_takes_its_times_from_earlier_runs(call: Call, grid: Path, swept: Path) -> None:
+    ended = call("sweep", grid, "--runs", swept, "--dry-run", "--set", "seed=[0, 1, 2]")
+    assert ended.status == 0, ended.err
+    assert "small: 6 experiments, 4 of them finished." in ended.out
+    assert "unknown" not in ended.out
+    ended = call("sweep", grid, "--runs", swept, "--dry-run", "--set", "questions.source=folder:nowhere")
+    assert "Not all of the data can be read here: " in ended.out
+
+
+def test_what_is_shared_was_made_once(swept: Path, grid: Path) -> None:
+    kinds = Counter(path.name.rpartition("-")[0] for path in (swept / ".stages").glob("*-*/"))
+    assert kinds == {"questions": 1, "pairs": 2, "examples": 4, "adapter": 4, "predictions": 3 + 4 * 3}
+    for trial in load_grid(grid):
+        run = swept / "small" / trial.name
+        assert (run / "experiment.toml").read_text("utf-8") == dump_experiment(trial.experiment)
+        assert (run / "report" / "index.html").is_file()
+    page = (swept / "small" / "report" / "index.html").read_text("utf-8")
+    assert "seed%3D1%2Cto%3Dde%2Bzh/report/index.html" in page
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_single_run_finds_the_same_to_the_last_bit(call: Call, grid: Path, swept: Path, tmp_path: Path) -> None:
+    one = ("--set", "seed=1", "--set", 'translate.to=["de", "zh"]')
+    ended = call("run", grid, "--runs", tmp_path, "--name", "one", *one)
+    assert ended.status == 0, ended.err
+    found = predictions(tmp_path / "one")
+    assert len(found) == 6
+    assert found == predictions(swept / "small" / "seed=1,to=de+zh")
+    assert found != predictions(swept / "small" / "seed=0,to=de+zh")
+
+
+def test_a_finished_grid_is_not_touched(call: Call, grid: Path, swept: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in swept.rglob("*")}
+    ended = call("sweep", grid, "--runs", swept)
+    assert ended.status == 0, ended.err
+    assert "4 experiments, 4 of them finished." in ended.out
+    assert {path: path.stat().st_mtime_ns for path in swept.rglob("*")} == before
+
+
+def test_a_failed_experiment_stops_no_other_and_is_told(call: Call, grid: Path, swept: Path) -> None:
+    targets = 'tune.targets=[["q_proj", "v_proj"], ["nothing"]]'
+    ended = call("sweep", grid, "--runs", swept, "--name", "other", "--set", targets)
+    assert ended.status == 1
+    assert "seed=1,to=de+zh,targets=nothing: tune.targets: found ['nothing']" in ended.err
+    assert "q_proj+v_proj: " not in ended.err
+    page = (swept / "other" / "report" / "index.html").read_text("utf-8")
+    assert "4 finished, 4 failed" in page
+
+
+def test_an_unknown_executor_is_refused_before_anything_is_written(call: Call, grid: Path, tmp_path: Path) -> None:
+    ended = call("sweep", grid, "--runs", tmp_path / "runs", "--executor", "rayy")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "--executor: found 'rayy', expected a known name" in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("ray_on_loopback")
+def test_ray_finds_the_same_to_the_last_bit(call: Call, grid: Path, swept: Path, tmp_path: Path) -> None:
+    one = ("--set", "seed=[1]", "--set", 'translate.to=[["de", "zh"]]')
+    ended = call("sweep", grid, "--runs", tmp_path, "--executor", "ray", "--workers", "1", *one)
+    assert ended.status == 0, ended.err
+    assert predictions(tmp_path / "small" / "seed=1,to=de+zh") == predictions(swept / "small" / "seed=1,to=de+zh")
