@@ -395,7 +395,7 @@ def test_the_report_tells_what_the_doctor_finds(
     call: Call, whole: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as a single stage, which does not stop at an error; and it is drawn again where that changed."""
-    monkeypatch.setattr("spillover.report.page._pictures", lambda *_: {})
+    monkeypatch.setattr("spillover.report.page.pictures", lambda *_: {})
     table = whole.parent / "examined" / "report" / "tables" / "doctor.csv"
     for severity in ("warning", "error"):
         found = Defect(severity, "swap", f"a swap that is an {severity}", "items/de.jsonl: line 2", "de", 50.0)

@@ -320,7 +320,7 @@ def tables_and_page() -> Callable[[Findings], dict[str, Content]]:
 
     def made(findings: Findings) -> dict[str, Content]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spillover.report.page._pictures", lambda *_: {})
+            patch.setattr("spillover.report.page.pictures", lambda *_: {})
             return render(findings)
 
     return made
