@@ -45,7 +45,7 @@ def told(place: Path, *options: str, name: str = "e", dry: bool = True) -> list[
     asked = ["run", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", name]
     done = CliRunner().invoke(app, [*asked, *(("--dry-run",) if dry else ()), *options])
     assert done.exit_code == 0, done.output
-    return done.output.splitlines()
+    return done.stdout.splitlines()
 
 
 def made(place: Path) -> set[str]:
@@ -110,7 +110,7 @@ def test_nothing_is_translated(place: Path, tmp_path: Path, monkeypatch: pytest.
     assert found[:2] == [f"{code}: {count} characters to my_costly:Costly" for code in ("de", "th")]
     assert found[2].startswith(f"tune: {2 * QUESTIONS} examples in all epochs: ")
     stage = ["translate", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", "paid", "--dry-run", *chosen]
-    assert CliRunner().invoke(app, stage).output.splitlines() == found[:2], "as the stage itself says"
+    assert CliRunner().invoke(app, stage).stdout.splitlines() == found[:2], "as the stage itself says"
 
 
 @pytest.mark.parametrize(

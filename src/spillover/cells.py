@@ -94,7 +94,8 @@ NEEDS: dict[str, Callable[[Experiment], None]] = {"vllm": _vllm_runs}
 
 def check_engine(experiment: Experiment) -> None:
     """Refuse an engine that cannot score here, before an hour of tuning rather than after it."""
-    NEEDS.get(experiment.evaluate.engine, lambda experiment: None)(experiment)
+    if refuse := NEEDS.get(experiment.evaluate.engine):
+        refuse(experiment)
 
 
 def model_key(experiment: Experiment) -> list[str]:

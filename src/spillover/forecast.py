@@ -6,7 +6,7 @@ item; where there is none they are unknown. What else a run takes, drawing above
 """
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +149,7 @@ def _done(items: Items, measure: Measure, arm: Arm, store: Store) -> int:
 
 def _rates(experiment: Experiment, store: Store) -> dict[str, Rate]:
     """Return part of a run → what a unit of it took, over all runs beside this one that had the same model."""
-    seconds, size, work = Counter[str](), Counter[str](), Counter[str]()
+    seconds, size, work = (defaultdict[str, float](float) for _ in range(3))
     for stage, name, epochs in set(_earlier(experiment, store)):
         seconds[name] += stage.marker["seconds"]
         size[name] += sum(file.stat().st_size for file in stage.path.rglob("*") if file.is_file())
@@ -176,7 +176,7 @@ def _units(stage: Stage) -> float:
         return float(json.loads((stage.path / "history.json").read_text(encoding="utf-8"))["examples"])
     if kind == "traces":
         return sum(map(_traced, stage.path.glob("*.safetensors")))
-    return sum(pq.read_metadata(file).num_rows for file in stage.path.glob("*.parquet"))
+    return sum(int(pq.read_metadata(file).num_rows) for file in stage.path.glob("*.parquet"))
 
 
 def _traced(file: Path) -> int:

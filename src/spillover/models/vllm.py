@@ -128,7 +128,7 @@ def _read(
     paths = [steps(row, begun) for row in rows]
     edges = list(dict.fromkeys((n, edge) for n, choices in enumerate(paths) for path in choices for edge in path))
     asked = [(_context(rows[number], edge.node), edge.token) for number, edge in edges]
-    found = dict(zip(edges, engine.log_probabilities(asked), strict=True))
+    found = dict(zip(edges, engine.log_probabilities(asked) if asked else (), strict=True))
     _obey(found)
     advance(len(rows))
     return [(choices, [[found[n, edge] for edge in path] for path in choices]) for n, choices in enumerate(paths)]
@@ -143,7 +143,7 @@ def _obey(found: dict[tuple[int, labels.Edge], float]) -> None:
     total: dict[tuple[int, int], float] = {}
     for (number, edge), value in found.items():
         total[number, edge.node] = total.get((number, edge.node), 0.0) + math.exp(value)
-    highest = max(total.values())
+    highest = max(total.values(), default=0.0)  # no token may begin some labels: then nothing was asked
     if not highest <= 1 + ROUNDING:
         raise SpilloverError(
             f"evaluate.engine: this vLLM gives tokens after one context a probability of {highest:.2f} together, "
