@@ -99,11 +99,11 @@ def assert_nothing_half_made_counts(runs: Path, unbroken: Path) -> None:
 
 
 def results(runs: Path) -> dict[str, bytes]:
-    """Return predictions, tables and figures, and what was tuned, file by file."""
+    """Return predictions, tables and figures, and what was tuned, file by file; not what it cost, which varies."""
     found = {}
     for name in ("predictions", "adapter", "report/tables", "report/figures"):
         for path in sorted((runs / "small" / name).rglob("*")):
-            if path.is_file() and path.name != MARKER:
+            if path.is_file() and path.name != MARKER and path.stem != "cost":
                 found[path.relative_to(runs).as_posix()] = path.read_bytes()
     return found
 
@@ -177,7 +177,8 @@ def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
     assert f"{weights}: damaged since it was written; run the experiment again" in (tmp_path / "output").read_text()
     assert not (tmp_path / "model").exists()
     assert run(["run", str(experiment), "--runs", str(runs)], tmp_path) == 0
-    assert f"making {weights.parent.name} again" in (tmp_path / "output").read_text().replace("\n", " ")
+    told = "".join((tmp_path / "output").read_text().split())  # lines are wrapped where they may be
+    assert f"{weights}:damagedsinceitwaswritten;making{weights.parent.name}again" in told
     assert results(runs) == results(unbroken)
 
 
@@ -191,9 +192,7 @@ def in_place() -> None:
 def test_written_in_place_a_torn_file_would_be_read(experiment: Path, tmp_path: Path) -> None:
     """So the test above can fail."""
     command = ["questions", str(experiment), "--runs", str(tmp_path / "runs")]
-    point = next(point for point in POINTS if point.torn and "questions.parquet" in point.path)
     torn = Point("questions", "written", r"/questions-\w+/questions\.parquet$", torn=True)
-    assert point.event == torn.event
     assert run(command, tmp_path, torn, prepare=in_place) == -signal.SIGKILL
     assert run(["translate", *command[1:]], tmp_path, prepare=in_place) == 2
     assert "questions.parquet: cannot read it" in (tmp_path / "output").read_text()

@@ -28,7 +28,7 @@ from spillover.runs import read_run
 from spillover.store import Store, read_layers
 from spillover.tasks import open_task
 
-MOST = 50_000
+MOST = 20_000
 """Most combinations of languages that are looked at."""
 
 Items = dict[tuple[str, str], list[Item]]
