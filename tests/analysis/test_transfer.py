@@ -123,7 +123,7 @@ def test_the_winners_gain_is_unbiased_and_the_naive_one_is_not():
     seemed, held_out = np.array([chosen(seed) for seed in range(60)]).T
     error = held_out.std(ddof=1) / len(held_out) ** 0.5
     assert abs(held_out.mean()) < 3 * error
-    assert seemed.mean() > 10 * error, "the winner was not flattered: the test sees no selection"
+    assert seemed.mean() > 5 * error, "the winner was not flattered: the test sees no selection"
 
 
 def test_a_split_that_is_none_is_caught(monkeypatch: pytest.MonkeyPatch):
