@@ -58,6 +58,19 @@ def common_prefix(sequences: Iterable[Sequence[int]]) -> int:
     return next((i for i in range(length) if low[i] != high[i]), length)
 
 
+class _Lent(DynamicLayer):  # type: ignore[misc] # transformers is untyped
+    """A layer's keys and values for one pass: what the pass adds is handed to the attention and kept by nobody.
+
+    Nothing is ever read after it, and kept in all layers until the pass ends it would be most of a batch's memory.
+    """
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prefix's keys and values with the pass's own behind them."""
+        return torch.cat([self.keys, key_states], dim=-2), torch.cat([self.values, value_states], dim=-2)
+
+
 class Prefix:
     """A prefix's keys and values in every layer, computed once."""
 
@@ -73,10 +86,10 @@ class Prefix:
             self._layers = [(layer.keys, layer.values) for layer in cache.layers]
 
     def _cache(self, rows: int) -> DynamicCache:
-        """Return fresh layers over the same tensors: a model appends to the layers, never to the tensors."""
+        """Return fresh layers over the same tensors, which no pass changes."""
         cache = DynamicCache()
         for keys, values in self._layers:
-            layer = DynamicLayer()
+            layer = _Lent()
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
             cache.layers.append(layer)
