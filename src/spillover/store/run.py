@@ -36,7 +36,7 @@ class Store:
         if not is_file_name(name):
             raise SpilloverError(f"--name: found {name!r}, expected the name of a folder, without a path")
         self.stages = runs / ".stages"
-        self.run = runs / name
+        self.run = self._own = runs / name
         self.leads = leads()
         self._looks = False
         self._used: dict[str, Stage] = {}
@@ -46,6 +46,12 @@ class Store:
         """Return the same store with its links in a folder of the run: for what a stage needs a second time."""
         inner = copy(self)
         inner.run = self.run / folder
+        return inner
+
+    def member(self, name: str) -> "Store":
+        """Return the store of a run folder in this one, as the experiments of a grid have it: a run of its own."""
+        inner = Store(self.stages.parent, self.run.name)
+        inner.run = inner._own = self.run / name
         return inner
 
     def looking(self) -> "Store":
@@ -143,12 +149,17 @@ class Store:
             write_text(path, text)
         return path
 
+    def close(self) -> None:
+        """Let other processes into the run folder, at the latest when this process ends."""
+        while self._held:
+            self._held.pop().__exit__(None, None, None)
+
     def _hold(self) -> None:
-        """Keep other processes out of the run folder for as long as this store exists."""
+        """Keep other processes out of the run folder until this store is closed."""
         if not self._held:
             self.stages.mkdir(parents=True, exist_ok=True)
-            name = self.run.relative_to(self.stages.parent).parts[0]
-            self._held.append(acquire(self.stages / f"run-{name}", by_process=True))
+            name = "-".join(("run", *self._own.relative_to(self.stages.parent).parts))
+            self._held.append(acquire(self.stages / name, by_process=True))
 
 
 def stages_of(run: Path, kind: str) -> list[Stage]:

@@ -22,7 +22,7 @@ __all__ = ["Board", "Means", "Trial", "load_grid", "open_board", "report", "swee
 def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Board:
     """Return where these experiments stand, and what is left to do."""
     store = Store(runs, grid)
-    kept = {trial.name for trial in trials if finished(store.within(trial.name), trial.experiment)}
+    kept = {trial.name for trial in trials if finished(store.member(trial.name), trial.experiment)}
     rows = {
         trial.name: Row(trial.name, "done", kept=True) if trial.name in kept else Row(trial.name) for trial in trials
     }
@@ -51,14 +51,14 @@ def report(trials: Sequence[Trial], board: Board, runs: Path, grid: str, file: s
     store = Store(runs, grid)
     done = [trial for trial in trials if board.rows[trial.name].state == "done"]
     standings = tuple(Standing(row.name, row.state, row.error) for row in board.rows.values())
-    made_from = [report_key(store.within(trial.name)) for trial in done]
+    made_from = [report_key(store.member(trial.name)) for trial in done]
 
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.transfer import transfers
         from spillover.report.grid import render
         from spillover.runs import read_run
 
-        runs = [read_run(store.within(trial.name).run, trial.setting) for trial in done]
+        runs = [read_run(store.member(trial.name).run, trial.setting) for trial in done]
         return render(GridFindings(grid, standings, transfers(runs) if runs else (), file))
 
     return store.replace("report", [made_from, standings, file, drawing_code()], contents)

@@ -40,12 +40,18 @@ def perform(task: Task) -> Outcome:
             traceback.print_exc()
             store.log("failed", step=task.step, error=repr(error))
             return Outcome(f"{type(error).__name__}: {error}; see {store.run / OUTPUT}")
+        finally:
+            store.close()
     return Outcome()
 
 
 def open_store(task: Task) -> Store:
-    """Open an experiment's run folder, which stands in the grid's; stages are shared with all runs."""
-    return Store(task.runs, task.grid).within(task.name)
+    """Open an experiment's run folder, which stands in the grid's; stages are shared with all runs.
+
+    What several experiments share is made in a folder of its own: a run folder is one process's at a time.
+    """
+    name = task.name if task.step in ("tune", "run") else f".{task.step}-{task.key}"
+    return Store(task.runs, task.grid).member(name)
 
 
 def finish(store: Store, experiment: Experiment) -> None:
