@@ -44,6 +44,8 @@ class Mixed:
     """Their questions that the evaluation asks too."""
     questions: int
     """Number of different questions in the examples."""
+    paired: bool
+    """Whether the recipe reads translations of them."""
 
     @property
     def overlap(self) -> str:
@@ -59,7 +61,7 @@ def mix(experiment: Experiment, own: Origin, other: Origin) -> Mixed:
     origin = other if "unrelated" in given else own
     ids = {example.id for example in examples}
     trained = [question for question in _trained(origin, given) if question.id in ids]
-    return Mixed(examples, _overlaps(experiment, origin.asked, trained), len(ids))
+    return Mixed(examples, _overlaps(experiment, origin.asked, trained), len(ids), "pairs" in given)
 
 
 def _given(recipe: Callable[..., object], experiment: Experiment, own: Origin, other: Origin) -> dict[str, Any]:

@@ -225,10 +225,12 @@ def _by_arm(
 
 def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Data:
     """Gather what is wrong with the data: the doctor's word, leakage, the pairs' flags, what a machine translated."""
+    mixed = _mixed(experiment, store)
+    checked = checked_pairs(experiment, store) if mixed.paired else []  # else they would be translated for nothing
     return Data(
         defects=tuple(defects),
-        overlap=_mixed(experiment, store).overlap,
-        pairs=tuple(tally(found, experiment.translate.drop) for found in checked_pairs(experiment, store)),
+        overlap=mixed.overlap,
+        pairs=tuple(tally(found, experiment.translate.drop) for found in checked),
         translated=machine_translated(measured(experiment)),
     )
 
