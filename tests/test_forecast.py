@@ -52,6 +52,10 @@ def made(place: Path) -> set[str]:
     return {path.name.rpartition("-")[0] for path in (place / "runs" / ".stages").iterdir() if path.is_dir()}
 
 
+def stages(place: Path) -> list[Path]:
+    return sorted(path for path in (place / "runs" / ".stages").glob("*-*") if path.is_dir())
+
+
 def test_without_an_earlier_run_time_and_disk_are_unknown(place: Path) -> None:
     """And the model is not even looked for: there is none of that name."""
     found = told(place, "--set", "model.name=nobody/nothing")
@@ -87,7 +91,7 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
         "texts: nothing",
         "in all: about 0 s and 0.0 MB",
     ]
-    before = made(place), sorted((place / "runs" / ".stages").glob("*-*"))
+    before = made(place), stages(place)
     found = told(place, "--set", 'evaluate.languages=["en", "de", "th"]', name="more")
     seconds, size = rate(place, "predictions")
     expected = Rate(2 * ITEMS * seconds, 2 * ITEMS * size)
@@ -95,7 +99,7 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
     again = told(place, "--set", "tune.epochs=3", name="longer")
     assert again[1].startswith(f"tune: {3 * QUESTIONS} examples in all epochs: about ")
     assert again[2].startswith(f"evaluate: {2 * ITEMS} items in both arms: about ")
-    assert (made(place), sorted((place / "runs" / ".stages").glob("*-*"))) == before, "nothing was made"
+    assert (made(place), stages(place)) == before, "nothing was made"
     other = told(place, "--set", "model.dtype=bfloat16", name="other")
     assert "unknown" in other[-1], "in another precision it takes another time"
 

@@ -103,7 +103,7 @@ def results(runs: Path) -> dict[str, bytes]:
     found = {}
     for name in ("predictions", "adapter", "report/tables", "report/figures"):
         for path in sorted((runs / "small" / name).rglob("*")):
-            if path.is_file() and path.name != MARKER and path.stem != "cost":
+            if path.is_file() and path.name != MARKER and path.stem not in ("cost", "characters"):
                 found[path.relative_to(runs).as_posix()] = path.read_bytes()
     return found
 

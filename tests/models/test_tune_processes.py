@@ -22,8 +22,12 @@ trainer.BUDGET = 64
 if (twin := sys.argv.pop(1)) == "one share":
     parts = trainer.TargetTrainer._parts
     def _parts(self, inputs):
-        self.args.__class__.process_index = 0
-        return parts(self, inputs)
+        kind, own = type(self.args), type(self.args).process_index
+        kind.process_index = 0
+        try:
+            return list(parts(self, inputs))
+        finally:
+            kind.process_index = own
     trainer.TargetTrainer._parts = _parts
 cli.main()
 """
