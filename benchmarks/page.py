@@ -99,7 +99,7 @@ def main() -> None:
     """Draw the page, open it and the others in turn, and write what was seen."""
     asked = parse()
     found = findings(asked.items)
-    with patch("spillover.report.page._pictures", return_value={}):  # they lie beside the page and take a minute
+    with patch("spillover.report.page.pictures", return_value={}):  # they lie beside the page and take a minute
         page = str(render(found)["index.html"])
     say(f"drawn: {len(page.encode()) / MIB:.1f} MiB")
     with tempfile.TemporaryDirectory() as scratch:
