@@ -3,6 +3,7 @@
 Weights get `initializer_range` 0.5: with the default a dropped prefix moves the scores by less than any tolerance.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from calls import Call, Ended
+from spillover import cli
 from spillover.sources import open_source
 from spillover.tasks import open_task
 
@@ -26,6 +29,24 @@ SHAPE = {
     "max_position_embeddings": 2048,
     "initializer_range": 0.5,
 }
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return a function that runs `spillover` with these arguments, in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
+        capfd.readouterr()
+        status: object = None
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        captured = capfd.readouterr()
+        return Ended(status if isinstance(status, int) else 0, captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import tomli_w
 from safetensors.numpy import load_file
 
 import spillover
-from spillover import cli
+from calls import Call, Ended
 from spillover.experiment import load_experiment
 from spillover.findings import Defect
 from spillover.languages import languages
@@ -43,36 +43,6 @@ STAGES = {
     "report": ("report/index.html", {"bits-per-byte": 2 * 2 * 3}),
 }
 """Command, in the order of the pipeline → what it prints, and how many stages of which kind it makes."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a call of the command line left."""
-
-    status: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Ended]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs `spillover` with these arguments, in this process."""
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
-        capfd.readouterr()
-        status: object = None
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        captured = capfd.readouterr()
-        return Ended(status if isinstance(status, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 def write_corpus(root: Path) -> Path:

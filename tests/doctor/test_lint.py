@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from spillover import cli
 from spillover.doctor import examine
 from spillover.experiment import parse_experiment
 from spillover.findings import Defect
@@ -287,18 +286,6 @@ def test_labels_as_published_are_untouched(tmp_path: Path) -> None:
 
 
 # Through the command line
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capfd.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -1,30 +1,13 @@
 """A small finished run, made once, and the command line in this process."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tomli_w
-from calls import Call, Ended
 
-from spillover import cli
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs `spillover` with these arguments, in this process."""
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capfd.readouterr()
-        return Ended(end.value.code or 0, captured.out, captured.err)
-
-    return run
+from calls import Call
 
 
 def write_corpus(root: Path) -> None:

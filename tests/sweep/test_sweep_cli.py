@@ -1,46 +1,16 @@
 """A small grid through the real command line, on a tiny random model: every executor finds what single runs find."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tomli_w
 
+from calls import Call
 from spillover import cli
 from spillover.experiment import dump_experiment
 from spillover.sweep import load_grid
-
-Call = Callable[..., "Ended"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a call of the command line left."""
-
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs `spillover` with these arguments, in this process."""
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
-        capfd.readouterr()
-        status: object = None
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        captured = capfd.readouterr()
-        return Ended(status if isinstance(status, int) else 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.analysis.arms import pair_arms, right
+from spillover.analysis.arms import pair_arms
 from spillover.lineup import Proposal, Run, Suggestion, Trial
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def collect(runs: Sequence[Run], codes: Sequence[str]) -> Measured:
     A run's mixture is all that it has seen but the pivot, which comes last.
     """
     every = [
-        {(cell.task, cell.language): _gain(cell.base, cell.tuned, cell.gold) for cell in pair_arms(run.base, run.tuned)}
+        {(cell.task, cell.language): float(cell.difference.mean()) for cell in pair_arms(run.base, run.tuned)}
         for run in runs
     ]
     shared = [key for key in every[0] if all(key in own for own in every)] if every else []
@@ -68,10 +68,6 @@ def collect(runs: Sequence[Run], codes: Sequence[str]) -> Measured:
         groups.setdefault(tuple(sorted(run.seen[:-1])), []).append(means)
     gains = np.array([np.mean(rows, axis=0) for rows in groups.values()]).reshape(len(groups), len(languages))
     return Measured(tuple(groups), languages, gains)
-
-
-def _gain(base: Array, tuned: Array, gold: NDArray[np.int_]) -> float:
-    return float(right(tuned, gold).mean() - right(base, gold).mean())
 
 
 def suggest(

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from spillover.models.load import Model, load
+from spillover.models.load import Model, load, use_threads
 from spillover.models.locate import fingerprint, locate
 from spillover.models.prefix import Reader
 
@@ -53,7 +51,7 @@ def resident(
     """
     global _held
     if threads:
-        torch.set_num_threads(threads)
+        use_threads(threads)
     if merged and adapter is not None:
         _held = None
         return Reader(load(name, dtype, quantize, template, adapter, merged))

@@ -1,14 +1,13 @@
 """What a call of the command line leaves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """What a call of the command line left."""
 
-    status: object
+    status: int
     out: str
     err: str
 
