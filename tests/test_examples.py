@@ -1,13 +1,20 @@
 """The files in `examples/`: each is a valid experiment, and the arms differ in what they say they do."""
 
+import csv
+import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
+from sklearn.metrics import roc_auc_score
 
 from spillover.experiment import Experiment, load_experiment
+from spillover.runs import read_run
 from spillover.sweep import load_grid
 from spillover.sweep.plan import plan
 
@@ -58,3 +65,36 @@ def test_the_arms_differ_in_the_recipe_and_in_what_it_needs_alone() -> None:
     limits = [arm.questions.limit for arm in arms]
     assert limits[:3] == limits[:1] * 3
     assert limits[3] > limits[0], "a label has fewer tokens than a question"
+
+
+def test_halving_keeps_the_better_half_and_measures_it_on_more(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    grid = {
+        "model": {"name": str(tiny("llama")), "dtype": "float32", "threads": 1},
+        "questions": {"limit": 8},
+        "translate": {"to": ["de"]},
+        "tune": [{"epochs": 1, "learning_rate": rate, "translations": 0} for rate in (1e-3, 1e-1, 2e-1)],
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de", "sw", "th"]},
+        "analyze": {"limit": 0, "texts": 0},
+    }
+    path = tmp_path / "grid.toml"
+    path.write_text(tomli_w.dumps(grid), encoding="utf-8")
+    command = [sys.executable, EXAMPLES / "halving.py", path, "4", "8", "12", "--runs", tmp_path / "runs"]
+    subprocess.run(command, check=True, capture_output=True)
+    with (tmp_path / "runs" / "grid-12" / "halving.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["items"] for row in rows] == ["4", "4", "4", "8", "8", "12"]
+    first, second, third = ([row for row in rows if row["items"] == items] for items in ("4", "8", "12"))
+    for rung in (first, second):
+        gains = [float(row["auc_gain"]) for row in rung]
+        assert gains == sorted(gains, reverse=True)
+    assert {row["arm"] for row in second} == {row["arm"] for row in first[:2]}
+    assert third[0]["arm"] == second[0]["arm"]
+    assert {row["languages"] for row in rows} == {"2"}, "English and German were tuned on"
+    adapters = {path for path in (tmp_path / "runs" / ".stages").glob("adapter-*") if path.is_dir()}
+    assert len(adapters) == 3, "no rung tunes again"
+    tuned = [p for p in read_run(tmp_path / "runs" / "grid-12" / third[0]["arm"]).tuned if p.language in ("sw", "th")]
+    areas = [
+        roc_auc_score([p.gold for p in own], [p.scores[1] - p.scores[0] for p in own])
+        for own in ([p for p in tuned if p.language == code] for code in ("sw", "th"))
+    ]
+    assert float(third[0]["auc"]) == pytest.approx(100 * sum(areas) / 2, abs=0.01)

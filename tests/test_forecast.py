@@ -11,7 +11,7 @@ import tomli_w
 from typer.testing import CliRunner
 
 from spillover.cli import app
-from spillover.forecast import Rate
+from spillover.rates import Rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUESTIONS, ITEMS = 8, 4
@@ -61,10 +61,10 @@ def test_without_an_earlier_run_time_and_disk_are_unknown(place: Path) -> None:
     found = told(place, "--set", "model.name=nobody/nothing")
     assert found == [
         "de: 0 characters to parallel",
-        f"tune: {QUESTIONS} examples in all epochs: time and disk unknown",
-        f"evaluate: {2 * 2 * ITEMS} items in both arms: time and disk unknown",
-        "analyze: 8 items in both arms: time and disk unknown",
-        "texts: 8 items in both arms: time and disk unknown",
+        f"tune: {QUESTIONS} examples: time and disk unknown",
+        f"evaluate: {2 * 2 * ITEMS} items: time and disk unknown",
+        "analyze: 8 items traced: time and disk unknown",
+        "texts: 8 texts: time and disk unknown",
         f"in all: time and disk unknown: no finished run of nobody/nothing in {place / 'runs'} to go by",
     ]
     assert made(place) == {"questions", "pairs", "examples"}
@@ -94,11 +94,11 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
     before = made(place), stages(place)
     found = told(place, "--set", 'evaluate.languages=["en", "de", "th"]', name="more")
     seconds, size = rate(place, "predictions")
-    expected = Rate(2 * ITEMS * seconds, 2 * ITEMS * size)
-    assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items in both arms: {expected}"]
+    expected = Rate(seconds, size).times(2 * ITEMS)
+    assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items: {expected}"]
     again = told(place, "--set", "tune.epochs=3", name="longer")
-    assert again[1].startswith(f"tune: {3 * QUESTIONS} examples in all epochs: about ")
-    assert again[2].startswith(f"evaluate: {2 * ITEMS} items in both arms: about ")
+    assert again[1].startswith(f"tune: {3 * QUESTIONS} examples: about ")
+    assert again[2].startswith(f"evaluate: {2 * ITEMS} items: about ")
     assert (made(place), stages(place)) == before, "nothing was made"
     other = told(place, "--set", "model.dtype=bfloat16", name="other")
     assert "unknown" in other[-1], "in another precision it takes another time"
@@ -112,13 +112,13 @@ def test_nothing_is_translated(place: Path, tmp_path: Path, monkeypatch: pytest.
     asked = pq.read_table(place / "runs" / "paid" / "questions.parquet").to_pylist()
     count = sum(len(field) for row in asked for field in row["fields"])
     assert found[:2] == [f"{code}: {count} characters to my_costly:Costly" for code in ("de", "th")]
-    assert found[2].startswith(f"tune: {2 * QUESTIONS} examples in all epochs: ")
+    assert found[2].startswith(f"tune: {2 * QUESTIONS} examples: ")
     stage = ["translate", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", "paid", "--dry-run", *chosen]
     assert CliRunner().invoke(app, stage).stdout.splitlines() == found[:2], "as the stage itself says"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (90, "90 s"), (150, "2 min"), (7000, "117 min"), (9000, "2 h")]
+    ("seconds", "text"), [(0.4, "0 s"), (29, "29 s"), (150, "2 min"), (7000, "1 h 57 min"), (7500, "2 h 05 min")]
 )
 def test_time_is_told_in_a_unit_that_one_reads(seconds: float, text: str) -> None:
     assert str(Rate(seconds, 1_234_567)) == f"about {text} and 1.2 MB"

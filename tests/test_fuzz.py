@@ -231,3 +231,29 @@ def test_a_stage_ends_well_or_in_one_sentence(
 @given(plausible, st.sampled_from(["lint", "prompts"]))
 def test_looking_writes_nothing_and_ends_well(call: Callable[..., int], table: dict[str, Any], command: str) -> None:
     call(table, command, "mine.toml")
+
+
+varied = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.lists(st.integers(-1, 3) | names, max_size=3),
+        "model": st.fixed_dictionaries({"name": st.lists(names, max_size=3)}),
+        "translate": st.fixed_dictionaries(
+            {"to": st.lists(st.lists(st.sampled_from(["de", "zh"]) | names), max_size=3)}
+        ),
+        "tune": st.lists(
+            st.dictionaries(st.sampled_from(["epochs", "learning_rate"]) | names, st.floats()), max_size=3
+        ),
+    },
+)
+
+
+@settings(SETTINGS, max_examples=30)
+@given(plausible, varied, st.none() | names)
+@example({}, {"seed": [0, 1], "translate": {"to": [["de"], ["zh", "de"]]}}, "../climbs")
+@example({}, {"seed": [[0], [1]]}, None)
+@example({}, {"tune": [{"epochs": 1.0}, {"epochs": 1.0}]}, None)
+def test_a_grid_is_planned_or_refused_in_one_sentence(
+    call: Callable[..., int], table: dict[str, Any], lists: dict[str, Any], name: str | None
+) -> None:
+    call(table | lists, "sweep", "mine.toml", "--dry-run", *(() if name is None else ("--name", name)))

@@ -17,7 +17,7 @@ LAYERS = (
     ("sweep", "forecast"),
     ("pipeline", "export", "localize", "suggest"),
     ("material", "doctor", "inside"),
-    ("cells", "spaces", "runs", "harness"),
+    ("cells", "spaces", "runs", "rates", "harness"),
     ("store", "experiment", "sources", "translate", "models", "report", "analysis", "provenance"),
     ("mixture", "leakage"),  # they render and compare questions in a task's words, so they sit above tasks
     ("tasks",),

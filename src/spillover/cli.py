@@ -203,7 +203,8 @@ def sweep(
 
     from spillover import sweep as grids
     from spillover.experiment import read_table
-    from spillover.sweep.costs import forecast, recorded
+    from spillover.rates import recorded
+    from spillover.sweep.costs import forecast
     from spillover.sweep.watch import failures, planned
 
     trials, grid = grids.load_grid(file, overrides), name or file.stem

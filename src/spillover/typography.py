@@ -32,3 +32,16 @@ def spread(estimate: Estimate | None, missing: str = MINUS) -> str:
     if estimate is None:
         return missing
     return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in a unit that one reads: `40 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
+    if seconds != seconds:
+        return "unknown"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes: `1.2 MB`, `3.4 GB`; nan is `unknown`."""
+    return "unknown" if count != count else f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -13,8 +13,8 @@ from threading import Thread
 
 import pytest
 import yaml
-from calls import Call, Ended
 
+from calls import Call, Ended
 from spillover.experiment import load_experiment
 from spillover.export.hub import contents
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from calls import Call
 
+from calls import Call
 from spillover.experiment import load_experiment
 
 pytestmark = [

@@ -54,8 +54,8 @@ def test_a_dry_run_plans_and_writes_nothing(call: Call, grid: Path, tmp_path: Pa
     assert ended.status == 0, ended.err
     words = " ".join(ended.out.split())
     assert "small: 4 experiments, 0 of them finished." in words
-    assert "gone/away adapter 4 4 96 examples unknown unknown" in words  # (16 + 32) × 2 seeds
-    assert "gone/away predictions 24 15 120 items unknown unknown" in words  # 3 of the base model, 3 of each adapter
+    assert "gone/away tune 4 4 96 examples unknown unknown" in words  # (16 + 32) × 2 seeds
+    assert "gone/away evaluate 24 15 120 items unknown unknown" in words  # 3 of the base model, 3 of each adapter
     assert not (tmp_path / "runs").exists()
 
 

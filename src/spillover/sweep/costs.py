@@ -1,60 +1,35 @@
-"""What a sweep will take: its work in units, times what such a unit took in earlier runs of the same model.
+"""How much work a sweep is, what its experiments share counted once. Reads data, no model."""
 
-Reads markers and tables' sizes, no model. Where nothing was recorded it says so instead of guessing.
-"""
-
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from spillover.cells import measured
 from spillover.errors import SpilloverError
-from spillover.experiment import Experiment, load_experiment
+from spillover.experiment import Experiment, ModelConfig
 from spillover.languages import languages
 from spillover.material import ASKED
 from spillover.sources import open_source
-from spillover.store import Stage, digest
+from spillover.store import digest
 from spillover.sweep.grid import Trial
 from spillover.sweep.plan import base_key, tune_key
 from spillover.tasks import open_task
 
-LATEST = 50
-"""Run folders that are asked what things took, the latest first."""
-
-UNITS = {"adapter": "examples", "predictions": "items", "trace": "items traced", "bits-per-byte": "texts"}
-"""Kind of stage → in what its work is counted; an example counts as often as there are epochs."""
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do of one kind of stage with one model."""
+    """What is left to do of one part of the runs with one model."""
 
-    model: str
-    """Name of the model."""
-    kind: str
-    """Kind of stage."""
+    model: ModelConfig
+    """The model."""
+    part: str
+    """Part of a run, one of `spillover.rates.UNITS`."""
     stages: int
-    """How many different ones there are, each made once."""
+    """How many different stages that is, each made once."""
     asked: int
     """How often experiments ask for one."""
     units: float
-    """How much work they are, in the kind's units; nan where the data could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What a unit of work took, over all that was found."""
-
-    seconds: float
-    """Time."""
-    bytes: float
-    """Disk."""
-    stages: int
-    """How many stages it was taken from."""
+    """How much work they are, in the part's units; nan where the data could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +37,7 @@ class Forecast:
     """The work of a sweep."""
 
     work: tuple[Work, ...]
-    """One a model and kind of stage."""
+    """One a model and part."""
     problem: str
     """Why some of the data cannot be read; empty where all can."""
 
@@ -70,11 +45,11 @@ class Forecast:
 def forecast(trials: Sequence[Trial]) -> Forecast:
     """Return the work of these experiments, what several share counted once."""
     counts = _Counts()
-    made: dict[tuple[str, str], dict[str, float]] = {}
-    asked: dict[tuple[str, str], int] = {}
+    made: dict[tuple[ModelConfig, str], dict[str, float]] = {}
+    asked: dict[tuple[ModelConfig, str], int] = {}
     for trial in trials:
-        for kind, key, units in _stages(trial.experiment, counts):
-            place = (trial.experiment.model.name, kind)
+        for part, key, units in _stages(trial.experiment, counts):
+            place = (trial.experiment.model, part)
             made.setdefault(place, {})[key] = units
             asked[place] = asked.get(place, 0) + 1
     works = (Work(*place, len(own), asked[place], sum(own.values())) for place, own in made.items())
@@ -116,61 +91,15 @@ class _Counts:
 
 
 def _stages(one: Experiment, counts: _Counts) -> Iterator[tuple[str, str, float]]:
-    """Yield (kind, digest of what it depends on, units of work) of every stage that costs something."""
+    """Yield (part, digest of what it depends on, units of work) of every stage that costs something."""
     sizes, asked = one.mixture.sizes, counts.questions(one)
     examples = sum(min(asked, sizes.get(code, asked)) for code in one.translate.to)
     tuned = digest(tune_key(one))
-    yield "adapter", tuned, examples * one.tune.epochs
+    yield "tune", tuned, examples * one.tune.epochs
     narrow = one.evaluate.model_dump(exclude={"tasks", "languages"})
     for arm in (digest(base_key(one)[:3]), tuned):
         for (task, code), items in counts.items(one).items():
-            yield "predictions", digest(arm, narrow, task, code), items
-            for kind, limit in (("trace", one.analyze.limit), ("bits-per-byte", one.analyze.texts)):
+            yield "evaluate", digest(arm, narrow, task, code), items
+            for part, limit in (("analyze", one.analyze.limit), ("texts", one.analyze.texts)):
                 if limit:
-                    yield kind, digest(arm, narrow, task, code, limit), min(items, limit)
-
-
-def recorded(runs: Path) -> dict[tuple[str, str], Rate]:
-    """Return (model, kind) → what a unit took in the latest runs, those of grids among them."""
-    places = [*runs.glob("*/experiment.toml"), *runs.glob("*/*/experiment.toml")]
-    places.sort(key=lambda place: place.stat().st_mtime, reverse=True)
-    found: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
-    for place in places[:LATEST]:
-        try:
-            one = load_experiment(place)
-        except SpilloverError:
-            continue  # of an older version, say: it tells nothing
-        for kind, stage, units in _recorded(place.parent, one):
-            size = sum(file.stat().st_size for file in stage.path.rglob("*") if file.is_file())
-            own = found.setdefault((one.model.name, kind), {})
-            own[stage.key] = (float(stage.marker["seconds"]), float(size), units)
-    rates = {}
-    for key, own in found.items():
-        seconds, size, units = (sum(part) for part in zip(*own.values(), strict=True))
-        rates[key] = Rate(seconds / units, size / units, len(own))
-    return rates
-
-
-RECORDED: dict[str, tuple[str, Callable[[Path, Experiment], float]]] = {
-    "adapter": (
-        "adapter/history.json",
-        lambda file, one: float(json.loads(file.read_text("utf-8"))["examples"]) * one.tune.epochs,
-    ),
-    "predictions": ("predictions/*/*/*.parquet", lambda file, one: pq.read_metadata(file).num_rows),
-    "trace": ("traces/*/*/*.safetensors", lambda file, one: one.analyze.limit),
-    "bits-per-byte": ("bits-per-byte/*/*/*.parquet", lambda file, one: pq.read_metadata(file).num_rows),
-}
-"""Kind of stage → where a run folder leads to it, and how many units of work it was."""
-
-
-def _recorded(run: Path, one: Experiment) -> Iterator[tuple[str, Stage, float]]:
-    """Yield (kind, stage, units of work) of what a run folder leads to, whole stages alone."""
-    for kind, (pattern, count) in RECORDED.items():
-        for link in run.glob(pattern):
-            file = link.resolve()
-            try:
-                stage, units = Stage(file.parent), count(file, one)
-                if "seconds" in stage.marker and units:
-                    yield kind, stage, units
-            except (OSError, ValueError, KeyError):
-                continue  # not there, or damaged: it is made again, and tells nothing
+                    yield part, digest(arm, narrow, task, code, limit), min(items, limit)

@@ -121,10 +121,19 @@ def _trial(table: Mapping[str, Any], axes: Sequence[Axis], values: Sequence[Any]
         section[axis.path[-1]] = value
     last = Counter(axis.path[-1] for axis in axes)
     keys = [axis.path[-1] if last[axis.path[-1]] == 1 else ".".join(axis.path) for axis in axes]
-    parts = {key: f"{_text(key)}={_text(value)}" for key, value in zip(keys, values, strict=True)}
+    told = (_distinct(value, axis.values) for axis, value in zip(axes, values, strict=True))
+    parts = {key: f"{_text(key)}={_text(value)}" for key, value in zip(keys, told, strict=True)}
     name = ",".join(parts.values())[: LONGEST["name"]] or "only"
     setting = ",".join(part for key, part in parts.items() if key not in REPEATED)
     return Trial(name, setting, parse_experiment(own, f"{where}, {name}" if axes else where))
+
+
+def _distinct(value: Any, values: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Return what tells one of several sections from the others; of anything else, all."""
+    if not isinstance(value, Mapping):
+        return value
+    others = [other for other in values if isinstance(other, Mapping)]
+    return {key: inner for key, inner in value.items() if any(other.get(key) != inner for other in others)}
 
 
 def _copy(table: Mapping[str, Any]) -> dict[str, Any]:

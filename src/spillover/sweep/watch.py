@@ -10,9 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from spillover.experiment import ModelConfig
 from spillover.progress import console, say
+from spillover.rates import UNITS, UNKNOWN, Rate
 from spillover.sweep.board import Board, Row, State
-from spillover.sweep.costs import UNITS, Forecast, Rate, Work
+from spillover.sweep.costs import Forecast, Work
+from spillover.typography import duration, size
 
 SHOWN = 16
 """Experiments that the live table shows: those under way, those that failed, the next ones."""
@@ -21,22 +24,21 @@ STYLES: dict[State, str] = {"running": "bold", "failed": "red", "queued": "dim",
 """State → how it is shown; in the order in which experiments are."""
 
 
-def planned(forecast: Forecast, rates: Mapping[tuple[str, str], Rate], workers: int) -> RenderableType:
-    """Return what a sweep will do: per model and kind of stage how much, shared how often, how long, how large."""
+def planned(forecast: Forecast, rates: Mapping[tuple[ModelConfig, str], Rate], workers: int) -> RenderableType:
+    """Return what a sweep will do: per model and part how much, shared how often, how long, how large."""
     shown = Table(box=None, pad_edge=False)
     for name, side in PLAN.items():
         shown.add_column(name, justify=side)
-    seconds = size = 0.0
+    takes = Rate(0, 0)
     for work in forecast.work:
-        rate = rates.get((work.model, work.kind))
-        shown.add_row(*_planned(work, rate))
-        seconds += work.units * rate.seconds if rate else float("nan")
-        size += work.units * rate.bytes if rate else float("nan")
-    total = f"In all: time {_time(seconds)}, disk {_size(size)}"
-    if seconds == seconds and workers > 1:
-        total += f"; with {workers} workers at best {_time(seconds / workers)}"
-    notes = [f"{total}. Translating, lenses, patching and comparing languages are not counted."]
-    if seconds != seconds:
+        own = rates.get((work.model, work.part), UNKNOWN).times(work.units)
+        shown.add_row(*_planned(work, own))
+        takes += own
+    total = f"In all: time {duration(takes.seconds)}, disk {size(takes.bytes)}"
+    if takes.known and workers > 1:
+        total += f"; with {workers} workers at best {duration(takes.seconds / workers)}"
+    notes = [f"{total}. Translating and drawing are not counted."]
+    if not takes.known:
         notes.append("Unknown is what no earlier run of that model has recorded, or what cannot be counted yet.")
     if forecast.problem:
         notes.append(f"Not all of the data can be read here: {forecast.problem}.")
@@ -45,7 +47,7 @@ def planned(forecast: Forecast, rates: Mapping[tuple[str, str], Rate], workers: 
 
 PLAN: dict[str, Literal["left", "right"]] = {
     "model": "left",
-    "stage": "left",
+    "part": "left",
     "asked for": "right",
     "made once": "right",
     "work": "right",
@@ -55,21 +57,10 @@ PLAN: dict[str, Literal["left", "right"]] = {
 """Column of the plan → its side."""
 
 
-def _planned(work: Work, rate: Rate | None) -> tuple[str, ...]:
-    amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {UNITS[work.kind]}"
-    known = [_time(work.units * rate.seconds), _size(work.units * rate.bytes)] if rate else ["unknown", "unknown"]
-    return (escape(work.model), work.kind, f"{work.asked:,}", f"{work.stages:,}", amount, *known)
-
-
-def _time(seconds: float) -> str:
-    if seconds != seconds:
-        return "unknown"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
-
-
-def _size(size: float) -> str:
-    return "unknown" if size != size else f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+def _planned(work: Work, takes: Rate) -> tuple[str, ...]:
+    amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {UNITS[work.part]}"
+    counts = f"{work.asked:,}", f"{work.stages:,}", amount
+    return escape(work.model.name), work.part, *counts, duration(takes.seconds), size(takes.bytes)
 
 
 @contextmanager
