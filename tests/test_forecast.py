@@ -100,6 +100,8 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
     assert again[1].startswith(f"tune: {3 * QUESTIONS} examples: about ")
     assert again[2].startswith(f"evaluate: {2 * ITEMS} items: about ")
     assert (made(place), stages(place)) == before, "nothing was made"
+    assert again[3].startswith("analyze: 4 items traced: about ")
+    assert again[4].startswith("texts: 4 texts: about ")
     other = told(place, "--set", "model.dtype=bfloat16", name="other")
     assert "unknown" in other[-1], "in another precision it takes another time"
 

@@ -13,7 +13,7 @@ from spillover.cells import Arm, measured, of_arm, predict, to_weigh, weigh
 from spillover.experiment import Experiment
 from spillover.inside import to_trace, trace
 from spillover.progress import silent
-from spillover.rates import UNITS, UNKNOWN, Rate, recorded
+from spillover.rates import PARTS, UNKNOWN, Rate, recorded
 from spillover.records import Cell, Example, Item, Question
 from spillover.store import Stage, Store, UnmadeError, read_records
 from spillover.tasks import open_task
@@ -39,7 +39,7 @@ class Step:
 
     def __str__(self) -> str:
         """Return the step in words."""
-        return f"{self.name}: {f'{self.work:,.0f} {UNITS[self.name]}: {self.takes}' if self.work else 'nothing'}"
+        return f"{self.name}: {f'{self.work:,.0f} {PARTS[self.name].unit}: {self.takes}' if self.work else 'nothing'}"
 
 
 def translation(experiment: Experiment, store: Store) -> list[str]:

@@ -6,7 +6,7 @@ guessed.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +20,6 @@ from spillover.typography import duration, size
 
 LATEST = 50
 """Run folders that are asked, the latest first."""
-
-KINDS = {
-    "tune": ("adapter",),
-    "evaluate": ("predictions",),
-    "analyze": ("traces", "lenses", "readings", "patches", "geometry"),
-    "texts": ("bits-per-byte",),
-}
-"""Part of a run → the kinds of stages that it leaves; those of the first kind tell how much work it was."""
-
-UNITS = {"tune": "examples", "evaluate": "items", "analyze": "items traced", "texts": "texts"}
-"""Part of a run → what its work is counted in: an example in each epoch, an item in each arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +53,50 @@ UNKNOWN = Rate(float("nan"), float("nan"))
 """What a unit takes that no earlier run has recorded."""
 
 
+def _examples(stage: Stage) -> float:
+    return float(json.loads((stage.path / "history.json").read_text(encoding="utf-8"))["examples"])
+
+
+def _rows(stage: Stage) -> float:
+    return sum(int(pq.read_metadata(file).num_rows) for file in stage.path.glob("*.parquet"))
+
+
+def _traced(stage: Stage) -> float:
+    found = 0
+    for file in stage.path.glob("*.safetensors"):
+        with safe_open(file, "numpy") as arrays:
+            found += arrays.get_slice("last").get_shape()[0]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a run: what one forecasts."""
+
+    unit: str
+    """What its work is counted in: an example in each epoch, an item in each arm."""
+    count: Callable[[Stage], float]
+    """How many units a stage of the first kind was."""
+    kinds: tuple[str, ...]
+    """The kinds of stages that it leaves."""
+
+
+PARTS = {
+    "tune": Part("examples", _examples, ("adapter",)),
+    "evaluate": Part("items", _rows, ("predictions",)),
+    "analyze": Part("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry")),
+    "texts": Part("texts", _rows, ("bits-per-byte",)),
+}
+"""Its name → part of a run."""
+
+
 def recorded(runs: Path) -> dict[tuple[ModelConfig, str], Rate]:
     """Return (model, part of a run) → what a unit of work took in the latest runs, those of grids among them."""
     totals: defaultdict[tuple[ModelConfig, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for stage, model, part, epochs in {found for run in _latest(runs) for found in _stages(*run)}:
+    for stage, model, part, kind, epochs in {found for run in _latest(runs) for found in _stages(*run)}:
+        tells = kind == PARTS[part].kinds[0]
         try:
-            work, seconds = _units(stage) * epochs, float(stage.marker["seconds"])
+            work, seconds = PARTS[part].count(stage) * epochs if tells else 0.0, float(stage.marker["seconds"])
         except (OSError, ValueError, KeyError, SafetensorError):
             continue  # damaged: it is made again, and tells nothing
         taken = sum(file.stat().st_size for file in stage.path.rglob("*") if file.is_file())
@@ -87,24 +114,8 @@ def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
             continue  # of an older version, say: it tells nothing
 
 
-def _stages(run: Path, one: Experiment) -> Iterator[tuple[Stage, ModelConfig, str, float]]:
-    """Yield what a run folder leads to: a stage, its model, its part of the run, how often its units were gone over."""
-    for part, kinds in KINDS.items():
-        epochs = one.tune.epochs if part == "tune" else 1.0
-        yield from ((stage, one.model, part, epochs) for kind in kinds for stage in stages_of(run, kind))
-
-
-def _units(stage: Stage) -> float:
-    """Return the examples or items in a stage of a kind that tells; 0 for the others."""
-    kind = stage.key.rpartition("-")[0]
-    if kind == "adapter":
-        return float(json.loads((stage.path / "history.json").read_text(encoding="utf-8"))["examples"])
-    if kind == "traces":
-        return sum(map(_traced, stage.path.glob("*.safetensors")))
-    tells = kind in {kinds[0] for kinds in KINDS.values()}
-    return sum(int(pq.read_metadata(file).num_rows) for file in stage.path.glob("*.parquet")) if tells else 0
-
-
-def _traced(file: Path) -> int:
-    with safe_open(file, "numpy") as arrays:
-        return int(arrays.get_slice("last").get_shape()[0])
+def _stages(run: Path, one: Experiment) -> Iterator[tuple[Stage, ModelConfig, str, str, float]]:
+    """Yield what a run folder leads to: a stage, its model, part and kind, and how often its units were gone over."""
+    for name, part in PARTS.items():
+        epochs = one.tune.epochs if name == "tune" else 1.0
+        yield from ((stage, one.model, name, kind, epochs) for kind in part.kinds for stage in stages_of(run, kind))

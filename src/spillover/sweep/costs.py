@@ -23,7 +23,7 @@ class Work:
     model: ModelConfig
     """The model."""
     part: str
-    """Part of a run, one of `spillover.rates.UNITS`."""
+    """Part of a run, one of `spillover.rates.PARTS`."""
     stages: int
     """How many different stages that is, each made once."""
     asked: int

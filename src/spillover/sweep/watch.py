@@ -12,7 +12,7 @@ from rich.text import Text
 
 from spillover.experiment import ModelConfig
 from spillover.progress import console, say
-from spillover.rates import UNITS, UNKNOWN, Rate
+from spillover.rates import PARTS, UNKNOWN, Rate
 from spillover.sweep.board import Board, Row, State
 from spillover.sweep.costs import Forecast, Work
 from spillover.typography import duration, size
@@ -58,7 +58,7 @@ PLAN: dict[str, Literal["left", "right"]] = {
 
 
 def _planned(work: Work, takes: Rate) -> tuple[str, ...]:
-    amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {UNITS[work.part]}"
+    amount = "unknown" if work.units != work.units else f"{work.units:,.0f} {PARTS[work.part].unit}"
     counts = f"{work.asked:,}", f"{work.stages:,}", amount
     return escape(work.model.name), work.part, *counts, duration(takes.seconds), size(takes.bytes)
 
