@@ -1,0 +1,36 @@
+"""The command line: parse → Experiment → one pipeline function; nothing else.
+
+Heavy imports wait until the arguments are parsed, so that `--help` answers at once.
+"""
+
+import sys
+
+import typer
+
+from spillover.cli import export, looking, several, stages
+from spillover.errors import SpilloverError, visible
+
+app = typer.Typer(
+    help="Teach a language model a few languages and watch the rest follow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (stages, several, looking):
+    app.add_typer(module.app)
+app.add_typer(export.app, name="export")
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the user's input ends in one sentence and exit status 2."""
+    try:
+        app()
+    except SpilloverError as error:
+        _refuse(str(error))
+    except OSError as error:  # a file that no module expected to be refused
+        _refuse(f"{error.filename or 'the system says'}: {error.strerror or error}")
+
+
+def _refuse(sentence: str) -> None:
+    typer.echo(f"spillover: {visible(sentence)}", err=True)
+    sys.exit(2)

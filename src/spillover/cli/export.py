@@ -1,0 +1,78 @@
+"""Give away what a run made: `export model`, `hub`, `tasks`, `data`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spillover.cli.options import File, Name, Overrides, Runs, open_run
+from spillover.errors import SpilloverError, choices
+
+app = typer.Typer(help="Give away what a run made.", no_args_is_help=True)
+
+
+@app.command("model")
+def export_tuned(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
+) -> None:
+    """Merge the run's adapter into its base: a folder that plain transformers loads, with a model card."""
+    from spillover.export.model import export_model
+
+    export_model(run_folder, folder)
+    typer.echo(folder)
+
+
+@app.command("hub")
+def export_to_the_hub(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, made where there is none.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Upload the run's adapter, card, tables and page to the Hugging Face hub, with the token in HF_TOKEN."""
+    from spillover.export.hub import check_repository, contents, upload
+
+    check_repository(repository)
+    files = contents(run_folder)
+    for path, content in files.items():
+        typer.echo(f"{len(content):>12,} bytes  {path}")
+    if not dry_run:
+        typer.echo(upload(files, repository, private))
+
+
+@app.command("tasks")
+def export_cells(
+    file: File,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the tasks.")],
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
+    from spillover.experiment import load_experiment
+    from spillover.export.tasks import export_tasks
+
+    for task in export_tasks(load_experiment(file, overrides), folder):
+        typer.echo(task)
+
+
+@app.command("data")
+def export_examples(
+    file: File,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the examples.")],
+    format: Annotated[str, typer.Option("--format", help="jsonl, trl or llama-factory.")] = "jsonl",
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = Path("runs"),
+    name: Name = "",
+) -> None:
+    """Write the training examples as other trainers read them."""
+    from spillover import pipeline
+    from spillover.export.data import FORMATS, export_data
+    from spillover.records import Example
+    from spillover.store import read_records
+
+    if format not in FORMATS:
+        raise SpilloverError(f"--format: found {format!r}; {choices(format, FORMATS)}")
+    experiment, store = open_run(file, overrides, runs, name)
+    examples = read_records(pipeline.build(experiment, store).path / "examples.parquet", Example)
+    export_data(examples, format, folder)
+    typer.echo(folder)

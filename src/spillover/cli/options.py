@@ -1,0 +1,23 @@
+"""What commands share: arguments, and the experiment and run folder that they name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spillover.experiment import Experiment
+    from spillover.store import Store
+
+File = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment file, such as examples/demo.toml.")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: tune.epochs=1.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders go.")]
+Name = Annotated[str, typer.Option("--name", help="The run folder's name; by default the experiment file's.")]
+
+
+def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "tuple[Experiment, Store]":
+    """Read the experiment, and open its run folder."""
+    from spillover.experiment import load_experiment
+    from spillover.store import Store
+
+    return load_experiment(file, overrides), Store(runs, name or file.stem)
