@@ -67,7 +67,7 @@ def test_the_arms_differ_in_the_recipe_and_in_what_it_needs_alone() -> None:
     assert limits[3] > limits[0], "a label has fewer tokens than a question"
 
 
-def test_halving_keeps_the_better_half_and_measures_it_on_more(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     grid = {
         "model": {"name": str(tiny("llama")), "dtype": "float32", "threads": 1},
         "questions": {"limit": 8},
@@ -92,9 +92,22 @@ def test_halving_keeps_the_better_half_and_measures_it_on_more(tiny: Callable[[s
     assert {row["languages"] for row in rows} == {"2"}, "English and German were tuned on"
     adapters = {path for path in (tmp_path / "runs" / ".stages").glob("adapter-*") if path.is_dir()}
     assert len(adapters) == 3, "no rung tunes again"
-    tuned = [p for p in read_run(tmp_path / "runs" / "grid-12" / third[0]["arm"]).tuned if p.language in ("sw", "th")]
-    areas = [
-        roc_auc_score([p.gold for p in own], [p.scores[1] - p.scores[0] for p in own])
-        for own in ([p for p in tuned if p.language == code] for code in ("sw", "th"))
-    ]
-    assert float(third[0]["auc"]) == pytest.approx(100 * sum(areas) / 2, abs=0.01)
+    winner = tmp_path / "runs" / "grid-12" / third[0]["arm"]
+    tuned = read_run(winner).tuned
+    areas = {
+        code: 100 * roc_auc_score([p.gold for p in own], [p.scores[1] - p.scores[0] for p in own])
+        for code, own in ((code, [p for p in tuned if p.language == code]) for code in ("en", "de", "sw", "th"))
+    }
+    assert float(third[0]["auc"]) == pytest.approx((areas["sw"] + areas["th"]) / 2, abs=0.01)
+    told = subprocess.run(
+        [sys.executable, EXAMPLES / "arms.py", winner, winner], check=True, capture_output=True, text=True
+    )
+    laid = list(csv.DictReader(told.stdout.splitlines()))
+    assert [row["arm"] for row in laid] == ["base"] * 4 + ["question-translation"] * 8
+    for row in laid[4:]:
+        assert float(row["auc"]) == pytest.approx(areas[row["language"]], abs=0.01)
+        assert row["tuned_on"] == str(int(row["language"] in ("en", "de")))
+        assert (row["n"], row["seed"], row["task"]) == ("12", "0", "sentiment")
+        own = [p for p in tuned if p.language == row["language"]]
+        right = sum((p.scores[1] > p.scores[0]) == p.gold for p in own)
+        assert float(row["accuracy"]) == pytest.approx(100 * right / 12, abs=0.01)
