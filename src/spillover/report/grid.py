@@ -8,7 +8,7 @@ from collections import Counter
 import altair as alt
 
 from spillover.languages import language
-from spillover.lineup import GridFindings, Matrix
+from spillover.lineup import Choice, GridFindings, Matrix
 from spillover.report.charts import BLUE, GRAY, ORANGE, Row
 from spillover.report.figure import Figure, Plot, slugs
 from spillover.report.formats import FORMATS
@@ -48,23 +48,37 @@ def render(findings: GridFindings) -> dict[str, Content]:
 
 
 def headlines(findings: GridFindings) -> list[str]:
-    """Return a sentence for each best mixture: what it gains where it was not chosen."""
-    return [
-        f"{titled(matrix)}: of {choice.candidates} mixtures of {choice.budget} "
-        f"language{'s' if choice.budget != 1 else ''} {choice.chosen} was chosen on half of the items; on the "
-        f"other half it gains {spread(choice.held_out)} points in languages that no mixture was tuned on."
-        for matrix in findings.matrices
-        for choice in matrix.choices
-    ]
+    """Return a sentence for each matrix, and for each best mixture what it gains where it was not chosen."""
+    found = []
+    for matrix in findings.matrices:
+        means = [row.new for row in matrix.rows if row.new]
+        if means:
+            up, down = sum(mean.low > 0 for mean in means), sum(mean.high < 0 for mean in means)
+            found.append(
+                f"{titled(matrix)}: over {over(matrix).partition(' (')[0]}, {up or 'none'} of "
+                f"{len(means)} mixtures {'gains' if up < 2 else 'gain'} and {down or 'none'} "
+                f"{'loses' if down < 2 else 'lose'}; an interval that includes zero is neither."
+            )
+        found += [_chosen(matrix, choice) for choice in matrix.choices]
+    return found
+
+
+def _chosen(matrix: Matrix, choice: Choice) -> str:
+    alike = choice.otherwise == choice.chosen
+    return (
+        f"{titled(matrix)}: of {choice.candidates} mixtures of {choice.budget} language{'s' * (choice.budget != 1)} "
+        f"{choice.chosen} was chosen on half of the items; on the other half it gains {spread(choice.held_out)} "
+        f"points, and that half would have chosen {'it too' if alike else choice.otherwise}."
+    )
 
 
 def transfer(findings: GridFindings) -> Figure:
-    """Heatmap of each matrix: a row a mixture, a column a language measured in, like ones beside each other."""
+    """Heatmap of each matrix: a row a language measured in, a column a mixture, like ones beside each other."""
     names = slugs([titled(matrix) for matrix in findings.matrices])
     plots = tuple(_heatmap(matrix, name) for matrix, name in zip(findings.matrices, names, strict=True))
     return Figure(
         "Who helps whom",
-        "Each cell is the gain in points of a language (column) after tuning on a mixture (row), the mean over seeds: "
+        "Each cell is the gain in points of a language (row) after tuning on a mixture (column), the mean over seeds: "
         "blue gained, orange lost. Framed: the language was tuned on, or is the pivot. A pale number's interval "
         "includes zero. Like rows and like columns stand beside each other (average linkage), so blocks are groups.",
         plots,
@@ -75,7 +89,6 @@ def _heatmap(matrix: Matrix, name: str) -> Plot:
     rows: list[Row] = [
         {
             "mixture": row.mixture,
-            "code": code,
             "language": language(code).name,
             "value": round(100 * gain.value, 3),
             "number": points(gain.value),
@@ -90,18 +103,19 @@ def _heatmap(matrix: Matrix, name: str) -> Plot:
     ends = [f"{row['number']} in {row['language']} after {row['mixture']}" for row in (values[-1], values[0])]
     words = f"Heatmap of {titled(matrix)}: gains of {len(matrix.rows)} mixtures. Largest {ends[0]}, smallest {ends[1]}."
     reach = max(1.0, *(abs(row["value"]) for row in rows))
-    return Plot(
-        f"transfer-{name}", titled(matrix), words, _cells(rows, matrix, reach), width=44 * len(matrix.languages)
-    )
+    return Plot(f"transfer-{name}", titled(matrix), words, _cells(rows, matrix, reach), width=64 * len(matrix.rows))
 
 
 def _cells(rows: list[Row], matrix: Matrix, reach: float) -> alt.LayerChart:
-    plain = alt.Axis(ticks=False, domain=False, labelAngle=0, labelLimit=160, orient="top")
-    x = alt.X("code:N", sort=list(matrix.languages), title=None, axis=plain).scale(paddingInner=0.05)
-    sides = alt.Axis(ticks=False, domain=False, labelLimit=160)
-    y = alt.Y("mixture:N", sort=[row.mixture for row in matrix.rows], title=None, axis=sides).scale(paddingInner=0.1)
+    x_axis = alt.Axis(ticks=False, domain=False, labelAngle=-40, labelLimit=160, orient="top")
+    x = alt.X("mixture:N", sort=[row.mixture for row in matrix.rows], title=None, axis=x_axis).scale(paddingInner=0.05)
+    y_axis = alt.Axis(ticks=False, domain=False)
+    names = [language(code).name for code in matrix.languages]
+    y = alt.Y("language:N", sort=names, title=None, axis=y_axis).scale(paddingInner=0.1)
     legend = alt.Legend(title="gain in points", orient="bottom", gradientLength=160, tickCount=5)
-    color = alt.Color("value:Q", legend=legend).scale(domain=[-reach, 0, reach], range=[ORANGE, "#f4f6f8", BLUE])
+    color = alt.Color("value:Q", legend=legend).scale(
+        domain=[-reach, 0, reach], range=[ORANGE, "#f4f6f8", BLUE], interpolate="rgb"
+    )
     told = [
         alt.Tooltip("mixture:N", title="tuned on"),
         alt.Tooltip("language:N", title="measured in"),
@@ -116,7 +130,7 @@ def _cells(rows: list[Row], matrix: Matrix, reach: float) -> alt.LayerChart:
         clear.mark_text(fontSize=11, color="#000000", fontWeight="bold"),
         open_.mark_text(fontSize=11, color="#000000", opacity=0.6),
     )
-    return alt.layer(cells, *numbers).properties(height=30 * len(matrix.rows))
+    return alt.layer(cells, *numbers).properties(height=24 * len(matrix.languages))
 
 
 def budget(findings: GridFindings) -> Figure:
@@ -152,7 +166,8 @@ def _against(matrix: Matrix, name: str) -> Plot:
     zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GRAY).encode(y=alt.Y("zero:Q", title=title))
     lines = base.mark_rule(color=BLUE, strokeWidth=1.8).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     dots = base.mark_point(filled=True, size=60, opacity=1, color=BLUE).encode(y=alt.Y("value:Q", title=title))
-    names = base.mark_text(dx=6, align="left", fontSize=11).encode(y=alt.Y("value:Q", title=title), text="mixture:N")
+    names = base.mark_text(dx=5, dy=-4, align="left", fontSize=11, angle=320)
+    names = names.encode(y=alt.Y("high:Q", title=title), text="mixture:N")
     means = alt.Chart(alt.InlineData(values=rows)).mark_line(color=ORANGE, strokeDash=[4, 3])
     means = means.encode(x=x, y=alt.Y("mean(value):Q", title=title))
     layers = alt.layer(zero, lines, means, dots, names).properties(height=280)

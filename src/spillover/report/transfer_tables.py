@@ -58,7 +58,8 @@ def over(matrix: Matrix) -> str:
     """Say over which languages mixtures are compared."""
     if not matrix.new:
         return "no language, since each was tuned on by some mixture"
-    return f"the {len(matrix.new)} languages that no mixture was tuned on ({', '.join(matrix.new)})"
+    count = f"{len(matrix.new)} language{'s' * (len(matrix.new) != 1)}"
+    return f"the {count} that no mixture was tuned on ({', '.join(matrix.new)})"
 
 
 def best(findings: GridFindings) -> list[Table]:
