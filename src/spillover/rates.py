@@ -78,7 +78,7 @@ class Part:
     count: Callable[[Stage], float]
     """How many units a stage of the first kind was."""
     kinds: tuple[str, ...]
-    """The kinds of stages that it leaves."""
+    """The kinds of stages that it leaves; the first tells how much work it was."""
 
 
 PARTS = {
@@ -93,10 +93,9 @@ PARTS = {
 def recorded(runs: Path) -> dict[tuple[ModelConfig, str], Rate]:
     """Return (model, part of a run) → what a unit of work took in the latest runs, those of grids among them."""
     totals: defaultdict[tuple[ModelConfig, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for stage, model, part, kind, epochs in {found for run in _latest(runs) for found in _stages(*run)}:
-        tells = kind == PARTS[part].kinds[0]
+    for stage, model, part, times in {found for run in _latest(runs) for found in _stages(*run)}:
         try:
-            work, seconds = PARTS[part].count(stage) * epochs if tells else 0.0, float(stage.marker["seconds"])
+            work, seconds = times * PARTS[part].count(stage) if times else 0.0, float(stage.marker["seconds"])
         except (OSError, ValueError, KeyError, SafetensorError):
             continue  # damaged: it is made again, and tells nothing
         taken = sum(file.stat().st_size for file in stage.path.rglob("*") if file.is_file())
@@ -114,8 +113,10 @@ def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
             continue  # of an older version, say: it tells nothing
 
 
-def _stages(run: Path, one: Experiment) -> Iterator[tuple[Stage, ModelConfig, str, str, float]]:
-    """Yield what a run folder leads to: a stage, its model, part and kind, and how often its units were gone over."""
+def _stages(run: Path, one: Experiment) -> Iterator[tuple[Stage, ModelConfig, str, float]]:
+    """Yield what a run folder leads to: a stage, its model, its part, how often its units count (0: another's do)."""
     for name, part in PARTS.items():
-        epochs = one.tune.epochs if name == "tune" else 1.0
-        yield from ((stage, one.model, name, kind, epochs) for kind in part.kinds for stage in stages_of(run, kind))
+        for kind in part.kinds:
+            tells = kind == part.kinds[0]
+            times = (one.tune.epochs if name == "tune" else 1.0) if tells else 0.0
+            yield from ((stage, one.model, name, times) for stage in stages_of(run, kind))

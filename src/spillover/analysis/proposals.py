@@ -105,23 +105,23 @@ def suggest(
         for choice, value, own in zip(choices, predicted, near, strict=True)
     ]
     order = np.argsort(-(predicted if known else _standardized(near).sum(axis=1)), kind="stable")
-    best = int(results.argmax()) if aims else None
     return Suggestion(
         targets=tuple(targets),
         predictors=tuple(each.name for each in likenesses),
         mixtures=len(measured.mixtures),
         trial=trial,
         known=known,
-        best=None
-        if best is None
-        else Proposal(
-            measured.mixtures[best],
-            None,
-            float(results[best]),
-            tuple(space.near(measured.mixtures[best], targets).mean(axis=1).tolist()),
-        ),
+        best=_best(measured, results, space, targets) if aims else None,
         proposals=tuple(proposals[place] for place in order),
     )
+
+
+def _best(measured: Measured, results: Array, space: "_Space", targets: Sequence[str]) -> Proposal:
+    """Return the mixture that gained most."""
+    place = int(results.argmax())
+    mixture = measured.mixtures[place]
+    near = space.near(mixture, targets).mean(axis=1)
+    return Proposal(mixture, None, float(results[place]), tuple(near.tolist()))
 
 
 class _Space:
