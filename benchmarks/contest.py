@@ -1,8 +1,10 @@
 """Ours against its rivals over one model, cell by cell: rates, ratios, agreement of scores, growth."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import psutil
 import torch
@@ -20,6 +22,9 @@ TOLERANCE = 1e-3
 """Largest difference of two contenders' scores in float32, in nats."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(slots=True)
 class Lap:
     """Time spent on items, over all turns of a contender."""
@@ -27,18 +32,21 @@ class Lap:
     items: int = 0
     seconds: float = 0.0
 
-    def run(self, work: Callable[[Sequence[Prompt]], Found], prompts: Sequence[Prompt]) -> Found:
-        """Run a turn and count it."""
+    def run(self, work: Callable[[], T], items: int) -> T:
+        """Run a turn on so many items and count it."""
         begun = now()
-        found = work(prompts)
+        found = work()
         self.seconds += now() - begun
-        self.items += len(prompts)
+        self.items += items
         return found
 
     @property
     def rate(self) -> float:
         """Items a second."""
         return self.items / self.seconds
+
+
+Laps = defaultdict[str, Lap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +73,19 @@ class Measure:
     task: str
     language: str
     shared_tokens: int
-    """Tokens of the prefix, read once."""
+    """Tokens of the prefix of all items, read once."""
     unshared_tokens: int
-    """All other tokens read, over all items."""
+    """Those beyond it, over all items."""
+    tokens_read: int
+    """What ours reads in all: the prefix, and what a few items share beyond it, once."""
     unshared_tokens_per_second: float
     """Over the whole time of scoring: tokenization, prefix and unembedding included."""
     backbone_tokens_per_second: float
     """The bare backbone on plain batches of the same lengths, without prefix."""
     share_of_backbone: float
-    """The one over the other."""
+    """The one over the other; above 1 where items share more than the prefix."""
     share_of_backbone_reading: float
-    """The same, of ours only the time spent in the backbone, prefix included."""
+    """Tokens that ours reads, over the time it spends in the backbone, over the bare backbone's rate."""
     share_of_best_product: float
     """Operations a second in the matrix products over weights that ours needs, over the best plain product's."""
     twice_items: float | None
@@ -123,7 +133,7 @@ class Contest:
 
     def compete(self, cell: Cell) -> None:
         """Run a cell: ours before every third rival, so that a machine that slows down slows both."""
-        laps: defaultdict[str, Lap] = defaultdict(Lap)
+        laps: Laps = defaultdict(Lap)
         plain = Backbone(self._ours, cell.prompts, every=2)
         exact: Found = []
         for turn, (name, rival) in enumerate(self._rivals.items()):
@@ -134,7 +144,7 @@ class Contest:
             if isinstance(rival, Harness) and rival.memory(prompts) > 0.85 * _available(self._ours.model):
                 say(f"{name} would need {rival.memory(prompts) / 1e9:.1f} GB")
                 continue
-            found = laps[name].run(rival, prompts)
+            found = laps[name].run(partial(rival, prompts), len(prompts))
             self._agree(cell, name, prompts, found, [exact[index] for index in chosen])
         self.rows += [self._row(cell, name, laps) for name in ("ours", *self._rivals)]
         self.measures.append(self._measure(cell, laps, plain))
@@ -146,21 +156,20 @@ class Contest:
             self._agree(cell, name, prompts, self._rivals[name](prompts), self._ours(prompts))
 
     def _chosen(self, cell: Cell, rival: Harness | PaperLoop) -> list[int]:
-        """Choose a rival's items: as many as asked, and at least a full batch of the harness."""
-        labels = len(cell.prompts[0].choices)
-        fill = -(-rival.batch // labels) if isinstance(rival, Harness) else 0
+        """Choose a rival's items: as many as asked and a full batch of the harness; thrice as many of the loop."""
+        fill = -(-rival.batch // len(cell.prompts[0].choices)) if isinstance(rival, Harness) else 3 * self._rival_items
         return sample(cell.prompts, max(self._rival_items, fill))
 
-    def _turn_of_ours(self, cell: Cell, laps: defaultdict[str, Lap], plain: Backbone) -> Found:
+    def _turn_of_ours(self, cell: Cell, laps: Laps, plain: Backbone) -> Found:
         """Run ours and what is measured against it."""
         before = self._ours.reading
-        found = laps["ours"].run(self._ours, cell.prompts)
+        found = laps["ours"].run(partial(self._ours, cell.prompts), len(cell.prompts))
         laps["reading"].seconds += self._ours.reading - before
-        laps["backbone"].run(plain, plain.prompts)
-        if cell.doubled and not laps["half"].items:
-            laps["beside"] = replace(laps["ours"])
-            laps["half"].run(self._ours, cell.prompts[::2])
-            laps["doubled"].run(self._ours, cell.doubled)
+        laps["backbone"].run(plain.run, len(cell.prompts))
+        if cell.doubled:
+            half = cell.prompts[: len(cell.prompts) // 2]
+            laps["half"].run(partial(self._ours, half), len(half))
+            laps["doubled"].run(partial(self._ours, cell.doubled), len(cell.doubled))
         return found
 
     def _agree(self, cell: Cell, name: str, prompts: list[Prompt], found: Found, exact: Found) -> None:
@@ -176,7 +185,7 @@ class Contest:
         if self._dtype == "float32" and not agree:
             raise SystemExit(f"{cell.task} {cell.language}: scores of {name} and of ours differ by {worst} nats")
 
-    def _row(self, cell: Cell, name: str, laps: defaultdict[str, Lap]) -> Row:
+    def _row(self, cell: Cell, name: str, laps: Laps) -> Row:
         rate = laps[name].rate if laps[name].items else None
         ratio = laps["ours"].rate / rate if rate and name != "ours" else None
         timed = len(cell.prompts) if name == "ours" else laps[name].items
@@ -184,7 +193,7 @@ class Contest:
         say(f"{cell.task} {cell.language} {name}: {shown}" + (f", ratio {ratio:.1f}" if ratio else ""))
         return Row(cell.task, cell.language, self._dtype, name, len(cell.prompts), timed, rate, ratio)
 
-    def _measure(self, cell: Cell, laps: defaultdict[str, Lap], plain: Backbone) -> Measure:
+    def _measure(self, cell: Cell, laps: Laps, plain: Backbone) -> Measure:
         turns = laps["ours"].items / len(cell.prompts)
         ours, reading = laps["ours"].seconds / turns, laps["reading"].seconds / turns
         bare = laps["backbone"].seconds / turns * plain.tokens / plain.tokens_run
@@ -193,13 +202,14 @@ class Contest:
             language=cell.language,
             shared_tokens=plain.prefix,
             unshared_tokens=plain.tokens,
+            tokens_read=plain.read,
             unshared_tokens_per_second=plain.tokens / ours,
             backbone_tokens_per_second=plain.tokens / bare,
             share_of_backbone=bare / ours,
-            share_of_backbone_reading=bare / reading,
+            share_of_backbone_reading=bare / plain.tokens * plain.read / reading,
             share_of_best_product=plain.operations / ours / self._product,
-            twice_items=2 * laps["half"].rate / laps["beside"].rate if cell.doubled else None,
-            twice_shots=laps["beside"].rate / laps["doubled"].rate if cell.doubled else None,
+            twice_items=2 * laps["half"].rate / laps["ours"].rate if cell.doubled else None,
+            twice_shots=laps["ours"].rate / laps["doubled"].rate if cell.doubled else None,
         )
 
 

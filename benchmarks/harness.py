@@ -24,7 +24,7 @@ from spillover.progress import say
 from spillover.records import Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task
-from workload import crossed, sample
+from workload import lengthened, sample
 
 TOLERANCE = 1e-4
 """Largest difference of two log-likelihoods in float32, in nats."""
@@ -105,7 +105,7 @@ def main() -> None:
     model = load(asked.model, asked.dtype)
     ours, rival = (kind(model.network, tokenizer=model.tokenizer) for kind in (SpilloverLM, HFLM))
     task = open_task("entailment")
-    items = crossed(open_source("starter", {}, "benchmark").items(task, "en"), asked.items)
+    items = lengthened(task.name, open_source("starter", {}, "benchmark").items(task, "en"), asked.items)
     prompts = [task.prompt(item) for item in items]
     rows = []
     for shape in asked.shapes:

@@ -13,10 +13,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 
-from spillover.models.labels import LabelTree, encode, label_tree, shared_prefix
+from spillover.models.labels import encode, label_tree, shared_prefix
 from spillover.models.load import Model
 from spillover.models.prefix import Reader, Tree, batches
-from spillover.models.score import score
+from spillover.models.queries import layout
+from spillover.models.score import score, wholes
 from spillover.records import Prompt
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -144,7 +145,7 @@ class PaperLoop:
 
 
 class Backbone:
-    """The bare backbone on plain batches as long as what items do not share, in the rows that ours makes of them."""
+    """The bare backbone on plain batches: a row an item, as long as what ours has beyond the prefix of all."""
 
     def __init__(self, ours: Ours, prompts: Sequence[Prompt], every: int = 1) -> None:
         """Lay out the batches: all prompts' or, to save time, those of one in `every`."""
@@ -152,33 +153,32 @@ class Backbone:
         encoded = encode(ours.model, prompts, "error")
         self.prefix = shared_prefix(encoded)
         """Tokens that all items share."""
-        self.rows: list[LabelTree] = [label_tree(item, self.prefix) for item in encoded]
-        """What ours reads of each item."""
-        self.tokens = sum(len(row.tree.tokens) for row in self.rows)
+        rows = [label_tree(item, self.prefix) for item in encoded]
+        self.tokens = sum(len(row.tree.tokens) for row in rows)
         """Unshared tokens of all items."""
-        self.prompts = prompts[::every]
-        """Those that it runs."""
-        self._trees = [row.tree.tokens for row in self.rows[::every]]
+        groups = layout(ours, [query for item in encoded for query in wholes(item)])
+        self.read = sum(len(group.prefix) + sum(len(row.tree.tokens) for row in group.rows) for group in groups)
+        """Tokens that ours reads in all, the prefix included: what a few items share is read once too."""
+        self._scored = sum(len({edge.node for path in row.paths for edge in path}) for row in rows)
+        self._trees = [row.tree.tokens for row in rows[::every]]
         self.tokens_run = sum(map(len, self._trees))
-        """Their unshared tokens."""
+        """Unshared tokens of the items that it runs."""
         self._batches = list(batches([len(tree) for tree in self._trees], self.prefix, ours.budget))
 
     @property
     def operations(self) -> float:
         """Multiplications and additions in the matrix products that ours needs: weights only, no attention."""
         linear = [m.weight.numel() for m in self._model.backbone.modules() if isinstance(m, torch.nn.Linear)]
-        read = sum(len({edge.node for path in row.paths for edge in path}) for row in self.rows)
-        return 2.0 * (sum(linear) * (self.prefix + self.tokens) + self._model.unembedding.weight.numel() * read)
+        return 2.0 * (sum(linear) * self.read + self._model.unembedding.weight.numel() * self._scored)
 
     @torch.inference_mode()
-    def __call__(self, prompts: Sequence[Prompt]) -> Found:
-        """Run the batches; there is nothing to score."""
+    def run(self) -> None:
+        """Run the batches."""
         for batch in self._batches:
             ids = torch.zeros(len(batch), max(len(self._trees[index]) for index in batch), dtype=torch.long)
             for row, index in enumerate(batch):
                 ids[row, : len(self._trees[index])] = torch.tensor(self._trees[index])
             self._model.backbone(input_ids=ids.to(self._model.device), use_cache=False)
-        return []
 
 
 def best_product(dtype: torch.dtype, device: torch.device) -> float:

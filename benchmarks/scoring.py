@@ -221,14 +221,14 @@ def _rates(rows: Sequence[Row]) -> str:
 
 
 def _shares(measures: Sequence[Measure]) -> str:
-    head = ["task", "language", "shared tokens", "unshared tokens", "unshared a second", "bare backbone's", "share"]
-    head += ["share while reading", "share of best product", "twice the items", "twice the shots"]
+    head = ["task", "language", "shared tokens", "unshared", "read", "unshared a second", "bare backbone's", "share"]
+    head += ["share of tokens read while reading", "share of best product", "twice the items", "twice the shots"]
     body = []
     for one in measures:
         shares = (one.share_of_backbone, one.share_of_backbone_reading, one.share_of_best_product)
         rates = (one.unshared_tokens_per_second, one.backbone_tokens_per_second)
         grown = [f"{times:.2f}×" if times else "" for times in (one.twice_items, one.twice_shots)]
-        counts = [f"{value:,.0f}" for value in (one.shared_tokens, one.unshared_tokens, *rates)]
+        counts = [f"{value:,.0f}" for value in (one.shared_tokens, one.unshared_tokens, one.tokens_read, *rates)]
         body.append([one.task, one.language, *counts, *(f"{share:.0%}" for share in shares), *grown])
     return table(head, body)
 

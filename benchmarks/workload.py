@@ -1,4 +1,4 @@
-"""What the benchmarks score: the starter corpus, made as long as asked. Knows no model."""
+"""What the benchmarks score: the starter corpus, made as long as asked, no two items more alike than in real tests."""
 
 import random
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ from itertools import pairwise
 from spillover.records import Item, Prompt
 from spillover.sources import open_source
 from spillover.tasks import Task, open_task
+
+ALIKE = {"entailment": 3}
+"""Items in a row with the same first text: SNLI and XNLI ask three hypotheses of a premise (the published test 2.9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +33,35 @@ def cells(tasks: Sequence[str], languages: Sequence[str], items: int) -> list[Ce
     for task in map(open_task, tasks):
         for language in languages:
             known = source.items(task, language)
-            prompts = [task.prompt(item) for item in crossed(known, items // len(languages))]
+            prompts = [task.prompt(item) for item in lengthened(task.name, known, items // len(languages))]
             doubled = _with_more_shots(task, known, prompts) if language == languages[-1] else None
             found.append(Cell(task.name, language, prompts, doubled))
     return found
 
 
-def crossed(items: Sequence[Item], wanted: int) -> list[Item]:
-    """Return as many different items: once all are used up, each ends in a text of another. Gold means nothing then."""
-    found: dict[tuple[str, ...], Item] = {}
-    for shift in range(len(items)):
-        for index, item in enumerate(items):
-            fields = _joined(item.fields, items[(index + shift) % len(items)].fields)
-            found.setdefault(fields, Item(item.task, f"{item.id}+{shift}", item.language, fields, item.gold))
-            if len(found) == wanted:
-                return list(found.values())
-    raise SystemExit(f"--items: found {len(found)} different items, expected {wanted} a language; ask for fewer")
+def lengthened(task: str, items: Sequence[Item], wanted: int) -> list[Item]:
+    """Return as many different items: once all are used up, their words are turned. Gold means nothing then.
+
+    No two begin with the same text but those that do in real tests (`ALIKE`).
+    """
+    alike, found = ALIKE.get(task, 1), []
+    for number in range(wanted):
+        own, first = items[number % len(items)], number // alike
+        texts = [items[first % len(items)].fields[0], *own.fields[1:]]
+        turns = [first // len(items), *[number // len(items)] * (len(texts) - 1)]
+        fields = tuple(_turned(text, turn) for text, turn in zip(texts, turns, strict=True))
+        found.append(Item(own.task, f"{own.id}+{number}", own.language, fields, own.gold))
+    if (different := len({item.fields for item in found})) < wanted:
+        raise SystemExit(f"--items: found {different} different items, expected {wanted} a language; ask for fewer")
+    return found
 
 
-def _joined(fields: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the first text's fields with the last one of the other; of a single field the halves are joined."""
-    if len(fields) > 1:
-        return (*fields[:-1], other[-1])
-    begins, ends = fields[0], other[0]
-    return (begins[: _middle(begins)] + ends[_middle(ends) :],)
-
-
-def _middle(text: str) -> int:
-    """Return the first blank of a text's second half; half its length where there is none, as in Thai."""
-    half = len(text) // 2
-    blank = text.find(" ", half)
-    return half if blank < 0 else blank
+def _turned(text: str, turn: int) -> str:
+    """Return the text with its first words at its end; its first characters where blanks part no words, as in Thai."""
+    blank = " " if text.count(" ") > len(text) / 12 else ""
+    words = text.split(blank) if blank else list(text)
+    turn %= len(words)
+    return blank.join(words[turn:] + words[:turn])
 
 
 def _with_more_shots(task: Task, items: Sequence[Item], prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from spillover.models import continuations as module
+from spillover.models import queries as module
 from spillover.models.continuations import Continuation, Request, same_logits, score_continuations
 from spillover.models.load import Model, load
-from spillover.models.plan import plan
-from spillover.models.prefix import Reader
+from spillover.models.prefix import Prefix, Reader
+from spillover.models.queries import Query, layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -79,7 +79,7 @@ def test_equals_the_naive_loop(reader: Reader) -> None:
 
 def test_prefixes_are_shared(reader: Reader) -> None:
     asked = requests(reader.model)
-    groups = plan([r.tokens[:-1] for r in asked], [r.start - 1 for r in asked], reader.budget // module.SETUP)
+    groups = layout(reader, [Query(r.tokens[:-1], ((r.start - 1, r.tokens[r.start]),)) for r in asked])
     read = sum(len(group.prefix) + sum(len(row.tree.tokens) for row in group.rows) for group in groups)
     assert read < sum(len(request.tokens) for request in asked) / 2
 
@@ -87,8 +87,8 @@ def test_prefixes_are_shared(reader: Reader) -> None:
 def test_in_small_blocks(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     """States leave in blocks that end in the middle of what is held."""
     monkeypatch.setattr(module, "POSITIONS", 5)
-    monkeypatch.setattr("spillover.models.score.POSITIONS", 3)
-    monkeypatch.setattr("spillover.models.score.VOCABULARY", 97)
+    monkeypatch.setattr("spillover.models.unembed.POSITIONS", 3)
+    monkeypatch.setattr("spillover.models.unembed.VOCABULARY", 97)
     monkeypatch.setattr(reader, "budget", 600)
     check(reader, mixed(reader.model))
 
@@ -118,10 +118,9 @@ def test_fails_for_prefixes_that_lost_a_token(reader: Reader, monkeypatch: pytes
     monkeypatch.setattr(reader, "budget", module.SETUP - 1)
     asked = [request for request in requests(reader.model) if request.start > 1]
     check(reader, asked)
-    monkeypatch.setattr(
-        module, "plan", lambda *arguments: [replace(group, prefix=group.prefix[1:]) for group in plan(*arguments)]
-    )
-    with pytest.raises((AssertionError, ValueError)):
+    plain = Prefix.__init__
+    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens: plain(self, model, tokens[1:]))
+    with pytest.raises(AssertionError):
         check(reader, asked)
 
 

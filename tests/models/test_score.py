@@ -489,7 +489,7 @@ def test_scores_that_are_no_numbers_name_the_item(tiny: Callable[[str], Path]) -
 
 
 def test_streaming_over_positions_and_vocabulary_is_exact(llama: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spillover.models import score as module
+    from spillover.models import unembed as module
 
     expected = score(llama, prompts()).choices
     monkeypatch.setattr(module, "POSITIONS", 3)

@@ -1,25 +1,19 @@
 """Score continuations of contexts, given as token ids: the log-probability, and whether greedy decoding writes it.
 
-Whatever the requests share is found among all of them and read once (`plan`). Knows no text, no task and no label.
+Whatever the requests share is read once (`ask`). Knows no text, no task and no label.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from spillover.errors import SpilloverError
 from spillover.models.load import Model
-from spillover.models.plan import plan
 from spillover.models.prefix import Reader
-from spillover.models.score import POSITIONS, read_off
-
-SETUP = 512
-"""Encoding one more prefix costs about as much as this part of a full batch, beside its tokens: one more call."""
+from spillover.models.queries import Query, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,56 +46,13 @@ def score_continuations(
         requests: in any order; what any two of them share is read once, wherever they stand.
         advance: told, as they are read, how many more there are.
     """
-    # a continuation's last token predicts nothing that is asked, and the state before its first one must be at hand
-    groups = plan([r.tokens[:-1] for r in requests], [r.start - 1 for r in requests], reader.budget // SETUP)
-    found = _Found(reader.model, {})
-    for group in groups:
-        for batch, hidden in reader.read(group.prefix, [row.tree for row in group.rows]):
-            for place, row in enumerate(group.rows[index] for index in batch):
-                steps = {}
-                for number, path in row.paths.items():
-                    request = requests[number]
-                    nodes = path[request.start - 1 - len(group.prefix) :]
-                    steps[number] = list(zip(nodes, request.tokens[request.start :], strict=True))
-                found.add(hidden[place], steps)
-                advance(len(row.paths))
-    found.settle()
-    return [found.scores[number] for number in range(len(requests))]
-
-
-@dataclass(slots=True)
-class _Found:
-    """Collects states until they fill a block of the unembedding: one by one they would cost as much as a block."""
-
-    model: Model
-    scores: dict[int, Continuation]
-    states: list[Tensor] = field(default_factory=list)
-    wanted: list[tuple[int, int]] = field(default_factory=list)
-    owners: list[tuple[int, int]] = field(default_factory=list)
-    held: int = 0
-
-    def add(self, hidden: Tensor, steps: Mapping[int, Sequence[tuple[int, int]]]) -> None:
-        """Take a row's (width, d) states and, for each request, the nodes to read and the token that follows each."""
-        nodes = sorted({node for path in steps.values() for node, _ in path})
-        place = {node: self.held + offset for offset, node in enumerate(nodes)}
-        self.states.append(hidden[nodes].float())
-        for number, path in steps.items():
-            self.wanted += [(place[node], token) for node, token in path]
-            self.owners.append((number, len(path)))
-        self.held += len(nodes)
-        if self.held >= POSITIONS:
-            self.settle()
-
-    def settle(self) -> None:
-        """Score what is held."""
-        if not self.owners:
-            return
-        log_p, likeliest = (iter(found.tolist()) for found in read_off(self.model, torch.cat(self.states), self.wanted))
-        for number, length in self.owners:
-            total = math.fsum(islice(log_p, length))
-            greedy = all(list(islice(likeliest, length)))
-            self.scores[number] = Continuation(total, greedy)
-        self.states, self.wanted, self.owners, self.held = [], [], [], 0
+    # a continuation's last token predicts nothing that is asked
+    queries = [Query(r.tokens[:-1], tuple(enumerate(r.tokens[r.start :], r.start - 1))) for r in requests]
+    answers = ask(reader, queries, lambda numbers: advance(len(numbers)))
+    return [
+        Continuation(math.fsum(log_p for log_p, _ in answer), all(likeliest for _, likeliest in answer))
+        for answer in answers
+    ]
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from spillover.models.prefix import Reader, chain
-from spillover.models.score import log_probabilities
+from spillover.models.unembed import log_probabilities
 
 
 @torch.inference_mode()

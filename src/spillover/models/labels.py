@@ -30,7 +30,10 @@ class Encoded:
         A tokenizer may join the prompt's end with the label's beginning (`: ` + `positive`) for one label and not for
         another; beginning where the first of them departs, all are scored over the same span of text.
         """
-        return min(common_prefix([self.prompt, choice]) for choice in self.choices)
+        found = min(common_prefix([self.prompt, choice]) for choice in self.choices)
+        if found == 0:
+            raise SpilloverError("a prompt is empty: expected at least one token before the label")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,7 @@ def _begun(model: Model, encoded: Encoded) -> Encoded:
 def shared_prefix(encoded: Sequence[Encoded]) -> int:
     """Length of the longest token prefix that all sequences share and that leaves each a token to read a label from."""
     shared = common_prefix(choice for item in encoded for choice in item.choices)
-    first = min(item.boundary for item in encoded)
-    if first == 0:
-        raise SpilloverError("a prompt is empty: expected at least one token before the label")
-    return min(shared, first - 1)
+    return min(shared, *(item.boundary - 1 for item in encoded))
 
 
 def label_tree(encoded: Encoded, prefix: int) -> LabelTree:

@@ -15,8 +15,8 @@ from torch import Tensor
 from spillover.models.labels import encode, told_apart
 from spillover.models.load import Model
 from spillover.models.prefix import Places, Reader, chain
-from spillover.models.score import log_probabilities
 from spillover.models.trace import Array, blocks
+from spillover.models.unembed import log_probabilities
 from spillover.records import Prompt
 
 

@@ -10,7 +10,7 @@ it reports is held against a law that a wrong reading breaks: what may follow a 
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -22,12 +22,10 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from spillover.errors import SpilloverError
-from spillover.models import labels
-from spillover.models.labels import Encoded, LabelTree, label_tree
 from spillover.models.load import Model, resolve_dtype
 from spillover.models.locate import locate
-from spillover.models.prefix import path_to
-from spillover.models.score import Scores, Values, scored, steps
+from spillover.models.queries import Query
+from spillover.models.score import Scores, Values, scored
 from spillover.records import Prompt
 
 SHARE = 0.5
@@ -117,32 +115,25 @@ def score(
     return scored(engine.model, prompts, scoring, overflow, partial(_read, engine, advance))
 
 
-def _read(
-    engine: Engine,
-    advance: Callable[[int], None],
-    encoded: Sequence[Encoded],
-    begun: Sequence[Sequence[int]] | None,
-) -> list[tuple[Sequence[labels.Path], Sequence[Values]]]:
-    """Return each item's paths and the log-probabilities along them."""
-    rows = [label_tree(item, 0) for item in encoded]
-    paths = [steps(row, begun) for row in rows]
-    edges = list(dict.fromkeys((n, edge) for n, choices in enumerate(paths) for path in choices for edge in path))
-    asked = [(_context(rows[number], edge.node), edge.token) for number, edge in edges]
-    found = dict(zip(edges, engine.log_probabilities(asked) if asked else (), strict=True))
+def _read(engine: Engine, advance: Callable[[int], None], items: Sequence[Sequence[Query]]) -> list[Values]:
+    """Ask for every token after its context, once."""
+    asked = list(dict.fromkeys(step for item in items for query in item for step in _steps(query)))
+    found = dict(zip(asked, engine.log_probabilities(asked) if asked else (), strict=True))
     _obey(found)
-    advance(len(rows))
-    return [(choices, [[found[n, edge] for edge in path] for path in choices]) for n, choices in enumerate(paths)]
+    advance(len(items))
+    return [[[found[step] for step in _steps(query)] for query in item] for item in items]
 
 
-def _context(row: LabelTree, node: int) -> tuple[int, ...]:
-    return tuple(row.tree.tokens[place] for place in path_to(row.tree, node))
+def _steps(query: Query) -> list[tuple[tuple[int, ...], int]]:
+    """Return the context and the token of each thing that is asked."""
+    return [(query.tokens[: at + 1], token) for at, token in query.wanted]
 
 
-def _obey(found: dict[tuple[int, labels.Edge], float]) -> None:
+def _obey(found: Mapping[tuple[tuple[int, ...], int], float]) -> None:
     """Refuse log-probabilities that are not of one distribution over all tokens."""
-    total: dict[tuple[int, int], float] = {}
-    for (number, edge), value in found.items():
-        total[number, edge.node] = total.get((number, edge.node), 0.0) + math.exp(value)
+    total: dict[tuple[int, ...], float] = {}
+    for (context, _), value in found.items():
+        total[context] = total.get(context, 0.0) + math.exp(value)
     highest = max(total.values(), default=0.0)  # no token may begin some labels: then nothing was asked
     if not highest <= 1 + ROUNDING:
         raise SpilloverError(
