@@ -14,9 +14,11 @@ from transformers import PreTrainedTokenizerFast
 
 from spillover.errors import SpilloverError
 from spillover.models import prefix as prefix_module
+from spillover.models.labels import encode
 from spillover.models.load import Model, load
 from spillover.models.prefix import Prefix, Reader, Tree
-from spillover.models.score import score
+from spillover.models.queries import layout
+from spillover.models.score import score, wholes
 from spillover.records import Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task
@@ -130,6 +132,23 @@ def test_a_label_that_merges_with_the_end_of_the_prompt(reader: Reader) -> None:
     merged, apart = naive_steps(reader.model, asked[0])
     blank = alone[-1]
     assert merged[0][0] != blank == apart[0][0], "the blank belongs to the prompt in one of them only"
+    check(reader, asked)
+
+
+def test_what_a_few_items_share_is_read_once(reader: Reader) -> None:
+    """Three hypotheses a premise, as in SNLI, not in order: a row a premise, and the same numbers."""
+    hypotheses = ("Nobody is here.", "Someone sings.", "ไม่มีใครอยู่")
+    asked = [
+        Prompt(EXEMPLARS, f"Premise: {premise * 3}\nHypothesis: {hypothesis}\nAnswer:", (" yes\n\n", " no\n\n"))
+        for hypothesis in hypotheses
+        for premise in ("A choir sings in a church. ", "这家餐厅的汤很好喝。")
+    ]
+    queries = [query for item in encode(reader.model, asked, "error") for query in wholes(item)]
+    (group,) = layout(reader, queries)
+    assert [sorted({number // 2 for number in row.paths}) for row in group.rows] in (
+        [[0, 2, 4], [1, 3, 5]],
+        [[1, 3, 5], [0, 2, 4]],
+    )
     check(reader, asked)
 
 
