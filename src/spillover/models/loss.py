@@ -13,10 +13,8 @@ from torch import Tensor
 
 from spillover.models.load import Model
 from spillover.models.prefix import common_prefix
+from spillover.models.unembed import POSITIONS, VOCABULARY
 from spillover.records import Example
-
-ROWS = 128
-"""Target positions unembedded at a time: 128 MiB of logits for a vocabulary of 262,144, three times that in all."""
 
 IGNORED = -100
 """The label of a token that is read but not learned, as everywhere in `transformers`."""
@@ -78,24 +76,20 @@ def learning(model: Model) -> Iterator[None]:
 
 
 class _TargetLoss(torch.autograd.Function):
-    """Summed negative log-likelihood whose gradient is computed along with it, a block of rows at a time.
+    """Summed negative log-likelihood and its gradient, in one sweep over the vocabulary.
 
-    So the logits of no more than a block ever exist, and they are computed once. The unembedding itself is frozen.
+    The gradient is the mean row of the unembedding, under the model's distribution, less the target's row. Like
+    attention it is gathered a block at a time with a running maximum (Milakov & Gimelshein 2018), so the logits of no
+    more than a block ever exist, and they are computed once. The unembedding itself is frozen.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, targets: Tensor, model: Model) -> Tensor:  # noqa: ANN401
         gradient, total = torch.empty_like(hidden), hidden.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(hidden), ROWS):
-            block = slice(start, start + ROWS)
-            with torch.enable_grad():
-                part = hidden[block].detach().requires_grad_()
-                # without a name for the logits, which would keep them through the backward pass
-                loss = torch.nn.functional.cross_entropy(
-                    model.scaled(model.unembedding(part)).float(), targets[block], reduction="sum"
-                )
-                (gradient[block],) = torch.autograd.grad(loss, part)
-            total += loss.detach()
+        for start in range(0, len(hidden), POSITIONS):
+            rows = slice(start, start + POSITIONS)
+            loss, gradient[rows] = _sweep(hidden[rows], targets[rows], model)
+            total += loss
         ctx.save_for_backward(gradient)
         return total
 
@@ -103,3 +97,36 @@ class _TargetLoss(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         (gradient,) = ctx.saved_tensors
         return gradient * scale.to(gradient.dtype), None, None
+
+
+def _sweep(hidden: Tensor, targets: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+    """Return the summed loss () and its gradient (n, d) for hidden states (n, d), both in float32."""
+    weight, bias = model.unembedding.weight, model.unembedding.bias
+    top = hidden.new_full((len(hidden), 1), -torch.inf, dtype=torch.float32)
+    mass, mean = torch.zeros_like(top), torch.zeros_like(hidden, dtype=torch.float32)
+    found, slope_there = torch.zeros_like(top), torch.zeros_like(top)
+    for start in range(0, len(weight), VOCABULARY):
+        part = weight[start : start + VOCABULARY]
+        own = None if bias is None else bias[start : start + VOCABULARY]
+        logits, slope = _scaled(model, torch.nn.functional.linear(hidden, part, own).float())
+        here = ((targets >= start) & (targets < start + VOCABULARY)).nonzero()[:, 0]
+        found[here, 0] = logits[here, targets[here] - start]
+        slope_there[here, 0] = slope[here, targets[here] - start] if slope is not None else 1.0
+        highest = torch.maximum(top, logits.amax(dim=1, keepdim=True))
+        shrink = (top - highest).exp()
+        shares = (logits - highest).exp_()
+        mass = mass * shrink + shares.sum(dim=1, keepdim=True)
+        mean = mean * shrink + (shares if slope is None else shares * slope).to(part.dtype) @ part
+        top = highest
+    return (top + mass.log() - found).sum(), mean / mass - slope_there * weight[targets]
+
+
+def _scaled(model: Model, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return logits as the architecture finishes them, and each one's slope; None where nothing is done to them."""
+    with torch.enable_grad():
+        raw = logits.requires_grad_()
+        scaled = model.scaled(raw)
+        if scaled is raw:
+            return raw.detach(), None
+        (slope,) = torch.autograd.grad(scaled.sum(), raw)
+    return scaled.detach(), slope
