@@ -17,7 +17,7 @@ from spillover.models.labels import encode, label_tree, shared_prefix
 from spillover.models.load import Model
 from spillover.models.prefix import Reader, Tree, batches
 from spillover.models.queries import layout
-from spillover.models.score import score, wholes
+from spillover.models.score import score, whole_choices
 from spillover.records import Prompt
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -156,7 +156,7 @@ class Backbone:
         rows = [label_tree(item, self.prefix) for item in encoded]
         self.tokens = sum(len(row.tree.tokens) for row in rows)
         """Unshared tokens of all items."""
-        groups = layout(ours, [query for item in encoded for query in wholes(item)])
+        groups = layout(ours, [query for item in encoded for query in whole_choices(item)])
         self.read = sum(len(group.prefix) + sum(len(row.tree.tokens) for row in group.rows) for group in groups)
         """Tokens that ours reads in all, the prefix included: what a few items share is read once too."""
         self._scored = sum(len({edge.node for path in row.paths for edge in path}) for row in rows)

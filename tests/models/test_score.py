@@ -18,7 +18,7 @@ from spillover.models.labels import encode
 from spillover.models.load import Model, load
 from spillover.models.prefix import Prefix, Reader, Tree
 from spillover.models.queries import layout
-from spillover.models.score import score, wholes
+from spillover.models.score import score, whole_choices
 from spillover.records import Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task
@@ -143,7 +143,7 @@ def test_what_a_few_items_share_is_read_once(reader: Reader) -> None:
         for hypothesis in hypotheses
         for premise in ("A choir sings in a church. ", "这家餐厅的汤很好喝。")
     ]
-    queries = [query for item in encode(reader.model, asked, "error") for query in wholes(item)]
+    queries = [query for item in encode(reader.model, asked, "error") for query in whole_choices(item)]
     (group,) = layout(reader, queries)
     assert [sorted({number // 2 for number in row.paths}) for row in group.rows] in (
         [[0, 2, 4], [1, 3, 5]],

@@ -113,9 +113,9 @@ def scored(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str,
     encoded = encode(model, prompts, overflow)
     if scoring == "first-token":
         begun = {prompt.choices: starts(model, prompt) for prompt in {p.choices: p for p in prompts}.values()}
-        items = [_beginnings(item, begun[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
+        items = [_first_tokens(item, begun[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
     else:
-        items = [wholes(item) for item in encoded]
+        items = [whole_choices(item) for item in encoded]
     choices: list[tuple[float, ...]] = []
     by_length: list[tuple[float, ...]] = []
     for index, (queries, values) in enumerate(zip(items, read(items), strict=True)):
@@ -128,13 +128,13 @@ def scored(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str,
     return Scores(choices, by_length, sum(item.dropped for item in encoded))
 
 
-def wholes(item: Encoded) -> list[Query]:
+def whole_choices(item: Encoded) -> list[Query]:
     """Return what `exact` asks: each choice's tokens. The last one predicts nothing that is asked: it is not read."""
     start = item.boundary
     return [Query(choice[:-1], tuple(enumerate(choice[start:], start - 1))) for choice in item.choices]
 
 
-def _beginnings(item: Encoded, begun: Sequence[Sequence[int]]) -> list[Query]:
+def _first_tokens(item: Encoded, begun: Sequence[Sequence[int]]) -> list[Query]:
     """Ask, where the body ends, for the tokens that each choice may begin with."""
     body = item.choices[0][: item.boundary]
     return [Query(body, tuple((len(body) - 1, token) for token in tokens)) for tokens in begun]
