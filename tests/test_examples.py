@@ -1,6 +1,7 @@
 """The files in `examples/`: each is a valid experiment, and the arms differ in what they say they do."""
 
 import csv
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -9,10 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from spillover.analysis.arms import ArmScores, PairedCell
 from spillover.experiment import Experiment, load_experiment
 from spillover.runs import read_run
 from spillover.sweep import load_grid
@@ -99,10 +103,11 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
         for code, own in ((code, [p for p in tuned if p.language == code]) for code in ("en", "de", "sw", "th"))
     }
     assert float(third[0]["auc"]) == pytest.approx((areas["sw"] + areas["th"]) / 2, abs=0.01)
+    laid_out = tmp_path / "arms.csv"
     told = subprocess.run(
-        [sys.executable, EXAMPLES / "arms.py", winner, winner], check=True, capture_output=True, text=True
+        [sys.executable, EXAMPLES / "arms.py", laid_out, winner, winner], check=True, capture_output=True, text=True
     )
-    laid = list(csv.DictReader(told.stdout.splitlines()))
+    laid = list(csv.DictReader(laid_out.read_text(encoding="utf-8").splitlines()))
     assert [row["arm"] for row in laid] == ["base"] * 4 + ["question-translation"] * 8
     for row in laid[4:]:
         assert float(row["auc"]) == pytest.approx(areas[row["language"]], abs=0.01)
@@ -111,3 +116,37 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
         own = [p for p in tuned if p.language == row["language"]]
         right = sum((p.scores[1] > p.scores[0]) == p.gold for p in own)
         assert float(row["accuracy"]) == pytest.approx(100 * right / 12, abs=0.01)
+    gain = sum(
+        float(row["auc"]) * (1 if row["arm"] != "base" else -2) / 4 for row in laid if row["language"] in ("sw", "th")
+    )
+    (line,) = told.stdout.splitlines()[2:]
+    assert line.startswith("| sentiment | question-translation |"), "two seeds of one arm, nothing to subtract"
+    assert float(line.split("|")[-2].split()[0]) == pytest.approx(gain, abs=0.06)
+
+
+def test_the_first_arm_is_set_against_each_other_on_the_same_items() -> None:
+    arms = runpy.run_path(str(EXAMPLES / "arms.py"))
+    rng = np.random.default_rng(0)
+    gold = np.arange(40) % 2
+    base = rng.normal(size=(40, 2))
+    better = base + 0.7 * (gold[:, None] == np.arange(2))
+
+    def arm(recipe: str, seed: int, tuned: NDArray[np.float64]) -> Any:  # noqa: ANN401
+        ids = tuple(f"{item:02}" for item in range(40))
+        cells = [
+            PairedCell("sentiment", code, ids, gold, ArmScores(base, None, None), ArmScores(scores, None, None))
+            for code, scores in (("en", base[::-1]), ("sw", tuned), ("th", tuned))
+        ]
+        return arms["Arm"](recipe, seed, frozenset({"en"}), cells)
+
+    shifted = base + np.array([5.0, 0.0])  # one label preferred: accuracy falls to a half, nothing is told apart worse
+    found = arms["gains"]([arm("a", 0, better), arm("a", 1, base), arm("b", 0, shifted)], "sentiment")
+    margin = base[:, 1] - base[:, 0]
+    area = roc_auc_score(gold, margin)
+    expected = 50 * (roc_auc_score(gold, better[:, 1] - better[:, 0]) - area)
+    assert found["a"][0, 2] == pytest.approx(expected), "the mean of a seed that gains and one that does not"
+    assert found["b"][0, 0] == pytest.approx(50 - 100 * ((margin > 0) == gold).mean())
+    assert found["b"][:, 1:] == pytest.approx(np.zeros((1001, 2)))
+    sample = np.random.default_rng(0).integers(40, size=(1000, 40))[6]
+    drawn = [roc_auc_score(gold[sample], (one[:, 1] - one[:, 0])[sample]) for one in (base, better)]
+    assert found["a"][7, 2] == pytest.approx(50 * (drawn[1] - drawn[0]))
