@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from spillover.analysis.arms import Golds, PairedCell, pair_arms, right
-from spillover.analysis.calibrate import centered
-from spillover.analysis.estimate import macro_auc
 from spillover.experiment import load_experiment
 from spillover.runs import read_run
 
@@ -28,7 +27,7 @@ Array = NDArray[np.float64]
 
 MEASURES = ("accuracy", "centered", "auc")
 COLUMNS = ("arm", "seed", "task", "language", "tuned_on", "n", *MEASURES)
-RESAMPLES = 1000
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +46,39 @@ def read(folder: Path) -> Arm:
     return Arm(experiment.mixture.recipe, experiment.seed, frozenset(run.seen), pair_arms(run.base, run.tuned))
 
 
-def measures(scores: Array, gold: Golds) -> Array:
-    """Return accuracy, accuracy with each label's mean taken out, and macro AUC (NaN: there is none), in percent."""
-    area = macro_auc(scores, gold)
-    found = right(scores, gold).mean(), right(centered(scores), gold).mean(), np.nan if area is None else area.value
-    return 100 * np.array(found)
+def measures(scores: Array, gold: Golds, counts: Array) -> Array:
+    """Return (draws, measures) in percent for scores (items, labels) and how often each item was drawn (draws, items).
+
+    Accuracy, accuracy with each label's mean over the draw taken out, and macro AUC as `macro_auc` defines it; NaN
+    where a label was not drawn.
+    """
+    accuracy = counts @ right(scores, gold) / len(gold)
+    means = counts @ scores / len(gold)
+    centered = (counts * ((scores - means[:, None]).argmax(axis=2) == gold)).sum(axis=1) / len(gold)
+    areas = []
+    for label in range(scores.shape[1]):
+        margin = scores[:, label] - logsumexp(np.delete(scores, label, axis=1), axis=1)
+        own, others = gold == label, gold != label
+        ahead = np.sign(margin[own][:, None] - margin[others]) / 2 + 0.5
+        won = ((counts[:, own] @ ahead) * counts[:, others]).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            areas.append(won / (counts[:, own].sum(axis=1) * counts[:, others].sum(axis=1)))
+    return 100 * np.stack([accuracy, centered, np.mean(areas, axis=0)], axis=1)
 
 
 def rows(arms: Sequence[Arm]) -> Iterator[tuple[object, ...]]:
     """Yield the base model's rows, then each arm's."""
-    for cell in arms[0].cells:
-        found = measures(cell.base, cell.gold).round(2).tolist()
-        yield "base", "", cell.task, cell.language, 0, len(cell.ids), *found
-    for arm in arms:
-        for cell in arm.cells:
-            found = measures(cell.tuned, cell.gold).round(2).tolist()
-            seen = int(cell.language in arm.seen)
-            yield arm.recipe, arm.seed, cell.task, cell.language, seen, len(cell.ids), *found
+    base = [("base", "", cell, cell.base, 0) for cell in arms[0].cells]
+    tuned = [
+        (arm.recipe, arm.seed, cell, cell.tuned, int(cell.language in arm.seen)) for arm in arms for cell in arm.cells
+    ]
+    for name, seed, cell, scores, seen in [*base, *tuned]:
+        found = measures(scores, cell.gold, np.ones((1, len(cell.ids))))[0].round(2).tolist()
+        yield name, seed, cell.task, cell.language, seen, len(cell.ids), *found
 
 
 def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
-    """Return recipe → mean gain over the languages new to all arms, (1 + resamples, measures): as measured, then drawn.
+    """Return recipe → mean gain over the languages new to all arms (1 + resamples, measures): as measured, then drawn.
 
     An item is drawn in all languages and arms together, since its translations rise and fall with it.
     """
@@ -76,18 +87,13 @@ def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
     ids = cells[0][0].ids
     if any(cell.ids != ids for cell in chain(*cells)):
         sys.exit(f"{task}: expected the same items in every language and run")
-    draw = np.random.default_rng(0).integers(len(ids), size=(RESAMPLES, len(ids)))
-    samples = [np.arange(len(ids)), *draw]
-
-    def level(tables: Sequence[tuple[Array, Golds]]) -> Array:
-        return np.array(
-            [np.mean([measures(scores[sample], gold[sample]) for scores, gold in tables], axis=0) for sample in samples]
-        )
-
-    base = level([(cell.base, cell.gold) for cell in cells[0]])
+    n = len(ids)
+    counts = np.vstack([np.ones(n), np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)])
+    base = np.mean([measures(cell.base, cell.gold, counts) for cell in cells[0]], axis=0)
     found: dict[str, list[Array]] = {}
     for arm, own in zip(arms, cells, strict=True):
-        found.setdefault(arm.recipe, []).append(level([(cell.tuned, cell.gold) for cell in own]) - base)
+        tuned = np.mean([measures(cell.tuned, cell.gold, counts) for cell in own], axis=0)
+        found.setdefault(arm.recipe, []).append(tuned - base)
     return {recipe: np.mean(seeds, axis=0) for recipe, seeds in found.items()}
 
 
