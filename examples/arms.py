@@ -84,10 +84,10 @@ def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
     """
     seen = frozenset().union(*(arm.seen for arm in arms))
     cells = [[cell for cell in arm.cells if cell.task == task and cell.language not in seen] for arm in arms]
-    ids = cells[0][0].ids
-    if any(cell.ids != ids for cell in chain(*cells)):
-        sys.exit(f"{task}: expected the same items in every language and run")
-    n = len(ids)
+    items = {cell.ids for cell in chain(*cells)}
+    if len(items) != 1:
+        sys.exit(f"{task}: expected languages that no run was tuned on, and the same items in all of them and every run")
+    n = len(*items)
     counts = np.vstack([np.ones(n), np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)])
     base = np.mean([measures(cell.base, cell.gold, counts) for cell in cells[0]], axis=0)
     found: dict[str, list[Array]] = {}
@@ -119,7 +119,7 @@ def main() -> None:
         sys.exit(__doc__)
     arms = [read(Path(name)) for name in sys.argv[2:]]
     with Path(sys.argv[1]).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(rows(arms))
     print("\n".join(table(arms)))
