@@ -86,7 +86,7 @@ def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
     cells = [[cell for cell in arm.cells if cell.task == task and cell.language not in seen] for arm in arms]
     items = {cell.ids for cell in chain(*cells)}
     if len(items) != 1:
-        sys.exit(f"{task}: expected languages that no run was tuned on, and the same items in all of them and every run")
+        sys.exit(f"{task}: expected languages that no run was tuned on, with the same items in each and in every run")
     n = len(*items)
     counts = np.vstack([np.ones(n), np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)])
     base = np.mean([measures(cell.base, cell.gold, counts) for cell in cells[0]], axis=0)
