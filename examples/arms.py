@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from spillover.analysis.arms import Golds, PairedCell, pair_arms, right
+from spillover.analysis.estimate import resample
 from spillover.experiment import load_experiment
 from spillover.runs import read_run
 
@@ -27,7 +28,6 @@ Array = NDArray[np.float64]
 
 MEASURES = ("accuracy", "centered", "auc")
 COLUMNS = ("arm", "seed", "task", "language", "tuned_on", "n", *MEASURES)
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ def read(folder: Path) -> Arm:
 def measures(scores: Array, gold: Golds, counts: Array) -> Array:
     """Return (draws, measures) in percent for scores (items, labels) and how often each item was drawn (draws, items).
 
-    Accuracy, accuracy with each label's mean over the draw taken out, and macro AUC as `macro_auc` defines it; NaN
-    where a label was not drawn.
+    Accuracy, accuracy with each label's mean over the draw taken out, and macro AUC; NaN where a label was not drawn.
+    They are those of `analysis.calibrate.centered` and `analysis.estimate.macro_auc`, for all draws at once: called a
+    draw at a time, those take minutes.
     """
     accuracy = counts @ right(scores, gold) / len(gold)
     means = counts @ scores / len(gold)
@@ -88,7 +89,7 @@ def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
     if len(items) != 1:
         sys.exit(f"{task}: expected languages that no run was tuned on, with the same items in each and in every run")
     n = len(*items)
-    counts = np.vstack([np.ones(n), np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)])
+    counts = np.vstack([np.ones(n), *resample(n)])
     base = np.mean([measures(cell.base, cell.gold, counts) for cell in cells[0]], axis=0)
     found: dict[str, list[Array]] = {}
     for arm, own in zip(arms, cells, strict=True):
