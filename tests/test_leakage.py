@@ -37,6 +37,9 @@ SAME = {
     "full width": ("ＡＢＣ１２３！", "abc123"),
     "composed": ("café", "cafe\u0301"),
     "invisible": ("नमस्\u200dते", "नमस्ते"),
+    "grapheme joiner": ("ket\u034ftle", "kettle"),
+    "variation selector": ("puzzle.\ufe0f", "puzzle."),
+    "tatweel": ("كتـــاب", "كتاب"),
     "Chinese punctuation": ("你好，世界。", "你好世界"),
 }
 DIFFERENT = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from spillover.records import Item, Question
 from spillover.tasks import Task
+from spillover.texts import normal
 
 SHOWN = 5
 """Overlaps that the sentence names; all of them are in the run's log."""
@@ -43,15 +44,15 @@ class Overlap:
 def normalized(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the texts as they are compared.
 
-    NFKC joins what Unicode holds equivalent (full-width letters, ligatures), casefold ignores case; marks stay, since
-    they are the vowels of Thai, Hindi and Bengali.
+    This is the normal form of `texts`, without punctuation and blanks. Marks stay, since they are the vowels of Thai,
+    Hindi and Bengali.
     """
     return tuple(map(_normalized, fields))
 
 
 def _normalized(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return folded.translate(_WORDS) or folded
+    form = normal(text)
+    return form.translate(_WORDS) or form
 
 
 def find_overlaps(

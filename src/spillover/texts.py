@@ -1,4 +1,4 @@
-"""What can be said of a text by itself: its normal form, and whether it is in another language than it should be.
+"""What can be said of a text by itself: its normal form, whether it is empty, and whether it is in another language.
 
 Knows nothing of tasks, pairs or items. Identifying languages needs the extra `quality`; `identifies` says whether it is
 there.
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import regex
 
 from spillover.errors import SpilloverError
 from spillover.languages import languages
@@ -26,6 +28,13 @@ SURE = 0.9
 """Confidence, among the languages in question, from which a text counts as one of another language."""
 
 
+UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\N{ARABIC TATWEEL}]+")
+"""Characters that no reader sees, by a property that Python's own tables lack; and what lengthens an Arabic word."""
+
+BLANK = regex.compile(r"[\p{White_Space}\p{Cc}\N{BRAILLE PATTERN BLANK}]+")
+"""Characters that a reader sees as a gap: white space, controls, the Braille cell without dots."""
+
+
 def is_file_name(text: str) -> bool:
     """Return whether a text can name a visible file or folder: no path, and nothing that nobody can type."""
     odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
@@ -33,8 +42,21 @@ def is_file_name(text: str) -> bool:
 
 
 def normal(text: str) -> str:
-    """Return a text so that what reads the same is the same: NFKC, case folded, one blank for any white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Return a text so that what reads the same is the same: the one form in which texts and words are compared.
+
+    Unicode's NFKC_Casefold (width, ligatures, composition, case; no `Default_Ignorable_Code_Point`), without tatweel,
+    and with one blank for each gap (`BLANK`), none at the ends.
+    """
+    # before NFKC, since U+034F keeps accents from composing; after it, since a presentation form can hold a tatweel
+    composed = unicodedata.normalize("NFKC", UNSEEN.sub("", text))
+    folded = unicodedata.normalize("NFKC", composed.casefold())
+    visible: str = BLANK.sub(" ", UNSEEN.sub("", folded))
+    return visible.strip()
+
+
+def is_empty(text: str) -> bool:
+    """Whether nothing is left to read of a text: only white space, controls and characters nobody sees."""
+    return not normal(text)
 
 
 def identifies() -> bool:

@@ -162,6 +162,11 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     "null": ("de.json", '[{"text": null, "label": 0}]', r"row 1: column 'text': found None, expected a text"),
     "number": ("de.json", '[{"text": 5, "label": 0}]', r"row 1: column 'text': found 5, expected a text"),
     "blank": ("de.csv", "text,label\n  ,positive\n", r"line 2: column 'text': found '  ', expected a text"),
+    "nothing to see": (
+        "de.csv",
+        "text,label\n\u200b\u2060,positive\n",
+        r"line 2: column 'text': found '\\u200b\\u2060', exp",
+    ),
     "unknown label": (
         "de.csv",
         "text,label\nx,positive\ny,positve\n",

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from spillover.errors import SpilloverError, choices
 from spillover.languages import languages, ordered
+from spillover.texts import is_empty
 
 HALVES = re.compile("[\ud800-\udfff]")
 """Half a character: what a text cut in the middle of an emoji ends in. No file can be written with it."""
@@ -39,7 +40,7 @@ class Row:
     def text(self, column: str) -> str:
         """Return a column's text without white space around it; refuse an empty one, or what is no text."""
         value = self.value(column)
-        if not isinstance(value, str) or not value.strip() or HALVES.search(value):
+        if not isinstance(value, str) or is_empty(value) or HALVES.search(value):
             raise SpilloverError(f"{self.place}: column {column!r}: found {value!r}, expected a text")
         return value.strip()
 
