@@ -16,7 +16,7 @@ from spillover import languages as module
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, load_experiment, parse_experiment
-from spillover.languages import language, languages, ordered
+from spillover.languages import language, languages, lookup, ordered, other_script
 from spillover.records import Example, Pair
 from spillover.store import read_records
 from spillover.texts import foreign, identifies
@@ -189,3 +189,61 @@ def test_texts_are_identified_among_it_where_lingua_has_it() -> None:
     with pytest.raises(SpilloverError, match=r"languages.xx.lingua: found 'xx', expected a code that lingua has"):
         foreign(english, "ca")
     assert "language" in available()
+
+
+SPELLINGS = {
+    "zh": "zh ZH zh-CN zh_cn zh-Hans zho_Hans ZHO_HANS zh-Hans-CN zh-SG zho chi cmn_Hans Chinese 中文",
+    "de": "de DE de-AT de_CH deu ger deu_Latn Deutsch DEUTSCH german",
+    "no": "no nb nob nor nob_Latn nb-NO norsk Bokmål bokmal",
+    "fr": "fr fra fre fra_latn fr-CA français francais",
+    "es": "es spa es-419 es-MX español",
+    "ms": "ms msa may zsm zsm_Latn ms-MY",
+    "sw": "sw swa swh swh_Latn Kiswahili",
+    "hi": "hi hin hin_Deva hi-IN hi_deva",
+    "bn": "bn ben ben_Beng bn-BD Bangla",
+    "ja": "ja jpn jpn_Jpan ja-JP",
+    "sl": "sl slv Slovenian Slovene",
+    "is": "is isl ice",
+}
+
+NONE_OF_OURS = {
+    "another script": "hi-Latn hin_Latn HIN_LATN zh-TW zh-HK zh-Hant zho_Hant zh-Latn ms-Arab ms-CC ja-Latn en-Shaw",
+    "another language": "yue nn nno_Latn id ca pt-BR arb",
+    "no language": "jp cn xx test data train englisch 12 - _ en-",
+    "more than a language": "en-dev en_test de-new de_v2 en-x-pirate en-fonipa Chinese_(Traditional)",
+}
+
+
+@pytest.mark.parametrize("code", SPELLINGS)
+def test_a_language_is_known_by_its_usual_spellings(code: str) -> None:
+    assert {written: lookup(written) for written in SPELLINGS[code].split()} == dict.fromkeys(
+        SPELLINGS[code].split(), code
+    )
+
+
+def test_every_language_is_known_by_each_code_and_name_of_its_row() -> None:
+    for code, row in languages().items():
+        written = (code, row.name, row.autonym, row.nllb, row.iso639_3, row.google, row.lingua, *row.other_names)
+        assert {lookup(each) for each in written} == {code}
+
+
+@pytest.mark.parametrize("kind", NONE_OF_OURS)
+def test_what_names_none_of_ours_is_none(kind: str) -> None:
+    assert {written: lookup(written) for written in NONE_OF_OURS[kind].split() if lookup(written)} == {}
+
+
+def test_another_script_of_a_language_is_told_from_another_language() -> None:
+    bases = {
+        written: (row := other_script(written)) and row.code for written in ("hin_Latn", "zh-TW", "hi", "yue", "x")
+    }
+    assert bases == {"hin_Latn": "hi", "zh-TW": "zh", "hi": None, "yue": None, "x": None}
+
+
+def test_a_language_that_an_experiment_brings_is_known_by_its_codes_too() -> None:
+    brings()
+    brings("he", name="Hebrew", script="Hebrew", iso639_3="heb", lingua="")
+    brings("sr", name="Serbian", script="Latin", iso639_3="srp", lingua="")
+    brings("zht", name="Traditional Chinese", script="Han", nllb="zho_Hant", google="zh-TW", iso639_3="zht", lingua="")
+    spellings = {"cat_Latn": "ca", "ca-ES": "ca", "iw": "he", "heb_Hebr": "he", "sr-Latn": "sr", "srp_Cyrl": None}
+    spellings |= {"zh-TW": "zht", "zho_Hant": "zht", "zh-HK": "zht", "zho": "zh", "zh-CN": "zh"}
+    assert {written: lookup(written) for written in spellings} == spellings

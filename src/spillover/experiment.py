@@ -4,7 +4,7 @@ An error names the file, the key's path, what was found and what was expected.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Setup
-from spillover.languages import Language, bring, language, languages
+from spillover.languages import Language, bring, canonical, from_code, language, languages
 from spillover.mixture import treatment
 from spillover.plugins import METRICS
 from spillover.records import Flag
@@ -165,14 +165,7 @@ class Experiment(_Section):
     def _languages_are_known(self) -> "Experiment":
         for code, row in self.languages.items():
             bring(row.row(code))
-        named = {"translate.to": self.translate.to, "mixture.pivot": (self.mixture.pivot,)}
-        if self.evaluate.languages != "all":
-            named["evaluate.languages"] = self.evaluate.languages
-        for key, codes in named.items():
-            for code in codes:
-                language(code, key)
-            if len(set(codes)) != len(codes):
-                raise SpilloverError(f"{key}: found a language twice in {list(codes)}, expected each once")
+        self._write_codes_alike()
         for code in self.mixture.sizes:
             if code not in (*self.translate.to, "en"):
                 raise SpilloverError(
@@ -193,6 +186,24 @@ class Experiment(_Section):
                 f"{self.mixture.pivot!r}; {choices('', [c for c in languages() if c != self.mixture.pivot])}"
             )
         return self
+
+    def _write_codes_alike(self) -> None:
+        """Replace each code by this project's: `zh-CN`, `zho_Hans` and `ZH` are `zh` in all that follows."""
+        sizes, measured = self.mixture.sizes, self.evaluate.languages
+        codes = [from_code(written) or written for written in sizes]
+        _refuse_twice(codes, list(sizes), "mixture.sizes")
+        changes: dict[str, dict[str, Any]] = {
+            "translate": {"to": _canonical(self.translate.to, "translate.to")},
+            "mixture": {
+                "pivot": canonical(self.mixture.pivot, "mixture.pivot"),
+                "sizes": dict(zip(codes, sizes.values(), strict=True)),
+            },
+        }
+        if measured != "all":
+            changes["evaluate"] = {"languages": _canonical(measured, "evaluate.languages")}
+        for name, values in changes.items():
+            section = getattr(self, name).model_copy(update=values)
+            object.__setattr__(self, name, section)  # frozen only once it is checked
 
     @property
     def mixture_name(self) -> str:
@@ -243,6 +254,17 @@ class Experiment(_Section):
             task=self.questions.task,
             unrelated=mixture.unrelated.task,
         )
+
+
+def _canonical(written: tuple[str, ...], key: str) -> tuple[str, ...]:
+    codes = tuple(canonical(code, key) for code in written)
+    _refuse_twice(codes, written, key)
+    return codes
+
+
+def _refuse_twice(codes: Sequence[str], written: Sequence[str], key: str) -> None:
+    if len(set(codes)) < len(codes):
+        raise SpilloverError(f"{key}: found a language twice in {list(written)}, expected each once")
 
 
 def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:

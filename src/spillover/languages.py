@@ -1,13 +1,17 @@
 """The languages: a row of `data/languages.toml` each, and those that experiments bring.
 
-Knows no task, no model, no file of a user.
+`lookup` is the one place that reads how other people write a language: files, configurations of data sets, families of
+tasks and keys of an experiment all ask it.
 """
 
 import tomllib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from spillover.errors import SpilloverError, choices
 
@@ -36,6 +40,8 @@ class Language:
     """Code at Google Cloud Translation."""
     lingua: str
     """ISO 639-1 code in the language identifier lingua; empty where it lacks the language."""
+    other_names: tuple[str, ...] = ()
+    """Further names that people write, in English or in the language itself."""
 
 
 _BROUGHT: dict[str, Language] = {}
@@ -45,7 +51,8 @@ _BROUGHT: dict[str, Language] = {}
 @cache
 def _shipped() -> dict[str, Language]:
     table = tomllib.loads(files("spillover").joinpath("data", "languages.toml").read_text(encoding="utf-8"))
-    return {code: Language(code=code, **row) for code, row in table.items()}
+    rows = {code: row | {"other_names": tuple(row.get("other_names", ()))} for code, row in table.items()}
+    return {code: Language(code=code, **row) for code, row in rows.items()}
 
 
 def bring(row: Language) -> None:
@@ -70,7 +77,7 @@ def language(code: str, where: str = "language") -> Language:
     """Return the language of a code; `where` names the place in the error for an unknown one."""
     known = languages()
     if code not in known:
-        raise SpilloverError(f"{where}: found {code!r}, expected a language code; {choices(code, known)}")
+        raise SpilloverError(f"{where}: found {code!r}, expected a language code; {_hint(code)}")
     return known[code]
 
 
@@ -78,3 +85,128 @@ def ordered(codes: Iterable[str]) -> tuple[str, ...]:
     """Sort codes into the paper's order."""
     rank = {code: index for index, code in enumerate(languages())}
     return tuple(sorted(codes, key=lambda code: rank[code]))
+
+
+def lookup(written: str) -> str | None:
+    """Return the code of the language that `written` names in the language's own script; None where there is none.
+
+    Known are the codes of `languages`, ISO 639-1, -2 and -3, also withdrawn ones (`iw`), BCP 47 with script or region
+    (`zh-Hans`, `pt_BR`), FLORES-200 (`zho_Hans`), English names and autonyms, all in any case. A script that is not the
+    language's own, by name (`hi-Latn`) or by region (`zh-TW`), names another language here, or none.
+    """
+    return from_code(written) or from_name(written)
+
+
+def from_code(written: str) -> str | None:
+    """Return what `lookup` does for a code; None for a name in words."""
+    if written in languages():
+        return written
+    tag = _tag(written)
+    return _codes_by_tag(_rows()).get(tag) if tag else None
+
+
+def from_name(written: str) -> str | None:
+    """Return what `lookup` does for a name in words, with or without its accents; None for a code."""
+    return _codes_by_name(_rows()).get(_folded(written))
+
+
+def canonical(written: str, where: str) -> str:
+    """Return this project's code for a code in any usual spelling.
+
+    Raises:
+        SpilloverError: `written` is no code of a language here; `where` names the place it came from.
+    """
+    return from_code(written) or language(written, where).code
+
+
+def other_script(written: str) -> Language | None:
+    """Return the language that `written` names in a script which is not the language's own; None where it does not."""
+    tag = _tag(written)
+    if tag is None or lookup(written):
+        return None
+    codes = {usual.language: code for usual, code in _codes_by_tag(_rows()).items()}
+    return languages()[codes[tag.language]] if tag.language in codes else None
+
+
+def _hint(written: str) -> str:
+    """Return what may have been meant by a code that is none, and the choices."""
+    if base := other_script(written):
+        return f"{base.code!r} is {base.name} in its usual script alone; {choices('', languages())}"
+    names = _codes_by_name(_rows())
+    near = [] if _tag(written) else get_close_matches(_folded(written), names, n=1)
+    meant = from_code(written) or (names[near[0]] if near else _spoken_in(written))
+    return choices(meant or written, languages())
+
+
+def _rows() -> tuple[Language, ...]:
+    return tuple(languages().values())
+
+
+class _Tag(NamedTuple):
+    """What a code says."""
+
+    language: str
+    """Shortest ISO 639 code of the language; `zh` and `ms` of Mandarin and Standard Malay, as CLDR has it."""
+    script: str
+    """ISO 15924 code of the script: the one that is written, else the usual one of the language in the region."""
+
+
+@cache
+def _tag(written: str) -> _Tag | None:
+    """Parse the code of a language with, perhaps, a script and a region; None for anything else."""
+    import langcodes
+
+    try:
+        tag = langcodes.Language.get(written.strip()).prefer_macrolanguage()
+    except ValueError:  # not of the shape of a tag
+        return None
+    parts = tag.to_dict()
+    if "language" not in parts or not parts.keys() <= {"language", "script", "territory"} or not tag.is_valid():
+        return None
+    return _Tag(parts["language"], tag.maximize().script or "")
+
+
+def _spoken_in(written: str) -> str | None:
+    """Return the code of a country's first language: `jp` and `cn` are countries, the languages `ja` and `zh`."""
+    import langcodes
+
+    if _tag(written) or len(written) != 2 or not (written.isascii() and written.isalpha()):
+        return None
+    spoken, default = (langcodes.Language.make(territory=each).maximize() for each in (written.upper(), None))
+    return None if spoken.language == default.language else from_code(spoken.language or "")
+
+
+@cache
+def _codes_by_tag(rows: tuple[Language, ...]) -> dict[_Tag, str]:
+    """Return tag → code; a language's own code goes before what other tools call another language."""
+    table: dict[_Tag, str] = {}
+    for column in ("code", "iso639_3", "nllb", "google", "lingua"):
+        for row in rows:
+            if tag := _tag(getattr(row, column)):
+                table.setdefault(_Tag(tag.language, _script(tag, row)), row.code)
+    return table
+
+
+def _script(tag: _Tag, row: Language) -> str:
+    """Return a tag's script, unless its row says by name that the language is written in another."""
+    names = {shipped.nllb[-4:]: shipped.script for shipped in _shipped().values()}
+    if names.get(tag.script, row.script) == row.script:
+        return tag.script
+    return next((code for code, name in names.items() if name == row.script), tag.script)
+
+
+@cache
+def _codes_by_name(rows: tuple[Language, ...]) -> dict[str, str]:
+    """Return name in words, folded → code."""
+    table: dict[str, str] = {}
+    for row in rows:
+        for name in (row.name, row.autonym, *row.other_names):
+            table.setdefault(_folded(name), row.code)
+    return table
+
+
+def _folded(name: str) -> str:
+    """Return a name as names are compared: without case, accents, and the kind of blank between words."""
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(bare.replace("_", " ").replace("-", " ").split())
