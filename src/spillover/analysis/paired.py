@@ -1,0 +1,152 @@
+"""The interval of a mean change: one language or many, single items or clusters, many changes or none.
+
+An outcome is 1 where an item was fixed, −1 where it was broken, else 0. The interval inverts Tango's score test of
+paired shares at the effective number of pairs; formulas, sources and coverage are in `docs/statistics.md`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from spillover.records import Estimate
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+"""Level of the intervals."""
+
+CONTINUITY = 0.5
+"""Share of one pair's weight that an end lies further out, since counts move in steps (Yates)."""
+
+_HALVINGS = 45
+"""Steps of bisection over a range of 2: an end is right to 1e-13."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanChange:
+    """A mean change, and what its interval is made of. Shares; 0.01 is one point."""
+
+    value: float
+    """Mean over columns of the mean over items, in [-1, 1]: fixed − broken."""
+    fixed: float
+    """Share of outcomes that are positive, weighted likewise, in [0, 1]."""
+    broken: float
+    """Share of outcomes that are negative, weighted likewise, in [0, 1]."""
+    variance: float
+    """Variance of the mean, from the independent units."""
+    outcomes: int
+    """Number of outcomes: items × columns, without missing ones."""
+    units: int
+    """Number of independent units: items, or clusters of items."""
+
+    def effective(self, extra: float = 0.0) -> float:
+        """Return how many independent pairs would know the mean as well; between 1 and the number of outcomes.
+
+        extra: variance to add, such as that between seeds. One change is added to those seen, as if its whole unit
+        had changed with it in every column. So where nothing changed, a unit counts as one pair.
+        """
+        changed = self.outcomes * (self.fixed + self.broken)
+        spread = self.fixed + self.broken - self.value**2
+        if spread <= 0:
+            return float(self.units)
+        shared = self.units * (self.variance + extra) / spread
+        shared = max(shared, self.units / self.outcomes)
+        return self.units * (changed + 1) / (changed * shared + 1)
+
+    def estimate(self, extra: float = 0.0, degrees: float = 1.0) -> Estimate:
+        """Return the mean with its interval; `n` is the number of independent units.
+
+        Args:
+            extra: variance to add to that over items, such as the variance of the mean between seeds.
+            degrees: degrees of freedom of the extra variance (Satterthwaite's formula joins both).
+        """
+        effective = self.effective(extra)
+        z = critical(self.variance, self.units - 1, extra, degrees)
+        low, high = score_interval(self.fixed, self.broken, effective, z)
+        return Estimate(self.value, float(low), float(high), self.units)
+
+
+def critical(variance: float, degrees: float, extra: float = 0.0, extra_degrees: float = 1.0) -> float:
+    """Return Student's quantile for a sum of two variances, each with its degrees of freedom (Satterthwaite 1946)."""
+    total = variance + extra
+    if extra > 0 and total > 0:
+        degrees = total**2 / (variance**2 / max(degrees, 1) + extra**2 / extra_degrees)
+    return float(student.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
+
+
+def mean_change(values: Array, clusters: NDArray[np.int_] | None = None, influence: Array | None = None) -> MeanChange:
+    """Return the mean over columns of the mean over items.
+
+    Args:
+        values: (items, columns) outcomes, nan where a column lacks an item. Columns are languages, and seeds of them.
+        clusters: (items,) the cluster of each item, as numbers; None: every item by itself.
+        influence: (items, columns) what each item contributes to the mean, where that is more than its own outcome;
+            the variance is taken from it.
+    """
+    present = ~np.isnan(values)
+    weights = present / (present.sum(axis=0) * values.shape[1])
+    filled = np.nan_to_num(values)
+    fixed, broken = (float((weights * np.maximum(sign * filled, 0)).sum()) for sign in (1, -1))
+    contributions = filled if influence is None else np.nan_to_num(influence)
+    centers = contributions.sum(axis=0) / present.sum(axis=0)
+    deviations = (weights * (contributions - centers)).sum(axis=1)
+    outcomes = int(present.sum())
+    units, variance = _variance(deviations, outcomes, clusters)
+    return MeanChange(fixed - broken, fixed, broken, variance, outcomes, units)
+
+
+def share(hits: Array, clusters: NDArray[np.int_] | None = None, influence: Array | None = None) -> Estimate:
+    """Return the share of hits, (items,) of 0 and 1, with the interval of the rarer outcome, within [0, 1].
+
+    clusters, influence: as for `mean_change`, (items,). For accuracies whose variance is more than that of their hits.
+    """
+    contributions = hits if influence is None else influence
+    turned = bool(hits.mean() > 0.5)
+    rarer, own = (1 - hits, 1 - contributions) if turned else (hits, contributions)
+    rare = mean_change(rarer[:, None], clusters, own[:, None]).estimate()
+    low, high = max(rare.low, 0.0), min(rare.high, 1.0)
+    return Estimate(1 - rare.value, 1 - high, 1 - low, rare.n) if turned else Estimate(rare.value, low, high, rare.n)
+
+
+def _variance(deviations: Array, outcomes: int, clusters: NDArray[np.int_] | None) -> tuple[int, float]:
+    """Return the number of units and the variance of a sum of deviations, (items,), that are independent by unit.
+
+    Both corrections for small numbers are taken: that of the units, and that of the spread it is compared with.
+    """
+    sums = deviations if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], deviations)
+    units = len(sums)
+    if units < 2:
+        return units, float((sums**2).sum())
+    return units, float((sums**2).sum() * units / (units - 1) * (outcomes - 1) / outcomes)
+
+
+def score_interval(fixed: Array | float, broken: Array | float, pairs: Array | float, z: Array | float) -> Array:
+    """Return (2, …): the ends of the interval of `fixed − broken`, for shares of a number of pairs.
+
+    An end is where the score test of paired shares (Tango 1998) rejects at z, with Gart and Nam's correction for
+    skewness (Laud 2017) and a continuity correction. All arguments are broadcast; `pairs` need not be whole.
+    """
+    one, other, count, bar = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (fixed, broken, pairs, z)))
+    return np.stack([_lower(one, other, count, bar), -_lower(other, one, count, bar)])
+
+
+def _lower(fixed: Array, broken: Array, pairs: Array, z: Array) -> Array:
+    """Return the lower end, by bisection."""
+    difference = fixed - broken
+    low, high = np.full_like(difference, -1.0), difference.copy()
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        # Share broken, given this difference, that makes the data most likely.
+        linear = (2 - difference) * middle - (fixed + broken)
+        root = np.maximum(linear**2 + 8 * broken * middle * (1 - middle), 0)
+        changed = (np.sqrt(root) - linear) / 2 + middle
+        variance = np.maximum(changed - middle**2, 1e-12)
+        third = middle - 3 * middle * changed + 2 * middle**3
+        skew = third / (variance**1.5 * np.sqrt(pairs))
+        score = (difference - middle - CONTINUITY / pairs) * np.sqrt(pairs / variance)
+        rejected = score > z + skew * (z**2 - 1) / 6
+        low, high = np.where(rejected, middle, low), np.where(rejected, high, middle)
+    result: Array = (low + high) / 2
+    return result
