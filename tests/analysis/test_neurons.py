@@ -1,5 +1,6 @@
 """Language neurons against the published procedure written out neuron by neuron, and planted ones."""
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -62,6 +63,37 @@ def check(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_published_steps(seed: int) -> None:
     check(seed)
+
+
+def tied(seed: int = 0) -> np.ndarray:
+    """(languages, blocks, neurons) counts in which 120 neurons are active in one language alone: LAPE 0."""
+    counts, random = active(seed, planted=False), np.random.default_rng(seed)
+    counts[:, 1, :120] = 0
+    counts[random.integers(4, size=120), 1, np.arange(120)] = random.integers(400, 440, size=120)
+    return counts
+
+
+def check_ties() -> None:
+    """Tang et al.'s topk takes as many as the share says; here the most active ones first, and ties by their place."""
+    counts = tied()
+    known = bars(counts / TOKENS)
+    members = languages_of(counts / TOKENS, known)
+    share = round(0.01 * BLOCKS * WIDTH)
+    assert members.any(axis=0).sum() == members.sum() == share == 12
+    first = sorted(range(120), key=lambda neuron: (-counts[:, 1, neuron].max(), neuron))[:share]
+    assert sorted(np.flatnonzero(members.any(axis=(0, 1))).tolist()) == sorted(first)
+    np.testing.assert_array_equal(languages_of(counts[::-1] / TOKENS, known), members[::-1])
+
+
+def test_of_neurons_that_tie_exactly_the_share_is_taken() -> None:
+    check_ties()
+
+
+def test_fails_where_all_that_tie_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = module.bars
+    monkeypatch.setitem(globals(), "bars", lambda p: replace(plain(p), peak=0.0, place=p[0].size))
+    with pytest.raises(AssertionError):
+        check_ties()
 
 
 def test_fails_for_an_entropy_over_neurons(monkeypatch: pytest.MonkeyPatch) -> None:

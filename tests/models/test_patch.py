@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from spillover.models import patch as module
+from spillover.models.anatomy import anatomy
 from spillover.models.labels import encode, told_apart
 from spillover.models.load import Model, load
 from spillover.models.patch import patch
 from spillover.models.prefix import Reader
-from spillover.models.trace import Array, blocks, trace
+from spillover.models.trace import Array, trace
 from spillover.records import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,7 +46,7 @@ def naive(model: Model, prompt: Prompt, choice: int, layer: int, state: Array | 
     """Log p of the answer's first tokens, the state at the prompt's last token replaced in a run of the whole text."""
     encoded = told_apart(encode(model, [prompt], "error")[0])
     answer, start = encoded.choices[choice], encoded.boundary
-    found = blocks(model)
+    found = anatomy(model).blocks
 
     def put(hidden: torch.Tensor) -> None:
         if state is not None:
@@ -119,5 +120,5 @@ def test_fails_for_a_broken_twin(readers: Mapping[str, Reader], fault: str, monk
 def test_no_hook_stays_behind(readers: Mapping[str, Reader]) -> None:
     reader = readers["llama"]
     before = patch(reader, TARGET, 0, states(reader, SOURCE)).plain
-    assert all(not block._forward_hooks and not block._forward_pre_hooks for block in blocks(reader.model))
+    assert all(not block._forward_hooks and not block._forward_pre_hooks for block in anatomy(reader.model).blocks)
     assert patch(reader, TARGET, 0, states(reader, SOURCE)).plain == before

@@ -10,10 +10,11 @@ import torch
 
 from spillover.errors import SpilloverError
 from spillover.models import trace as module
+from spillover.models.anatomy import ACTIVATIONS
 from spillover.models.load import Model, load
 from spillover.models.prefix import Prefix, Reader
 from spillover.models.readout import Readout
-from spillover.models.trace import ACTIVATIONS, Array, trace
+from spillover.models.trace import Array, trace
 from spillover.records import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,9 +138,9 @@ def test_fails_for_another_prefix_as_long(reader: Reader, monkeypatch: pytest.Mo
         check(reader, prompts())
 
 
-def test_fails_for_layers_out_of_order(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = module.blocks
-    monkeypatch.setattr(module, "blocks", lambda model: plain(model)[::-1])
+def test_fails_for_a_last_layer_that_is_not_normed(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = module.anatomy
+    monkeypatch.setattr(module, "anatomy", lambda model: replace(plain(model), norm=plain(model).blocks[-1]))
     with pytest.raises(AssertionError):
         check(reader, prompts())
 
@@ -233,7 +234,7 @@ def test_active_neurons_are_counted_over_the_bodies(
 def test_an_mlp_without_a_known_nonlinearity_has_no_counts(
     readers: Mapping[str, Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ACTIVATIONS", ())
+    monkeypatch.setattr("spillover.models.anatomy.ACTIVATIONS", ())
     assert trace(readers["llama"], prompts()).active.shape == (3, 0)
 
 
@@ -291,15 +292,6 @@ def test_a_token_itself_has_more_energy_than_a_state_across_all_tokens(readers: 
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
-
-
-def test_a_model_without_a_final_norm_is_refused(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = Reader(load(str(tiny("llama")), "float32"))
-    monkeypatch.delattr(reader.model.backbone, "norm")
-    with pytest.raises(SpilloverError, match="llama: found no final norm, expected one of norm, "):
-        Readout(reader.model)
-    with pytest.raises(SpilloverError, match="llama: found no final norm"):
-        trace(reader, prompts())
 
 
 def test_a_model_without_a_list_of_blocks_is_refused(

@@ -37,12 +37,20 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """What makes a language neuron, as found in the base model."""
+    """What makes a language neuron, as found in the base model.
+
+    Neurons are ordered by LAPE; those of the same LAPE by their highest probability, from the highest down; those of
+    the same probability by their place. Ties are common: every neuron that is active in one language alone has LAPE 0.
+    """
 
     active: float
     """Probability of activation, in [0, 1], above which a neuron counts as active in a language."""
     lape: float
-    """Highest LAPE, in nats, of a language neuron."""
+    """LAPE, in nats, of the last language neuron in that order; −inf: there is none."""
+    peak: float
+    """Its highest probability of activation."""
+    place: int
+    """Its place among all neurons, block by block."""
 
 
 def lape(probabilities: Array) -> Array:
@@ -60,19 +68,33 @@ def lape(probabilities: Array) -> Array:
 def bars(probabilities: Array) -> Bars:
     """Return what makes a language neuron, from (languages, blocks, neurons) probabilities of the base model.
 
-    The bar of activation is a quantile of them all; the bar of LAPE lets `SHARE` of all neurons pass among those that
-    are active in some language.
+    The bar of activation is a quantile of them all. Of the neurons that are active in some language, the first in the
+    order pass, as many as `SHARE` of all neurons (Tang et al. take their number exactly, too).
     """
     active = float(np.quantile(probabilities, BAR))
-    candidates = np.sort(lape(probabilities)[(probabilities > active).any(axis=0)])
-    count = round(SHARE * probabilities[0].size)
-    return Bars(active, float(candidates[: max(1, count)][-1]) if len(candidates) else -np.inf)
+    entropies, peaks = _keys(probabilities)
+    candidates = np.flatnonzero(probabilities.max(axis=0).ravel() > active)
+    ordered = candidates[np.lexsort((candidates, -peaks[candidates], entropies[candidates]))]
+    language_neurons = ordered[: max(1, round(SHARE * len(peaks)))]
+    if not len(language_neurons):
+        return Bars(active, -np.inf, 0.0, 0)
+    last = int(language_neurons[-1])
+    return Bars(active, float(entropies[last]), float(peaks[last]), last)
 
 
 def languages_of(probabilities: Array, known: Bars) -> NDArray[np.bool_]:
     """Return in which languages each neuron counts, (languages, blocks, neurons); in none if it is a general one."""
-    found: NDArray[np.bool_] = (probabilities > known.active) & (lape(probabilities) <= known.lape)
-    return found
+    entropies, peaks = _keys(probabilities)
+    places = np.arange(len(peaks))
+    not_later = (peaks > known.peak) | ((peaks == known.peak) & (places <= known.place))
+    passes = (entropies < known.lape) | ((entropies == known.lape) & not_later)
+    members: NDArray[np.bool_] = (probabilities > known.active) & passes.reshape(probabilities.shape[1:])
+    return members
+
+
+def _keys(probabilities: Array) -> tuple[Array, Array]:
+    """Return LAPE, rounded so that the order of the languages makes no difference, and highest probability."""
+    return np.round(lape(probabilities), 9).ravel(), probabilities.max(axis=0).ravel()
 
 
 def neurons(cells: Sequence[Activity]) -> list[Neurons]:

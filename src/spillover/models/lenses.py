@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from spillover.errors import SpilloverError
+from spillover.models.anatomy import anatomy
 from spillover.models.load import Model
 from spillover.models.prefix import Reader
-from spillover.models.readout import final_norm
 from spillover.models.trace import trace
 from spillover.records import Affine, Prompt
 
@@ -71,7 +71,7 @@ class _Loss:
 
     def __init__(self, model: Model, final: Tensor, seed: int) -> None:
         """Choose the tokens by the model's output for final states (n, width), which are normed."""
-        self._model, self._norm = model, final_norm(model)
+        self._model, self._norm = model, anatomy(model).norm
         random = torch.Generator().manual_seed(seed)
         vocabulary = len(model.unembedding.weight)
         likely = torch.cat([model.logits(row[None]).topk(min(LIKELY, vocabulary)).indices[0].cpu() for row in final])

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spillover.models.anatomy import anatomy, entering, leaving
 from spillover.models.labels import encode, told_apart
 from spillover.models.load import Model
 from spillover.models.prefix import Places, Reader, chain
-from spillover.models.trace import Array, blocks
+from spillover.models.trace import Array
 from spillover.models.unembed import log_probabilities
 from spillover.records import Prompt
 
@@ -87,15 +88,15 @@ class _Patcher:
 def _patching(model: Model, patcher: _Patcher) -> Iterator[None]:
     """Let the patcher at what enters the first block and at what leaves each."""
 
-    def enters(module: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        patcher.layer(0, args[0] if args else kwargs["hidden_states"])
+    def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        patcher.layer(0, entering(args, kwargs))
 
     def leaves(layer: int) -> Any:  # noqa: ANN401 - a hook
-        return lambda module, args, output: patcher.layer(layer, output if isinstance(output, Tensor) else output[0])
+        return lambda module, args, output: patcher.layer(layer, leaving(output))
 
-    found = blocks(model)
-    hooks = [found[0].register_forward_pre_hook(enters, with_kwargs=True)]
-    hooks += [block.register_forward_hook(leaves(layer)) for layer, block in enumerate(found, start=1)]
+    blocks = anatomy(model).blocks
+    hooks = [blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
+    hooks += [block.register_forward_hook(leaves(layer)) for layer, block in enumerate(blocks, start=1)]
     try:
         yield
     finally:

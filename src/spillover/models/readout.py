@@ -9,28 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from spillover.errors import SpilloverError
+from spillover.models.anatomy import anatomy
 from spillover.models.load import Model
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm")
-"""What `transformers` calls the norm after the last block."""
-
 BLOCK = 16_384
 """Rows of the unembedding taken at a time: 40 MiB in float32 at a width of 640."""
-
-
-def final_norm(model: Model) -> torch.nn.Module:
-    """Return the norm between the last block and the unembedding.
-
-    Raises:
-        SpilloverError: the architecture has none under a name that is known.
-    """
-    found = next((norm for name in NORMS if (norm := getattr(model.backbone, name, None)) is not None), None)
-    if not isinstance(found, torch.nn.Module):
-        raise SpilloverError(f"{model.config.model_type}: found no final norm, expected one of {', '.join(NORMS)}")
-    return found
 
 
 class Readout:
@@ -38,7 +23,7 @@ class Readout:
 
     def __init__(self, model: Model) -> None:
         """Find the final norm; raises `SpilloverError` where there is none."""
-        self._model, self._norm = model, final_norm(model)
+        self._model, self._norm = model, anatomy(model).norm
 
     @property
     def vocabulary(self) -> int:

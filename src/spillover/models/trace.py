@@ -7,6 +7,7 @@ all layers exist at once. Knows tokens, but neither golds nor languages nor what
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,15 @@ import torch
 from torch import Tensor
 
 from spillover.errors import SpilloverError
+from spillover.models.anatomy import anatomy, by_token, entering, leaving
 from spillover.models.labels import Encoded, LabelTree, encode, label_tree, shared_prefix, told_apart
 from spillover.models.load import Model
 from spillover.models.prefix import Places, Reader, common_prefix
-from spillover.models.readout import final_norm
+from spillover.progress import say
 from spillover.records import Prompt
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
-
-ACTIVATIONS = ("act_fn", "act", "activation_fn", "activation_func", "gelu_impl")
-"""What `transformers` calls the nonlinearity of an MLP; what leaves it is positive where the neuron is active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,12 @@ class _Recorder:
         self._bodies = bodies
         self._aimed = False
         self._layers: list[Tensor] = []
+        self._size = (0, 0)
+
+    @property
+    def layers(self) -> int:
+        """How many layers of the pass were reduced."""
+        return len(self._layers)
 
     def aim(self, batch: list[int], places: list[Places]) -> None:
         """Prepare for a pass that reads the trees of `batch`."""
@@ -145,6 +150,7 @@ class _Recorder:
     def layer(self, hidden: Tensor) -> None:
         """Reduce one layer's states (rows, width, d) of the pass."""
         if self._aimed:
+            self._size = (hidden.shape[0], hidden.shape[1])
             sizes = self._sizes.to(hidden.device)
             body = hidden[self._body[0], self._body[1]].float()
             sums = body.new_zeros(len(sizes), body.shape[1])
@@ -153,9 +159,15 @@ class _Recorder:
             self._layers.append(torch.cat([kept, sums / sizes[:, None]]).cpu())
 
     def neurons(self, block: int, activations: Tensor) -> None:
-        """Count which neurons (rows, width, neurons) of a block are active over the bodies."""
+        """Count which neurons of a block are active over the bodies."""
         if self._aimed:
-            count = (activations[self._body[0], self._body[1]] > 0).sum(dim=0).cpu()
+            shaped = by_token(activations, *self._size)
+            if shaped is None:
+                raise SpilloverError(
+                    f"analyze: found activations of shape {tuple(activations.shape)} in block {block + 1}, expected "
+                    f"one of each neuron in each of {self._size[0]} × {self._size[1]} tokens"
+                )
+            count = (shaped[self._body[0], self._body[1]] > 0).sum(dim=0).cpu()
             self.active[block] = self.active[block] + count
 
     def keep(self, batch: list[int]) -> None:
@@ -171,23 +183,27 @@ class _Recorder:
 def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
     """Show the recorder what enters the first block, what leaves each, and what leaves the final norm."""
 
-    def enters(module: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        recorder.layer(args[0] if args else kwargs["hidden_states"])
+    def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        recorder.layer(entering(args, kwargs))
 
     def leaves(module: object, args: object, output: Any) -> None:  # noqa: ANN401
-        recorder.layer(output if isinstance(output, Tensor) else output[0])
+        recorder.layer(leaving(output))
+
+    def ends(module: object, args: object, output: Tensor) -> None:
+        if recorder.layers > len(parts.blocks):  # NanoChat norms its embeddings with the same module
+            recorder.layer(output)
 
     def counts(block: int) -> Callable[[object, object, Tensor], None]:
         return lambda module, args, output: recorder.neurons(block, output)
 
-    found = blocks(model)
-    hooks = [found[0].register_forward_pre_hook(enters, with_kwargs=True)]
-    hooks += [module.register_forward_hook(leaves) for module in (*found, final_norm(model))]
-    activations = [module for block in found if (module := _activation(block)) is not None]
-    known = len(activations) == len(found)
-    if known:
-        hooks += [module.register_forward_hook(counts(block)) for block, module in enumerate(activations)]
-    recorder.active = [torch.zeros(int(known), dtype=torch.long)] * len(found)
+    parts = anatomy(model)
+    if not parts.activations:
+        _mention(f"{model.config.model_type}: neurons are not counted, since its blocks have not one plain MLP each")
+    recorder.active = [torch.zeros(int(bool(parts.activations)), dtype=torch.long)] * len(parts.blocks)
+    hooks = [parts.blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
+    hooks += [module.register_forward_hook(leaves) for module in parts.blocks]
+    hooks.append(parts.norm.register_forward_hook(ends))
+    hooks += [module.register_forward_hook(counts(block)) for block, module in enumerate(parts.activations)]
     try:
         yield
     finally:
@@ -195,21 +211,7 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
             hook.remove()
 
 
-def blocks(model: Model) -> torch.nn.ModuleList:
-    """Return the model's blocks, from the first to the last.
-
-    Raises:
-        SpilloverError: there is no list of as many modules as the configuration has layers.
-    """
-    for module in model.backbone.children():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == model.config.num_hidden_layers:
-            return module
-    raise SpilloverError(
-        f"{model.config.model_type}: found no list of {model.config.num_hidden_layers} blocks to trace"
-    )
-
-
-def _activation(block: torch.nn.Module) -> torch.nn.Module | None:
-    """Return the nonlinearity of a block's MLP; None where there is not exactly one under a known name."""
-    found = [module for name, module in block.named_modules() if name.rpartition(".")[2] in ACTIVATIONS]
-    return found[0] if len(found) == 1 else None
+@cache
+def _mention(sentence: str) -> None:
+    """Say a sentence once a process, however many cells are traced."""
+    say(sentence)
