@@ -30,23 +30,24 @@ def test_the_values_are_sums_over_a_languages_texts() -> None:
     assert german.difference.high < 0 < thai.difference.low
 
 
-def test_the_interval_is_that_of_resampled_texts() -> None:
+def test_the_interval_is_close_to_that_of_resampled_texts() -> None:
+    """Wider, since it allows for a text that was not seen; but for 40 texts not much."""
     (german,) = forgetting(BASE[:40], TUNED[:40])
     random, draws = np.random.default_rng(1), []
     for _ in range(4000):
         chosen = random.integers(40, size=40)
         size = sum(BASE[place].bytes for place in chosen) * log(2)
         draws.append(sum(TUNED[place].nats - BASE[place].nats for place in chosen) / size)
-    expected = np.quantile(draws, [0.025, 0.975])
-    reach = expected[1] - expected[0]
-    assert (german.difference.low, german.difference.high) == pytest.approx(tuple(expected), abs=0.05 * reach)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert german.difference.low < low < high < german.difference.high
+    assert german.difference.high - german.difference.low < 1.4 * (high - low)
 
 
 def test_the_arms_share_the_resampled_texts() -> None:
     """A constant ratio leaves the difference as certain as the base; unpaired it would be far less so."""
     (german,) = forgetting(BASE[:40], TUNED[:40])
     reach = german.base.high - german.base.low
-    assert german.difference.high - german.difference.low == pytest.approx(0.05 * reach, rel=1e-6)
+    assert german.difference.high - german.difference.low == pytest.approx(0.05 * reach, rel=0.03)
 
 
 def test_other_texts_are_refused() -> None:

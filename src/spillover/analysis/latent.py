@@ -5,13 +5,15 @@ Pure. Knows readings and cells, but neither states nor models. Definitions are i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from spillover.analysis.estimate import bootstrap_means, interval, resample
+from spillover.analysis.bands import DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band, mean_estimate
+from spillover.analysis.estimate import interval, resample
 from spillover.analysis.lens import Reading
 from spillover.findings import Latent
 from spillover.records import Cell, Curve, Estimate, Trajectory
@@ -19,7 +21,7 @@ from spillover.records import Cell, Curve, Estimate, Trajectory
 Array = NDArray[np.float64]
 
 RESAMPLES = 1000
-"""Bootstrap resamples of a curve or of what sums it up: there are many, and a band needs no third digit."""
+"""Bootstrap resamples of the depth at which two curves cross."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,19 @@ class Seen:
 
 
 def trajectory(seen: Seen) -> Trajectory:
-    """Average a reading over its items; intervals are percentiles of a bootstrap of items."""
+    """Average a reading over its items; intervals as in `bands`."""
     reading, told = seen.reading, _told(seen.reading)
     return Trajectory(
         arm=seen.cell.arm,
         task=seen.cell.task,
         language=seen.cell.language,
         lens=seen.lens,
-        english=_curve(reading.english[told]),
-        native=_curve(reading.native[told]),
-        all_english=_curve(reading.all_english),
-        all_native=_curve(reading.all_native),
-        entropy=_curve(reading.entropy),
-        energy=_curve(reading.energy),
+        english=_curve(reading.english[told], PROBABILITY),
+        native=_curve(reading.native[told], PROBABILITY),
+        all_english=_curve(reading.all_english, PROBABILITY),
+        all_native=_curve(reading.all_native, PROBABILITY),
+        entropy=_curve(reading.entropy, POSITIVE),
+        energy=_curve(reading.energy, POSITIVE),
         english_rank=_geometric(reading.english_rank),
         native_rank=_geometric(reading.native_rank),
         items=len(reading.entropy),
@@ -60,56 +62,77 @@ def _told(reading: Reading) -> NDArray[np.bool_]:
     return told
 
 
-def _curve(values: NDArray[np.float32], shape: Callable[[Array], Array] = np.asarray) -> Curve:
+def _curve(values: NDArray[np.float32], kind: Range, shape: Callable[[Array], Array] = np.asarray) -> Curve:
     """Return the mean over items of (items, layers) values, put through `shape`; nan without items."""
     if not len(values):
         unknown = (float("nan"),) * values.shape[1]
         return Curve(unknown, unknown, unknown)
     numbers = values.astype(np.float64)
-    low, high = np.quantile(bootstrap_means(numbers, RESAMPLES), [0.025, 0.975], axis=0)
-    return Curve(*(tuple(shape(part).tolist()) for part in (numbers.mean(axis=0), low, high)))
+    return Curve(*(tuple(shape(part).tolist()) for part in (numbers.mean(axis=0), *mean_band(numbers, kind))))
 
 
 def _geometric(ranks: NDArray[np.float32]) -> Curve:
-    return _curve(np.log(ranks), np.exp)
+    return _curve(np.log(ranks), POSITIVE, np.exp)
 
 
-def english(reading: Reading, weights: Array) -> Array:
-    """Return the area under the mean probability of the right English answer over relative depth, in [0, 1].
+def english(reading: Reading) -> Array:
+    """Return the area under each item's probability of the right English answer over relative depth, (items,).
 
-    Of each row of weights: (resamples, items) → (resamples,), as all measures. How much English comes up on the way.
+    In [0, 1]: how much English comes up on the way.
     """
-    area: Array = trapezoid(weights @ reading.english, dx=1 / (reading.english.shape[1] - 1), axis=1)
+    area: Array = trapezoid(reading.english, dx=1 / (reading.english.shape[1] - 1), axis=1)
     return area
+
+
+def share(reading: Reading) -> Array:
+    """Return the part of the right answer, in either language, in all answers at the last layer, (items,).
+
+    In [0, 1]; by chance 1 / labels.
+    """
+    right = reading.english[:, -1] + reading.native[:, -1]
+    quotient: Array = right / (reading.all_english + reading.all_native)[:, -1]
+    return quotient
 
 
 def overtakes(reading: Reading, weights: Array) -> Array:
     """Return the relative depth, in [0, 1], from which on the native answer is more probable than the English one.
 
-    Of the mean curves: the first layer that it leads and leads ever after; nan where it does not lead at the end.
+    Of the mean curves by each row of weights, (resamples, items) → (resamples,): the first layer that it leads and
+    leads ever after; nan where it does not lead at the end.
     """
     leads = weights @ reading.native > weights @ reading.english
     from_here = np.logical_and.accumulate(leads[:, ::-1], axis=1)[:, ::-1]
-    found: Array = np.where(leads[:, -1], from_here.argmax(axis=1) / (leads.shape[1] - 1), np.nan)
-    return found
+    depths: Array = np.where(leads[:, -1], from_here.argmax(axis=1) / (leads.shape[1] - 1), np.nan)
+    return depths
 
 
-def share(reading: Reading, weights: Array) -> Array:
-    """Return the part of the right answer, in either language, in all answers at the last layer, in [0, 1].
+def _means(measure: Callable[[Reading], Array], base: Reading, tuned: Reading) -> list[Estimate | None]:
+    """Return the mean over items of a measure of each, in the base arm, in the tuned one, and tuned − base."""
+    before, after = measure(base), measure(tuned)
+    parts = ((before, PROBABILITY), (after, PROBABILITY), (after - before, DIFFERENCE))
+    return [mean_estimate(values, kind) for values, kind in parts]
 
-    The mean over items of the quotient; by chance 1 / labels.
+
+def _depths(base: Reading, tuned: Reading) -> list[Estimate | None]:
+    """Return where native overtakes English in the base arm, in the tuned one, and tuned − base, resampling items.
+
+    A resample in which it does not lead at the end counts as depth 1, so that the interval is not about the others
+    alone: its upper end says 1 where it may never overtake.
     """
-    right = reading.english[:, -1] + reading.native[:, -1]
-    quotient: Array = weights @ (right / (reading.all_english + reading.all_native)[:, -1])
-    return quotient
+    n = len(base.english)
+    weights = np.concatenate([np.ones((1, n)), *resample(n, RESAMPLES)]) / n
+    before, after = overtakes(base, weights), overtakes(tuned, weights)
+    parts = ((before, np.nan_to_num(before, nan=1)), (after, np.nan_to_num(after, nan=1)))
+    depths = [*parts, (after - before, parts[1][1] - parts[0][1])]
+    return [None if np.isnan(exact[0]) else interval(exact[0], draws[1:], n) for exact, draws in depths]
 
 
-MEASURES: dict[Literal["english", "overtakes", "share"], Callable[[Reading, Array], Array]] = {
-    "english": english,
-    "overtakes": overtakes,
-    "share": share,
+MEASURES: dict[Literal["english", "overtakes", "share"], Callable[[Reading, Reading], list[Estimate | None]]] = {
+    "english": partial(_means, english),
+    "overtakes": _depths,
+    "share": partial(_means, share),
 }
-"""Name → what sums up a reading, given (resamples, items) weights that sum to 1."""
+"""Name → what sums up the readings of the base and the tuned arm: each of them, and tuned − base."""
 
 
 def latents(seen: Sequence[Seen]) -> list[Latent]:
@@ -128,19 +151,9 @@ def _latents(task: str, language: str, lens: str, base: Reading, tuned: Reading)
     n = int(told.sum())
     if not n:
         return [Latent(task, language, lens, name, None, None, None) for name in MEASURES]
-    weights = np.concatenate([np.ones((1, n)), *resample(n, RESAMPLES)]) / n
-    found = []
-    for name, measure in MEASURES.items():
-        both = [measure(_only(reading, told), weights) for reading in (base, tuned)]
-        estimates = [_estimate(values, n) for values in (*both, both[1] - both[0])]
-        found.append(Latent(task, language, lens, name, *estimates))
-    return found
+    arms = _only(base, told), _only(tuned, told)
+    return [Latent(task, language, lens, name, *measure(*arms)) for name, measure in MEASURES.items()]
 
 
 def _only(reading: Reading, items: NDArray[np.bool_]) -> Reading:
     return Reading(*(getattr(reading, name)[items].astype(np.float64) for name in Reading.__slots__))
-
-
-def _estimate(values: Array, n: int) -> Estimate | None:
-    """Return the first value with the interval of the others; None where it does not exist."""
-    return None if np.isnan(values[0]) else interval(values[0], values[1:], n)

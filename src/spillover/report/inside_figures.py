@@ -1,7 +1,7 @@
 """What was seen inside the model, as figures: lens trajectories, language neurons, patching. Pure."""
 
 from collections.abc import Iterable, Sequence
-from math import isnan
+from math import isfinite
 from typing import Literal
 
 from spillover.findings import Findings, Patch
@@ -77,12 +77,12 @@ def _curve_row(seen: Trajectory, curve: Curve) -> Row:
 
 
 def _known(values: Iterable[float]) -> list[float]:
-    return [value for value in values if not isnan(value)]
+    return [value for value in values if isfinite(value)]
 
 
 def _short(value: float) -> float | None:
-    """Round to what a curve can show; nan, which JSON lacks, is None."""
-    return None if isnan(value) else float(f"{value:.3g}")
+    """Round to what a curve can show; nan and infinity, which JSON lacks, are None."""
+    return float(f"{value:.3g}") if isfinite(value) else None
 
 
 def _last(seen: Sequence[Trajectory], field: Literal["english", "entropy"]) -> list[tuple[str, list[float]]]:
