@@ -40,6 +40,8 @@ class Language:
     """Code at Google Cloud Translation."""
     lingua: str
     """ISO 639-1 code in the language identifier lingua; empty where it lacks the language."""
+    code_page: str = ""
+    """Python's name of the encoding that Windows uses for the language beside Unicode; empty where it has none."""
     other_names: tuple[str, ...] = ()
     """Further names that people write, in English or in the language itself."""
 

@@ -78,4 +78,4 @@ def silent() -> Bar:
 
 def say(text: str) -> None:
     """Print one line about what happens, on standard error."""
-    console.print(text, markup=False)
+    console.print(text, markup=False, soft_wrap=True)

@@ -149,8 +149,7 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     "few cells": ("de.csv", "text,label\nx,positive\ny\n", r"de\.csv: line 3: found 1 cells, expected 2"),
     "many cells": ("de.csv", "text,label\nx,positive,z\n", r"de\.csv: line 2: found 3 cells, expected 2"),
     "open quote": ("de.csv", 'text,label\n"x,positive\n', r"de\.csv: empty, cut off or not csv"),
-    "not UTF-8": ("de.csv", "text,label\nschön,positive\n".encode("latin-1"), r"de\.csv: found no UTF-8 at byte 14"),
-    "UTF-16": ("de.json", '[{"text": "x", "label": 0}]'.encode("utf-16"), r"de\.json: found no UTF-8 at byte 0"),
+    "not UTF-8": ("de.csv", "text,label\ngrün\xf6,positive\n".encode()[:-13] + b"\xc3\n", r"found no UTF-8 at byte 15"),
     "half a character": (
         "de.json",
         '[{"text": "x\\ud83d", "label": 0}]',
@@ -232,7 +231,7 @@ def test_only_files_named_after_a_language_count(tmp_path: Path) -> None:
     source = Folder(str(tmp_path), {})
     assert source.item_languages(sentiment()) == ("zh", "fr", "sw")
     assert source.item_languages(entailment()) == ()
-    with pytest.raises(SpilloverError, match=r"de\.<json\|jsonl\|csv\|parquet>: .* that are there: zh, fr, sw$"):
+    with pytest.raises(SpilloverError, match=r"de\.<json\|jsonl\|csv\|tsv\|parquet>: .* that are there: zh, fr, sw$"):
         source.items(sentiment(), "de")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from spillover.errors import SpilloverError, choices
 from spillover.plugins import TASKS
 from spillover.records import Annotated, Item, Question
+from spillover.sources.places import FORMAT, by_language, existing, file_of
 from spillover.sources.sheet import Sheet, identified, items
-from spillover.sources.tables import FORMAT, Row, by_language, existing, file_of, read_rows
+from spillover.sources.tables import Row, read_rows
 from spillover.tasks import Task, open_task
 
 NAME = f"<language>.{FORMAT}"
@@ -58,7 +59,7 @@ class Folder:
 
     def _rows(self, task: Task, kind: str, language: str) -> list[Row]:
         check_columns(self._columns, task)
-        return read_rows(file_of(self._directory / task.name / kind, NAME, language))
+        return read_rows(file_of(self._directory / task.name / kind, NAME, language), language)
 
     def _id(self, rows: Sequence[Row]) -> str | None:
         """Return the column of the ids; None where the files have none."""

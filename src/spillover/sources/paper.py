@@ -22,8 +22,9 @@ from pathlib import Path
 
 from spillover.errors import SpilloverError, choices
 from spillover.records import Annotated, Item, Question
+from spillover.sources.places import by_language, existing, file_of
 from spillover.sources.sheet import Sheet, items
-from spillover.sources.tables import Row, by_language, existing, file_of, read_rows
+from spillover.sources.tables import Row, read_rows
 from spillover.tasks import Task
 
 Fields = tuple[str, ...]
@@ -102,7 +103,7 @@ class Paper:
         if language == "en":
             found = self._english(layout)
         else:
-            rows = read_rows(file_of(self._directory / layout.folder, layout.translated, language))
+            rows = read_rows(file_of(self._directory / layout.folder, layout.translated, language), language)
             found = _parsed(rows, "input", len(layout.columns))
             originals = _parsed(rows, "answer", len(layout.columns))
             # not strict: ids that only one of the two files has make no pair
@@ -120,7 +121,7 @@ class Paper:
     def sheet(self, task: Task, language: str) -> Sheet:
         """Return the items as they stand in their file."""
         layout = _layout(task)
-        rows = read_rows(file_of(self._directory / layout.folder, layout.items, language))
+        rows = read_rows(file_of(self._directory / layout.folder, layout.items, language), language)
         labels = _published(task.name, "en")
         words = self._words(task.name, language)
         golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
@@ -135,7 +136,7 @@ class Paper:
         golds = {
             word: task.labels.index(label) for word, label in zip(labels, _published(task.name, "en"), strict=True)
         }
-        rows = read_rows(file_of(self._directory / layout.folder, layout.train, language))
+        rows = read_rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
             Annotated(task.name, str(number), language, _fields(row, layout), row.gold("answer", golds))
             for number, row in enumerate(rows)
@@ -152,10 +153,11 @@ class Paper:
     def _english(self, layout: Layout) -> list[Fields]:
         """Return the English questions: from their own file, else from a translated one's answers."""
         folder = self._directory / layout.folder
-        translated = list(by_language(folder, layout.translated).values())
+        translated = by_language(folder, layout.translated)
         if translated and "en" not in by_language(folder, layout.train):
-            return _parsed(read_rows(translated[0]), "answer", len(layout.columns))
-        return [_fields(row, layout) for row in read_rows(file_of(folder, layout.train, "en"))]
+            code, path = next(iter(translated.items()))
+            return _parsed(read_rows(path, code), "answer", len(layout.columns))
+        return [_fields(row, layout) for row in read_rows(file_of(folder, layout.train, "en"), "en")]
 
 
 class AsPublished(Paper):

@@ -1,25 +1,41 @@
-"""Files of rows, and where they are: JSON, JSON lines, CSV, Parquet → rows that know their place.
+"""Files of rows: JSON, JSON lines, CSV, Parquet → rows that know their place.
 
-Every way a file or folder can be wrong ends in one sentence that names the place. Knows no task, and of a
-language only that its code is part of a file's name.
+Every way a file can be wrong ends in one sentence that names the place.
 """
 
-import csv
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spillover.errors import SpilloverError, choices
-from spillover.languages import languages, ordered
+from spillover.languages import language as known_language
+from spillover.sources.decoding import decoded, unpacked
+from spillover.sources.objects import objects
+from spillover.sources.remarks import remark
+from spillover.sources.separated import separated
 from spillover.texts import is_empty
 
 HALVES = re.compile("[\ud800-\udfff]")
 """Half a character: what a text cut in the middle of an emoji ends in. No file can be written with it."""
+
+
+LONGEST = 80
+"""Characters of a wrong value that an error repeats."""
+
+
+class CellError(SpilloverError):
+    """A cell is not what its column should hold. `cause` is the same for every row with the same fault."""
+
+    def __init__(self, place: str, column: str, sentence: str, cause: str) -> None:
+        """Make the sentence about a place; `cause` names the kind of fault without the value."""
+        super().__init__(f"{place}: {sentence}")
+        self.cause = (column, cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +50,16 @@ class Row:
     def value(self, column: str) -> object:
         """Return what stands in a column; one sentence if there is no such column."""
         if column not in self.cells:
-            raise SpilloverError(f"{self.place}: found no column {column!r}; {choices(column, self.cells)}")
+            sentence = f"found no column {column!r}; {choices(column, self.cells)}"
+            raise CellError(self.place, column, sentence, "no column")
         return self.cells[column]
 
     def text(self, column: str) -> str:
         """Return a column's text without white space around it; refuse an empty one, or what is no text."""
         value = self.value(column)
         if not isinstance(value, str) or is_empty(value) or HALVES.search(value):
-            raise SpilloverError(f"{self.place}: column {column!r}: found {value!r}, expected a text")
+            sentence = f"column {column!r}: found {_short(value)}, expected a text"
+            raise CellError(self.place, column, sentence, type(value).__name__)
         return value.strip()
 
     def gold(self, column: str, golds: Mapping[str, int]) -> int:
@@ -55,121 +73,75 @@ class Row:
         return golds[word]
 
 
-Numbered = Iterator[tuple[str, object]]
-"""What a reader yields: a row's number as a reader of the file would give it, and the row."""
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _json(path: Path) -> Numbered:
-    rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(rows, list):
-        raise SpilloverError(f"{path}: found a {type(rows).__name__}, expected a list of objects")
-    yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def _jsonl(path: Path) -> Numbered:
-    # not splitlines: a JSON text may hold a line separator of Unicode's (U+2028) as it is
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise SpilloverError(f"{path}: line {number}: not valid JSON: {error.msg}") from error
-
-
-def _csv(path: Path) -> Numbered:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        for row in reader:
-            line = f"line {reader.line_num}"
-            excess = row.pop(None, [])  # where DictReader puts cells beyond the header's
-            found = sum(cell is not None for cell in row.values()) + len(excess)
-            if excess or found < len(row):
-                raise SpilloverError(f"{path}: {line}: found {found} cells, expected {len(row)}")
-            yield line, row
+Numbered = tuple[list[tuple[str, object]], str]
+"""The rows of a file, each with its place in it as a reader of the file would give it, and a note on how they stand."""
 
 
 def _parquet(path: Path) -> Numbered:
-    yield from ((f"row {number}", row) for number, row in enumerate(pq.read_table(path).to_pylist(), 1))
+    file = pq.ParquetFile(pa.BufferReader(unpacked(path)))
+    twice = [name for name, count in Counter(file.schema_arrow.names).items() if count > 1]
+    if twice:
+        raise SpilloverError(f"{path}: found the column {twice[0]!r} twice, expected each once")
+    return [(f"row {number}", row) for number, row in enumerate(file.read().to_pylist(), 1)], ""
 
 
-READERS: dict[str, Callable[[Path], Numbered]] = {
-    "json": _json,
-    "jsonl": _jsonl,
-    "csv": _csv,
-    "parquet": _parquet,
+TEXTS: dict[str, Callable[[Path, str], Numbered]] = {
+    "json": partial(objects, ending="json"),
+    "jsonl": partial(objects, ending="jsonl"),
+    "csv": partial(separated, ending="csv"),
+    "tsv": partial(separated, ending="tsv"),
 }
-"""Ending of a file's name → how it is read."""
+"""Ending of a text file's name → how its text is read."""
+
+ENDINGS = (*TEXTS, "parquet")
+"""The endings that are read, each also with `.gz` behind it, in upper or lower case."""
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, language: str) -> list[Row]:
     """Return a file's rows, at least one.
 
+    Args:
+        path: the file; its name ends in one of `ENDINGS`.
+        language: the language of its texts: says which code page of Windows a file is in that is not UTF-8.
+
     Raises:
-        SpilloverError: the file is empty, cut off, not UTF-8, or of another format than its name says.
+        SpilloverError: the file is empty, cut off, in an unknown encoding, or of another format than its name says.
     """
-    kind = path.suffix.removeprefix(".")
+    kind = ending(path)
     try:
-        numbered = list(READERS[kind](path))
+        numbered, notes = _read(path, kind, known_language(language).code_page)
     except OSError as error:  # pyarrow raises it too, without strerror, for a broken file
         raise SpilloverError(f"{path}: cannot read it: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SpilloverError(f"{path}: found no UTF-8 at byte {error.start}, expected UTF-8") from error
-    except (ValueError, csv.Error, pa.ArrowException) as error:
+    except (ValueError, RecursionError, pa.ArrowException) as error:
         raise SpilloverError(f"{path}: empty, cut off or not {kind}: {error}") from error
     if not numbered:
         raise SpilloverError(f"{path}: found no rows, expected at least one")
+    for note in filter(None, notes):
+        remark(path.parent, note, path.name)
     rows = []
     for number, cells in numbered:
         if not isinstance(cells, dict):
-            raise SpilloverError(f"{path}: {number}: found {cells!r}, expected an object with named fields")
+            raise SpilloverError(f"{path}: {number}: found {_short(cells)}, expected an object with named fields")
         rows.append(Row(f"{path}: {number}", cells))
     return rows
 
 
-FORMAT = f"<{'|'.join(READERS)}>"
-PLACEHOLDERS = {
-    "<language>": "([a-z]+)",
-    "<number>": r"\d+k?",
-    FORMAT: f"(?:{'|'.join(READERS)})",
-}
-"""Placeholder in the name of a kind of file → what may stand there."""
+def _read(path: Path, kind: str, code_page: str) -> tuple[list[tuple[str, object]], tuple[str, ...]]:
+    """Return a file's rows with their places, and notes on what was unusual."""
+    if kind not in TEXTS:
+        numbered, note = _parquet(path)
+        return numbered, (note,)
+    text, encoding = decoded(path, code_page)
+    numbered, shape = TEXTS[kind](path, text)
+    return numbered, (encoding, shape)
 
 
-def by_language(folder: Path, name: str) -> dict[str, Path]:
-    """Return language code → file, in the paper's order; none where there is no such folder.
-
-    name: what the files are called, with `PLACEHOLDERS` in it, one of them `<language>`.
-    """
-    pattern = re.escape(name)
-    for placeholder, allowed in PLACEHOLDERS.items():
-        pattern = pattern.replace(re.escape(placeholder), allowed)
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("*")):
-        match = re.fullmatch(pattern, path.name)
-        if match and match[1] in languages():
-            twin = found.setdefault(match[1], path)
-            if twin != path:
-                raise SpilloverError(
-                    f"{folder}: found both {twin.name!r} and {path.name!r}, expected one file a language"
-                )
-    return {code: found[code] for code in ordered(found)}
-
-
-def file_of(folder: Path, name: str, language: str) -> Path:
-    """Return the file of one language among `by_language`'s; where there is none, say which there are."""
-    files = by_language(folder, name)
-    if language not in files:
-        wanted = existing(folder) / name.replace("<language>", language)
-        there = ", ".join(files) or "none"
-        raise SpilloverError(f"{wanted}: found no such file; languages that are there: {there}")
-    return files[language]
-
-
-def existing(folder: Path) -> Path:
-    """Return the folder; where there is none, say which folders stand where its path ends."""
-    if folder.is_dir():
-        return folder
-    missing = next(part for part in (folder, *folder.parents) if part.parent.is_dir())
-    beside = sorted(path.name for path in missing.parent.iterdir() if path.is_dir())
-    there = choices(missing.name, beside) if beside else "there is none beside it"
-    raise SpilloverError(f"{folder}: found no folder {missing.name!r} in {missing.parent}; {there}")
+def ending(path: Path) -> str:
+    """Return a file's ending in lower case, that of what is compressed where the name ends in `.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.rpartition(".")[2]

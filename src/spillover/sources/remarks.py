@@ -1,0 +1,38 @@
+"""What a user should know of how files were read, though it is no fault: said once, or gathered for the doctor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from spillover.progress import say
+
+Remarks = dict[tuple[Path, str], str]
+"""Folder and what is said of it → the whole sentence."""
+
+_said: Remarks = {}
+"""What this process has said."""
+
+_gathered: ContextVar[Remarks | None] = ContextVar("gathered", default=None)
+
+
+def remark(folder: Path, text: str, first: str = "") -> None:
+    """Say something of a folder's files, on standard error and once per process; `first` is the first such file."""
+    remarks = _gathered.get()
+    sentence = f"{folder}: {text} (first: {first})" if first else f"{folder}: {text}"
+    if remarks is not None:
+        remarks.setdefault((folder, text), sentence)
+    elif (folder, text) not in _said:
+        _said[folder, text] = sentence
+        say(sentence)
+
+
+@contextmanager
+def gathering() -> Iterator[Remarks]:
+    """Gather the remarks of the block, each once, instead of saying them."""
+    remarks: Remarks = {}
+    token = _gathered.set(remarks)
+    try:
+        yield remarks
+    finally:
+        _gathered.reset(token)
