@@ -548,7 +548,7 @@ def refused(ended: Ended, bench: Bench, *words: str) -> None:
 SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown key": ("tune.epoch=1", ("broken.toml: unknown key 'tune.epoch'", "did you mean 'epochs'", "choose from")),
     "unknown language": ('translate.to=["xx"]', ("broken.toml: translate.to: found 'xx'", "choose from en, zh")),
-    "unknown measured": ('evaluate.languages=["deu"]', ("evaluate.languages: found 'deu'", "did you mean 'de'")),
+    "unknown measured": ('evaluate.languages=["Deutsch"]', ("evaluate.languages: found 'Deutsch'", "did you mean 'de'")),
     "unknown task": ('evaluate.tasks=["sentimnt"]', ("evaluate.tasks: found 'sentimnt'", "choose from sentiment")),
     "unknown task of questions": ("questions.task=mood", ("questions.task: found 'mood'", "choose from sentiment")),
     "unknown alias": ("model.name=gemma-3-27m", ("model.name: found 'gemma-3-27m'", "did you mean 'gemma-3-270m'")),
@@ -573,8 +573,8 @@ SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         "questions.columns.text=body",
         ("en.jsonl: line 1: found no column 'body'", "choose"),
     ),
-    "no items in a language": ('evaluate.languages=["en", "fr"]', ("fr.<json|jsonl|csv|parquet>", "there: en, de, nl")),
-    "no translations": ('translate.to=["sw"]', ("questions", "sw.<json|jsonl|csv|parquet>: found no such", "en, de")),
+    "no items in a language": ('evaluate.languages=["en", "fr"]', ("fr.<json|jsonl|csv|tsv|parquet>", "there: en,")),
+    "no translations": ('translate.to=["sw"]', ("questions", "sw.<json|jsonl|csv|tsv|parquet>: found no such", "en")),
     "unknown correction": ("report.correction=bonferroni", ("report.correction: found 'bonferroni'", "'holm'")),
     "no margin": ("report.margin=-1", ("report.margin: found -1",)),
     "no task measured": ("evaluate.tasks=[]", ("evaluate.tasks: found []",)),
@@ -612,8 +612,8 @@ CORPUS: dict[str, tuple[Callable[[Bench], object], tuple[str, ...]]] = {
         ("sw.json: empty, cut off or not json",),
     ),
     "another encoding": (
-        lambda bench: bench.file(ITEMS).write_bytes(bench.file(ITEMS).read_text("utf-8").encode("utf-16")),
-        ("de.jsonl: found no UTF-8 at byte 0",),
+        lambda bench: bench.file(ITEMS).write_bytes(bench.file(ITEMS).read_text("utf-8").encode("cp037")),
+        ("de.jsonl: found", "UTF-8"),
     ),
     "a null": (
         lambda bench: bench.edit(ITEMS, '"label": "negative"', '"label": null'),

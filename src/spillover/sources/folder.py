@@ -1,4 +1,4 @@
-"""A folder of a user's own files: `DIR/<task>/<items|questions>/<language>.<json|jsonl|csv|parquet>`.
+"""A folder of a user's own files: `DIR/<task>/<items|questions>/<language>.<json|jsonl|csv|tsv|parquet>[.gz]`.
 
 Knows which columns a task needs, and nothing of how a file is read or what is done with its rows.
 """
