@@ -22,7 +22,7 @@ LAYERS = (
     ("mixture", "leakage"),  # they render and compare questions in a task's words, so they sit above tasks
     ("tasks",),
     ("lineup",),
-    ("findings", "texts", "typography"),
+    ("findings", "texts", "typography", "digests"),
     ("records", "languages", "plugins", "progress"),
     ("errors", "launch", "marker"),  # every row may refuse something, ask who leads, mark what is complete
 )

@@ -5,19 +5,23 @@ Base and tuned differ here by one argument, the adapter. Knows nothing of tasks.
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
 from spillover.models.locate import locate
+
+SHOWN = 300
+"""Characters of a library's message that an error repeats."""
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -154,15 +158,16 @@ def load(
     options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
     if quantize == "nf4":
         options |= _nf4(options["dtype"])
-    try:
-        network, found = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SpilloverError(f"model.name: cannot load {name!r}: {reason}") from error
-    if missing := sorted(found["missing_keys"]):  # transformers would go on with random numbers
-        raise SpilloverError(f"model.name: {name!r} has no weights for {missing[0]!r} ({len(missing)} are missing)")
-    _require_one_way(network.eval(), name)
+    with reading(f"model.name: cannot load {name!r}"):
+        network, info = AutoModelForCausalLM.from_pretrained(
+            folder, output_loading_info=True, trust_remote_code=False, **options
+        )
+    if absent := sorted(info["missing_keys"]):  # transformers would go on with random numbers
+        raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
+    with reading(f"model.name: cannot load {name!r}"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        _require_one_way(network.eval(), name)
+        _require_embedded(network, tokenizer, name)
     if template == "chat" and not tokenizer.chat_template:
         raise SpilloverError(f"model.template: found 'chat', but the tokenizer of {name!r} has no chat template")
     if adapter is not None:
@@ -175,12 +180,30 @@ def load(
     return Model(network=network.eval(), tokenizer=tokenizer, chat=template == "chat")
 
 
-def _require_causal(folder: Path, name: str) -> None:
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn whatever a user's model makes the libraries raise into one sentence that begins with `where`.
+
+    There are as many types of exception as ways in which a file can be cut, mixed up or written by hand.
+    """
     try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SpilloverError(f"model.name: cannot read the configuration of {name!r}: {reason}") from error
+        yield
+    except SpilloverError:
+        raise
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise SpilloverError(
+                f"{where}: it brings Python code of its own, which is never run here; expected an architecture and a "
+                "tokenizer that transformers has"
+            ) from error
+        reason = " ".join(str(error).split()) or "no reason given"
+        short = reason if len(reason) <= SHOWN else f"{reason[:SHOWN]}…"
+        raise SpilloverError(f"{where}: {type(error).__name__}: {short}") from error
+
+
+def _require_causal(folder: Path, name: str) -> None:
+    with reading(f"model.name: cannot read the configuration of {name!r}"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if config.is_encoder_decoder:
         raise SpilloverError(
             f"model.name: {name!r} is an encoder-decoder ({config.model_type}), expected a causal language model"
@@ -194,6 +217,31 @@ def _require_one_way(network: Any, name: str) -> None:  # noqa: ANN401
         alone, followed = network(ids[:, :1]).logits[0, 0].float(), network(ids).logits[0, 0].float()
     if (alone - followed).norm() > 0.1 * alone.norm():
         raise SpilloverError(f"model.name: {name!r} reads both ways, expected a causal language model")
+
+
+def _require_embedded(network: Any, tokenizer: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse a tokenizer that makes tokens of a text which the network has no row for.
+
+    Special tokens may lie beyond the rows where no text becomes one: some models have them for images alone.
+    """
+    matrices = (network.get_input_embeddings(), network.get_output_embeddings())
+    rows = min(len(matrix.weight) for matrix in matrices if matrix is not None)
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    around = {*tokenizer.convert_ids_to_tokens(tokenizer("x")["input_ids"]), tokenizer.eos_token}
+    core = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    unknown = getattr(core, "unk_token", None)
+    lacking = sorted(
+        (id, token)
+        for token, id in tokenizer.get_vocab().items()
+        if id >= rows and (token not in special or token in around or token == unknown)
+    )
+    if lacking:
+        id, token = lacking[0]
+        raise SpilloverError(
+            f"model.name: the tokenizer of {name!r} knows {len(lacking)} tokens that the model has no row for, the "
+            f"first {token!r} with id {id}, expected ids below {rows}: the tokenizer that the model was trained with, "
+            "or a model resized to it"
+        )
 
 
 def _nf4(dtype: torch.dtype) -> dict[str, Any]:

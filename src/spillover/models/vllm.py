@@ -8,12 +8,12 @@ Written from vLLM's documentation and tested against a stand-in that computes wi
 it reports is held against a law that a wrong reading breaks: what may follow a context has a probability of 1 in all.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +22,8 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model, resolve_dtype
-from spillover.models.locate import locate
+from spillover.models.load import Model, reading, resolve_dtype
+from spillover.models.locate import fingerprint, locate
 from spillover.models.queries import Query
 from spillover.models.score import Scores, Values, scored
 from spillover.records import Prompt
@@ -33,6 +33,9 @@ SHARE = 0.5
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The largest ranks of adapters that vLLM can be told to expect."""
+
+NUMBERS = count(1)
+"""What adapters are called in vLLM, in the order in which they are first used."""
 
 ROUNDING = 1e-3
 """By how much probabilities may add up to more than 1."""
@@ -82,26 +85,36 @@ def check(quantize: str, merged: bool) -> None:
 def open_engine(name: str, dtype: str, template: str, adapter: Path | None, rank: int) -> Engine:
     """Open a model, by name as `load` does, for adapters of up to `rank`; the other arm's engine is the same."""
     folder = locate(name)
-    config = SimpleNamespace(config=AutoConfig.from_pretrained(folder))
-    model = Model(network=config, tokenizer=AutoTokenizer.from_pretrained(folder), chat=template == "chat")
-    return Engine(model, _llm(folder, resolve_dtype(dtype), next(known for known in RANKS if known >= rank)), adapter)
+    with reading(f"model.name: cannot load {name!r}"):
+        config = SimpleNamespace(config=AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = Model(network=config, tokenizer=tokenizer, chat=template == "chat")
+    ranks = next(known for known in RANKS if known >= rank)
+    return Engine(model, _llm(folder, fingerprint(folder), resolve_dtype(dtype), ranks), adapter)
 
 
 @cache
-def _llm(folder: Path, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
+def _llm(folder: Path, content: str, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
+    """Return vLLM with a folder's model; `content` is the folder's fingerprint, so that a changed one is read anew."""
     from vllm import LLM
 
     adapters = {"enable_lora": True, "max_lora_rank": rank}
     caching = {"enable_prefix_caching": True, "logprobs_mode": "raw_logprobs"}
-    return LLM(model=str(folder), dtype=dtype, gpu_memory_utilization=SHARE, **adapters, **caching)
+    options = {"dtype": dtype, "gpu_memory_utilization": SHARE, "trust_remote_code": False}
+    return LLM(model=str(folder), **options, **adapters, **caching)
 
 
 def _request(adapter: Path) -> Any:  # noqa: ANN401
     """Return what names an adapter; vLLM keeps adapters by number, so another one needs another number."""
     from vllm.lora.request import LoRARequest
 
-    number = 1 + int(hashlib.sha256(str(adapter.resolve()).encode()).hexdigest()[:7], 16)
-    return LoRARequest(adapter.name, number, str(adapter))
+    return LoRARequest(adapter.name, _number(adapter.resolve()), str(adapter))
+
+
+@cache
+def _number(adapter: Path) -> int:
+    """Return a number from 1 that no other adapter has in this process."""
+    return next(NUMBERS)
 
 
 def score(

@@ -7,7 +7,8 @@ cache. Families differ in how they are told the languages, a row each in `FAMILI
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from platformdirs import user_cache_path
 
+from spillover.digests import content_digest
 from spillover.errors import SpilloverError, choices
 from spillover.languages import Language, language, languages
 from spillover.progress import say
@@ -68,14 +70,16 @@ class Nllb:
 
         device, precision = ("cuda", "float16") if ctranslate2.get_cuda_device_count() else ("cpu", "int8")
         self._name, folder = model, _folder(model)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        with _loading(model):
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         kind = type(self._tokenizer).__name__.removesuffix("Fast")
         if kind not in FAMILIES:
             raise SpilloverError(
                 f"translate.model: {model!r} is no translation model: found a {kind}; {choices(kind, FAMILIES)}"
             )
         self._family = FAMILIES[kind]
-        config = AutoConfig.from_pretrained(folder)
+        with _loading(model):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         self._window = int(getattr(config, "max_position_embeddings", WINDOW))
         self._converted, self._device, self._precision = _converted(folder, precision), device, precision
         self.version = f"{precision} {(self._converted / DIGEST).read_text(encoding='utf-8')}"
@@ -143,6 +147,16 @@ class Nllb:
         return ""
 
 
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Turn whatever a user's files make the library raise into one sentence."""
+    try:
+        yield
+    except Exception as error:  # it raises nothing narrower for files that are cut, mixed up or bring their own code
+        reason = " ".join(str(error).split())
+        raise SpilloverError(f"translate.model: cannot load {model!r}: {reason}") from error
+
+
 def _folder(model: str) -> Path:
     """Return the folder of a model: the one named, or a download."""
     if Path(model).is_dir():
@@ -159,7 +173,7 @@ def _folder(model: str) -> Path:
 def _converted(folder: Path, precision: str) -> Path:
     """Return the model as CTranslate2 reads it, converting it where that was not done before."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    state = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    state = [(str(path.relative_to(folder)), content_digest(path)) for path in files]
     key = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
     place = user_cache_path("spillover") / "ctranslate2" / f"{key}-{precision}"
     partial = place.with_suffix(".partial")
@@ -169,12 +183,13 @@ def _converted(folder: Path, precision: str) -> Path:
             if not place.exists():
                 say(f"converting {folder} to {precision}, once")
                 shutil.rmtree(partial, ignore_errors=True)
-                ctranslate2.converters.TransformersConverter(str(folder)).convert(str(partial), quantization=precision)
+                converter = ctranslate2.converters.TransformersConverter(str(folder), trust_remote_code=False)
+                converter.convert(str(partial), quantization=precision)
                 with (partial / "model.bin").open("rb") as weights:
                     digest = hashlib.file_digest(weights, "sha256").hexdigest()[:16]
                 (partial / DIGEST).write_text(digest, encoding="utf-8")
                 partial.rename(place)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # the converter raises whatever a file that is cut or mixed up makes it raise
         shutil.rmtree(partial, ignore_errors=True)
         raise SpilloverError(f"translate.model: cannot convert {folder} to {place}: {error}") from error
     return place
