@@ -49,14 +49,63 @@ def test_task_frame_adds_the_field_names_of_each_language() -> None:
 
 def test_paper_adds_the_answers_cue_and_the_instruction() -> None:
     assert paper(QUIZ, PAIR) == (
-        "Land: Ghana ist groß.\nStadt: Accra?\nHauptstadt:\nTranslate the input from German to English:\n",
-        "Country: Ghana is large.\nCity: Accra?\nCapital:",
+        'Land: Ghana ist groß.\nStadt: Accra?\nHauptstadt: "\nTranslate the input from German to English:\n',
+        'Country: Ghana is large.\nCity: Accra?\nCapital: "',
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "source", "target", "expected"),
+    [
+        (
+            "entailment",
+            "zh",
+            ("一只猫睡着了。", "一只动物在休息。"),
+            ("A cat sleeps.", "An animal rests."),
+            (
+                '前提: 一只猫睡着了。\n假设: 一只动物在休息。\n答案: "\nTranslate the input from Chinese to English:\n',
+                'Premise: A cat sleeps.\nHypothesis: An animal rests.\nAnswer: "',
+            ),
+        ),
+        (
+            "entailment",
+            "sw",
+            ("Paka amelala.", "Mnyama anapumzika."),
+            ("A cat sleeps.", "An animal rests."),
+            (
+                'Nguzo: Paka amelala.\nHypothesis: Mnyama anapumzika.\nJibu: "\n'
+                "Translate the input from Swahili to English:\n",
+                'Premise: A cat sleeps.\nHypothesis: An animal rests.\nAnswer: "',
+            ),
+        ),
+        (
+            "sentiment",
+            "de",
+            ("Gut.",),
+            ("Good.",),
+            ('Gut.\nEmotion: "\nTranslate the input from German to English:\n', 'Good.\nEmotion: "'),
+        ),
+        (
+            "paraphrase",
+            "es",
+            ("Uno.", "Dos."),
+            ("One.", "Two."),
+            (
+                'Sentencia 1: Uno.\nSentencia 2: Dos.\nRespuesta: "\nTranslate the input from Spanish to English:\n',
+                'Sentence 1: One.\nSentence 2: Two.\nAnswer: "',
+            ),
+        ),
+    ],
+)
+def test_paper_names_fields_and_answers_as_the_published_files_do(
+    task: str, code: str, source: tuple[str, ...], target: tuple[str, ...], expected: tuple[str, str]
+) -> None:
+    assert paper(open_task(task), Pair(task, "1", code, "en", source, target)) == expected
 
 
 def test_the_pivot_may_be_any_language() -> None:
     turned = Pair("quiz", "7", "zh", "de", ("加纳", "阿克拉"), ("Ghana", "Accra"))
-    assert paper(QUIZ, turned)[0].endswith("首都:\nTranslate the input from Chinese to German:\n")
+    assert paper(QUIZ, turned)[0].endswith('首都: "\nTranslate the input from Chinese to German:\n')
     assert task_frame(QUIZ, turned) == ("国家: 加纳\n城市: 阿克拉\n", "Land: Ghana\nStadt: Accra")
 
 
@@ -134,8 +183,8 @@ def test_both_is_either_direction_once() -> None:
 
 def test_a_frame_names_the_languages_of_the_direction() -> None:
     (example,) = mixture.reverse([PAIR], QUIZ, paper, 0)
-    assert example.source.endswith("Capital:\nTranslate the input from English to German:\n")
-    assert example.target.endswith("Hauptstadt:")
+    assert example.source.endswith('Capital: "\nTranslate the input from English to German:\n')
+    assert example.target.endswith('Hauptstadt: "')
 
 
 def test_sizes_keep_the_first_of_each_language() -> None:

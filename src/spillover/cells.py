@@ -107,6 +107,14 @@ def model_key(experiment: Experiment) -> list[str]:
     return [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
 
 
+def shortened(experiment: Experiment) -> list[int]:
+    """Return the model's context in tokens where it is shorter than `tune.cutoff`: longer examples are not learned."""
+    from spillover.models.locate import locate, positions
+
+    context = positions(locate(experiment.model.name))
+    return [context] if 0 < context < experiment.tune.cutoff else []
+
+
 def size(experiment: Experiment) -> int:
     """Return the number of the base model's parameters."""
     from spillover.models.locate import locate, parameters

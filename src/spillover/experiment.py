@@ -77,11 +77,11 @@ class MixtureConfig(_Section):
 
 
 class TuneConfig(_Section):
-    """LoRA and its optimizer; the defaults are the paper's."""
+    """LoRA and its optimizer. `docs/tuning.md` says which defaults are the paper's."""
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16
-    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     epochs: Annotated[float, Field(gt=0)] = 3
     batch: Annotated[int, Field(ge=1)] = 16

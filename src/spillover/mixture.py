@@ -15,7 +15,7 @@ from itertools import accumulate
 from spillover.errors import SpilloverError
 from spillover.languages import language
 from spillover.records import Annotated, Example, Pair
-from spillover.tasks import Task
+from spillover.tasks import Task, published_names
 
 Frame = Callable[[Task, Pair], tuple[str, str]]
 """A task and a pair → what the model reads, what it learns to write."""
@@ -38,11 +38,20 @@ def task_frame(task: Task, pair: Pair) -> tuple[str, str]:
 
 
 def paper(task: Task, pair: Pair) -> tuple[str, str]:
-    """As published: the rendered question with its answer's cue, then the instruction in English (arXiv 2405.13816)."""
-    source = _cued(task, pair.source, pair.source_language)
+    """As published with arXiv 2405.13816: each question ends in its answer's cue and an open quotation mark.
+
+    The instruction follows in English.
+    """
+    source = _as_published(task, pair.source, pair.source_language)
     names = language(pair.source_language).name, language(pair.target_language).name
     instruction = f"{source}\nTranslate the input from {names[0]} to {names[1]}:\n"
-    return instruction, _cued(task, pair.target, pair.target_language)
+    return instruction, _as_published(task, pair.target, pair.target_language)
+
+
+def _as_published(task: Task, fields: tuple[str, ...], code: str) -> str:
+    *names, cue = published_names(task, code)
+    lines = [f"{name}: {text}" if name else text for name, text in zip(names, fields, strict=True)]
+    return "\n".join([*lines, f'{cue}: "'])
 
 
 def _cued(task: Task, fields: tuple[str, ...], code: str) -> str:

@@ -25,6 +25,7 @@ from spillover.cells import (
     of_arm,
     predict,
     sheets,
+    shortened,
     size,
     to_weigh,
     weigh,
@@ -108,7 +109,8 @@ def tune(experiment: Experiment, store: Store) -> Stage:
         with lent(**experiment.model.model_dump()) as model:
             tune(model, rows, recipe, folder)
 
-    inputs = [*model_key(experiment), examples.key, experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
+    recipe = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
+    inputs = [*model_key(experiment), examples.key, *recipe, *shortened(experiment)]
     adapter = store.make("adapter", inputs, "adapter", write, resumable=True)
     if not store.leads:  # tuning is all that processes launched together share
         sys.exit()

@@ -56,6 +56,7 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         experiment=experiment,
         base_id=name if HUB_ID.fullmatch(name) and not Path(name).is_dir() else "",
         languages=[experiment.mixture.pivot, *experiment.tuned_on],
+        targets=sorted(json.loads(text["adapter/adapter_config.json"])["target_modules"]),
         history=json.loads(text["adapter/history.json"]),
         summary=text["report/tables/summary.md"],
         gains=text["report/tables/gains.md"],

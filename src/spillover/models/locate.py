@@ -119,6 +119,16 @@ def parameters(folder: Path) -> int:
     return total
 
 
+def positions(folder: Path) -> int:
+    """Return the longest sequence that a model's configuration names, in tokens; 0 where it names none."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        texts = config | (config.get("text_config") or {})
+        return int(texts.get("max_position_embeddings") or texts.get("n_positions") or 0)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return 0  # `load` refuses such a file, and says why
+
+
 def _downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download
 

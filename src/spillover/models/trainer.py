@@ -20,6 +20,7 @@ from spillover.errors import SpilloverError
 from spillover.models import checkpoints
 from spillover.models.loss import IGNORED, Row, collate
 from spillover.models.prefix import batches
+from spillover.models.targets import require_learning
 from spillover.progress import Bar
 
 BUDGET = 256
@@ -116,6 +117,8 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
                 f"tune: the loss of step {step} is {loss.item()}; lower the learning rate, or look at the step's "
                 f"examples: {ids}"
             )
+        if self.state.global_step == 0 and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            require_learning(model)  # engines that take gradients apart show none here
         return loss
 
     def _gathering(self, model: torch.nn.Module, last: bool) -> AbstractContextManager[None]:

@@ -25,9 +25,9 @@ def translate(model: Model, examples: Sequence[Example]) -> list[str]:
     room = ROOM * max(map(len, model.tokenize([example.target for example in examples])))
     found = [""] * len(examples)
     model.network.eval()
-    width = max(map(len, prompts))
+    width, padding = max(map(len, prompts)), model.tokenizer.eos_token_id or 0  # never attended
     for batch in batches([width + room] * len(prompts), 0, BUDGET):
-        ids = torch.full((len(batch), width), model.tokenizer.eos_token_id)
+        ids = torch.full((len(batch), width), padding)
         attended = torch.zeros_like(ids)
         for row, place in enumerate(batch):  # on the left, so that every row goes on at its end
             ids[row, width - len(prompts[place]) :] = torch.tensor(prompts[place])
@@ -38,7 +38,7 @@ def translate(model: Model, examples: Sequence[Example]) -> list[str]:
             max_new_tokens=room,
             do_sample=False,
             use_cache=True,  # the Trainer leaves it off
-            pad_token_id=model.tokenizer.eos_token_id,
+            pad_token_id=padding,
         )
         texts = model.tokenizer.batch_decode(written[:, width:], skip_special_tokens=True)
         for place, text in zip(batch, texts, strict=True):

@@ -9,6 +9,7 @@ import math
 import os
 import random
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from spillover.models import checkpoints
 from spillover.models.history import write_history
 from spillover.models.load import Model
 from spillover.models.loss import IGNORED, Row, encode, learning
+from spillover.models.targets import to_adapt
 from spillover.models.trainer import Steps, TargetTrainer
 from spillover.models.translations import chrf, translate
 from spillover.progress import Bar, bar, say
@@ -39,8 +41,8 @@ class Recipe:
     """Rank of the update."""
     alpha: float
     """Its scale, before the division by the rank."""
-    targets: tuple[str, ...]
-    """Names of the linear maps that are adapted."""
+    targets: tuple[str, ...] | str
+    """Names of the linear maps that are adapted, or `all-linear`; `models/targets.py` says what they stand for."""
     learning_rate: float
     """Peak of the cosine schedule."""
     epochs: float
@@ -50,7 +52,7 @@ class Recipe:
     warmup_ratio: float
     """Share of the steps in which the learning rate rises."""
     cutoff: int
-    """Examples of more tokens are left out, and counted."""
+    """Examples of more tokens are left out, and counted; those longer than the model's context are too."""
     validation_share: float
     """Share of the examples held out; the epoch with the lowest loss on them is kept."""
     seed: int
@@ -78,8 +80,14 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
     Of several processes launched together each calls this with the same arguments; the leading one writes.
 
     Raises:
-        SpilloverError: no module has a target's name, every example is too long, or the loss is not finite.
+        SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
+            long, or the loss is not finite.
     """
+    if not model.chat and model.tokenizer.eos_token_id is None:
+        raise SpilloverError(
+            "tune: the model's tokenizer has no EOS token, which ends each target that is learned; expected eos_token "
+            "in tokenizer_config.json"
+        )
     set_seed(recipe.seed)
     stages = _stages(model, examples, recipe)
     network, begun = _adapted(model, recipe), folder / "checkpoints"
@@ -103,7 +111,10 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
         ),
     )
     if history.left_out:
-        say(f"{history.left_out} of {len(examples)} examples are longer than {recipe.cutoff} tokens and were left out")
+        longest, key = _longest(model, recipe)
+        say(
+            f"{history.left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out"
+        )
     if launch.leads():
         with checkpoints.saving(folder):
             network.save_pretrained(folder)
@@ -113,10 +124,11 @@ def tune(model: Model, examples: Sequence[Example], recipe: Recipe, folder: Path
 
 
 def _stages(model: Model, examples: Sequence[Example], recipe: Recipe) -> list[_Stage]:
-    """Return the stages in their order, each shuffled and split; examples beyond the cutoff are in none."""
-    rows = [row for example in examples if len((row := encode(model, example)).tokens) <= recipe.cutoff]
+    """Return the stages in their order, each shuffled and split; examples that are too long are in none."""
+    longest, key = _longest(model, recipe)
+    rows = [row for example in examples if len((row := encode(model, example)).tokens) <= longest]
     if not rows:
-        raise SpilloverError(f"tune.cutoff: all {len(examples)} examples are longer than {recipe.cutoff} tokens")
+        raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
     found = []
     for number in sorted({row.example.stage for row in rows}):
         own = [row for row in rows if row.example.stage == number]
@@ -126,18 +138,23 @@ def _stages(model: Model, examples: Sequence[Example], recipe: Recipe) -> list[_
     return found
 
 
+def _longest(model: Model, recipe: Recipe) -> tuple[int, str]:
+    """Return how many tokens an example may have, and what says so: beyond its context a network has no positions."""
+    return min((recipe.cutoff, "tune.cutoff"), (model.context, "the model's context"))
+
+
 def _adapted(model: Model, recipe: Recipe) -> Any:  # noqa: ANN401 - the network with its adapter
     lora = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules=list(recipe.targets),
+        target_modules=to_adapt(model, recipe.targets),
         task_type="CAUSAL_LM",
     )
-    try:
+    with warnings.catch_warnings():
+        # peft sets what it says here for a Conv1D by itself, and the embeddings are never adapted
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out|.*tie_word_embeddings")
         return get_peft_model(model.network, lora)
-    except ValueError as error:
-        raise SpilloverError(f"tune.targets: found {list(recipe.targets)}: {str(error).partition('.')[0]}") from error
 
 
 def _order(stage: _Stage, recipe: Recipe) -> Steps:

@@ -1,5 +1,6 @@
 """The tasks: what is asked, in which words, in every language."""
 
+from spillover.tasks.published import published_names
 from spillover.tasks.task import (
     LABEL_KINDS,
     PLACEHOLDER,
@@ -21,5 +22,6 @@ __all__ = [
     "load_task",
     "open_task",
     "paraphrase",
+    "published_names",
     "sentiment",
 ]

@@ -1,0 +1,129 @@
+"""Which linear maps of a network get an adapter, from what `tune.targets` says, and whether each of them learns."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from transformers.pytorch_utils import Conv1D
+
+from spillover.errors import SpilloverError, choices
+from spillover.models.load import Model
+from spillover.progress import say
+
+ALL = "all-linear"
+"""What `tune.targets` may be beside names: every linear map of the decoder, the unembedding left out."""
+
+QUERY_AND_VALUE = (
+    ("q_proj", "v_proj"),
+    ("query", "value"),
+    ("query_key_value",),
+    ("qkv_proj",),
+    ("c_attn",),
+    ("Wqkv",),
+    ("Wq", "Wv"),
+)
+"""How architectures call the maps that the paper adapts, its own names first; some have query and value in one map."""
+
+
+def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
+    """Return names for peft's `target_modules` that stand for linear maps of the decoder and for no other module.
+
+    Args:
+        model: whose network has no adapter yet.
+        targets: names of linear maps, ends of their paths, or `ALL`. The paper's `q_proj` and `v_proj`, where neither
+            is there, stand for what the architecture calls query and value.
+
+    Raises:
+        SpilloverError: a name stands for no linear map that can be adapted, or there is no name.
+    """
+    linear = _linear(model)
+    if targets == ALL or ALL in targets:
+        names = sorted(_last_parts(linear))
+    else:
+        names = _translated(model, linear, list(dict.fromkeys(targets)))
+        _require_there(model, linear, names)
+    chosen = {path for path in linear if _stands_for(names, path)}
+    everywhere = {path for path, _ in model.network.named_modules() if _stands_for(names, path)}
+    return names if chosen == everywhere else sorted(chosen)  # such as the vision tower's maps of the same name
+
+
+def require_learning(network: Any) -> None:  # noqa: ANN401 - with its adapter
+    """Refuse, after the first backward pass, adapters without a gradient: they would be measured untrained.
+
+    Where other layers of that name learn it is said, since some architectures do not use a map in all of their layers.
+    """
+    learns = {
+        path: parameter.grad is not None and bool(parameter.grad.any())
+        for name, parameter in network.named_parameters()
+        for path, is_output, _ in [name.partition(".lora_B.")]
+        if is_output
+    }
+    idle = [path for path, does in learns.items() if not does]
+    for name in sorted(_last_parts(idle)):
+        if not any(does for path, does in learns.items() if _stands_for([name], path)):
+            others = sorted(_last_parts(learns) - {name})
+            raise SpilloverError(
+                f"tune.targets: {name!r} gets no gradient in this architecture, so an adapter there learns nothing; "
+                f"{choices(name, others) if others else 'name other linear maps'}"
+            )
+    if idle:
+        say(f"{len(idle)} of {len(learns)} adapters get no gradient and stay as they are, the first at {idle[0]}")
+
+
+def _linear(model: Model) -> dict[str, torch.nn.Module]:
+    """Return path → module of the decoder's linear maps.
+
+    The unembedding is none of them, since the loss and the scores read its weight and not its forward pass.
+    """
+    decoder = {id(module) for module in model.backbone.modules()}
+    head = model.network.get_output_embeddings()
+    return {
+        path: module
+        for path, module in model.network.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and id(module) in decoder and module is not head
+    }
+
+
+def _translated(model: Model, linear: dict[str, torch.nn.Module], names: list[str]) -> list[str]:
+    """Return what the paper's names are called in this architecture; names that are there, or others, as they are."""
+    paper, there = set(QUERY_AND_VALUE[0]), _last_parts(linear)
+    if set(names) != paper or paper & there:
+        return names
+    kind = str(model.config.model_type)
+    known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(kind, ())
+    rows = (*QUERY_AND_VALUE, () if isinstance(known, str) else tuple(known))  # a text is a pattern of paths
+    here = next((row for row in rows if row and set(row) <= there), tuple(names))
+    if set(here) != paper:
+        say(f"tune.targets: {kind} calls query and value {' and '.join(here)}, which are adapted")
+    return list(here)
+
+
+def _require_there(model: Model, linear: dict[str, torch.nn.Module], names: Sequence[str]) -> None:
+    known = [*sorted(_last_parts(linear)), ALL]
+    if not names:
+        raise SpilloverError(f"tune.targets: found [], expected at least one name; {choices('', known)}")
+    for name in names:
+        if not any(_stands_for([name], path) for path in linear):
+            raise SpilloverError(f"tune.targets: found {list(names)}: {_why_not(model, name)}; {choices(name, known)}")
+
+
+def _why_not(model: Model, name: str) -> str:
+    """Return why a name stands for nothing that can be adapted."""
+    modules = [module for path, module in model.network.named_modules() if _stands_for([name], path)]
+    if not modules:
+        return f"no module of this model is called {name!r}"
+    if model.network.get_output_embeddings() in modules:
+        return f"{name!r} is the unembedding, which the loss reads apart, so that an adapter there would learn nothing"
+    return f"{name!r} is a {type(modules[0]).__name__} and no linear map of the decoder"
+
+
+def _stands_for(names: Sequence[str], path: str) -> bool:
+    """Whether one of the names is a path or the end of one, as peft reads them."""
+    return any(path == name or path.endswith(f".{name}") for name in names)
+
+
+def _last_parts(paths: Iterable[str]) -> set[str]:
+    """Return what modules are called in their parents, with the parent's own name where that is only a number."""
+    parts = [path.rpartition(".") for path in paths]
+    return {f"{parent.rpartition('.')[2]}.{last}" if last.isdigit() else last for parent, _, last in parts}
