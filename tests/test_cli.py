@@ -548,7 +548,10 @@ def refused(ended: Ended, bench: Bench, *words: str) -> None:
 SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown key": ("tune.epoch=1", ("broken.toml: unknown key 'tune.epoch'", "did you mean 'epochs'", "choose from")),
     "unknown language": ('translate.to=["xx"]', ("broken.toml: translate.to: found 'xx'", "choose from en, zh")),
-    "unknown measured": ('evaluate.languages=["Deutsch"]', ("evaluate.languages: found 'Deutsch'", "did you mean 'de'")),
+    "unknown measured": (
+        'evaluate.languages=["Deutsch"]',
+        ("evaluate.languages: found 'Deutsch'", "did you mean 'de'"),
+    ),
     "unknown task": ('evaluate.tasks=["sentimnt"]', ("evaluate.tasks: found 'sentimnt'", "choose from sentiment")),
     "unknown task of questions": ("questions.task=mood", ("questions.task: found 'mood'", "choose from sentiment")),
     "unknown alias": ("model.name=gemma-3-27m", ("model.name: found 'gemma-3-27m'", "did you mean 'gemma-3-270m'")),
@@ -584,9 +587,43 @@ SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def test_a_gate_that_cannot_be_read_is_refused_before_anything_is_made(call: Call, bench: Bench) -> None:
-    refused(call("run", bench.experiment, "--gate", "unsen>=0", "--runs", bench.runs), bench, "did you mean 'unseen'")
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        ("unsen>=0", "did you mean 'unseen'"),
+        ("th>=0", "found 'th', which task 'sentiment' will have no value of; choose from"),
+        (
+            "mood.toml:nl>=0",
+            "found task 'mood.toml'; did you mean 'mine/mood.toml'? choose from sentiment, mood, mine/mood.toml",
+        ),
+        ("mood:fr>=0", "found 'fr', which task 'mood' will have no value of"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_gate_that_tests_nothing_is_refused_before_anything_is_made(
+    call: Call, bench: Bench, gate: str, words: str, options: tuple[str, ...]
+) -> None:
+    tasks = f'evaluate.tasks=["sentiment", "{own_task(bench)}"]'
+    refused(call("run", bench.experiment, "--gate", gate, "--set", tasks, "--runs", bench.runs, *options), bench, words)
     assert not bench.runs.exists()
+
+
+def test_two_tasks_of_one_name_are_refused(call: Call, bench: Bench) -> None:
+    for command in ("evaluate", "lint"):
+        tasks = f'evaluate.tasks=["{own_task(bench)}", "{own_task(bench, "Mood")}"]'
+        ended = call(command, bench.experiment, "--set", tasks, *(("--runs", bench.runs) if command != "lint" else ()))
+        refused(
+            ended, bench, "evaluate.tasks: found 'mine/mood.toml' and 'mine/Mood.toml', which are both called 'Mood'"
+        )
+
+
+def own_task(bench: Bench, name: str = "mood") -> str:
+    """Write the sentiment task under another name, whose items are the shipped one's; return its path."""
+    (bench.root / "mine").mkdir(exist_ok=True)
+    text = (files("spillover") / "data" / "tasks" / "sentiment.toml").read_text("utf-8")
+    text = text.replace('name = "sentiment"', f'name = "{name}"\nsource = "hub:nobody/nothing"', 1)
+    (bench.root / "mine" / f"{name}.toml").write_text(text, encoding="utf-8")
+    return f"mine/{name}.toml"
 
 
 @pytest.mark.parametrize("fault", SETTINGS)

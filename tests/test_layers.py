@@ -18,6 +18,7 @@ LAYERS = (
     ("pipeline", "export", "localize", "suggest"),
     ("material", "doctor", "inside"),
     ("cells", "spaces", "runs", "rates", "harness"),
+    ("evaluation",),
     ("store", "experiment", "sources", "translate", "models", "report", "analysis", "provenance"),
     ("mixture", "leakage"),  # they render and compare questions in a task's words, so they sit above tasks
     ("tasks",),

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 from scipy.special import logsumexp
 
 from spillover.errors import SpilloverError
+from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
 from spillover.findings import Sheet, Translated
-from spillover.languages import ordered
 from spillover.progress import Bar, say
 from spillover.records import Cell, Item, Prediction, Surprise
-from spillover.sources import Source, open_source
 from spillover.store import Stage, Store, read_predictions, read_records, write_predictions, write_records
-from spillover.tasks import Task, open_task
+from spillover.tasks import open_task
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.prefix import Reader
@@ -126,14 +125,12 @@ def measured(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
     """Return (task, language) → items: in each language the same ids, in the same order.
 
     Raises:
-        SpilloverError: a language lacks an item that another has, or no language has any.
+        SpilloverError: a language lacks an item that another has, no language has any, or two tasks have one name.
     """
     found: dict[tuple[str, str], list[Item]] = {}
-    for name in experiment.evaluate.tasks:
-        task = open_task(name, "evaluate.tasks")
-        source, where = items_from(experiment, task)
-        wanted = experiment.evaluate.languages
-        languages = source.item_languages(task) if wanted == "all" else ordered(wanted)
+    for name, task in listed_tasks(experiment).items():
+        source, where = items_origin(experiment, task).open()
+        languages = measured_languages(experiment, task, source)
         if not languages:
             raise SpilloverError(f"{where}: found no items of task {task.name!r} in any language")
         rows = {language: source.items(task, language) for language in languages}
@@ -148,21 +145,6 @@ def to_weigh(experiment: Experiment) -> dict[tuple[str, str], list[Item]]:
     """Return (task, language) → the items whose texts tell what was forgotten."""
     limit = experiment.analyze.texts
     return {key: balanced(rows, limit) for key, rows in measured(experiment).items()} if limit else {}
-
-
-def items_from(experiment: Experiment, task: Task) -> tuple[Source, str]:
-    """Return where a task's items come from: the task's own, the one given, the questions', or starter."""
-    if task.source:
-        return open_source(task.source, {}, "evaluate.tasks"), f"evaluate.tasks {task.source!r}"
-    given = experiment.evaluate.source
-    if given:
-        where = f"evaluate.source {given!r}"
-        return open_source(given, experiment.evaluate.columns, "evaluate.source"), where
-    asked = experiment.questions
-    source = open_source(asked.source, asked.columns, "questions.source")
-    if source.item_languages(task):
-        return source, f"questions.source {asked.source!r}"
-    return open_source("starter", {}, "evaluate.source"), "evaluate.source 'starter'"
 
 
 def machine_translated(items: Mapping[tuple[str, str], Sequence[Item]]) -> tuple[Translated, ...]:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import tomli_w
 
-from spillover.cells import balanced, items_from
+from spillover.cells import balanced
 from spillover.errors import SpilloverError
+from spillover.evaluation import items_origin, listed_tasks
 from spillover.experiment import Experiment
 from spillover.plugins import ENGINES
 from spillover.progress import say
 from spillover.records import Item, Question
 from spillover.sources.sheet import TRANSLATOR
 from spillover.store import Store, write_files
-from spillover.tasks import Task, open_task
+from spillover.tasks import Task
 from spillover.translate import Translator, open_translator
 
 ASKED = "en"
@@ -44,9 +45,9 @@ def localize(experiment: Experiment, store: Store) -> list[Path]:
     )
     contents: dict[str, str] = {}
     drafts = []
-    for name in experiment.evaluate.tasks:
-        task = open_task(name, "evaluate.tasks")
-        items = balanced(items_from(experiment, task)[0].items(task, ASKED), experiment.evaluate.limit)
+    for task in listed_tasks(experiment).values():
+        source, _ = items_origin(experiment, task).open()
+        items = balanced(source.items(task, ASKED), experiment.evaluate.limit)
         contents[f"{task.name}/items/{ASKED}.jsonl"] = _lines(task, items)
         for code in languages:
             contents[f"{task.name}/items/{code}.jsonl"] = _lines(task, _translated(items, translator, code, experiment))

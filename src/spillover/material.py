@@ -10,13 +10,14 @@ from typing import Any
 
 from spillover.cells import measured
 from spillover.errors import SpilloverError, choices
+from spillover.evaluation import items_origin, listed_tasks
 from spillover.experiment import Experiment, QuestionsConfig
 from spillover.leakage import Overlap, find_overlaps, sentence
 from spillover.mixture import FRAMES, Count, sized
 from spillover.plugins import RECIPES, resolve
 from spillover.records import Annotated, Example, Pair, Question
 from spillover.sources import annotated_questions, open_source
-from spillover.tasks import Task, open_task
+from spillover.tasks import open_task
 
 ASKED = "en"
 """The language of the user's questions."""
@@ -121,15 +122,6 @@ def _trained(origin: Origin, given: dict[str, Any]) -> Iterator[Question]:
 
 def _overlaps(experiment: Experiment, asked: QuestionsConfig, trained: Sequence[Question]) -> list[Overlap]:
     items = [item for rows in measured(experiment).values() for item in rows]
-    tasks = [open_task(name, "evaluate.tasks") for name in experiment.evaluate.tasks]
-    sharing = {task.name for task in tasks if _items_source(experiment, task) == asked.source}
+    tasks = list(listed_tasks(experiment).values())
+    sharing = {task.name for task in tasks if items_origin(experiment, task).spec == asked.source}
     return find_overlaps(trained, items, tasks, sharing)
-
-
-def _items_source(experiment: Experiment, task: Task) -> str:
-    """Return where a task's items come from, as the experiment file would name it."""
-    if experiment.evaluate.source:
-        return experiment.evaluate.source
-    asked = experiment.questions
-    source = open_source(asked.source, asked.columns, "questions.source")
-    return asked.source if source.item_languages(task) else "starter"

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from spillover.analysis.gains import compare
-from spillover.analysis.gates import check, parse_gate
+from spillover.analysis.gates import check, parse_gate, target
 from spillover.errors import SpilloverError
 from spillover.findings import Comparison
 from spillover.records import Prediction
 from spillover.typography import points
 
-TASKS = ("sentiment", "entailment")
+TARGETS = [target(name, name, ["en", "zh", "th", "sw"], ["zh"], "en") for name in ("sentiment", "entailment")]
 
 
 def arm(task: str, skill: float, seed: int) -> list[Prediction]:
@@ -33,7 +33,7 @@ def comparison() -> Comparison:
 
 
 def verdicts(comparison: Comparison, *texts: str) -> list[bool]:
-    return [outcome.holds for outcome in check([parse_gate(text, TASKS) for text in texts], comparison)]
+    return [outcome.holds for outcome in check([parse_gate(text, TARGETS) for text in texts], comparison)]
 
 
 def test_a_gate_is_about_the_lower_end_of_the_interval(comparison: Comparison):
@@ -60,19 +60,67 @@ def test_every_measure_and_every_language_can_be_named(comparison: Comparison):
     assert verdicts(comparison, f"sentiment:th>={low - 1e-6}", f"sentiment:th>={low + 1e-6}") == [True, False]
 
 
-def test_what_was_not_measured_does_not_hold(comparison: Comparison):
-    (outcome,) = check([parse_gate("sentiment:fr>=-100", TASKS)], comparison)
+def test_what_has_no_value_after_all_does_not_hold(comparison: Comparison):
+    none = replace(comparison, summaries=(replace(comparison.summaries[0], unseen=None),))
+    (outcome,) = check([parse_gate("unseen>=-100", TARGETS)], none)
     assert (outcome.holds, outcome.sentence) == (
         False,
-        "gate sentiment:fr>=-100, sentiment: broken, since nothing measured is 'fr'",
+        "gate unseen>=-100, sentiment: broken, since nothing measured is 'unseen'",
     )
-    none = replace(comparison, summaries=(replace(comparison.summaries[0], unseen=None),))
-    assert verdicts(none, "unseen>=-100") == [False]
+
+
+SPELLED = [
+    target("check", "deep/my tasks/check.toml", ["en", "th"], (), "en"),
+    target("xnli", "harness:xnli_{language}", ["en", "de", "th"], ["de"], "en"),
+    target("quiz", "harness:C:/a>=b/quiz_{language}", ["de", "sw"], ["de"], "en"),
+    target("own", "package.module:Task", ["en"], (), "en"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "measure"),
+    [
+        ("check:unseen>=0", "check", "unseen"),
+        ("deep/my tasks/check.toml:th>=0", "check", "th"),
+        (" xnli : tuned >= -5 ", "xnli", "tuned"),
+        ("harness:xnli_{language}:pivot>=0", "xnli", "pivot"),
+        ("harness:C:/a>=b/quiz_{language}:sw>=0", "quiz", "sw"),
+        ("package.module:Task:worst>=0", "own", "worst"),
+        ("overall>=0", "", "overall"),
+    ],
+)
+def test_a_task_is_named_as_results_or_as_the_experiment_names_it(text: str, task: str, measure: str):
+    gate = parse_gate(text, SPELLED)
+    assert (gate.task, gate.measure) == (task, measure)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "check:tuned>=0",
+            "found 'tuned', which task 'check' will have no value of; choose from unseen, overall",
+        ),
+        ("check:sw>=0", "found 'sw', which task 'check' will have no value of"),
+        ("quiz:pivot>=0", "found 'pivot', which task 'quiz'"),
+        ("own:unseen>=0", "found 'unseen', which task 'own'"),
+        ("th>=0", "found 'th', which task 'quiz'"),
+        ("fr>=0", "found 'fr', which task 'check'"),
+        ("check.toml:unseen>=0", "found task 'check.toml'; did you mean 'check'"),
+        ("harness:xnli_{language}>=0", "found a task without a measure, .* such as harness:xnli_{language}:unseen>=0"),
+        (":unseen>=0", r"expected \[TASK:\]MEASURE>=POINTS"),
+        ("check:>=0", r"expected \[TASK:\]MEASURE>=POINTS"),
+        ("unseen>=0>=1", r"expected \[TASK:\]MEASURE>=POINTS"),
+    ],
+)
+def test_what_will_not_be_measured_is_refused(text: str, message: str):
+    with pytest.raises(SpilloverError, match=message):
+        parse_gate(text, SPELLED)
 
 
 def test_the_sentence_has_the_numbers(comparison: Comparison):
     low = comparison.summaries[1].unseen.low
-    (outcome,) = check([parse_gate("entailment:unseen>=2.5", TASKS)], comparison)
+    (outcome,) = check([parse_gate("entailment:unseen>=2.5", TARGETS)], comparison)
     assert outcome.sentence == (
         f"gate entailment:unseen>=2.5, entailment: broken, since the 95% interval begins at {points(low)}, "
         "below 2.5 points"
@@ -96,5 +144,5 @@ def test_the_sentence_has_the_numbers(comparison: Comparison):
 )
 def test_a_gate_that_cannot_be_read_is_refused(text: str, message: str):
     with pytest.raises(SpilloverError, match=message) as refusal:
-        parse_gate(text, TASKS)
+        parse_gate(text, TARGETS)
     assert "\n" not in str(refusal.value)

@@ -109,7 +109,7 @@ def compare(
         members = [(cell, test) for cell, test in zip(cells, tests, strict=True) if cell.task == task]
         draws = _draw([cell for cell, _ in members], seed)
         found = [
-            _gain(cell, _group(cell.language, tuned_on, pivot), test, draws.column(column), margin)
+            _gain(cell, group_of(cell.language, tuned_on, pivot), test, draws.column(column), margin)
             for column, (cell, test) in enumerate(members)
         ]
         gains += found
@@ -118,7 +118,8 @@ def compare(
     return Comparison(tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries))
 
 
-def _group(code: str, tuned_on: Collection[str], pivot: str) -> Literal["unseen", "tuned", "pivot"]:
+def group_of(code: str, tuned_on: Collection[str], pivot: str) -> Literal["unseen", "tuned", "pivot"]:
+    """Return the group that a language belongs to: the pivot, a language tuned on, or one that tuning never saw."""
     if code == pivot:
         return "pivot"
     return "tuned" if code in tuned_on else "unseen"

@@ -4,10 +4,10 @@ A gate is about the lower end of a 95% interval, in points: it holds only where 
 comparisons; what a broken gate ends in is the caller's.
 """
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from spillover.analysis.gains import group_of
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Comparison, Gain, Summary
 from spillover.languages import languages
@@ -17,7 +17,22 @@ from spillover.typography import minus, points
 MEASURES = ("unseen", "tuned", "overall", "pivot", "worst")
 """Fields of a `Summary` that a gate may name; it may also name a language."""
 
-_GRAMMAR = re.compile(r"(?:(?P<task>[^:<>=]+):)?(?P<measure>[^:<>=]+)>=(?P<points>[^<>=]+)")
+EVERYWHERE = ("overall", "worst")
+"""Measures that every task has; each of the others needs a language of its group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A task that a gate may be about, and what will be measured in it."""
+
+    name: str
+    """The task's name, as results have it."""
+    spelling: str
+    """The task as the experiment lists it: its name, a path, or a family such as `harness:xnli_{language}`."""
+    languages: tuple[str, ...]
+    """Codes of the languages that will be measured."""
+    measures: tuple[str, ...]
+    """Those of `MEASURES` that will have a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +59,61 @@ class Outcome:
     """The same with the numbers."""
 
 
-def parse_gate(text: str, tasks: Collection[str]) -> Gate:
-    """Read `[TASK:]MEASURE>=POINTS`; `tasks` are those that will be measured.
+def target(name: str, spelling: str, languages: Sequence[str], tuned_on: Collection[str], pivot: str) -> Target:
+    """Return what gates may test in a task that is measured in `languages`."""
+    present = {group_of(code, tuned_on, pivot) for code in languages}.union(EVERYWHERE)
+    return Target(name, spelling, tuple(languages), tuple(measure for measure in MEASURES if measure in present))
+
+
+def parse_gate(text: str, targets: Sequence[Target]) -> Gate:
+    """Read `[TASK:]MEASURE>=POINTS`; TASK is a task's name, or the task as the experiment lists it.
+
+    A measure holds no colon, so the last colon ends the task, whatever colons the task has.
 
     Raises:
-        SpilloverError: it does not fit the grammar, or names no task, measure or language.
+        SpilloverError: it does not fit the grammar, or names what will not be measured.
     """
     where = f"--gate {text}"
-    fits = _GRAMMAR.fullmatch("".join(text.split()))
-    if not fits:
+    subject, relation, number = (part.strip() for part in text.rpartition(">="))
+    task, colon, measure = (part.strip() for part in subject.rpartition(":"))
+    if not relation or not measure or bool(colon) != bool(task) or any(sign in measure for sign in "<>="):
         raise SpilloverError(f"{where}: expected [TASK:]MEASURE>=POINTS, such as unseen>=0 or sentiment:worst>=-5")
-    task, measure, points = fits["task"] or "", fits["measure"], fits["points"]
-    if task and task not in tasks:
-        raise SpilloverError(f"{where}: found task {task!r}; {choices(task, tasks)}")
+    tasks = _named(task, subject, targets, where)
+    _check_measured(measure, tasks, where)
+    try:
+        bound = float(number) / 100
+    except ValueError:
+        bound = float("nan")
+    if not -1 <= bound <= 1:
+        raise SpilloverError(f"{where}: found {number!r}, expected points between -100 and 100")
+    return Gate(text, tasks[0].name if task else "", measure, bound)
+
+
+def _named(task: str, subject: str, targets: Sequence[Target], where: str) -> Sequence[Target]:
+    """Return the tasks that a gate is about: the one it names, or all of them."""
+    spellings = [spelling for each in targets for spelling in dict.fromkeys((each.name, each.spelling))]
+    if subject in spellings and subject not in (*MEASURES, *languages()):
+        raise SpilloverError(
+            f"{where}: found a task without a measure, expected one after it, such as {subject}:{MEASURES[0]}>=0"
+        )
+    tasks = [each for each in targets if task in ("", each.name, each.spelling)]
+    if not tasks:
+        raise SpilloverError(f"{where}: found task {task!r}; {choices(task, spellings)}")
+    return tasks
+
+
+def _check_measured(measure: str, tasks: Sequence[Target], where: str) -> None:
+    """Refuse a measure that is none, or that a task the gate is about will not have."""
     if measure not in MEASURES and measure not in languages():
         raise SpilloverError(
             f"{where}: found {measure!r}; {choices(measure, MEASURES)}, or a language's code, such as th"
         )
-    try:
-        bound = float(points) / 100
-    except ValueError:
-        bound = float("nan")
-    if not -1 <= bound <= 1:
-        raise SpilloverError(f"{where}: found {points!r}, expected points between -100 and 100")
-    return Gate(text, task, measure, bound)
+    for task in tasks:
+        if measure not in (*task.measures, *task.languages):
+            raise SpilloverError(
+                f"{where}: found {measure!r}, which task {task.name!r} will have no value of; "
+                f"{choices(measure, (*task.measures, *task.languages))}"
+            )
 
 
 def check(gates: Iterable[Gate], comparison: Comparison) -> list[Outcome]:

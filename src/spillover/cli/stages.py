@@ -84,18 +84,19 @@ def run(
     from rich.console import Console
 
     from spillover import forecast, pipeline
-    from spillover.analysis.gates import check, parse_gate
+    from spillover.analysis.gates import check
+    from spillover.evaluation import read_gates
     from spillover.report.tables import summary_text
 
     experiment, store = open_run(file, overrides, runs, name)
+    parsed = read_gates(experiment, gates)  # before an hour of tuning, not after it
     if dry_run:
         typer.echo("\n".join(forecast.forecast(experiment, store)))
         return
-    asked = [parse_gate(gate, experiment.evaluate.tasks) for gate in gates]  # before an hour of tuning, not after it
     findings = pipeline.run(experiment, store)
     Console().print(summary_text(findings))
     typer.echo(f"Report: {store.run / 'report' / 'index.html'}")
-    outcomes = check(asked, findings.comparison)
+    outcomes = check(parsed, findings.comparison)
     for outcome in outcomes:
         typer.echo(outcome.sentence, err=not outcome.holds)
     if not all(outcome.holds for outcome in outcomes):

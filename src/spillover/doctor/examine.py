@@ -7,14 +7,14 @@ the user's to correct first, and raises as it would in a run.
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from spillover.cells import REFERENCE, items_from
+from spillover.cells import REFERENCE
 from spillover.doctor import contents, labels, prompts
 from spillover.doctor.defect import located, ordered
 from spillover.doctor.reading import Reading, read
 from spillover.errors import SpilloverError
+from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
 from spillover.findings import Defect
-from spillover.languages import ordered as in_order
 from spillover.plugins import ENGINES, TRANSLATORS, resolve
 from spillover.records import Question
 from spillover.sources import open_source
@@ -27,8 +27,7 @@ def examine(experiment: Experiment, tokenize: prompts.Tokenize) -> list[Defect]:
     questions: dict[str, list[Question]] = {}
     found = list(_questions(experiment, questions))
     asked = open_task(experiment.questions.task, "questions.task").name
-    for name in experiment.evaluate.tasks:
-        task = open_task(name, "evaluate.tasks")
+    for task in listed_tasks(experiment).values():
         found += _task(experiment, task, questions if task.name == asked else {}, tokenize)
     return ordered(found)
 
@@ -57,10 +56,9 @@ def _task(
     experiment: Experiment, task: Task, questions: dict[str, list[Question]], tokenize: prompts.Tokenize
 ) -> Iterator[Defect]:
     """Yield what is wrong with a task's items and prompts."""
-    wanted = experiment.evaluate.languages
     try:
-        source, where = items_from(experiment, task)
-        languages = source.item_languages(task) if wanted == "all" else in_order(wanted)
+        source, where = items_origin(experiment, task).open()
+        languages = measured_languages(experiment, task, source)
     except SpilloverError as error:
         yield located(error, "file")
         return
