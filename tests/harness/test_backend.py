@@ -1,9 +1,12 @@
 """The backend against the harness's own `hf`: every answer to every request, of every output type."""
 
 import json
+import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +169,42 @@ def test_answers_are_cached(llama: str, task_folder: Path, tmp_path: Path, monke
     first = once()
     monkeypatch.setattr(module, "score_continuations", None)
     assert once()["results"] == first["results"]
+
+
+def test_the_harness_s_own_models_stay_beside_ours() -> None:
+    """In a process of its own: here the tests imported them already."""
+    code = (
+        "import spillover.harness; from lm_eval.api.registry import get_model, model_registry as known; "
+        "assert {'spillover', 'hf', 'vllm', 'local-completions'} <= {*known}, [*known]; get_model('dummy')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_folder_s_code_is_never_run(
+    llama: str,
+    task_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(llama, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text("utf-8"))
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "model" / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        SpilloverLM(str(tmp_path / "model"), device="cpu")
+    arguments = ["--model_args", f"pretrained={tmp_path / 'model'}", "--trust_remote_code", "--device", "cpu"]
+    arguments += ["--include_path", str(task_folder)]
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--model", "spillover", "--tasks", "tiny_xcopa", *arguments])
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("spillover.harness", run_name="__main__")
+    assert end.value.code == 2
+    assert "spillover: trust_remote_code: found True, expected False" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
 
 
 def test_from_the_command_line(llama: str, task_folder: Path, tmp_path: Path) -> None:

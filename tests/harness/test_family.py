@@ -16,8 +16,8 @@ from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.records import Item, Prompt
+from spillover.sources import families, open_source
 from spillover.sources import harness as module
-from spillover.sources import open_source
 from spillover.store import read_predictions
 from spillover.tasks import open_task
 
@@ -61,7 +61,8 @@ def only_local(monkeypatch: pytest.MonkeyPatch) -> None:
     def manager(folder: str) -> TaskManager:
         return TaskManager(include_path=folder, include_defaults=False)
 
-    monkeypatch.setattr(module, "_manager", manager)
+    monkeypatch.setattr(families, "manager", manager)
+    monkeypatch.setattr(module, "manager", manager)
 
 
 def experiment(folder: Path, *names: str, model: str = "none", languages: object = "all") -> Experiment:
@@ -88,8 +89,8 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(module, "say", said.append)
-    module._members.cache_clear()
+    monkeypatch.setattr(families, "say", said.append)
+    families.members.cache_clear()
     cells = measured(experiment(folder, "small_xnli_{language}", "small_belebele_{language}"))
     assert [language for name, language in cells if "xnli" in name] == ["en", "de", "sw"]
     assert [language for name, language in cells if "belebele" in name] == ["en", "no"]

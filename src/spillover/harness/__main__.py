@@ -1,6 +1,14 @@
 """The harness's own command line, which finds our backend because the package was imported before this module."""
 
+import sys
+
 from lm_eval.__main__ import cli_evaluate
 
+from spillover.errors import SpilloverError, visible
+
 if __name__ == "__main__":
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except SpilloverError as error:
+        sys.stderr.write(f"spillover: {visible(str(error))}\n")
+        sys.exit(2)

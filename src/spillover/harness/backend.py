@@ -31,10 +31,17 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
             pretrained: an alias, or whatever `hf` takes.
             adapter: a PEFT adapter's folder or hub id: what `hf` calls `peft`.
             options: those of `hf`; `batch_size` says nothing about log-likelihoods where requests can be shared.
+
+        Raises:
+            SpilloverError: `trust_remote_code` is asked for: the code in a model's folder is never run.
         """
+        if options.pop("trust_remote_code", False):
+            raise SpilloverError(
+                "trust_remote_code: found True, expected False: spillover never runs the code in a model's folder"
+            )
         if isinstance(pretrained, str) and pretrained in ALIASES:
             pretrained = str(locate(pretrained))
-        super().__init__(pretrained, **options | ({"peft": adapter} if adapter else {}))
+        super().__init__(pretrained, trust_remote_code=False, **options | ({"peft": adapter} if adapter else {}))
         self._reader = self._open()
 
     def _open(self) -> Reader | None:

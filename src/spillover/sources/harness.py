@@ -1,27 +1,35 @@
-"""The tasks of lm-evaluation-harness as items: a family of tasks, one a language, rendered as the harness does it.
+"""The tasks of lm-evaluation-harness as items: a family of tasks, one per language, rendered as the harness does it.
 
-A language is looked for under every code that `languages.toml` has for it; those a family lacks are said, not guessed.
-Knows how the harness's tasks are asked for their documents, and nothing of how they are scored.
+`families` says which task is which language's. How a task is scored is not read here.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
+from math import log1p
 from typing import Any
 
-from spillover.errors import SpilloverError
-from spillover.languages import languages
-from spillover.plugins import missing
-from spillover.progress import say
+from scipy.stats import pearsonr
+
+from spillover.errors import SpilloverError, choices
 from spillover.records import Item, Question
-from spillover.tasks import PLACEHOLDER, Task
+from spillover.sources.families import manager, members, parts, reason, yaml_file
+from spillover.tasks import Task
 
 IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("id",))
 """The columns that name a document in every language, where a data set has them; else it is its number in the split."""
 
 SEED = 1234
 """The harness's own default for the choice of exemplars."""
+
+RELATED, CHANCE = 0.3, 0.01
+"""Correlation of lengths that translations reach, and the probability of it in texts that are none."""
+
+Document = tuple[str, tuple[str, ...], int]
+"""Id, texts (the context, then each choice) and gold index of a document."""
 
 
 class Harness:
@@ -39,106 +47,158 @@ class Harness:
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that the family has."""
-        return tuple(_members(self._family))
+        return tuple(members(self._family))
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return a language's items: the context, then each choice.
 
         Raises:
-            SpilloverError: the family lacks the language, its data cannot be had, or it is not multiple choice.
+            SpilloverError: the family lacks the language, its data cannot be had, it is not multiple choice, or its
+                documents are not the same in every language.
         """
-        members = _members(self._family)
-        if language not in members:
+        names = members(self._family)
+        if language not in names:
             raise SpilloverError(
-                f"harness:{self._family}: found no task for {language!r}; languages that are there: "
-                f"{', '.join(members)}"
+                f"harness:{self._family}: found no task for {language!r}; languages that are there: {', '.join(names)}"
             )
-        rows = _rows(self._family, members[language])
-        self._check_order(members, language)
+        rows = _rows(self._family, language)
+        if (first := next(iter(names))) != language:
+            _check_parallel(f"harness:{names[language]}", rows, _rows(self._family, first), first)
         return [Item(task.name, id, language, fields, gold) for id, fields, gold in rows]
 
-    def _check_order(self, members: Mapping[str, str], language: str) -> None:
-        """Refuse a language whose documents have other answers than those of the same ids in the first language."""
-        first = next(iter(members))
-        rows, others = (_rows(self._family, members[code]) for code in (language, first))
-        for (id, _, gold), (other, _, expected) in zip(rows, others, strict=False):
-            if id == other and gold != expected:
-                raise SpilloverError(
-                    f"harness:{members[language]}: document {id!r} has the answer {gold} and that of {first} has "
-                    f"{expected}, expected the same documents in every language"
-                )
+
+def _check_parallel(where: str, rows: Sequence[Document], others: Sequence[Document], first: str) -> None:
+    """Refuse documents that are not those of the same ids in the family's first language.
+
+    Where ids are row numbers and the right answer is always the same choice, as in minimal pairs, neither can show that
+    two rows are translations; then their lengths have to.
+    """
+    expected = {id: gold for id, _, gold in others}
+    for id, _, gold in rows:
+        if gold != expected.get(id, gold):
+            raise SpilloverError(
+                f"{where}: document {id!r} has the answer {gold} and that of {first} has {expected[id]}, "
+                "expected the same documents in every language"
+            )
+    if len({gold for _, _, gold in (*rows, *others)}) == 1 and _numbered(rows) and not _related(rows, others):
+        raise SpilloverError(
+            f"{where}: nothing shows that these documents are those of {first}: they are known by row number, the "
+            "right answer is the same choice in each, and the lengths of their texts do not agree; the report pairs "
+            "items across languages, so a family that is not parallel cannot be measured; where this one is parallel, "
+            "give its documents an id that is no row number"
+        )
+
+
+def _numbered(rows: Sequence[Document]) -> bool:
+    """Whether ids are no more than a count, in each part of a group."""
+    counts: dict[str, list[int]] = {}
+    for id, _, _ in rows:
+        part, number = re.fullmatch(r"(.*?)(\d*)\W*", id, re.DOTALL).groups()  # type: ignore[union-attr]
+        counts.setdefault(part, []).append(int(number or -1))
+    return all(numbers[0] in (0, 1) and numbers == [*range(numbers[0], numbers[-1] + 1)] for numbers in counts.values())
+
+
+def _related(rows: Sequence[Document], others: Sequence[Document]) -> bool:
+    """Whether long texts stand where the other language has long ones, more than chance would have it."""
+    lengths = {id: log1p(sum(map(len, texts))) for id, texts, _ in others}
+    pairs = [(log1p(sum(map(len, texts))), lengths[id]) for id, texts, _ in rows if id in lengths]
+    if min((len(set(side)) for side in zip(*pairs, strict=True)), default=0) < 3:
+        return False
+    correlation, chance = pearsonr(*zip(*pairs, strict=True), alternative="greater")
+    return bool(correlation >= RELATED and chance <= CHANCE)
 
 
 @cache
-def _manager(folder: str) -> Any:  # noqa: ANN401 - the harness is not typed
-    """Return the index of all tasks: the harness's own, and a folder's."""
+def _rows(family: str, language: str) -> tuple[Document, ...]:
+    """Return every document of a language's task, or of all tasks of its group."""
+    name = members(family)[language]
+    with _in_one_sentence(family, name):
+        tasks = manager(family.rpartition("/")[0]).load([name])["tasks"]
+    named = parts(family)[language]
+    rows: list[Document] = []
+    for leaf, task in tasks.items():
+        with _in_one_sentence(family, leaf):
+            rows += _documents(named.get(leaf, leaf.removeprefix(name)), leaf, task)
+    with _in_one_sentence(family, name):
+        _check_texts(name, rows)
+    return tuple(rows)
+
+
+@contextmanager
+def _in_one_sentence(family: str, name: str) -> Iterator[None]:
+    """Refuse, with the YAML file of a task, whatever that file, its code, its data or the hub raises."""
     try:
-        from lm_eval.tasks import TaskManager
-    except ModuleNotFoundError as error:
-        raise SpilloverError(missing(error, "evaluate.tasks")) from error
-    return TaskManager(include_path=folder or None)
+        yield
+    except SpilloverError as error:
+        raise SpilloverError(f"{error}{yaml_file(family, name)}") from error
+    except Exception as error:
+        sentence = f"harness:{name}: cannot load the task: {reason(error)}{yaml_file(family, name)}"
+        raise SpilloverError(sentence) from error
 
 
-@cache
-def _members(family: str) -> dict[str, str]:
-    """Return language code → name of the family's task or group in that language, in the paper's order."""
-    folder, _, pattern = family.rpartition("/")
-    known = _manager(folder).task_index
-    found: dict[str, str] = {}
-    for code, language in languages().items():
-        for written in (code, language.nllb, language.iso639_3, language.google, language.lingua):
-            name = pattern.replace(PLACEHOLDER, written)
-            if name in known:
-                found.setdefault(code, name)
-    if not found:
-        near = ", ".join(get_close_matches(pattern.replace(PLACEHOLDER, "en"), known, n=5)) or "none"
-        raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
-    if lacking := [code for code in languages() if code not in found]:
-        say(f"harness:{family}: has {', '.join(found)}; has no {', '.join(lacking)}")
-    return found
-
-
-@cache
-def _rows(family: str, name: str) -> tuple[tuple[str, tuple[str, ...], int], ...]:
-    """Return the id, the texts and the gold index of every document of a task, or of all tasks of a group."""
-    try:
-        tasks = _manager(family.rpartition("/")[0]).load([name])["tasks"]
-        rows = tuple(row for leaf, task in tasks.items() for row in _documents(leaf.removeprefix(name), leaf, task))
-    except (OSError, ValueError, KeyError, ImportError) as error:  # what its YAML, its data set and the hub raise
-        reason = str(error).strip().partition("\n")[0]
-        raise SpilloverError(f"harness:{name}: cannot load the task: {type(error).__name__}: {reason}") from error
+def _check_texts(name: str, rows: Sequence[Document]) -> None:
+    """Refuse a task without documents, of unlike numbers of choices, or whose texts do not depend on the document."""
+    if not rows:
+        raise SpilloverError(f"harness:{name}: found no documents, expected some")
     counts = sorted({len(texts) - 1 for _, texts, _ in rows})
     if len(counts) > 1:
         raise SpilloverError(f"harness:{name}: found items of {counts} choices, expected as many for each")
-    return rows
+    if len(rows) > 1 and len({texts for _, texts, _ in rows}) == 1:
+        raise SpilloverError(
+            f"harness:{name}: found the same texts in all {len(rows)} documents, {rows[0][1][0]!r} before each choice, "
+            "expected those of columns: does `doc_to_text` name one that is not there?"
+        )
 
 
-def _documents(part: str, name: str, task: Any) -> Iterator[tuple[str, tuple[str, ...], int]]:  # noqa: ANN401
+def _documents(part: str, name: str, task: Any) -> Iterator[Document]:  # noqa: ANN401
     """Yield the documents of one task, `part` being what tells it from the other tasks of its group."""
     if task.OUTPUT_TYPE != "multiple_choice":
         raise SpilloverError(f"harness:{name}: found output type {task.OUTPUT_TYPE!r}, expected 'multiple_choice'")
+    _check_columns(name, task)
     task.set_fewshot_seed(SEED)
     documents = list(task.eval_docs)
     for number, (id, document) in enumerate(zip(_ids(documents), documents, strict=True)):
-        context = task.fewshot_context(document, task.config.num_fewshot or 0, gen_prefix=task.doc_to_prefix(document))
-        asked = task.construct_requests(doc=document, ctx=context, metadata=(name, number, 1))
-        choices = task.doc_to_choice(document)
-        texts = [request.args for request in asked[: len(choices)]]  # more follow where the metric wants a baseline
-        gold = task.doc_to_target(document)
-        gold = choices.index(gold) if gold in choices else gold
-        if not isinstance(context, str) or not isinstance(gold, int) or not 0 <= gold < len(choices):
-            raise SpilloverError(
-                f"harness:{name}: document {number}: found the answer {gold!r}, expected one of {len(choices)} choices "
-                "after one context"
-            )
-        yield f"{part}{id}", (context, *(choice for _, choice in texts)), gold
+        try:
+            texts, gold = _render(name, task, number, document)
+        except SpilloverError:
+            raise
+        except Exception as error:
+            raise SpilloverError(f"harness:{name}: document {number}: {reason(error)}") from error
+        yield f"{part}{id}", texts, gold
+
+
+def _check_columns(name: str, task: Any) -> None:  # noqa: ANN401
+    """Refuse a word that is nearly a column's name: the harness would take the word itself for the text."""
+    columns = [str(column) for column in getattr(task, "features", [])]
+    for key in ("doc_to_text", "doc_to_choice", "doc_to_target"):
+        word = getattr(task.config, key, None)
+        if not isinstance(word, str) or not word.isidentifier() or word in columns:
+            continue
+        if get_close_matches(word, columns, n=1):
+            raise SpilloverError(f"harness:{name}: {key}: found no column {word!r}; {choices(word, columns)}")
+
+
+def _render(name: str, task: Any, number: int, document: Any) -> tuple[tuple[str, ...], int]:  # noqa: ANN401
+    """Return a document's texts, as the harness scores them, and its gold index."""
+    context = task.fewshot_context(document, task.config.num_fewshot or 0, gen_prefix=task.doc_to_prefix(document))
+    requests = task.construct_requests(doc=document, ctx=context, metadata=(name, number, 1))
+    answers = task.doc_to_choice(document)
+    texts = [request.args for request in requests[: len(answers)]]  # more follow where the metric wants a baseline
+    target = task.doc_to_target(document)
+    gold = answers.index(target) if target in answers else target
+    if not isinstance(context, str) or not isinstance(gold, int) or not 0 <= gold < len(answers):
+        raise SpilloverError(
+            f"harness:{name}: document {number}: found the answer {gold!r}, expected one of {len(answers)} choices "
+            "after one context"
+        )
+    return (context, *(choice for _, choice in texts)), gold
 
 
 def _ids(documents: list[dict[str, Any]]) -> list[str]:
     """Return what names each document in every language: the first of `IDS` that does, else its number."""
     for columns in IDS:
-        if all(column in documents[0] for column in columns):
-            found = [json.dumps([document[column] for column in columns])[1:-1] for document in documents]
-            if len(set(found)) == len(found):
-                return found
+        if documents and all(column in documents[0] for column in columns):
+            ids = [json.dumps([document[column] for column in columns])[1:-1] for document in documents]
+            if len(set(ids)) == len(ids):
+                return ids
     return [str(number) for number in range(len(documents))]

@@ -1,0 +1,234 @@
+"""Families of lm-evaluation-harness's tasks: which task or group of tasks stands for which language.
+
+Reads the harness's index of YAML files, and the files that the harness passes over in silence. Loads no data.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from spillover.errors import SpilloverError
+from spillover.languages import languages, lookup, other_script
+from spillover.plugins import missing
+from spillover.progress import say
+from spillover.tasks import PLACEHOLDER
+
+SHOWN = 300
+"""Characters of another program's error that are repeated."""
+
+ENDINGS = (".yaml", ".yml")
+"""Endings of YAML files, in any case; the harness reads the first alone."""
+
+IGNORED = frozenset(["__pycache__", ".ipynb_checkpoints"])
+"""Folders that the harness passes over on purpose."""
+
+_SCRIPT = re.compile(r"[_-]([A-Za-z]{4})(?![A-Za-z])")
+"""A script's code where it follows the placeholder of a family, as in `piqa_{language}_latn`."""
+
+_NAMED = re.compile(r"^(?:task|group)\s*:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
+"""The name in a YAML file that cannot be parsed."""
+
+_SEPARATOR = re.compile(r"([_\-.:]+)")
+"""What stands between the parts of a task's name."""
+
+LONGEST = 3
+"""Parts of a name that one language can take: `zh`, `deu_Latn`, `zh-Hans-CN`."""
+
+
+@cache
+def manager(folder: str) -> Any:  # noqa: ANN401 - the harness is not typed
+    """Return the index of all tasks: the harness's own, and a folder's."""
+    try:
+        from lm_eval.tasks import TaskManager
+    except ModuleNotFoundError as error:
+        raise SpilloverError(missing(error, "evaluate.tasks")) from error
+    return TaskManager(include_path=folder or None)
+
+
+@cache
+def members(family: str) -> dict[str, str]:
+    """Return language code → name of the family's task or group in that language, in the paper's order.
+
+    Raises:
+        SpilloverError: the family has no language, or a YAML file of its folder is lost to the harness.
+    """
+    folder, _, pattern = family.rpartition("/")
+    if folder and not Path(folder).is_dir():
+        raise SpilloverError(f"harness:{family}: found no folder {folder!r}")
+    index = _index(family)
+    if folder:
+        _refuse_lost_files(family, folder, pattern, index)
+    names: dict[str, list[str]] = {}
+    for name in index:
+        if code := _language_of(name, pattern):
+            names.setdefault(code, []).append(name)
+    if not names:
+        near = ", ".join(get_close_matches(pattern.replace(PLACEHOLDER, "en"), index, n=5)) or "none"
+        raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
+    chosen = {code: _preferred(code, names[code], pattern) for code in languages() if code in names}
+    if lacking := [code for code in languages() if code not in chosen]:
+        say(f"harness:{family}: has {', '.join(chosen)}; has no {', '.join(lacking)}")
+    if rest := sorted({name for several in names.values() for name in several}.difference(chosen.values())):
+        say(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
+    return chosen
+
+
+def yaml_file(family: str, name: str) -> str:
+    """Return the path of the YAML file that a task or group stands in, in parentheses; empty where there is none."""
+    entry = _index(family).get(name)
+    return f" ({entry.yaml_path})" if entry and entry.yaml_path else ""
+
+
+def reason(error: Exception) -> str:
+    """Return what the harness, a YAML file or its code raised, on one line."""
+    if mark := getattr(error, "problem_mark", None):
+        return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', 'not valid YAML')}"
+    if isinstance(error, StopIteration) or "StopIteration" in str(error):  # what datasets says of a file without rows
+        return "a data file holds no rows"
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first if len(first) <= SHOWN else f'{first[:SHOWN]}…'}".removesuffix(": ")
+
+
+@cache
+def parts(family: str) -> dict[str, dict[str, str]]:
+    """Return language → task of its group → what tells it from the group's other tasks, alike in every language.
+
+    The group's name goes; where the tasks' names say their language elsewhere (`xcopa_it`, `xcopa_th`), that goes too,
+    if only then the groups of most languages have the same parts. A task that is no group has one part, without a name.
+    """
+    index = _index(family)
+    leaves = {code: [*_leaves(index, name)] for code, name in members(family).items()}
+    best: dict[str, dict[str, str]] = {}
+    most = 0
+    for name_part in (lambda leaf, code: leaf, _without_language):
+        named = {
+            code: {leaf: name_part(leaf.removeprefix(members(family)[code]), code) for leaf in names}
+            for code, names in leaves.items()
+        }
+        distinct = [frozenset(of.values()) for of in named.values() if len(set(of.values())) == len(of)]
+        agreeing = max(Counter(distinct).values(), default=0)
+        if agreeing > most or not best:
+            best, most = named, agreeing
+    return best
+
+
+def _index(family: str) -> dict[str, Any]:
+    """Return name → entry of every task, group and tag that the harness finds for a family."""
+    folder, _, _ = family.rpartition("/")
+    try:
+        index = manager(folder).task_index
+    except SpilloverError:
+        raise
+    except Exception as error:  # a name that is no text, for one
+        files = [lost for lost in _lost_files(folder, {}) if lost.kind == "name"] if folder else []
+        fault = f"{files[0].path}: {files[0].fault}" if files else f"cannot list the tasks: {reason(error)}"
+        raise SpilloverError(f"harness:{family}: {fault}") from error
+    return {name: entry for name, entry in index.items() if isinstance(name, str)}
+
+
+def _leaves(index: Mapping[str, Any], name: str, within: str = "") -> Iterator[str]:
+    """Yield the names of the tasks that a task, a group or a tag consists of, as the harness calls them."""
+    entry = index.get(name)
+    if entry is None:
+        yield f"{within}::{name}"  # a task that is written into its group
+        return
+    listed = (entry.cfg or {}).get("task")
+    if isinstance(listed, list):
+        for member in listed:
+            leaf = member.get("group", member.get("task")) if isinstance(member, dict) else member
+            if isinstance(leaf, str) and leaf != name:
+                yield from _leaves(index, leaf, name)
+    elif entry.cfg is None and entry.tags:
+        yield from sorted(entry.tags)
+    else:
+        yield name
+
+
+def _without_language(name: str, code: str) -> str:
+    """Put the placeholder where a name says a language."""
+    words = _SEPARATOR.split(name)
+    for count in range(LONGEST, 0, -1):  # `deu_Latn` before `deu`
+        for start in range(0, len(words) - 2 * (count - 1), 2):
+            span = slice(start, start + 2 * count - 1)
+            if words[start] and lookup("".join(words[span])) == code:
+                words[span] = [PLACEHOLDER, *[""] * (2 * count - 2)]
+    return "".join(words)
+
+
+def _language_of(name: str, pattern: str) -> str | None:
+    """Return the language that a name has where the pattern has its placeholder; None where it is no member."""
+    before, _, after = pattern.partition(PLACEHOLDER)
+    after = after.replace(PLACEHOLDER, "")
+    written = name[len(before) : len(name) - len(after)]
+    if not written or name != f"{before}{written}{after}":
+        return None
+    script = _SCRIPT.match(after)
+    if script and other_script(f"{written}_{script[1]}"):  # `hin_latn` is Hindi in another script than its own
+        return None
+    return lookup(written)
+
+
+def _preferred(code: str, names: Sequence[str], pattern: str) -> str:
+    """Return the one of a language's members that is spelled as this project does, or as the first tool known does."""
+    row = languages()[code]
+    spellings = [pattern.replace(PLACEHOLDER, text) for text in (code, row.nllb, row.iso639_3, row.google, row.lingua)]
+    return next((name for name in spellings if name in names), min(names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A YAML file that the harness passes over in silence."""
+
+    path: Path
+    """The file."""
+    names: frozenset[str]
+    """What it may stand for: the names in it, and its own."""
+    kind: Literal["broken", "ending", "name", "twice", "template"]
+    """What is wrong with it; a template, which other files include, may have no name."""
+    fault: str
+    """The same in words."""
+
+
+def _refuse_lost_files(family: str, folder: str, pattern: str, index: Mapping[str, Any]) -> None:
+    """Refuse a file of the family that the harness passes over; say which others cannot be parsed."""
+    for lost in _lost_files(folder, index):
+        if any(_language_of(name, pattern) for name in lost.names):
+            raise SpilloverError(f"harness:{family}: {lost.path}: {lost.fault}")
+        if lost.kind == "broken":
+            say(f"harness:{family}: {lost.path} is not read: {lost.fault}")
+
+
+def _lost_files(folder: str, index: Mapping[str, Any]) -> Iterator[_Lost]:
+    """Yield every YAML file of a folder that no entry of the index stands in."""
+    read = {entry.yaml_path for entry in index.values()}
+    for path in sorted(Path(folder).rglob("*")):
+        looked_at = path.suffix.lower() in ENDINGS and IGNORED.isdisjoint(path.parts) and path.is_file()
+        if looked_at and path not in read and (lost := _inspect(path, index)):
+            yield lost
+
+
+def _inspect(path: Path, index: Mapping[str, Any]) -> _Lost | None:
+    """Return why a file is not in the index; None where nothing is wrong with it."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    stem, names = frozenset([path.stem]), frozenset([path.stem])
+    try:
+        names |= frozenset(_NAMED.findall(path.read_text(encoding="utf-8", errors="replace")))
+        config = load_yaml(path, resolve_func=False)
+    except Exception as error:  # whatever a user's file makes the parser raise
+        return _Lost(path, names, "broken", reason(error))
+    name = config.get("group", config.get("task"))
+    if path.suffix != ".yaml":
+        return _Lost(path, names, "ending", "the harness reads only files whose names end in .yaml")
+    if not {"task", "group", "class"} & config.keys():
+        return _Lost(path, stem, "template", "found no task and no group in it, expected one")
+    if not isinstance(name, str):
+        return _Lost(path, stem, "name", f"found the name {name!r}, expected a text")
+    if name in index:
+        return _Lost(path, names, "twice", f"found the name {name!r} of {index[name].yaml_path} again")
+    return None
