@@ -1,4 +1,9 @@
-"""How numbers are written for people: in sentences, tables and on the page. Files for other programs stay ASCII."""
+"""How numbers and texts are written for people: in sentences, tables and on the page.
+
+Files for other programs stay ASCII.
+"""
+
+import unicodedata
 
 from spillover.records import Estimate
 
@@ -14,6 +19,13 @@ def minus(text: str) -> str:
 def ascii_minus(text: str) -> str:
     """Take it back, for other programs."""
     return text.replace(MINUS, "-")
+
+
+def directed(markdown: str) -> str:
+    """Let a piece of Markdown that holds right-to-left writing take its direction from its own letters."""
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in markdown):
+        return f'<span dir="auto">{markdown}</span>'
+    return markdown
 
 
 def percent(share: float) -> str:

@@ -1,7 +1,9 @@
 """Invented findings: twenty languages, three tasks, numbers that look like a run's but are drawn from a seed."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from html.parser import HTMLParser
 from math import exp, nan
 
 import numpy as np
@@ -324,6 +326,44 @@ def tables_and_page() -> Callable[[Findings], dict[str, Content]]:
             return render(findings)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def undirected() -> Callable[[str], list[str]]:
+    """Return a function: a page → its texts of right-to-left letters that no element gives a direction of their own."""
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[tuple[str, bool]] = []
+            self.texts: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in ("meta", "input", "br"):
+                self.open.append((tag, ("dir", "auto") in attrs))
+
+        def handle_endtag(self, tag: str) -> None:
+            while self.open and self.open.pop()[0] != tag:
+                pass
+
+        def handle_data(self, data: str) -> None:
+            tags = {tag for tag, _ in self.open}
+            right_to_left = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in data)
+            if right_to_left and not tags & {"script", "style", "title"} and not any(auto for _, auto in self.open):
+                self.texts.append(data)
+
+    def texts(page: str) -> list[str]:
+        reader = Reader()
+        reader.feed(page)
+        return reader.texts
+
+    return texts
+
+
+@pytest.fixture(scope="session")
+def from_the_right(findings: Findings) -> Findings:
+    """Findings whose every free text runs from right to left."""
+    return with_texts(findings, "المنتج ممتاز / המוצר מצוין / معیار بہت اچھا ہے")
 
 
 @pytest.fixture(scope="session")

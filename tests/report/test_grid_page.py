@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +45,13 @@ def test_finished_runs_are_linked_and_the_others_say_why_not(report: dict[str, C
     assert "over the 1 language that no mixture was tuned on, 1 of 2 mixtures gains and none loses" in page
     chosen = "zh=&gt;en was chosen on half of the items; on the other half it gains +2.0 [−1.0, +5.0] points, and"
     assert f"{chosen} that half would have chosen de=&gt;en." in page
+
+
+def test_right_to_left_names_have_their_own_direction(undirected: Callable[[str], list[str]]):
+    made = replace(findings(("الأولى", "השנייה")), name="تجربة", file='name = "الأولى"')
+    page = str(render(made)["index.html"]).partition('<script type="application/json"')[0]
+    assert undirected(page) == []
+    assert len(undirected(page.replace(' dir="auto"', ""))) >= 4
 
 
 def test_every_link_leads_to_a_file_or_a_place_of_the_page(report: dict[str, Content]):

@@ -106,6 +106,21 @@ def test_untrusted_text_adds_no_tag(tame: Findings, attacked: Report, tables_and
     assert all(re.fullmatch(r"(tables|figures)/[a-z0-9_-]+\.[a-z]+|index\.html", name) for name in attacked)
 
 
+def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
+    from_the_right: Findings, tables_and_page: Render, undirected: Callable[[str], list[str]]
+):
+    made = tables_and_page(from_the_right)
+    page = made["index.html"].partition('<script type="application/json" id="styles">')[0]
+    assert undirected(page) == []
+    assert len(undirected(page.replace(' dir="auto"', ""))) > 20
+    task = from_the_right.comparison.summaries[0].task
+    assert f'| <span dir="auto">{task}</span> |' in made["tables/summary.md"]
+    assert "dir=" not in made["tables/summary.csv"] + made["tables/summary.tex"] + made["tables/cost.md"]
+    shown = re.findall(r'element\("(?:h3|p|th)", (?!name)[^;]*', made["index.html"])
+    assert len(shown) == 4
+    assert all('dir: "auto"' in call for call in shown)
+
+
 def test_every_chart_is_a_picture_of_both_kinds(report: Report):
     pictures = {name for name in report if name.startswith("figures/")}
     names = {*CHARTS, *INSIDE, "accuracy", "training"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from spillover.typography import MINUS, ascii_minus
+from spillover.typography import MINUS, ascii_minus, directed
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&#])")
 _LATEX = {
@@ -65,7 +65,7 @@ def _markdown(table: Table) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return directed(_MARKDOWN.sub(r"\\\1", " ".join(text.split())))
 
 
 def latex(tables: Sequence[Table]) -> str:

@@ -39,7 +39,7 @@
     const body = table.createTBody();
     labels.forEach((label, k) => {
       const row = body.insertRow();
-      row.append(element("th", columns.gold[i] === k ? `${label} (right answer)` : label, { scope: "row", class: "key" }));
+      row.append(element("th", columns.gold[i] === k ? `${label} (right answer)` : label, { scope: "row", dir: "auto", class: "key" }));
       ["base", "tuned"].forEach((arm) => {
         const value = columns[arm].scores[i][k].toFixed(2).replace("-", "−");
         const chosen = columns[arm].chosen[i] === k;
@@ -51,11 +51,11 @@
 
   const item = (sheet, columns, english, i) => {
     const made = element("li");
-    made.append(element("h3", `${columns.ids[i]}: ${kind(columns, i)}`));
+    made.append(element("h3", `${columns.ids[i]}: ${kind(columns, i)}`, { dir: "auto" }));
     columns.texts[i].forEach((text) => made.append(element("p", text, { lang: sheet.code, dir: "auto" })));
     const place = english && sheet.code !== REFERENCE ? english.ids.indexOf(columns.ids[i]) : -1;
     if (place >= 0) {
-      english.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, class: "reference" })));
+      english.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, dir: "auto", class: "reference" })));
     }
     made.append(scores(columns, i, sheet.labels));
     return made;

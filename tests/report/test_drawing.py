@@ -1,0 +1,87 @@
+"""What a report is drawn with: wherever that changes the page is drawn anew, and nowhere else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import spillover
+from spillover import report
+from spillover.findings import Findings
+from spillover.store import Store
+
+ROOT = Path(spillover.__file__).parent
+DRAWING = [
+    "typography.py",
+    "languages.py",
+    "errors.py",
+    "findings/comparison.py",
+    "lineup.py",
+    "report/charts.py",
+    "report/page.js",
+    "report/page.css",
+    "report/macros.html.j2",
+    "data/languages.toml",
+]
+OTHERS = ["pipeline.py", "models/score.py", "sources/hub.py", "translate/nllb.py"]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package to change."""
+    ignored = shutil.ignore_patterns("__pycache__", "starter")
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("package") / "spillover", ignore=ignored)
+
+
+def changed(copy: Path, name: str, text: str = "\n") -> str:
+    """Return the digest with something written at the end of a file."""
+    path = copy / name
+    before = path.read_bytes() if path.exists() else None
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((before or b"") + text.encode())
+    try:
+        return report._digest(copy)
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)
+
+
+def test_whatever_draws_counts_and_nothing_else(copy: Path) -> None:
+    before = report._digest(copy)
+    assert {name for name in DRAWING if changed(copy, name) == before} == set()
+    assert changed(copy, "report/parts/tooltip.js") != before
+    assert {name for name in OTHERS if changed(copy, name) != before} == set()
+    assert report._digest(copy) == before
+
+
+def test_a_module_counts_from_when_the_report_imports_it(copy: Path) -> None:
+    imports = (copy / "report" / "tables.py").read_text("utf-8")
+    (copy / "report" / "tables.py").write_text(f"{imports}\n\nfrom spillover import texts\n", encoding="utf-8")
+    try:
+        assert changed(copy, "texts.py") != report._digest(copy)
+    finally:
+        (copy / "report" / "tables.py").write_text(imports, encoding="utf-8")
+
+
+def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
+    copy: Path, findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def draw() -> None:
+        report.drawing_code.cache_clear()
+        made_from = [findings.name, report.drawing_code()]
+        Store(tmp_path, "run").replace("report", made_from, lambda: {"index.html": drawn.append("once") or "page"})
+
+    monkeypatch.setattr(report, "files", lambda _: copy)
+    draw()
+    draw()
+    assert len(drawn) == 1
+    path = copy / "typography.py"
+    path.write_text(path.read_text("utf-8").replace(':+.1f}"', ':+.2f}"'), encoding="utf-8")
+    draw()
+    assert len(drawn) == 2
+    monkeypatch.undo()
+    report.drawing_code.cache_clear()
