@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment, load_experiment, parse_experiment
 from spillover.languages import languages
@@ -346,3 +347,36 @@ def test_the_bundled_demo_is_an_experiment() -> None:
     found = load_experiment(Path(str(files("spillover").joinpath("data", "demo.toml"))))
     assert (found.mixture_name, found.model.name, found.evaluate.languages) == ("zh/de=>en", "gemma-3-270m", "all")
     assert (found.questions.source, found.evaluate.tasks, found.analyze.limit) == ("starter", ("sentiment",), 20)
+
+
+def test_home_and_variables_are_replaced_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/big")
+    found = load_experiment(
+        file_of(tmp_path, '[model]\nname = "~/model"\n[mixture.unrelated]\nsource = "folder:${DATA}/other"'),
+        [
+            "questions.source=folder:~/mine",
+            "questions.task=$HOME/task.toml",
+            "translate.model=~/nllb",
+            "evaluate.source=hub:$DATA/set",
+            'evaluate.tasks=["~/task.toml", "harness:~/yaml/x_{language}", "sentiment", "$UNSET/a~b.toml"]',
+        ],
+    )
+    assert (found.model.name, found.mixture.unrelated.source) == ("/home/me/model", "folder:/big/other")
+    assert (found.questions.source, found.questions.task) == ("folder:/home/me/mine", "/home/me/task.toml")
+    assert (found.translate.model, found.evaluate.source) == ("/home/me/nllb", "hub:/big/set")
+    assert found.evaluate.tasks == (
+        "/home/me/task.toml",
+        "harness:/home/me/yaml/x_{language}",
+        "sentiment",
+        "$UNSET/a~b.toml",
+    )
+
+
+def test_home_is_replaced_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    file_of(tmp_path, "")
+    assert call("questions", "~/mine.toml", "--runs=~/out").status == 0
+    assert (tmp_path / "out" / "mine" / "questions.parquet").is_file()
+    assert not (tmp_path / "~").exists()

@@ -25,7 +25,7 @@ LAYERS = (
     ("lineup",),
     ("findings", "texts", "typography", "digests"),
     ("records", "languages", "plugins", "progress"),
-    ("errors", "launch", "marker"),  # every row may refuse something, ask who leads, mark what is complete
+    ("errors", "launch", "marker", "paths"),  # every row may refuse something, ask who leads, mark what is complete
 )
 """From the top to the bottom."""
 

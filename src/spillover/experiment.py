@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Setup
 from spillover.languages import Language, bring, canonical, from_code, language, languages
 from spillover.mixture import treatment
+from spillover.paths import expanded
 from spillover.plugins import METRICS
 from spillover.records import Flag
 
@@ -25,6 +26,10 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A number of things, as large as one can count to."""
 
 
+Place = Annotated[str, AfterValidator(expanded)]
+"""A name that may be a path, such as `~/model` or `folder:$HOME/data`."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
@@ -32,7 +37,7 @@ class _Section(BaseModel):
 class ModelConfig(_Section):
     """Which model, and how it is loaded."""
 
-    name: str = "gemma-3-270m"
+    name: Place = "gemma-3-270m"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     template: Literal["none", "chat"] = "none"
@@ -43,8 +48,8 @@ class ModelConfig(_Section):
 class QuestionsConfig(_Section):
     """Where the questions come from."""
 
-    source: str = "starter"
-    task: str = "sentiment"
+    source: Place = "starter"
+    task: Place = "sentiment"
     limit: Count = 10_000
     columns: dict[str, str] = {}
 
@@ -55,7 +60,7 @@ class TranslateConfig(_Section):
     to: tuple[str, ...] = ("zh", "de")
     translator: Annotated[str, Field(alias="with")] = "parallel"
     drop: tuple[Flag, ...] = ()
-    model: str = ""
+    model: Place = ""
     endpoint: str = ""
     budget: Count = 0
 
@@ -96,8 +101,8 @@ class TuneConfig(_Section):
 class EvaluateConfig(_Section):
     """On what both arms are measured."""
 
-    source: str = ""
-    tasks: tuple[str, ...] = ("sentiment", "entailment", "paraphrase")
+    source: Place = ""
+    tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
     languages: Literal["all"] | tuple[str, ...] = "all"
     labels: Literal["english", "native", "agnostic"] = "english"
     scoring: Literal["exact", "constrained", "first-token"] = "exact"

@@ -7,14 +7,20 @@ import typer
 
 from spillover.cli.options import File, Name, Overrides, Runs, open_run
 from spillover.errors import SpilloverError, choices
+from spillover.paths import expanded_path
+
+RunFolder = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.", parser=expanded_path),
+]
 
 app = typer.Typer(help="Give away what a run made.", no_args_is_help=True)
 
 
 @app.command("model")
 def export_tuned(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.")],
+    run_folder: RunFolder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.", parser=expanded_path)],
 ) -> None:
     """Merge the run's adapter into its base: a folder that plain transformers loads, with a model card."""
     from spillover.export.model import export_model
@@ -25,7 +31,7 @@ def export_tuned(
 
 @app.command("hub")
 def export_to_the_hub(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.")],
+    run_folder: RunFolder,
     repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, made where there is none.")],
     private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
@@ -44,7 +50,7 @@ def export_to_the_hub(
 @app.command("tasks")
 def export_cells(
     file: File,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the tasks.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the tasks.", parser=expanded_path)],
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
@@ -58,7 +64,7 @@ def export_cells(
 @app.command("data")
 def export_examples(
     file: File,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the examples.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the examples.", parser=expanded_path)],
     format: Annotated[str, typer.Option("--format", help="jsonl, trl or llama-factory.")] = "jsonl",
     overrides: Overrides = [],  # noqa: B006
     runs: Runs = Path("runs"),

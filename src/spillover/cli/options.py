@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillover.paths import expanded_path
+
 if TYPE_CHECKING:
     from spillover.experiment import Experiment
     from spillover.store import Store
 
-File = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="The experiment file, such as examples/demo.toml.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="EXPERIMENT", help="The experiment file, such as examples/demo.toml.", parser=expanded_path),
+]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: tune.epochs=1.")]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders go.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders go.", parser=expanded_path)]
 Name = Annotated[str, typer.Option("--name", help="The run folder's name; by default the experiment file's.")]
 
 

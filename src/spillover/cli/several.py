@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spillover.cli.options import File, Name, Overrides, Runs, open_run
+from spillover.paths import expanded_path
 
 app = typer.Typer()
 
@@ -62,12 +63,16 @@ def _codes(text: str) -> tuple[str, ...]:
 
 def _run_folder(run: str, runs: Path) -> Path:
     """Return the folder of a run that is given by its name or its folder."""
-    return Path(run) if len(Path(run).parts) > 1 else runs / run
+    path = expanded_path(run)
+    return path if len(path.parts) > 1 else runs / run
 
 
 @app.command()
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="GRID", help="An experiment file whose keys may hold lists.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="GRID", help="An experiment file whose keys may hold lists.", parser=expanded_path),
+    ],
     overrides: Overrides = [],  # noqa: B006
     runs: Runs = Path("runs"),
     name: Annotated[str, typer.Option("--name", help="The grid's folder; by default the file's name.")] = "",

@@ -15,6 +15,7 @@ from spillover.models.continuations import Request, same_logits, score_continuat
 from spillover.models.load import Model
 from spillover.models.locate import ALIASES, locate
 from spillover.models.prefix import Reader
+from spillover.paths import expanded
 from spillover.progress import say
 
 Tokenized = tuple[tuple[str, str], list[int], list[int]]
@@ -39,9 +40,10 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
             raise SpilloverError(
                 "trust_remote_code: found True, expected False: spillover never runs the code in a model's folder"
             )
-        if isinstance(pretrained, str) and pretrained in ALIASES:
-            pretrained = str(locate(pretrained))
-        super().__init__(pretrained, trust_remote_code=False, **options | ({"peft": adapter} if adapter else {}))
+        if isinstance(pretrained, str):
+            pretrained = str(locate(pretrained)) if pretrained in ALIASES else expanded(pretrained)
+        peft = {"peft": expanded(adapter)} if adapter else {}
+        super().__init__(pretrained, trust_remote_code=False, **options | peft)
         self._reader = self._open()
 
     def _open(self) -> Reader | None:

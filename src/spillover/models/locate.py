@@ -7,7 +7,6 @@ unpacked once into the user's cache. Torch is imported only to unpack, so names 
 import hashlib
 import json
 import math
-import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from safetensors import safe_open
 
 from spillover.digests import content_digest
 from spillover.errors import SpilloverError, choices
+from spillover.paths import expanded_path
 from spillover.plugins import missing
 from spillover.progress import Bar, bar, say
 
@@ -72,7 +72,7 @@ def locate(name: str) -> Path:
     Raises:
         SpilloverError: there is no such model, it cannot be reached, or its weights are in a format that is not read.
     """
-    path = Path(os.path.expandvars(name)).expanduser()
+    path = expanded_path(name)
     if path.suffix.lower() == GGUF and path.is_file():
         return _from_gguf(path, name)
     if path.is_dir():
