@@ -21,6 +21,10 @@ class SpilloverError(Exception):
     """Something is wrong with what the user gave us: says where, what was found, what was expected, the choices."""
 
 
+class UnreachableError(SpilloverError):
+    """A place where data should be cannot be reached: whatever else is asked of it fails too."""
+
+
 def choices(found: str, known: Iterable[str]) -> str:
     """Return `choose from a, b, c`, preceded by the nearest known name where one is near."""
     names = list(known)

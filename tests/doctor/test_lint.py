@@ -13,7 +13,7 @@ from spillover.doctor import examine
 from spillover.experiment import parse_experiment
 from spillover.findings import Defect
 from spillover.records import Item, Question
-from spillover.sources import open_source
+from spillover.sources import open_source, reach
 from spillover.tasks import Task, open_task
 from spillover.texts import identifies
 
@@ -347,3 +347,86 @@ def test_lint_refuses_what_it_cannot_even_open(call: Call, experiment: Path) -> 
         assert words in err
     status, _, err = call("lint", experiment, "--format", "xml")
     assert (status, "choose from text, json" in err) == (2, True)
+
+
+SAME_FAULTS: dict[str, tuple[Damage, str, str]] = {
+    "texts that are objects": (
+        lambda rows: [row.update(premise={"en": f"text {number}"}) for number, row in enumerate(rows)],
+        "row 1|line 1",
+        "column 'premise': found {'en': 'text 0'}, expected a text (so do 119 more rows, also in de, fr, nl)",
+    ),
+    "ids that are floats and a half": (
+        lambda rows: [row.update(id=number + 0.5) for number, row in enumerate(rows)],
+        "line 1",
+        "(so do 119 more rows, also in de, fr, nl)",
+    ),
+    "other keys in each row": (
+        lambda rows: [(row.pop("premise"), row.update({f"key{number}": 1})) for number, row in enumerate(rows)],
+        "line 1",
+        "found no column 'premise'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SAME_FAULTS)
+def test_one_cause_is_one_error_in_however_many_rows_and_languages(corpus: Path, fault: str) -> None:
+    damage, place, message = SAME_FAULTS[fault]
+    for code in LANGUAGES:
+        edit(corpus / "entailment" / "items" / f"{code}.jsonl", damage)
+    (found,) = lint(corpus)
+    assert message in found.message
+    assert any(found.place.endswith(f"en.jsonl: {each}") for each in place.split("|"))
+
+
+def test_a_file_that_is_wrong_in_every_language_is_one_error(corpus: Path) -> None:
+    for code in LANGUAGES:
+        (corpus / "entailment" / "items" / f"{code}.jsonl").write_text("", encoding="utf-8")
+    (found,) = [one for one in lint(corpus) if one.severity == "error"]
+    assert found.message == "found no rows, expected at least one (so it is in de, fr, nl)"
+
+
+def test_a_fault_of_another_kind_is_another_error(corpus: Path) -> None:
+    edit(corpus / GERMAN, put(3, premise=" "))
+    edit(corpus / GERMAN, put(4, premise=7))
+    edit(corpus / GERMAN, put(5, premise=8))
+    assert [one.message for one in lint(corpus) if one.check == "text"] == [
+        "column 'premise': found ' ', expected a text",
+        "column 'premise': found 7, expected a text (so do 1 more rows)",
+    ]
+
+
+def test_what_was_read_otherwise_than_usual_is_a_warning(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = corpus / "sentiment" / "items"
+    (folder / "pt-BR.jsonl").write_text("{}", encoding="utf-8")
+    (folder / "zh-TW.csv").write_text("", encoding="utf-8")
+    assert sorted((one.severity, one.place, one.message.rpartition(": ")[2]) for one in lint(corpus)) == [
+        ("warning", str(folder), "pt-BR.jsonl"),
+        ("warning", str(folder), "zh-TW.csv"),
+    ]
+    assert capfd.readouterr().err == "", "what stands in the list is not said beside it"
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By themselves its libraries try six times and 24 seconds per language, for questions and for items."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    asked = []
+
+    class Cut:
+        def head(self, url: str, timeout: float) -> None:
+            asked.append(url)
+            raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.utils.get_session", Cut)
+    reach.obstacle.cache_clear()
+    try:
+        table = {
+            "questions": {"source": "hub:facebook/xnli", "task": "entailment"},
+            "evaluate": {"tasks": ["entailment"]},
+        }
+        (found,) = examine(parse_experiment(table, "test"), letters)
+    finally:
+        reach.obstacle.cache_clear()
+    assert "the hub cannot be reached (OSError: no route to host)" in found.message
+    assert "HF_HUB_OFFLINE=1" in found.message
+    assert len(asked) == 1

@@ -5,19 +5,21 @@ the user's to correct first, and raises as it would in a run.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from spillover.cells import REFERENCE
 from spillover.doctor import contents, labels, prompts
 from spillover.doctor.defect import located, ordered
-from spillover.doctor.reading import Reading, read
-from spillover.errors import SpilloverError
+from spillover.doctor.reading import Fault, Reading, read, summarized
+from spillover.errors import SpilloverError, UnreachableError
 from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
 from spillover.findings import Defect
 from spillover.plugins import ENGINES, TRANSLATORS, resolve
 from spillover.records import Question
 from spillover.sources import open_source
+from spillover.sources.remarks import gathering
 from spillover.tasks import Task, open_task
 from spillover.translate.parallel import Parallel
 
@@ -25,11 +27,14 @@ from spillover.translate.parallel import Parallel
 def examine(experiment: Experiment, tokenize: prompts.Tokenize) -> list[Defect]:
     """Return all that is wrong with an experiment's data, errors first."""
     questions: dict[str, list[Question]] = {}
-    found = list(_questions(experiment, questions))
     asked = open_task(experiment.questions.task, "questions.task").name
-    for task in listed_tasks(experiment).values():
-        found += _task(experiment, task, questions if task.name == asked else {}, tokenize)
-    return ordered(found)
+    with gathering() as remarks:
+        defects = list(_questions(experiment, questions))
+        for task in listed_tasks(experiment).values():
+            defects += _task(experiment, task, questions if task.name == asked else {}, tokenize)
+    notes = (located(SpilloverError(remark), "file") for remark in remarks.values())
+    defects += (replace(note, severity="warning") for note in notes)
+    return ordered(list(dict.fromkeys(defects)))  # a hub that cannot be reached is so for questions and for items
 
 
 def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> Iterator[Defect]:
@@ -39,17 +44,20 @@ def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> 
     try:
         questions[REFERENCE] = list(islice(source.questions(task, REFERENCE), asked.limit or None))
     except SpilloverError as error:
-        yield located(error, "file", REFERENCE)
+        yield located(error, "file", "" if isinstance(error, UnreachableError) else REFERENCE)
         return
     if resolve(TRANSLATORS | ENGINES, experiment.translate.translator, "translate.with") is not Parallel:
         return
     parallel = Parallel(lambda code: source.questions(task, code))
+    faults = []
     for code in (experiment.mixture.pivot, *experiment.translate.to):
         if code != REFERENCE:
             try:
                 questions[code] = parallel.translate(questions[REFERENCE], code)
             except SpilloverError as error:
-                yield located(error, "file", code)
+                defect = located(error, "file", code)
+                faults.append(Fault((defect.message,), defect))
+    yield from summarized(faults)
 
 
 def _task(
@@ -65,8 +73,13 @@ def _task(
     if not languages:
         yield Defect("error", "file", f"{where}: found no items of task {task.name!r} in any language")
         return
-    readings = {code: read(source, task, code) for code in languages}
-    yield from (defect for reading in readings.values() for defect in reading.defects)
+    readings: dict[str, Reading] = {}
+    for code in languages:
+        readings[code] = read(source, task, code)
+        if readings[code].unreachable:
+            yield from (replace(fault.first, language="") for fault in readings[code].faults)
+            return
+    yield from summarized(fault for reading in readings.values() for fault in reading.faults)
     usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != REFERENCE)}
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], tokenize)

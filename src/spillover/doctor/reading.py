@@ -3,15 +3,15 @@
 Knows sources and one language of one task at a time; what languages say of each other is checked elsewhere.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from spillover.doctor.defect import located
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, UnreachableError
 from spillover.findings import Defect
 from spillover.sources import Sheeted, Source
 from spillover.sources.sheet import Sheet
-from spillover.sources.tables import Row
+from spillover.sources.tables import CellError, Row
 from spillover.tasks import Task
 
 
@@ -32,6 +32,18 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Rows that are refused for one cause, or a whole file."""
+
+    cause: tuple[str, ...]
+    """What faults of the same kind have in common, in whatever row, file or language."""
+    first: Defect
+    """What is wrong with the first of them."""
+    rows: int = 1
+    """How many rows have it; 1 for a whole file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The items of one task in one language."""
 
@@ -39,10 +51,12 @@ class Reading:
     """Code of the language."""
     entries: tuple[Entry, ...]
     """The items that have an id and texts, each id once; none where the file cannot be read."""
-    defects: tuple[Defect, ...] = ()
+    faults: tuple[Fault, ...] = ()
     """What was wrong with the file and with the rows that are not among the entries."""
     shown: frozenset[str] = frozenset()
     """Ids of the items that the prompts published with the files show with their answers."""
+    unreachable: bool = False
+    """Whether the source cannot be reached at all, so that no other language need be asked for."""
 
 
 def read(source: Source, task: Task, language: str) -> Reading:
@@ -52,26 +66,48 @@ def read(source: Source, task: Task, language: str) -> Reading:
             return _read(source.sheet(task, language), language)
         items = source.items(task, language)  # a user's own source: strict, so at most one defect
     except SpilloverError as error:
-        return Reading(language, (), (located(error, "file", language),))
+        defect = located(error, "file", language)
+        return Reading(
+            language, (), (Fault((defect.message,), defect),), unreachable=isinstance(error, UnreachableError)
+        )
     return Reading(language, tuple(Entry(item.id, "", item.fields, item.gold) for item in items))
+
+
+def summarized(faults: Iterable[Fault]) -> Iterator[Defect]:
+    """Yield one defect per cause: its first row, how many more rows have it, and in which other languages."""
+    groups: dict[tuple[str, ...], list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault((fault.first.check, *fault.cause), []).append(fault)
+    for group in groups.values():
+        first, rows = group[0].first, sum(fault.rows for fault in group)
+        languages = list(dict.fromkeys(fault.first.language for fault in group if fault.first.language))[1:]
+        parts = []
+        if rows > len(group):
+            parts.append(f"so do {rows - 1} more rows")
+        if languages:
+            parts.append(f"{'also' if parts else 'so it is'} in {', '.join(languages)}")
+        more = f" ({', '.join(parts)})" if parts else ""
+        yield replace(first, message=f"{first.message}{more}")
 
 
 def _read(sheet: Sheet, language: str) -> Reading:
     entries: dict[str, Entry] = {}
-    refused: dict[str, list[str]] = {}
+    refused: dict[tuple[str, ...], list[Defect]] = {}
     again: list[str] = []
     for number, row in enumerate(sheet.rows):
         try:
             id, fields = sheet.id_of(number), sheet.texts(row)
         except SpilloverError as error:
-            refused.setdefault(_without(row, error), []).append(row.place)
+            message = _without(row, error)
+            cause = error.cause if isinstance(error, CellError) else (message,)
+            refused.setdefault(cause, []).append(Defect("error", "text", message, row.place, language))
             continue
         if id in entries:
             again.append(f"{row.place}: found the id {id!r} of {entries[id].place} again, expected each once")
             continue
         entries[id] = _entry(sheet, row, id, fields)
-    defects = [*_refusals(refused, language), *_duplicates(again, language)]
-    return Reading(language, tuple(entries.values()), tuple(defects), sheet.shown)
+    faults = [Fault(cause, defects[0], len(defects)) for cause, defects in refused.items()]
+    return Reading(language, tuple(entries.values()), (*faults, *_duplicates(again, language)), sheet.shown)
 
 
 def _entry(sheet: Sheet, row: Row, id: str, fields: tuple[str, ...]) -> Entry:
@@ -86,14 +122,8 @@ def _without(row: Row, error: SpilloverError) -> str:
     return str(error).removeprefix(f"{row.place}: ")
 
 
-def _refusals(refused: dict[str, list[str]], language: str) -> Iterator[Defect]:
-    for message, places in refused.items():
-        more = f" (so do {len(places) - 1} more rows)" if len(places) > 1 else ""
-        yield Defect("error", "text", f"{message}{more}", places[0], language)
-
-
-def _duplicates(again: list[str], language: str) -> Iterator[Defect]:
+def _duplicates(again: list[str], language: str) -> Iterator[Fault]:
     if again:
         first = located(SpilloverError(again[0]), "ids", language)
         more = f" ({len(again)} rows repeat an id)" if len(again) > 1 else ""
-        yield Defect("error", "ids", f"{first.message}{more}", first.place, language)
+        yield Fault(("again",), replace(first, message=f"{first.message}{more}"))

@@ -137,8 +137,8 @@ def _downloaded(name: str) -> Path:
     except (OSError, ValueError) as error:  # every failure of the hub's client derives from one of these
         reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
-            f"model.name: cannot get {name!r} from the hub ({reason}); expected a reachable hub id, a local folder, or "
-            f"an alias; {choices(name, ALIASES)}"
+            f"model.name: cannot get {name!r} from the hub ({reason}); expected a reachable hub id, one in the cache "
+            f"with HF_HUB_OFFLINE=1, a local folder, or an alias; {choices(name, ALIASES)}"
         ) from error
 
 

@@ -17,6 +17,7 @@ from scipy.stats import pearsonr
 from spillover.errors import SpilloverError, choices
 from spillover.records import Item, Question
 from spillover.sources.families import manager, members, parts, reason, yaml_file
+from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.tasks import Task
 
 IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("id",))
@@ -128,10 +129,13 @@ def _rows(family: str, language: str) -> tuple[Document, ...]:
 def _in_one_sentence(family: str, name: str) -> Iterator[None]:
     """Refuse, with the YAML file of a task, whatever that file, its code, its data or the hub raises."""
     try:
-        yield
+        with without_waiting():
+            yield
     except SpilloverError as error:
         raise SpilloverError(f"{error}{yaml_file(family, name)}") from error
     except Exception as error:
+        if isinstance(error, ConnectionError) and obstacle():
+            raise out_of_reach(f"harness:{family}") from error
         sentence = f"harness:{name}: cannot load the task: {reason(error)}{yaml_file(family, name)}"
         raise SpilloverError(sentence) from error
 

@@ -12,15 +12,18 @@ Knows the layouts of a few sets and nothing of what is done with the rows.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from spillover.errors import SpilloverError, choices
 from spillover.languages import languages, ordered
 from spillover.records import Item, Question
 from spillover.sources.folder import check_columns, golds
+from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.tables import Row
 from spillover.tasks import Task
 
@@ -196,12 +199,15 @@ class Hub:
         import datasets
 
         try:
-            return getattr(datasets, function)(self._id, *arguments, **options)
+            with nullcontext() if Path(self._id).exists() else without_waiting():
+                return getattr(datasets, function)(self._id, *arguments, **options)
         except Exception as error:  # the hub, the network and the builders raise nearly everything
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> SpilloverError:
         reason = str(error).strip().partition("\n")[0]
+        if not Path(self._id).exists() and obstacle():
+            return out_of_reach(f"source 'hub:{self._id}'")
         return SpilloverError(f"source 'hub:{self._id}': cannot read it: {reason or type(error).__name__}")
 
 

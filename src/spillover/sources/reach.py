@@ -1,0 +1,52 @@
+"""Whether the Hugging Face hub can be reached: asked once, so that no library waits for it again and again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from unittest.mock import patch
+
+from spillover.errors import UnreachableError
+
+TIMEOUT = 5
+"""Seconds after which a hub that does not answer counts as out of reach."""
+
+
+@cache
+def obstacle() -> str:
+    """Return why the hub cannot be reached, empty if it can be; a question to the network, once per process."""
+    from huggingface_hub import constants, is_offline_mode
+    from huggingface_hub.utils import get_session
+
+    if is_offline_mode():
+        return "HF_HUB_OFFLINE is set"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
+    except Exception as error:  # whatever the client, a proxy or the system raises
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Let the libraries of the hub look into their caches alone while the hub cannot be reached.
+
+    By themselves they try six times, for 24 seconds, whenever they are asked for anything.
+    """
+    import datasets
+
+    if not obstacle():
+        yield
+        return
+    with (
+        patch("huggingface_hub.constants.HF_HUB_OFFLINE", True),
+        patch.object(datasets.config, "HF_HUB_OFFLINE", True),
+    ):
+        yield
+
+
+def out_of_reach(where: str) -> UnreachableError:
+    """Return the refusal of a set that is neither in the cache nor to be had; `where` names what asked for it."""
+    return UnreachableError(
+        f"{where}: the hub cannot be reached ({obstacle()}) and the set is not in the cache; fill the cache where "
+        "there is a network, then set HF_HUB_OFFLINE=1 to work without one"
+    )
