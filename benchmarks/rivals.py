@@ -15,9 +15,10 @@ from torch import Tensor
 
 from spillover.models.labels import encode, label_tree, shared_prefix
 from spillover.models.load import Model
-from spillover.models.prefix import Reader, Tree, batches
+from spillover.models.prefix import Reader, batches
 from spillover.models.queries import layout
 from spillover.models.score import score, whole_choices
+from spillover.models.trees import Tree
 from spillover.records import Prompt
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spillover.models import queries as module
-from spillover.models.continuations import Continuation, Request, same_logits, score_continuations
+from spillover.models.continuations import Continuation, Request, score_continuations
 from spillover.models.load import Model, load
 from spillover.models.prefix import Prefix, Reader
 from spillover.models.queries import Query, layout
@@ -119,13 +119,6 @@ def test_fails_for_prefixes_that_lost_a_token(reader: Reader, monkeypatch: pytes
     asked = [request for request in requests(reader.model) if request.start > 1]
     check(reader, asked)
     plain = Prefix.__init__
-    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens: plain(self, model, tokens[1:]))
+    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens, *rest: plain(self, model, tokens[1:], *rest))
     with pytest.raises(AssertionError):
         check(reader, asked)
-
-
-def test_the_networks_own_logits(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = reader.model
-    assert same_logits(model, model.network)
-    monkeypatch.setattr(type(model), "scaled", lambda self, logits: logits * 1.1)
-    assert not same_logits(model, model.network)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spillover.models import plan as module
 from spillover.models.plan import Group, plan
-from spillover.models.prefix import common_prefix
+from spillover.models.trees import common_prefix
 
 SETUP = 32
 SHOTS = tuple(range(500))

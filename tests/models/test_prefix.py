@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spillover.models import prefix as module
+from spillover.models import probe
 from spillover.models.load import Model, load
-from spillover.models.prefix import BUDGET, PADDING, Prefix, Reader, Tree, batches, chain, common_prefix
+from spillover.models.prefix import BUDGET, PADDING, Prefix, Reader, batches
+from spillover.models.trees import Tree, chain, common_prefix
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,7 +147,7 @@ def test_a_probe_that_disagrees_forbids_sharing(tiny: Callable[[str], Path], mon
     model, said = load(str(tiny("llama")), "float32"), []
     plain = Prefix.read
     monkeypatch.setattr(Prefix, "read", lambda self, rows: plain(self, rows) * 1.01)
-    monkeypatch.setattr(module, "say", said.append)
+    monkeypatch.setattr(probe, "say", said.append)
     assert not Reader(model).shares
     assert ["llama" in line and "cannot be shared" in line for line in said] == [True]
 
@@ -159,13 +160,13 @@ def test_a_probe_that_breaks_forbids_sharing(
         raise error
 
     monkeypatch.setattr(Prefix, "read", read)
-    monkeypatch.setattr(module, "say", lambda line: None)
+    monkeypatch.setattr(probe, "say", lambda line: None)
     assert not Reader(load(str(tiny("llama")), "float32")).shares
 
 
 def test_a_layer_of_another_kind_forbids_sharing(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(str(tiny("llama")), "float32")
-    monkeypatch.setattr(module, "say", lambda line: None)
+    monkeypatch.setattr(probe, "say", lambda line: None)
     model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
     assert not Reader(model).shares
 

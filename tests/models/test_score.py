@@ -16,9 +16,10 @@ from spillover.errors import SpilloverError
 from spillover.models import prefix as prefix_module
 from spillover.models.labels import encode
 from spillover.models.load import Model, load
-from spillover.models.prefix import Prefix, Reader, Tree
+from spillover.models.prefix import Prefix, Reader
 from spillover.models.queries import layout
 from spillover.models.score import score, whole_choices
+from spillover.models.trees import Tree
 from spillover.records import Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task

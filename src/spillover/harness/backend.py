@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from spillover.errors import SpilloverError
-from spillover.models.continuations import Request, same_logits, score_continuations
+from spillover.models.continuations import Request, score_continuations
 from spillover.models.load import Model
 from spillover.models.locate import ALIASES, locate
 from spillover.models.prefix import Reader
@@ -48,13 +48,16 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
 
     def _open(self) -> Reader | None:
         """Return what reads shared prefixes, if its numbers are those that `hf` would find."""
+        if self.backend != "causal" or self.mixed_precision_dtype is not None:
+            say("spillover: log-likelihoods are those of hf, which computes otherwise here")
+            return None
         network = self.model.get_base_model() if self.peft else self.model
-        model = Model(network=network, tokenizer=self.tokenizer, chat=False)
-        if self.backend == "causal" and self.mixed_precision_dtype is None and same_logits(model, self.model):
-            reader = Reader(model)
-            return reader if reader.shares else None
-        say("spillover: this model's logits are more than a linear map of its states; log-likelihoods are those of hf")
-        return None
+        try:
+            reader = Reader(Model(network=network, tokenizer=self.tokenizer, chat=False))
+        except SpilloverError as error:
+            say(f"spillover: log-likelihoods are those of hf; {error}")
+            return None
+        return reader if reader.shares else None
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Tokenized], disable_tqdm: bool = False, override_bs: int | None = None

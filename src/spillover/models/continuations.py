@@ -6,12 +6,7 @@ Whatever the requests share is read once (`ask`). Knows no text, no task and no 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-
-from spillover.errors import SpilloverError
-from spillover.models.load import Model
 from spillover.models.prefix import Reader
 from spillover.models.queries import Query, ask
 
@@ -53,16 +48,3 @@ def score_continuations(
         Continuation(math.fsum(log_p for log_p, _ in answer), all(likeliest for _, likeliest in answer))
         for answer in answers
     ]
-
-
-@torch.inference_mode()
-def same_logits(model: Model, network: Any) -> bool:  # noqa: ANN401 - a class per architecture
-    """Whether a model's unembedding of its own states gives the logits that calling `network` gives."""
-    ids = torch.tensor([[(7 * i + 3) % min(model.config.vocab_size, 997) for i in range(8)]], device=network.device)
-    try:
-        ours = model.logits(model.backbone(input_ids=ids).last_hidden_state[0])
-    except (SpilloverError, AttributeError, TypeError):
-        return False  # an unembedding that is no plain linear map, or states by another name
-    theirs = network(ids).logits[0].float()
-    tolerance = 1e-3 if network.dtype == torch.float32 else 0.1
-    return ours.shape == theirs.shape and bool((ours - theirs).norm() <= tolerance * theirs.norm())

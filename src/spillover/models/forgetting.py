@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from spillover.models.prefix import Reader, chain
+from spillover.models.prefix import Reader
+from spillover.models.trees import chain
 from spillover.models.unembed import log_probabilities
 
 

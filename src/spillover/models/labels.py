@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from spillover.errors import SpilloverError
 from spillover.models.load import Model
-from spillover.models.prefix import Tree, common_prefix
+from spillover.models.trees import Tree, common_prefix
 from spillover.records import Prompt
 
 

@@ -73,7 +73,7 @@ class _Loss:
         """Choose the tokens by the model's output for final states (n, width), which are normed."""
         self._model, self._norm = model, anatomy(model).norm
         random = torch.Generator().manual_seed(seed)
-        vocabulary = len(model.unembedding.weight)
+        vocabulary = model.head.vocabulary
         likely = torch.cat([model.logits(row[None]).topk(min(LIKELY, vocabulary)).indices[0].cpu() for row in final])
         rest = torch.ones(vocabulary, dtype=torch.bool)
         rest[likely] = False

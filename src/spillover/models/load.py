@@ -5,7 +5,7 @@ Base and tuned differ here by one argument, the adapter. Knows nothing of tasks.
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
+from spillover.models.head import Halves, Head, dissect
 from spillover.models.locate import locate
 
 SHOWN = 300
@@ -27,6 +28,12 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 # peft asks what transformers will call otherwise in its next version; nothing that a user can act on
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+
+CONTEXTS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
+"""Keys of a configuration that say how many tokens the model was made for: most, MPT's, Whisper's."""
+
+LONG = {"long_factor", "long_mscale"}
+"""Keys of a rotary embedding that reads long sequences otherwise than short ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +50,27 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.unembedding.weight.device  # type: ignore[no-any-return]
+        unembedding = self.network.get_output_embeddings()
+        device: torch.device = self.network.device if unembedding is None else unembedding.weight.device
+        return device
 
-    @cached_property
+    @property
     def backbone(self) -> Any:  # noqa: ANN401 - a class per architecture
-        """The network without its unembedding: token ids → hidden states after the final norm."""
-        return self.network.get_decoder()
+        """The network without its head: token ids → the hidden states that the head reads."""
+        return self._halves.backbone
+
+    @property
+    def head(self) -> Head:
+        """What maps hidden states to logits; found anew where an adapter has replaced the unembedding."""
+        if self._halves.unembedding is not self.network.get_output_embeddings():
+            del self.__dict__["_halves"]
+        return self._halves.head
 
     @cached_property
+    def _halves(self) -> Halves:
+        return dissect(self.network, self.device)
+
+    @property
     def unembedding(self) -> Any:  # noqa: ANN401
         """The linear map from a hidden state to the vocabulary."""
         unembedding = self.network.get_output_embeddings()
@@ -66,8 +86,38 @@ class Model:
 
     @property
     def context(self) -> int:
-        """The longest sequence of tokens it was made for."""
-        return int(getattr(self.config, "max_position_embeddings", None) or 1 << 30)
+        """The longest sequence of tokens it was made for; 2³⁰ where nothing bounds it."""
+        lengths = (getattr(self.config, key, None) for key in CONTEXTS)
+        longest = next((int(length) for length in lengths if length), 1 << 30)
+        return longest - self._unused_positions
+
+    @cached_property
+    def _unused_positions(self) -> int:
+        """Rows of a position embedding that no token uses: RoBERTa's kind counts from behind the padding's."""
+        modules = self.network.named_modules() if isinstance(self.network, torch.nn.Module) else ()
+        tables = (module for name, module in modules if name.endswith("position_embeddings"))
+        paddings = (getattr(table, "padding_idx", None) for table in tables)
+        return max((index + 1 for index in paddings if index is not None), default=0)
+
+    @cached_property
+    def turn(self) -> int | None:
+        """The longest sequence that is read with the short factors of a rotary embedding; None: it has one kind.
+
+        A longer one is read with the long factors from its first token on (longrope, Phi-3's kind).
+        """
+        rope = getattr(self.config, "rope_parameters", None) or {}
+        for kind in (rope, *(kind for kind in rope.values() if isinstance(kind, dict))):
+            if kind.keys() & LONG:
+                return int(kind["original_max_position_embeddings"])
+        return None
+
+    def sides(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return the indices of sequences that may be read in one pass, by their lengths in tokens: see `turn`."""
+        turn = self.turn
+        if turn is None or not lengths:
+            return [list(range(len(lengths)))]
+        sides = [[i for i, length in enumerate(lengths) if (length > turn) is long] for long in (False, True)]
+        return [side for side in sides if side]
 
     def wrap(self, text: str) -> str:
         """Return `text` as the model should see it before it answers."""
@@ -94,24 +144,9 @@ class Model:
         encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=not self.chat)["input_ids"]
         return encoded
 
-    def scaled(self, logits: Tensor) -> Tensor:
-        """Finish raw logits (…, vocabulary) as the architecture does that scales or caps them."""
-        if (scale := getattr(self.config, "logit_scale", None)) is not None:  # Cohere
-            logits = logits * scale
-        if (scaling := getattr(self.config, "logits_scaling", None)) is not None:  # Granite
-            logits = logits / scaling
-        if (cap := getattr(self.config, "final_logit_softcapping", None)) is not None:  # Gemma 2
-            logits = cap * torch.tanh(logits / cap)
-        return logits
-
     def logits(self, hidden: Tensor, part: slice | Tensor = slice(None)) -> Tensor:
-        """Map hidden states (n, d) to the logits (n, |part|) of a part of the vocabulary, in float32.
-
-        In bf16 the logits of two labels tie or change places.
-        """
-        weight, bias = self.unembedding.weight[part].float(), self.unembedding.bias
-        bias = None if bias is None else bias[part].float()
-        return self.scaled(torch.nn.functional.linear(hidden.float(), weight, bias))
+        """Map hidden states (n, d) to the logits (n, |part|) of a part of the vocabulary, in float32."""
+        return self.head.logits(hidden, part)
 
 
 def resolve_dtype(name: str) -> str:
@@ -166,7 +201,6 @@ def load(
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
     with reading(f"model.name: cannot load {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        _require_one_way(network.eval(), name)
         _require_embedded(network, tokenizer, name)
     if template == "chat" and not tokenizer.chat_template:
         raise SpilloverError(f"model.template: found 'chat', but the tokenizer of {name!r} has no chat template")
@@ -177,7 +211,9 @@ def load(
         network = adapted.merge_and_unload() if merged else adapted.get_base_model()
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
-    return Model(network=network.eval(), tokenizer=tokenizer, chat=template == "chat")
+    model = Model(network=network.eval(), tokenizer=tokenizer, chat=template == "chat")
+    model.head  # noqa: B018 - what cannot be scored is refused when it is opened
+    return model
 
 
 @contextmanager
@@ -208,15 +244,6 @@ def _require_causal(folder: Path, name: str) -> None:
         raise SpilloverError(
             f"model.name: {name!r} is an encoder-decoder ({config.model_type}), expected a causal language model"
         )
-
-
-def _require_one_way(network: Any, name: str) -> None:  # noqa: ANN401
-    """An encoder loads as a language model too, and would see its answers."""
-    ids = torch.tensor([[3, 5, 7, 9]], device=network.device)
-    with torch.inference_mode():
-        alone, followed = network(ids[:, :1]).logits[0, 0].float(), network(ids).logits[0, 0].float()
-    if (alone - followed).norm() > 0.1 * alone.norm():
-        raise SpilloverError(f"model.name: {name!r} reads both ways, expected a causal language model")
 
 
 def _require_embedded(network: Any, tokenizer: Any, name: str) -> None:  # noqa: ANN401

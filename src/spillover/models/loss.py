@@ -10,10 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
+from spillover.errors import SpilloverError
+from spillover.models.head import CELLS, VOCABULARY, Head, Linear
 from spillover.models.load import Model
-from spillover.models.prefix import common_prefix
-from spillover.models.unembed import POSITIONS, VOCABULARY
+from spillover.models.probe import ignores_padding
+from spillover.models.trees import common_prefix
+from spillover.models.unembed import POSITIONS
 from spillover.records import Example
 
 IGNORED = -100
@@ -59,20 +64,62 @@ def learning(model: Model) -> Iterator[None]:
     """Let the network's own forward return the summed loss of a batch's targets, in nats, for the block.
 
     Its own, so that whatever stands around the network (adapter, DDP, FSDP, DeepSpeed) does its part in every pass.
+
+    Raises:
+        SpilloverError: what the model reads depends on the padding of its batch, or its logits are not to be had.
     """
+    model.network.eval()  # without dropout the head is found, if an adapter is in it
+    head = model.head
+    if not ignores_padding(model):
+        raise SpilloverError(
+            f"tune: {model.config.model_type}: padding changes what it reads, so it cannot learn from batches; "
+            "choose another model"
+        )
 
     def forward(input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **unused: object) -> Tensor:
-        read = model.backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-        hidden, following = read.last_hidden_state[:, :-1], labels[:, 1:]
-        learned = following != IGNORED
-        loss: Tensor = _TargetLoss.apply(hidden[learned], following[learned], model)  # type: ignore[no-untyped-call]
-        return loss
+        losses = []
+        for ids, attended, learned in _sides(model, input_ids, attention_mask, labels):
+            states = model.backbone(input_ids=ids, attention_mask=attended, use_cache=False).last_hidden_state[:, :-1]
+            following = learned[:, 1:]
+            wanted = following != IGNORED
+            losses.append(target_loss(head, states[wanted], following[wanted]))
+        return torch.stack(losses).sum()
 
     model.network.forward = forward
     try:
         yield
     finally:
         del model.network.forward
+
+
+def _sides(model: Model, ids: Tensor, attended: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Split a batch into rows that may be read in one pass, each part as wide as its longest row."""
+    if model.turn is None:
+        yield ids, attended, labels
+        return
+    lengths = attended.sum(dim=1).tolist()
+    for side in model.sides(lengths):
+        width = max(lengths[row] for row in side)
+        yield ids[side, :width], attended[side, :width], labels[side, :width]
+
+
+def target_loss(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Return the summed loss (), in nats, of predicting targets (n,) from hidden states (n, d).
+
+    A linear head is frozen; whatever learns in a network's own head gets its gradient too.
+    """
+    if isinstance(head, Linear):
+        loss: Tensor = _TargetLoss.apply(hidden, targets, head)  # type: ignore[no-untyped-call]
+        return loss
+    rows = max(1, CELLS // head.vocabulary)
+    total = hidden[:0].float().sum()
+    for part, wanted in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
+        total = total + checkpoint(_block_loss, head, part, wanted, use_reentrant=False)  # no two blocks' logits exist
+    return total
+
+
+def _block_loss(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(head.logits(hidden, slice(None)), targets, reduction="sum")
 
 
 class _TargetLoss(torch.autograd.Function):
@@ -84,11 +131,11 @@ class _TargetLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, model: Model) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Linear) -> Tensor:  # noqa: ANN401
         gradient, total = torch.empty_like(hidden), hidden.new_zeros((), dtype=torch.float32)
         for start in range(0, len(hidden), POSITIONS):
             rows = slice(start, start + POSITIONS)
-            loss, gradient[rows] = _sweep(hidden[rows], targets[rows], model)
+            loss, gradient[rows] = _sweep(hidden[rows], targets[rows], head)
             total += loss
         ctx.save_for_backward(gradient)
         return total
@@ -99,16 +146,16 @@ class _TargetLoss(torch.autograd.Function):
         return gradient * scale.to(gradient.dtype), None, None
 
 
-def _sweep(hidden: Tensor, targets: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+def _sweep(hidden: Tensor, targets: Tensor, head: Linear) -> tuple[Tensor, Tensor]:
     """Return the summed loss () and its gradient (n, d) for hidden states (n, d), both in float32."""
-    weight, bias = model.unembedding.weight, model.unembedding.bias
+    weight, bias = head.unembedding.weight[: head.vocabulary], head.unembedding.bias
     top = hidden.new_full((len(hidden), 1), -torch.inf, dtype=torch.float32)
     mass, mean = torch.zeros_like(top), torch.zeros_like(hidden, dtype=torch.float32)
     found, slope_there = torch.zeros_like(top), torch.zeros_like(top)
     for start in range(0, len(weight), VOCABULARY):
         part = weight[start : start + VOCABULARY]
-        own = None if bias is None else bias[start : start + VOCABULARY]
-        logits, slope = _scaled(model, torch.nn.functional.linear(hidden, part, own).float())
+        own = None if bias is None else bias[: len(weight)][start : start + VOCABULARY]
+        logits, slope = _finished(head, torch.nn.functional.linear(hidden, part, own).float())
         here = ((targets >= start) & (targets < start + VOCABULARY)).nonzero()[:, 0]
         found[here, 0] = logits[here, targets[here] - start]
         slope_there[here, 0] = slope[here, targets[here] - start] if slope is not None else 1.0
@@ -121,12 +168,12 @@ def _sweep(hidden: Tensor, targets: Tensor, model: Model) -> tuple[Tensor, Tenso
     return (top + mass.log() - found).sum(), mean / mass - slope_there * weight[targets]
 
 
-def _scaled(model: Model, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+def _finished(head: Linear, logits: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return logits as the architecture finishes them, and each one's slope; None where nothing is done to them."""
     with torch.enable_grad():
         raw = logits.requires_grad_()
-        scaled = model.scaled(raw)
-        if scaled is raw:
+        finished = head.finish(raw)
+        if finished is raw:
             return raw.detach(), None
-        (slope,) = torch.autograd.grad(scaled.sum(), raw)
-    return scaled.detach(), slope
+        (slope,) = torch.autograd.grad(finished.sum(), raw)
+    return finished.detach(), slope

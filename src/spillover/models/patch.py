@@ -15,8 +15,9 @@ from torch import Tensor
 from spillover.models.anatomy import anatomy, entering, leaving
 from spillover.models.labels import encode, told_apart
 from spillover.models.load import Model
-from spillover.models.prefix import Places, Reader, chain
+from spillover.models.prefix import Reader
 from spillover.models.trace import Array
+from spillover.models.trees import Places, chain
 from spillover.models.unembed import log_probabilities
 from spillover.records import Prompt
 

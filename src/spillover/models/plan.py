@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from spillover.models.prefix import Tree, common_prefix
+from spillover.models.trees import Tree, common_prefix
 
 CONTEXT = 1000
 """A token with this many tokens in view costs twice what it costs alone: an order of magnitude, for any model."""

@@ -7,10 +7,8 @@ Every token sees the prefix, its ancestors and itself, so a row's labels ride in
 extended. Rows are padded on the right; positions count from the prefix, so padding shifts nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +16,10 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from spillover.errors import SpilloverError
 from spillover.models.load import Model
-from spillover.progress import say
-
-ATTENTION = {"full_attention", "sliding_attention"}
-"""The kinds of layer whose state is keys and values, one a token: what a prefix can be shared over."""
+from spillover.models.probe import can_share, ignores_padding
+from spillover.models.trees import Places, Tree, height, path_to
 
 BUDGET = 16_384
 """Tokens, prefix included, that a batch may hold: beyond it a CPU gains nothing. A GPU takes 32 times it."""
@@ -30,32 +27,11 @@ BUDGET = 16_384
 PADDING = 64
 """Tokens in whose time a CPU starts another batch, so that more padding than this is worth one; a GPU starts slower."""
 
+Aim = Callable[[list[int], list[Places]], None]
+"""Told before a pass which trees it reads and where in it their tokens stand."""
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """One row of a batch: tokens that follow the prefix."""
-
-    tokens: tuple[int, ...]
-    """Token ids, a token after its parent."""
-    parents: tuple[int, ...]
-    """For each token the index of the one it follows; -1 for the first, which follows the prefix."""
-
-
-Places = np.ndarray[Any, np.dtype[np.int64]]
-"""(2, tokens): the row and the column at which a pass computes each token of a tree."""
-
-
-def chain(tokens: Sequence[int]) -> Tree:
-    """Return the tree that is a plain sequence."""
-    return Tree(tuple(tokens), tuple(range(-1, len(tokens) - 1)))
-
-
-def common_prefix(sequences: Iterable[Sequence[int]]) -> int:
-    """Length of the longest common prefix. Only the smallest and the largest sequence can disagree first."""
-    ordered = [tuple(sequence) for sequence in sequences]
-    low, high = min(ordered), max(ordered)
-    length = min(len(low), len(high))
-    return next((i for i in range(length) if low[i] != high[i]), length)
+Batch = tuple[list[int], Tensor]
+"""Indices of the trees that a pass read, and their hidden states (rows, width, d)."""
 
 
 class _Lent(DynamicLayer):  # type: ignore[misc] # transformers is untyped
@@ -74,16 +50,27 @@ class _Lent(DynamicLayer):  # type: ignore[misc] # transformers is untyped
 class Prefix:
     """A prefix's keys and values in every layer, computed once."""
 
-    def __init__(self, model: Model, tokens: Sequence[int]) -> None:
-        """Encode `tokens`, or none: then every row stands alone."""
-        self._model = model
+    def __init__(self, model: Model, tokens: Sequence[int], beyond: int | None = None) -> None:
+        """Encode `tokens`, or none: then every row stands alone.
+
+        Args:
+            model: what reads them.
+            tokens: token ids.
+            beyond: a position that every pass contains, in a token that no other sees, so that a network which asks
+                how long its input is takes it for a long one; None: no such token.
+        """
+        self._model, self._beyond = model, beyond
         self.length = len(tokens)
         self._layers: list[tuple[Tensor, Tensor]] = []
         if tokens:
             cache = DynamicCache()  # without a configuration: no layer forgets what left its window
-            ids = torch.tensor([list(tokens)], device=model.device)
-            model.backbone(input_ids=ids, past_key_values=cache, use_cache=True)
-            self._layers = [(layer.keys, layer.values) for layer in cache.layers]
+            inputs = {"input_ids": torch.tensor([tokens], device=model.device)}
+            if beyond is not None:
+                inputs["input_ids"] = torch.nn.functional.pad(inputs["input_ids"], (0, 1))
+                inputs["position_ids"] = torch.tensor([[*range(self.length), beyond]], device=model.device)
+            model.backbone(**inputs, past_key_values=cache, use_cache=True)
+            length = self.length
+            self._layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
 
     def _cache(self, rows: int) -> DynamicCache:
         """Return fresh layers over the same tensors, which no pass changes."""
@@ -96,9 +83,9 @@ class Prefix:
         return cache
 
     def read(self, trees: Sequence[Tree]) -> Tensor:
-        """Return (rows, width, d) hidden states of one batch, right-padded to the longest of `trees`."""
-        model = self._model
-        width = max(len(tree.tokens) for tree in trees)
+        """Return (rows, width, d) hidden states of one batch, right-padded to the longest of `trees` or more."""
+        model, beyond = self._model, self._beyond
+        width = max(len(tree.tokens) for tree in trees) + (beyond is not None)
         ids = np.zeros((len(trees), width), dtype=np.int64)
         depth = np.zeros((len(trees), width), dtype=np.int64)
         sees = np.broadcast_to(np.eye(width, dtype=bool), (len(trees), width, width)).copy()
@@ -108,6 +95,8 @@ class Prefix:
                 if parent >= 0:
                     sees[row, index] |= sees[row, parent]
                     depth[row, index] = depth[row, parent] + 1
+        if beyond is not None:
+            depth[:, -1] = beyond - self.length
         positions = torch.from_numpy(depth).to(model.device) + self.length
         out = model.backbone(
             input_ids=torch.from_numpy(ids).to(model.device),
@@ -169,50 +158,57 @@ class Reader:
     """Reads trees over a shared prefix with one model; a model whose state cannot be shared is read without."""
 
     def __init__(self, model: Model) -> None:
-        """Probe once whether the model's state can be shared."""
+        """Probe once whether the model's state can be shared, and else whether padding changes what it reads."""
         self.model = model
         self.budget = BUDGET * (32 if model.device.type == "cuda" else 1)
-        self.shares = _can_share(model)
+        self.shares = can_share(model, partial(Prefix, model))
+        self.pads = self.shares or ignores_padding(model)
 
     @torch.inference_mode()
-    def read(
-        self,
-        prefix: Sequence[int],
-        trees: Sequence[Tree],
-        aim: Callable[[list[int], list[Places]], None] = lambda batch, places: None,
-    ) -> Iterator[tuple[list[int], Tensor]]:
+    def read(self, prefix: Sequence[int], trees: Sequence[Tree], aim: Aim | None = None) -> Iterator[Batch]:
         """Yield batches in whatever order is fastest: indices into `trees`, and (rows, width, d) hidden states.
 
         Args:
             prefix: tokens that come before every tree; may be empty.
-            trees: the rows; a state's place in a row is its token's index in the tree.
+            trees: the rows; a state's place in a row is its token's index in the tree. One more token follows each.
             aim: told before each pass which trees it reads and where in it their tokens stand, for hooks.
+
+        Raises:
+            SpilloverError: hooks are to be aimed at a model that reads every path of a tree in a pass of its own.
         """
-        if not self.shares:
-            for index, tree in enumerate(trees):
-                yield [index], self._whole(prefix, tree, partial(_aim_at_one, aim, index))
-            return
-        encoded = Prefix(self.model, prefix)
-        pending = list(batches([len(tree.tokens) for tree in trees], len(prefix), self.budget))[::-1]
+        aim = aim or (lambda batch, places: None) if self.pads else _refuse_hooks(self.model, aim)
+        lengths = [len(prefix) + height(tree) + 1 for tree in trees] if self.model.turn else [0] * len(trees)
+        for side in self.model.sides(lengths):
+            beyond = self.model.turn if self.model.turn and lengths[side[0]] > self.model.turn else None
+            if self.shares:
+                yield from self._shared(Prefix(self.model, prefix, beyond), trees, side, aim)
+            else:
+                for index in side:
+                    yield [index], self._whole(prefix, trees[index], beyond, partial(_aim_at_one, aim, index))
+
+    def _shared(self, encoded: Prefix, trees: Sequence[Tree], side: Sequence[int], aim: Aim) -> Iterator[Batch]:
+        pending = list(batches([len(trees[index].tokens) for index in side], encoded.length, self.budget))[::-1]
         while pending:
             batch = pending.pop()
-            lengths = [len(trees[index].tokens) for index in batch]
-            aim(batch, [np.stack([np.full(length, row), np.arange(length)]) for row, length in enumerate(lengths)])
+            chosen = [side[place] for place in batch]
+            lengths = [len(trees[index].tokens) for index in chosen]
+            aim(chosen, [np.stack([np.full(length, row), np.arange(length)]) for row, length in enumerate(lengths)])
             try:
-                states = encoded.read([trees[index] for index in batch])
+                states = encoded.read([trees[index] for index in chosen])
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
                 half = len(batch) // 2
                 pending += [batch[half:], batch[:half]]
                 continue
-            yield batch, states
+            yield chosen, states
 
-    def _whole(self, prefix: Sequence[int], tree: Tree, aim: Callable[[Places], None]) -> Tensor:
+    def _whole(self, prefix: Sequence[int], tree: Tree, beyond: int | None, aim: Callable[[Places], None]) -> Tensor:
         """Read the path to each leaf from the prefix's first token on; return (1, tokens, d) states of the tree."""
         leaves = sorted(set(range(len(tree.tokens))) - set(tree.parents))
         paths = [path_to(tree, leaf) for leaf in leaves]
-        ids = torch.zeros(len(paths), len(prefix) + max(map(len, paths)), dtype=torch.long)
+        width = max(len(prefix) + max(map(len, paths)), 0 if beyond is None else beyond + 1)
+        ids = torch.zeros(len(paths), width, dtype=torch.long)
         attended = torch.zeros_like(ids)
         places: Places = np.empty((2, len(tree.tokens)), dtype=np.int64)
         for row, path in enumerate(paths):
@@ -221,46 +217,32 @@ class Reader:
             attended[row, : len(tokens)] = 1
             places[:, path] = np.stack([np.full(len(path), row), len(prefix) + np.arange(len(path))])
         aim(places)
+        states = self._padded(ids, attended) if self.pads else self._alone(ids, attended)
+        return states[places[0], places[1]][None]
+
+    def _padded(self, ids: Tensor, attended: Tensor) -> Tensor:
         device = self.model.device
-        out = self.model.backbone(input_ids=ids.to(device), attention_mask=attended.to(device)).last_hidden_state
-        states: Tensor = out[places[0], places[1]]
-        return states[None]
+        out = self.model.backbone(input_ids=ids.to(device), attention_mask=attended.to(device))
+        states: Tensor = out.last_hidden_state
+        return states
+
+    def _alone(self, ids: Tensor, attended: Tensor) -> Tensor:
+        """Read each row (width,) in a pass of its own, without its padding."""
+        rows = [
+            row[None, : int(length)].to(self.model.device) for row, length in zip(ids, attended.sum(1), strict=True)
+        ]
+        states = [self.model.backbone(input_ids=row).last_hidden_state[0] for row in rows]
+        return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
 
 
-def _aim_at_one(aim: Callable[[list[int], list[Places]], None], index: int, places: Places) -> None:
+def _aim_at_one(aim: Aim, index: int, places: Places) -> None:
     aim([index], [places])
 
 
-def path_to(tree: Tree, node: int) -> list[int]:
-    """Return the indices from the tree's first token to `node`."""
-    path: list[int] = []
-    while node >= 0:
-        path.append(node)
-        node = tree.parents[node]
-    return path[::-1]
-
-
-def _can_share(model: Model) -> bool:
-    """Whether the layers keep keys and values, one a token, and a probe over a prefix agrees with one in one piece.
-
-    Recurrent and hybrid models fail here, and those that take no explicit mask.
-    """
-    named = getattr(model.config, "layer_types", None) or getattr(model.config, "attention_layers", None)  # GPT-Neo
-    kinds = set(named or ["full_attention"])
-    shares = kinds <= ATTENTION and not getattr(model.network, "_is_stateful", False) and _probe(model)
-    if not shares:
-        say(f"{model.config.model_type}: its state cannot be shared between items; each is read from its first token")
-    return shares
-
-
-@torch.inference_mode()
-def _probe(model: Model) -> bool:
-    tokens = [(7 * i + 3) % min(model.config.vocab_size, 997) for i in range(24)]
-    whole = model.backbone(input_ids=torch.tensor([tokens], device=model.device)).last_hidden_state[0, -1].float()
-    forked = Tree((*tokens[16:20], 1, 2, *tokens[20:]), (-1, 0, 1, 2, 3, 4, 3, 6, 7, 8))
-    try:
-        shared = Prefix(model, tokens[:16]).read([forked, chain(tokens[16:20])])[0, 9].float()
-    except (TypeError, ValueError, AttributeError, RuntimeError):
-        return False  # an architecture with a signature or a cache of its own
-    tolerance = 1e-3 if model.network.dtype == torch.float32 else 0.1
-    return bool((whole - shared).norm() <= tolerance * whole.norm())
+def _refuse_hooks(model: Model, aim: Aim | None) -> Aim:
+    if aim is not None:
+        raise SpilloverError(
+            f"{model.config.model_type}: padding changes what it reads, so its layers cannot be looked into; "
+            "choose another model"
+        )
+    return lambda batch, places: None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spillover.models.load import Model
-from spillover.models.plan import Group, plan
+from spillover.models.plan import Group, Row, plan
 from spillover.models.prefix import Reader
 from spillover.models.unembed import POSITIONS, read_off
 
@@ -63,7 +63,13 @@ def ask(
 
 def layout(reader: Reader, queries: Sequence[Query]) -> list[Group]:
     """Return how queries are read: prefixes, and rows over them."""
-    return plan([query.tokens for query in queries], [query.first for query in queries], reader.budget // SETUP)
+    groups: list[Group] = []
+    for side in reader.model.sides([len(query.tokens) + 1 for query in queries]):
+        chosen = [queries[index] for index in side]
+        for group in plan([q.tokens for q in chosen], [q.first for q in chosen], reader.budget // SETUP):
+            rows = (Row(row.tree, {side[number]: path for number, path in row.paths.items()}) for row in group.rows)
+            groups.append(Group(group.prefix, tuple(rows)))
+    return groups
 
 
 @dataclass(slots=True)

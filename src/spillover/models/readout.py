@@ -28,7 +28,7 @@ class Readout:
     @property
     def vocabulary(self) -> int:
         """Number of tokens."""
-        return len(self._model.unembedding.weight)
+        return self._model.head.vocabulary
 
     @torch.inference_mode()
     def normed(self, states: Array) -> Array:
@@ -70,7 +70,7 @@ class Readout:
     @cached_property
     def _form(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean over tokens of u uᵀ / ‖gain × u‖², (width, width), and the root mean square of their cosines."""
-        weight = self._model.unembedding.weight
+        weight = self._model.unembedding.weight[: self.vocabulary]
         width = weight.shape[1]
         signs = torch.ones(1, width, device=weight.device)
         signs[:, 1::2] = -1  # mean 0 and mean square 1: both RMSNorm and LayerNorm leave it as it is

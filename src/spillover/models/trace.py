@@ -18,7 +18,8 @@ from spillover.errors import SpilloverError
 from spillover.models.anatomy import anatomy, by_token, entering, leaving
 from spillover.models.labels import Encoded, LabelTree, encode, label_tree, shared_prefix, told_apart
 from spillover.models.load import Model
-from spillover.models.prefix import Places, Reader, common_prefix
+from spillover.models.prefix import Reader
+from spillover.models.trees import Places, common_prefix
 from spillover.progress import say
 from spillover.records import Prompt
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from spillover.models.load import Model
 
-POSITIONS, VOCABULARY = 1024, 8192
-"""The block of the unembedding computed at a time: 32 MiB of logits in float32. Larger ones are slower to come by."""
+POSITIONS = 1024
+"""Hidden states that are unembedded at a time: with `head.VOCABULARY` tokens, 32 MiB of logits in float32."""
 
 
 def log_probabilities(model: Model, hidden: Tensor, wanted: Sequence[tuple[int, int]]) -> Tensor:
@@ -22,7 +22,7 @@ def read_off(model: Model, hidden: Tensor, wanted: Sequence[tuple[int, int]]) ->
     """Return what hidden states say about tokens, streaming over the vocabulary.
 
     Args:
-        model: whose unembedding is meant.
+        model: whose head is meant.
         hidden: (n, d) float32, after the final norm.
         wanted: m pairs of a row of `hidden` and a token id.
 
@@ -30,7 +30,7 @@ def read_off(model: Model, hidden: Tensor, wanted: Sequence[tuple[int, int]]) ->
         (m,) float32 on the CPU, log p(token | hidden state) in nats, at most 0; and (m,) bool on the CPU, whether no
         other token is likelier.
     """
-    vocabulary = len(model.unembedding.weight)
+    head = model.head
     rows, tokens = torch.tensor(wanted, dtype=torch.long, device=hidden.device).reshape(-1, 2).T
     found = torch.empty(len(wanted), device=hidden.device)
     likeliest = torch.empty(len(wanted), dtype=torch.bool, device=hidden.device)
@@ -39,11 +39,10 @@ def read_off(model: Model, hidden: Tensor, wanted: Sequence[tuple[int, int]]) ->
         mine = (rows >= low) & (rows < low + POSITIONS)
         total = torch.full((len(block),), -math.inf, device=hidden.device)
         highest = total.clone()
-        for start in range(0, vocabulary, VOCABULARY):
-            logits = model.logits(block, slice(start, start + VOCABULARY))
+        for start, logits in head.blocks(block):
             total = torch.logaddexp(total, logits.logsumexp(dim=1))
             highest = torch.maximum(highest, logits.amax(dim=1))
-            here = mine & (tokens >= start) & (tokens < start + VOCABULARY)
+            here = mine & (tokens >= start) & (tokens < start + logits.shape[1])
             found[here] = logits[rows[here] - low, tokens[here] - start]
         likeliest[mine] = found[mine] >= highest[rows[mine] - low]
         found[mine] -= total[rows[mine] - low]
