@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from spillover.errors import SpilloverError
 from spillover.models.head import Halves, Head, dissect
+from spillover.models.lengths import context, sides, turn, unused_positions
 from spillover.models.locate import locate
 
 SHOWN = 300
@@ -28,12 +29,6 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 # peft asks what transformers will call otherwise in its next version; nothing that a user can act on
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-
-CONTEXTS = ("max_position_embeddings", "max_seq_len", "max_target_positions")
-"""Keys of a configuration that say how many tokens the model was made for: most, MPT's, Whisper's."""
-
-LONG = {"long_factor", "long_mscale"}
-"""Keys of a rotary embedding that reads long sequences otherwise than short ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,40 +79,24 @@ class Model:
         """The configuration of the text part."""
         return self.network.config.get_text_config()
 
+    @cached_property
+    def unused_positions(self) -> int:
+        """Positions of its context that no token takes."""
+        return unused_positions(self.network) if isinstance(self.network, torch.nn.Module) else 0
+
     @property
     def context(self) -> int:
         """The longest sequence of tokens it was made for; 2³⁰ where nothing bounds it."""
-        lengths = (getattr(self.config, key, None) for key in CONTEXTS)
-        longest = next((int(length) for length in lengths if length), 1 << 30)
-        return longest - self._unused_positions
+        return context(self.config) - self.unused_positions
 
-    @cached_property
-    def _unused_positions(self) -> int:
-        """Rows of a position embedding that no token uses: RoBERTa's kind counts from behind the padding's."""
-        modules = self.network.named_modules() if isinstance(self.network, torch.nn.Module) else ()
-        tables = (module for name, module in modules if name.endswith("position_embeddings"))
-        paddings = (getattr(table, "padding_idx", None) for table in tables)
-        return max((index + 1 for index in paddings if index is not None), default=0)
-
-    @cached_property
+    @property
     def turn(self) -> int | None:
-        """The longest sequence that is read with the short factors of a rotary embedding; None: it has one kind.
-
-        A longer one is read with the long factors from its first token on (longrope, Phi-3's kind).
-        """
-        rope = getattr(self.config, "rope_parameters", None) or {}
-        for kind in (rope, *(kind for kind in rope.values() if isinstance(kind, dict))):
-            if kind.keys() & LONG:
-                return int(kind["original_max_position_embeddings"])
-        return None
+        """The longest sequence of tokens that counts as short for it (longrope); None: all are read alike."""
+        return turn(self.config)
 
     def sides(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return the indices of sequences that may be read in one pass, by their lengths in tokens: see `turn`."""
-        turn = self.turn
-        if turn is None or not lengths:
-            return [list(range(len(lengths)))]
-        sides = [[i for i, length in enumerate(lengths) if (length > turn) is long] for long in (False, True)]
-        return [side for side in sides if side]
+        return sides(lengths, self.turn)
 
     def wrap(self, text: str) -> str:
         """Return `text` as the model should see it before it answers."""
