@@ -41,7 +41,7 @@ def turn(config: Any) -> int | None:  # noqa: ANN401
 
 
 def sides(lengths: Sequence[int], turn: int | None) -> list[list[int]]:
-    """Return the indices of sequences that may be read in one pass, the short ones first, by their lengths in tokens."""
+    """Return the indices of sequences that may be read in one pass, by their lengths in tokens; short ones first."""
     if turn is None or not lengths:
         return [list(range(len(lengths)))]
     both = [[i for i, length in enumerate(lengths) if (length > turn) is long] for long in (False, True)]
