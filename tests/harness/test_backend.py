@@ -137,14 +137,27 @@ def test_a_model_that_cannot_share_is_left_to_hf(
     assert_same(ours, theirs, ["tiny_xcopa"])
 
 
-def test_logits_of_another_kind_are_left_to_hf(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+FINISHES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "of one token": lambda logits: 5 * logits.sigmoid(),
+    "of all tokens": lambda logits: logits.flip(1),
+}
+
+
+@pytest.mark.parametrize("kind", FINISHES)
+def test_logits_of_another_kind(
+    llama: str,
+    task_folder: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The network's own head gives them from shared states; where it mixes tokens they are left to hf."""
     said: list[str] = []
     monkeypatch.setattr(module, "say", said.append)
     network = AutoModelForCausalLM.from_pretrained(llama)
-    network.lm_head.register_forward_hook(lambda layer, inputs, output: output * 2)
-    lm = SpilloverLM(network)
-    assert lm._reader is None
-    assert len(said) == 1
+    network.lm_head.register_forward_hook(lambda layer, inputs, output: FINISHES[kind](output))
+    ours = SpilloverLM(network)
+    assert (ours._reader is not None, len(said)) == ((True, 0) if kind == "of one token" else (False, 1))
+    assert_same(*(evaluated(lm, ["tiny_xcopa"], task_folder) for lm in (ours, HFLM(network))), ["tiny_xcopa"])
 
 
 def test_an_empty_continuation_is_refused(llama: str) -> None:

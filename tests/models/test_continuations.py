@@ -88,7 +88,7 @@ def test_in_small_blocks(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Non
     """States leave in blocks that end in the middle of what is held."""
     monkeypatch.setattr(module, "POSITIONS", 5)
     monkeypatch.setattr("spillover.models.unembed.POSITIONS", 3)
-    monkeypatch.setattr("spillover.models.unembed.VOCABULARY", 97)
+    monkeypatch.setattr("spillover.models.head.VOCABULARY", 97)
     monkeypatch.setattr(reader, "budget", 600)
     check(reader, mixed(reader.model))
 

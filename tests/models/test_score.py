@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from spillover.errors import SpilloverError
-from spillover.models import prefix as prefix_module
+from spillover.models import probe
 from spillover.models.labels import encode
 from spillover.models.load import Model, load
 from spillover.models.prefix import Prefix, Reader
@@ -270,7 +270,7 @@ def test_a_model_that_cannot_share_is_found_and_scored(
         "bloom": BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.5),
     }[kind]
     said: list[str] = []
-    monkeypatch.setattr(prefix_module, "say", said.append)
+    monkeypatch.setattr(probe, "say", said.append)
     reader = Reader(random_model(config, tokenizer))
     assert not reader.shares
     assert len(said) == 1
@@ -329,13 +329,17 @@ def test_fails_for_a_prefix_that_lost_tokens(reader: Reader, kept: slice, monkey
     asked = asking(("good", "bad"), SHORT)
     check(reader, asked)
     plain = Prefix.__init__
-    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens: plain(self, model, list(tokens)[kept]))
+    monkeypatch.setattr(
+        Prefix, "__init__", lambda self, model, tokens, *rest: plain(self, model, list(tokens)[kept], *rest)
+    )
     assert_caught(reader, asked)
 
 
 def test_fails_for_another_prefix_as_long(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Prefix.__init__
-    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens: plain(self, model, tokens[:1] * len(tokens)))
+    monkeypatch.setattr(
+        Prefix, "__init__", lambda self, model, tokens, *rest: plain(self, model, tokens[:1] * len(tokens), *rest)
+    )
     assert_caught(reader, prompts())
 
 
@@ -509,11 +513,9 @@ def test_scores_that_are_no_numbers_name_the_item(tiny: Callable[[str], Path]) -
 
 
 def test_streaming_over_positions_and_vocabulary_is_exact(llama: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spillover.models import unembed as module
-
     expected = score(llama, prompts()).choices
-    monkeypatch.setattr(module, "POSITIONS", 3)
-    monkeypatch.setattr(module, "VOCABULARY", 97)
+    monkeypatch.setattr("spillover.models.unembed.POSITIONS", 3)
+    monkeypatch.setattr("spillover.models.head.VOCABULARY", 97)
     assert_close(score(llama, prompts()).choices, expected)
 
 

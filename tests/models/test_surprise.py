@@ -44,7 +44,7 @@ def test_no_texts_are_no_surprise(tiny: Callable[[str], Path]) -> None:
 def test_a_model_that_cannot_share_its_state_reads_the_same(
     tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spillover.models.prefix._can_share", lambda model: False)
+    monkeypatch.setattr("spillover.models.prefix.can_share", lambda model, encode: False)
     check(tiny("llama"))
 
 

@@ -133,7 +133,9 @@ def test_fails_for_a_body_that_begins_a_token_late(reader: Reader, monkeypatch: 
 
 def test_fails_for_another_prefix_as_long(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Prefix.__init__
-    monkeypatch.setattr(Prefix, "__init__", lambda self, model, tokens: plain(self, model, tokens[:1] * len(tokens)))
+    monkeypatch.setattr(
+        Prefix, "__init__", lambda self, model, tokens, *rest: plain(self, model, tokens[:1] * len(tokens), *rest)
+    )
     with pytest.raises(AssertionError):
         check(reader, prompts())
 

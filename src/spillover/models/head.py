@@ -131,8 +131,14 @@ class Halves:
     """Token ids → hidden states."""
     head: Head
     """Hidden states → logits."""
-    unembedding: Any
-    """The network's output embeddings when it was dissected; an adapter may replace them."""
+    made_of: tuple[Any, ...]
+    """What `ingredients` found when the network was dissected."""
+
+
+def ingredients(network: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a class per architecture
+    """Return what a network's head is made of: output embeddings, which an adapter replaces, scales, caps."""
+    config = network.config.get_text_config()
+    return network.get_output_embeddings(), *(getattr(config, key, None) for key in (*SCALES, *CAPS))
 
 
 def logits(network: Any, ids: Tensor) -> Tensor:  # noqa: ANN401 - a class per architecture
@@ -169,7 +175,7 @@ def dissect(network: Any, device: torch.device) -> Halves:  # noqa: ANN401
         hidden = output.last_hidden_state[0].float()
         head = _linear(unembedding, config, hidden, expected) or _own(network, backbone, output, hidden, expected)
         if head is not None:
-            return Halves(backbone, head, unembedding)
+            return Halves(backbone, head, ingredients(network))
     if not _agree(_read(network, ids[:, :-FUTURE]), expected):  # an encoder, which would see its answers
         raise SpilloverError(f"model.name: {config.model_type}: reads both ways, expected a causal language model")
     raise SpilloverError(
@@ -223,7 +229,7 @@ def _own(network: Any, backbone: Any, output: Any, hidden: Tensor, expected: Ten
     """Return the network's own head; None where it needs more than states, or mixes those of different tokens."""
     head = Own(network, backbone, type(output), expected.shape[1])
     try:
-        found = head.logits(hidden.flip(0)).flip(0)
+        found = head.logits(hidden.roll(1, dims=0)).roll(-1, dims=0)
     except Exception:  # it asks for something else that the backbone returns
         return None
     if not _agree(found, expected):

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
-from spillover.models.head import Halves, Head, dissect
+from spillover.models.head import Halves, Head, dissect, ingredients
 from spillover.models.lengths import context, sides, turn, unused_positions
 from spillover.models.locate import locate
 
@@ -56,8 +56,8 @@ class Model:
 
     @property
     def head(self) -> Head:
-        """What maps hidden states to logits; found anew where an adapter has replaced the unembedding."""
-        if self._halves.unembedding is not self.network.get_output_embeddings():
+        """What maps hidden states to logits; found anew where an adapter has replaced a part of it."""
+        if self._halves.made_of != ingredients(self.network):
             del self.__dict__["_halves"]
         return self._halves.head
 

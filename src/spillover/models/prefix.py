@@ -158,8 +158,13 @@ class Reader:
     """Reads trees over a shared prefix with one model; a model whose state cannot be shared is read without."""
 
     def __init__(self, model: Model) -> None:
-        """Probe once whether the model's state can be shared, and else whether padding changes what it reads."""
+        """Probe once whether the model's state can be shared, and else whether padding changes what it reads.
+
+        Raises:
+            SpilloverError: the model cannot be scored (`dissect`).
+        """
         self.model = model
+        model.head  # noqa: B018 - found, or refused, before anything else is tried
         self.budget = BUDGET * (32 if model.device.type == "cuda" else 1)
         self.shares = can_share(model, partial(Prefix, model))
         self.pads = self.shares or ignores_padding(model)
