@@ -1,5 +1,6 @@
 """Models as people have them, and as nobody would: one sentence or a model, no traceback, and no code of theirs."""
 
+import ast
 import io
 import json
 import shlex
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer
 
+import spillover
 from calls import Call
 from spillover.errors import SpilloverError, visible
 from spillover.models.load import load
@@ -228,6 +230,25 @@ def test_no_code_of_a_models_folder_is_run(
     assert "Traceback" not in ended.err
     assert "brings Python code of its own, which is never run here" in " ".join(ended.err.split())
     assert fingerprint(copy)
+
+
+def allowing(source: str) -> list[int]:
+    """Return the lines of calls that open something of a user's by an Auto class and do not forbid its code."""
+    return [
+        call.lineno
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "from_pretrained"
+        and ast.unparse(call.func.value).startswith("Auto")
+        and "trust_remote_code=False" not in map(ast.unparse, call.keywords)
+    ]
+
+
+def test_every_way_in_forbids_code() -> None:
+    for path in Path(spillover.__file__).parent.rglob("*.py"):
+        assert not allowing(path.read_text("utf-8")), path
+    assert allowing("AutoConfig.from_pretrained(folder)") == [1]
 
 
 def test_fails_if_code_is_allowed(copy: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def conversion(name: str) -> str:
     """Return the command that writes a local model's weights as safetensors into its folder."""
     return (
         'python -c "import sys; from transformers import AutoModelForCausalLM as M; '
-        f'M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])" {shlex.quote(name)}'
+        f'M.from_pretrained(sys.argv[1], trust_remote_code=False).save_pretrained(sys.argv[1])" {shlex.quote(name)}'
     )
 
 
@@ -182,9 +182,10 @@ def _require_no_adapter(folder: Path, name: str) -> None:
         return
     except (ValueError, AttributeError):
         base = None
+    named = repr(base) if base else "a base that it does not name"
     raise SpilloverError(
-        f"model.name: {name!r} is a PEFT adapter of {base or 'a base that it does not name'!r}, expected a model; name "
-        "the base, or merge the adapter into it first"
+        f"model.name: {name!r} is a PEFT adapter of {named}, expected a model; name the base, or merge the adapter "
+        "into it first"
     )
 
 
