@@ -74,7 +74,8 @@ def require_learning(network: Any) -> None:  # noqa: ANN401 - with its adapter
 def _linear(model: Model) -> dict[str, torch.nn.Module]:
     """Return path → module of the decoder's linear maps.
 
-    The unembedding is none of them, since the loss and the scores read its weight and not its forward pass.
+    The unembedding is none of them. Loss and scores read its weight and not its forward pass, and where it is the
+    embedding's too, merging an adapter into it would change what the network reads.
     """
     decoder = {id(module) for module in model.backbone.modules()}
     head = model.network.get_output_embeddings()
@@ -114,7 +115,7 @@ def _why_not(model: Model, name: str) -> str:
     if not modules:
         return f"no module of this model is called {name!r}"
     if model.network.get_output_embeddings() in modules:
-        return f"{name!r} is the unembedding, which the loss reads apart, so that an adapter there would learn nothing"
+        return f"{name!r} is the unembedding, which is read apart and often is the embedding too, so it is not adapted"
     return f"{name!r} is a {type(modules[0]).__name__} and no linear map of the decoder"
 
 
