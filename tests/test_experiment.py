@@ -65,10 +65,17 @@ limit  = 100
 BEYOND_THE_DESIGN = {
     "languages": {},
     "model": {"threads": 0},
-    "questions": {"columns": {}},
+    "questions": {"columns": {}, "missing": "error", "gaps": []},
     "mixture": {
         "sizes": {},
-        "unrelated": {"source": "starter", "task": "sentiment", "limit": 10_000, "columns": {}},
+        "unrelated": {
+            "source": "starter",
+            "task": "sentiment",
+            "limit": 10_000,
+            "columns": {},
+            "missing": "error",
+            "gaps": [],
+        },
         "allow_overlap": False,
     },
     "translate": {"drop": []},
@@ -82,7 +89,14 @@ BEYOND_THE_DESIGN = {
         "translations": 40,
         "report_to": [],
     },
-    "evaluate": {"columns": {}, "overflow": "drop-exemplars", "merged": False, "engine": "transformers"},
+    "evaluate": {
+        "columns": {},
+        "overflow": "drop-exemplars",
+        "merged": False,
+        "engine": "transformers",
+        "missing": "error",
+        "gaps": [],
+    },
     "analyze": {"metrics": list(METRICS), "texts": 100, "patch": 2},
     "report": {"correction": "holm", "margin": 2},
 }

@@ -25,10 +25,12 @@ class ItemsOrigin:
     """Field of the task, `id` or `label` → column of the files, where their names differ."""
     key: str
     """The key that the source came from."""
+    markers: tuple[str, ...] | None = None
+    """What stands for a missing translation, where such items are left out; None where they are refused."""
 
     def open(self) -> tuple[Source, str]:
         """Open the source; return it with the words that name it in errors."""
-        return open_source(self.spec, self.columns, self.key), f"{self.key} {self.spec!r}"
+        return open_source(self.spec, self.columns, self.key, self.markers), f"{self.key} {self.spec!r}"
 
 
 def listed_tasks(experiment: Experiment) -> dict[str, Task]:
@@ -56,8 +58,9 @@ def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
     if task.source:
         return ItemsOrigin(task.source, {}, "evaluate.tasks")
     if evaluate.source:
-        return ItemsOrigin(evaluate.source, evaluate.columns, "evaluate.source")
-    shared = ItemsOrigin(questions.source, questions.columns, "questions.source")
+        return ItemsOrigin(evaluate.source, evaluate.columns, "evaluate.source", evaluate.markers)
+    markers = evaluate.markers if evaluate.markers is not None else questions.markers
+    shared = ItemsOrigin(questions.source, questions.columns, "questions.source", markers)
     source, _ = shared.open()
     return shared if source.item_languages(task) else ItemsOrigin("starter", {}, "evaluate.source")
 

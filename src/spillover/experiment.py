@@ -6,7 +6,7 @@ An error names the file, the key's path, what was found and what was expected.
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,7 +45,27 @@ class ModelConfig(_Section):
     """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
 
 
-class QuestionsConfig(_Section):
+class _SourceConfig(_Section):
+    """What is done where a source has no translation of a row."""
+
+    missing: Literal["error", "leave-out"] = "error"
+    """`leave-out`: a row that lacks a text in one language is left out in every language."""
+    gaps: tuple[str, ...] = ()
+    """What stands where a translation is missing, such as `NS`; a blank text always means that."""
+
+    @model_validator(mode="after")
+    def _gaps_have_a_use(self) -> Self:
+        if self.gaps and self.missing == "error":
+            raise SpilloverError(f"gaps: found {list(self.gaps)} with missing = 'error', expected 'leave-out'")
+        return self
+
+    @property
+    def markers(self) -> tuple[str, ...] | None:
+        """The texts that stand for a missing translation, beside blank ones; None where nothing is left out."""
+        return self.gaps if self.missing == "leave-out" else None
+
+
+class QuestionsConfig(_SourceConfig):
     """Where the questions come from."""
 
     source: Place = "starter"
@@ -98,7 +118,7 @@ class TuneConfig(_Section):
     report_to: tuple[str, ...] = ()
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(_SourceConfig):
     """On what both arms are measured."""
 
     source: Place = ""

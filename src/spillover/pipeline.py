@@ -240,7 +240,9 @@ def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Da
 def _asked(experiment: Experiment) -> tuple[Source, Task]:
     """Open where the questions come from, and their task."""
     asked = experiment.questions
-    return open_source(asked.source, asked.columns, "questions.source"), open_task(asked.task, "questions.task")
+    return open_source(asked.source, asked.columns, "questions.source", asked.markers), open_task(
+        asked.task, "questions.task"
+    )
 
 
 def _mixed(experiment: Experiment, store: Store) -> Mixed:

@@ -40,7 +40,10 @@ def examine(experiment: Experiment, tokenize: prompts.Tokenize) -> list[Defect]:
 def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> Iterator[Defect]:
     """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
     asked = experiment.questions
-    source, task = open_source(asked.source, asked.columns, "questions.source"), open_task(asked.task, "questions.task")
+    source, task = (
+        open_source(asked.source, asked.columns, "questions.source", asked.markers),
+        open_task(asked.task, "questions.task"),
+    )
     try:
         questions[REFERENCE] = list(islice(source.questions(task, REFERENCE), asked.limit or None))
     except SpilloverError as error:

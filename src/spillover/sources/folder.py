@@ -4,12 +4,15 @@ Knows which columns a task needs, and nothing of how a file is read or what is d
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 from spillover.errors import SpilloverError, choices
 from spillover.plugins import TASKS
 from spillover.records import Annotated, Item, Question
+from spillover.sources.gaps import Table, gaps
 from spillover.sources.places import FORMAT, by_language, existing, file_of
+from spillover.sources.remarks import remark
 from spillover.sources.sheet import Sheet, identified, items
 from spillover.sources.tables import Row, read_rows
 from spillover.tasks import Task, open_task
@@ -26,6 +29,14 @@ class Folder:
             raise SpilloverError("source 'folder': found no directory, expected folder:DIR")
         self._directory = existing(Path(directory))
         self._columns = columns
+        self._markers: Sequence[str] | None = None
+        self._lacking: dict[tuple[str, str], dict[str, str]] = {}
+
+    def leaving_out(self, markers: Sequence[str]) -> "Folder":
+        """Return the folder without the rows that lack a text in any language; `markers` stand for such a text."""
+        folder = copy(self)
+        folder._markers, folder._lacking = tuple(markers), {}
+        return folder
 
     def questions(self, task: Task, language: str) -> list[Question]:
         """Return the questions; a label column, should there be one, is never read."""
@@ -58,8 +69,35 @@ class Folder:
         return Sheet(rows, self._fields(task), self._column("label"), golds(task, language), self._id(rows))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[Row]:
+        table = self._table(task, kind, language)
+        if self._markers is None:
+            return list(table.rows)
+        lacking = self._lacking_rows(task, kind, self._markers)
+        rows = [row for key, row in zip(table.keys(), table.rows, strict=True) if key not in lacking]
+        if not rows:
+            raise SpilloverError(f"{self._directory / task.name / kind}: found no row with a text in every language")
+        return rows
+
+    def _table(self, task: Task, kind: str, language: str) -> Table:
         check_columns(self._columns, task)
-        return read_rows(file_of(self._directory / task.name / kind, NAME, language), language)
+        rows = read_rows(file_of(self._directory / task.name / kind, NAME, language), language)
+        return Table(rows, self._fields(task), self._id(rows))
+
+    def _lacking_rows(self, task: Task, kind: str, markers: Sequence[str]) -> dict[str, str]:
+        """Return the ids of rows without a text in some language; read once, since every language asks for them."""
+        if (task.name, kind) not in self._lacking:
+            folder = self._directory / task.name / kind
+            tables = {code: self._table(task, kind, code) for code in by_language(folder, NAME)}
+            lacking = gaps(tables, markers)
+            self._lacking[task.name, kind] = lacking
+            if lacking:
+                key, code = next(iter(lacking.items()))
+                remark(
+                    folder,
+                    f"{len(lacking)} {kind} are left out in every language, since a translation is missing "
+                    f"(first: {key!r} in {code})",
+                )
+        return self._lacking[task.name, kind]
 
     def _id(self, rows: Sequence[Row]) -> str | None:
         """Return the column of the ids; None where the files have none."""

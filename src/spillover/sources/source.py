@@ -3,7 +3,7 @@
 Knows nothing of how the texts are stored: that is one module a kind of source.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from spillover.errors import SpilloverError
@@ -46,6 +46,14 @@ class AnnotatedSource(Source, Protocol):
         """Return the questions that have an answer, with it: for the rivals alone. Raises as `questions` does."""
 
 
+@runtime_checkable
+class Gapped(Source, Protocol):
+    """A source that can leave a row out in every language where one language lacks its text."""
+
+    def leaving_out(self, markers: Sequence[str]) -> "Gapped":
+        """Return the source without such rows; `markers` are what stands for a missing text, beside blanks."""
+
+
 def annotated_questions(source: Source, task: Task, language: str, where: str) -> list[Annotated]:
     """Return a source's questions with their answers.
 
@@ -58,16 +66,25 @@ def annotated_questions(source: Source, task: Task, language: str, where: str) -
     return found
 
 
-def open_source(spec: str, columns: Mapping[str, str], where: str) -> Source:
+def open_source(spec: str, columns: Mapping[str, str], where: str, markers: Sequence[str] | None = None) -> Source:
     """Open a source named `starter`, `folder:DIR`, `paper:DIR`, `hub:ID`, or a user's own `package.module:Thing`.
 
     Args:
         spec: the name, and after a colon what the source is opened with.
         columns: field of the task, `id` or `label` → column of the file; only what is named otherwise there.
         where: the key that `spec` came from, for errors.
+        markers: what stands for a missing translation, beside a blank text, if such rows are left out in every
+            language; None: they are refused.
     """
     name, _, argument = spec.partition(":")
     if name not in SOURCES:
         name, argument = spec, ""
     source: Source = resolve(SOURCES, name, where)(argument, columns)
-    return source
+    if markers is None:
+        return source
+    if not isinstance(source, Gapped):
+        raise SpilloverError(
+            f"{where}: found missing = 'leave-out' with the source {spec!r}, expected one that can leave rows out, "
+            "such as folder:DIR; `hub:` does so by itself for sets that mark missing translations"
+        )
+    return source.leaving_out(markers)

@@ -81,7 +81,7 @@ class _Counts:
         key = digest(asked)
         if key not in self._known:
             try:
-                source = open_source(asked.source, asked.columns, "questions.source")
+                source = open_source(asked.source, asked.columns, "questions.source", asked.markers)
                 found = islice(source.questions(open_task(asked.task, "questions.task"), ASKED), asked.limit or None)
                 self._known[key] = {("", ""): float(sum(1 for _ in found))}
             except SpilloverError as error:
