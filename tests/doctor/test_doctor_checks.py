@@ -2,12 +2,14 @@
 
 import random
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 
 import pytest
 
+from spillover.doctor.characters import one_language_alone
 from spillover.doctor.contents import NEAR, Match, matches
 from spillover.doctor.labels import agreed, ceiling, exchanged
 from spillover.doctor.prompts import same_beginnings, same_tokens, white_space
@@ -180,3 +182,31 @@ def test_labels_that_begin_alike_are_one_warning_for_all_languages() -> None:
     (found,) = same_beginnings(task, ["en", "de", "fr"], "native", words, "so")
     assert (found.severity, found.language) == ("warning", "de")
     assert found.message == "task 'sentiment': native labels begin with the same token in de: so"
+
+
+HABITS = {
+    "NFD": (lambda text: unicodedata.normalize("NFD", text + "ü"), "letters apart from their marks"),
+    "CRLF": (lambda text: text + "\r\nzwei", "line ends of Windows"),
+    "no-break spaces": (lambda text: text + "\u00a0!", "no-break spaces"),
+    "narrow no-break spaces": (lambda text: text + "\u202f!", "no-break spaces"),
+    "zero width": (lambda text: text + "\u200bx", "characters without width"),
+    "tabs": (lambda text: text + "\tx", "tabs"),
+    "blanks": (lambda text: text + "  x", "two blanks in a row"),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_characters_that_one_language_alone_has_are_one_warning(habit: str) -> None:
+    change, words = HABITS[habit]
+    plain = [f"text é {number}" for number in range(10)]
+
+    def reading(code: str, texts: list[str]) -> Reading:
+        return Reading(code, tuple(Entry(str(n), f"{code}: row {n}", (text,), 0) for n, text in enumerate(texts)))
+
+    changed = [*plain[:5], *map(change, plain[5:])]
+    (found,) = one_language_alone([reading("en", plain), reading("de", changed), reading("fr", plain)])
+    assert (found.severity, found.language, found.place) == ("warning", "de", "de: row 5")
+    assert words in found.message
+    assert "de 5 of 10" in found.message
+    assert list(one_language_alone([reading(code, plain) for code in ("en", "de")])) == []
+    assert list(one_language_alone([reading(code, changed) for code in ("en", "de")])) == [], "all have it"

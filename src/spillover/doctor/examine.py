@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from spillover.cells import REFERENCE
-from spillover.doctor import contents, labels, prompts
+from spillover.doctor import characters, contents, labels, prompts
 from spillover.doctor.defect import located, ordered
 from spillover.doctor.reading import Fault, Reading, read, summarized
 from spillover.errors import SpilloverError, UnreachableError
@@ -93,6 +93,7 @@ def _items(readings: Sequence[Reading], task: Task, questions: dict[str, list[Qu
     right = labels.agreed({reading.language: reading for reading in readings})
     yield from labels.imbalance(right, task)
     yield from contents.published_exemplars(readings)
+    yield from characters.one_language_alone(readings)
     for reading in readings:
         yield from labels.unknown_words(reading, right, task)
         yield from labels.disagreements(reading, right, task)
