@@ -64,6 +64,13 @@ def test_a_family_of_the_harness_is_one_of_them(tmp_path: Path) -> None:
         listed_tasks(experiment(tasks=tasks))
 
 
+def test_a_gate_may_write_a_path_as_the_experiment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_task(tmp_path, "mood", "starter")
+    (gate,) = read_gates(experiment(tasks=["~/mood.toml"], languages=["en", "de"]), ["~/mood.toml:pivot>=0"])
+    assert gate.task == "mood"
+
+
 def test_gates_name_what_will_be_measured(tmp_path: Path) -> None:
     path = own_task(tmp_path, "mood", "starter")
     measuring = experiment(tasks=[path, "sentiment"], languages=["en", "de", "th"])

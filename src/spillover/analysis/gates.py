@@ -11,6 +11,7 @@ from spillover.analysis.gains import group_of
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Comparison, Gain, Summary
 from spillover.languages import languages
+from spillover.paths import expanded
 from spillover.records import Estimate
 from spillover.typography import minus, points
 
@@ -96,7 +97,8 @@ def _named(task: str, subject: str, targets: Sequence[Target], where: str) -> Se
         raise SpilloverError(
             f"{where}: found a task without a measure, expected one after it, such as {subject}:{MEASURES[0]}>=0"
         )
-    tasks = [each for each in targets if task in ("", each.name, each.spelling)]
+    path = expanded(task)  # as in the experiment's list, where `~` and variables are replaced
+    tasks = [each for each in targets if not task or each.name == task or each.spelling in (task, path)]
     if not tasks:
         raise SpilloverError(f"{where}: found task {task!r}; {choices(task, spellings)}")
     return tasks
