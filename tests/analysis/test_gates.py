@@ -87,9 +87,15 @@ SPELLED = [
         ("harness:C:/a>=b/quiz_{language}:sw>=0", "quiz", "sw"),
         ("package.module:Task:worst>=0", "own", "worst"),
         ("overall>=0", "", "overall"),
+        ("check:tha_Thai>=0", "check", "th"),
+        ("quiz:SWA>=0", "quiz", "sw"),
+        ("$SPILLOVER_DEEP/my tasks/check.toml:th>=0", "check", "th"),
     ],
 )
-def test_a_task_is_named_as_results_or_as_the_experiment_names_it(text: str, task: str, measure: str):
+def test_a_task_is_named_as_results_or_as_the_experiment_names_it(
+    text: str, task: str, measure: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SPILLOVER_DEEP", "deep")
     gate = parse_gate(text, SPELLED)
     assert (gate.task, gate.measure) == (task, measure)
 

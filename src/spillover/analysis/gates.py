@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spillover.analysis.gains import group_of
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Comparison, Gain, Summary
-from spillover.languages import languages
+from spillover.languages import from_code, languages
 from spillover.paths import expanded
 from spillover.records import Estimate
 from spillover.typography import minus, points
@@ -80,6 +80,7 @@ def parse_gate(text: str, targets: Sequence[Target]) -> Gate:
     if not relation or not measure or bool(colon) != bool(task) or any(sign in measure for sign in "<>="):
         raise SpilloverError(f"{where}: expected [TASK:]MEASURE>=POINTS, such as unseen>=0 or sentiment:worst>=-5")
     tasks = _named(task, subject, targets, where)
+    measure = measure if measure in MEASURES else from_code(measure) or measure
     _check_measured(measure, tasks, where)
     try:
         bound = float(number) / 100
