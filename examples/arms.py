@@ -43,7 +43,9 @@ class Arm:
 def read(folder: Path) -> Arm:
     """Read a run folder."""
     run, experiment = read_run(folder), load_experiment(folder / "experiment.toml")
-    return Arm(experiment.mixture.recipe, experiment.seed, frozenset(run.seen), pair_arms(run.base, run.tuned))
+    return Arm(
+        experiment.mixture.recipe, experiment.seed, frozenset(run.seen), pair_arms(run.base, run.tuned, run.clusters)
+    )
 
 
 def measures(scores: Array, gold: Golds, counts: Array) -> Array:

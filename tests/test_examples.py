@@ -135,9 +135,12 @@ def test_the_first_arm_is_set_against_each_other_on_the_same_items() -> None:
 
     def arm(recipe: str, seed: int, tuned: NDArray[np.float64]) -> Any:  # noqa: ANN401
         ids = tuple(f"{item:02}" for item in range(40))
+        arm_scores = {
+            code: ArmScores(own, None, None) for code, own in (("base", base), ("en", base[::-1]), ("sw", tuned))
+        }
         cells = [
-            PairedCell("sentiment", code, ids, gold, ArmScores(base, None, None), ArmScores(scores, None, None))
-            for code, scores in (("en", base[::-1]), ("sw", tuned), ("th", tuned))
+            PairedCell("sentiment", code, ids, gold, arm_scores["base"], arm_scores[like], np.array(ids))
+            for code, like in (("en", "en"), ("sw", "sw"), ("th", "sw"))
         ]
         return arms["Arm"](recipe, seed, frozenset({"en"}), cells)
 

@@ -13,7 +13,7 @@ from spillover import cli
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, parse_experiment
 from spillover.records import Prediction
-from spillover.runs import read_run
+from spillover.runs import CLUSTERS, read_run
 from spillover.store import write_predictions
 
 
@@ -30,6 +30,8 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "experiment.toml").write_text(dump_experiment(parse_experiment(table, "test")), encoding="utf-8")
     (folder / "provenance.json").write_text(json.dumps({"parameters": "1000000"}), encoding="utf-8")
+    threes = {"sentiment": {str(i): str(i - i % 3) for i in range(items)}}
+    (folder / CLUSTERS).write_text(json.dumps(threes), encoding="utf-8")
     random = np.random.default_rng(seed)
     for arm, lift in (("base", 0.0), ("tuned", skill)):
         for code in ("en", "th", "sw"):  # sw is left over from an evaluation before
@@ -49,6 +51,16 @@ def test_a_run_folder_is_read_without_what_an_earlier_evaluation_left(tmp_path: 
     again = read_run(write_run(tmp_path, "b", 1.0, seed=5))
     assert again.recipe == found.recipe
     assert read_run(write_run(tmp_path, "c", 1.0, to=("de",))).recipe != found.recipe
+
+
+def test_a_run_from_before_clusters_were_kept_is_read_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = write_run(tmp_path, "old", 1.0)
+    assert read_run(folder).clusters["sentiment"]["5"] == "3"
+    assert capsys.readouterr().err == ""
+    (folder / CLUSTERS).unlink()
+    assert read_run(folder).clusters == {}
+    message = " ".join(capsys.readouterr().err.split())
+    assert message == "old: found no clusters.json, so its items count as independent; `spillover report` writes it"
 
 
 def test_compare_prints_and_writes_its_tables(tmp_path: Path):

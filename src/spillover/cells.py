@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scipy.special import logsumexp
 
+from spillover.analysis.clusters import Clusters, clusters_of
 from spillover.errors import SpilloverError
 from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
@@ -153,6 +154,16 @@ def machine_translated(items: Mapping[tuple[str, str], Sequence[Item]]) -> tuple
     return tuple(dict.fromkeys(each for each in found if each.translator))
 
 
+def clusters(items: Mapping[tuple[str, str], Sequence[Item]]) -> dict[str, Clusters]:
+    """Return task → the clusters of its items, told in English where it is measured, else in the first language."""
+    rows: dict[str, Sequence[Item]] = {}
+    for (name, language), own in items.items():
+        task = open_task(name).name
+        if task not in rows or language == REFERENCE:
+            rows[task] = own
+    return {task: clusters_of(own) for task, own in rows.items()}
+
+
 def balanced(rows: Sequence[Item], limit: int) -> list[Item]:
     """Return the first `limit` items, as many of each label as can be, in their order; all of them for 0."""
     seen: Counter[int] = Counter()
@@ -231,11 +242,14 @@ def sheets(
 ) -> Iterator[Sheet]:
     """Yield every cell's items with both arms' scores; `both` are the predictions of each arm, in the items' order."""
     base, tuned = (iter(both[arm]) for arm in ("base", "tuned"))
+    together = clusters(items)
     for (name, code), rows in items.items():
         task, own = open_task(name), (tuple(islice(base, len(rows))), tuple(islice(tuned, len(rows))))
-        scores = [tuple(prediction.scores for prediction in arm) for arm in own]
+        before, after = (tuple(prediction.scores for prediction in arm) for arm in own)
         texts, gold = tuple(item.fields for item in rows), tuple(item.gold for item in rows)
-        yield Sheet(task.name, code, tuple(task.labels), tuple(item.id for item in rows), texts, gold, *scores)
+        ids = tuple(item.id for item in rows)
+        shared = tuple(together[task.name].get(id, "") for id in ids)
+        yield Sheet(task.name, code, tuple(task.labels), ids, texts, gold, before, after, shared)
 
 
 def weigh(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Surprise]:

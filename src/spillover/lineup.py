@@ -3,7 +3,8 @@
 Frozen, without behavior, like `findings`, to which they are for several runs what that is for one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from spillover.findings import Verdict
 from spillover.records import Estimate, Prediction
@@ -35,6 +36,8 @@ class Run:
     """What the arm with adapter says."""
     setting: str = ""
     """What tells its experiment from others of its grid, beside languages and seed."""
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Task → an item's id → the first id of its cluster; empty where all items are independent of one another."""
 
 
 @dataclass(frozen=True, slots=True)

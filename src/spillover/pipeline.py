@@ -19,6 +19,7 @@ from spillover.cells import (
     Arm,
     balanced,
     check_engine,
+    clusters,
     machine_translated,
     measured,
     model_key,
@@ -40,6 +41,7 @@ from spillover.models.history import read_history
 from spillover.progress import Bar, bar
 from spillover.provenance import provenance
 from spillover.records import Cell, Example, Item, Pair, Prediction, Question, Surprise
+from spillover.runs import CLUSTERS
 from spillover.sources import Source, open_source
 from spillover.spaces import compare_languages
 from spillover.store import Stage, Store, read_records, write_records
@@ -158,11 +160,12 @@ def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | Non
 
     to_trace(experiment)  # before an hour of tuning, not after it
     known = lint(experiment) if defects is None else defects
+    together = clusters(measured(experiment))
     predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
     findings = Findings(
         name=store.run.name,
         setup=experiment.setup,
-        comparison=compare(predictions["base"], predictions["tuned"], **experiment.rules),
+        comparison=compare(predictions["base"], predictions["tuned"], clusters=together, **experiment.rules),
         sheets=tuple(sheets(measured(experiment), predictions)),
         inside=inside,
         tuning=read_history(adapter.path),
@@ -172,6 +175,7 @@ def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | Non
         characters=tuple(characters(experiment, store)),
         provenance=provenance(dump_experiment(experiment), parameters=size(experiment), adapter=adapter.key),
     )
+    store.save(CLUSTERS, json.dumps(together, ensure_ascii=False))
     store.replace("report", [findings, drawing_code()], lambda: _render(findings))
     return findings
 

@@ -96,6 +96,8 @@ class Item:
     """Index of the right label, so language-neutral."""
     translator: str = ""
     """What translated it from English; empty where people wrote it."""
+    cluster: str = ""
+    """Name of the items that it belongs with, where a column says so: they are not independent of one another."""
 
 
 @dataclass(frozen=True, slots=True)

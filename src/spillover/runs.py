@@ -11,9 +11,13 @@ from spillover.analysis.lineups import line_up
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
 from spillover.lineup import Lineup, Run
+from spillover.progress import say
 from spillover.records import Prediction
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
+
+CLUSTERS = "clusters.json"
+"""Where a run folder keeps its items' clusters: task → an item's id → the first id of its cluster."""
 
 
 def compare(folders: Sequence[Path], margin: float) -> Lineup:
@@ -45,7 +49,18 @@ def read_run(folder: Path, setting: str = "") -> Run:
         base=base,
         tuned=tuned,
         setting=setting,
+        clusters=_clusters(folder),
     )
+
+
+def _clusters(folder: Path) -> dict[str, dict[str, str]]:
+    """Return which items belong together; a run from before that was kept counts all of them as independent."""
+    path = folder / CLUSTERS
+    if not path.exists():
+        say(f"{folder.name}: found no {CLUSTERS}, so its items count as independent; `spillover report` writes it")
+        return {}
+    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _measured(predictions: Sequence[Prediction], experiment: Experiment) -> tuple[Prediction, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spillover.analysis.clusters import shared_contexts
 from spillover.analysis.geometry import PARTIAL, Layer, Sample, check_items, geometry
 from spillover.findings import Alignment, Geometry
 from spillover.plugins import METRICS, resolve
@@ -47,7 +48,7 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
         [stage.path / f"{language}.safetensors" for stage, language in zip(own, rows, strict=True)] for own in stages
     ]
     lengths = [[sum(len(text.encode()) for text in item.fields) for item in own] for own in rows.values()]
-    contexts = _contexts(next(iter(rows.values())))
+    contexts = shared_contexts(next(iter(rows.values())))
     sample = Sample(
         task, ARMS, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
     )
@@ -79,14 +80,6 @@ def _by_task(items: Items) -> dict[str, dict[str, Sequence[Item]]]:
     for (task, language), rows in items.items():
         found[open_task(task).name][language] = rows
     return {task: rows for task, rows in found.items() if len(rows) > 1}
-
-
-def _contexts(rows: Sequence[Item]) -> list[list[int]]:
-    """Return the places of the items, two or more, that share all of their text but the last field."""
-    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for place, item in enumerate(rows):
-        found[item.fields[:-1]].append(place)
-    return [places for shared, places in found.items() if shared and len(places) > 1]
 
 
 def _layers(paths: Sequence[Sequence[Path]]) -> Iterator[Layer]:

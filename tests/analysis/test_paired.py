@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from spillover.analysis.paired import MeanChange, critical, mean_change, score_interval, share
+from spillover.analysis.paired import MeanChange, critical, mean_change, over_languages, score_interval, share
 
 Z = stats.norm.ppf(0.975)
 
@@ -199,3 +199,28 @@ def test_a_share_near_the_ceiling_has_room_on_both_sides():
     found, turned = share(hits), share(1 - hits)
     assert found.low < 59 / 60 < found.high <= 1
     assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+@pytest.mark.parametrize("languages", [2, 5, 17])
+def test_intervals_about_languages_in_general_cover(languages: int):
+    """Those over items alone, the broken twin, do not where languages differ."""
+    random = np.random.default_rng(12)
+    hits = {"general": 0, "items": 0}
+    truth = stats.norm.sf(1.5 / np.sqrt(2.64)) - stats.norm.cdf(-2 / np.sqrt(2.64))
+    for _ in range(300):
+        effects = random.normal(scale=0.8, size=languages)
+        noise = random.normal(size=(60, 1)) + random.normal(size=(60, languages)) + effects
+        values = (noise > 1.5).astype(float) - (noise < -2)
+        over_items = mean_change(values).estimate()
+        for name, found in (("general", over_languages(over_items, values.mean(0))), ("items", over_items)):
+            hits[name] += found.low <= truth <= found.high
+    assert hits["general"] >= 0.94 * 300
+    assert hits["items"] < 0.9 * 300
+
+
+def test_few_languages_give_a_wide_interval_within_range():
+    over_items = mean_change(np.repeat([[0.0, -1.0], [1.0, 0.0]], 50, axis=0)).estimate()
+    found = over_languages(over_items, np.array([0.5, -0.5]))
+    assert (found.low, found.high, found.n, found.value) == (-1, 1, 2, over_items.value)
+    same = over_languages(over_items, np.array([0.1, 0.1]))
+    assert (same.low, same.high) == pytest.approx((over_items.low, over_items.high))

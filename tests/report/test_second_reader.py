@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
+from statsmodels.stats.proportion import proportion_confint
 
 from spillover.analysis.gains import compare
 from spillover.findings import Findings, Sheet
@@ -20,8 +20,8 @@ Row = dict[str, str]
 CODES = ("en", "zh", "de", "ru", "bg", "th", "sw")
 TUNED_ON = ("zh", "de")
 ITEMS = 200
-INTERVAL = 0.012
-"""Two bootstraps of 10,000 resamples differ by less, in the ends of an interval."""
+THREES = {f"entailment-{i}": f"entailment-{i - i % 3}" for i in range(ITEMS)}
+"""The premises of one task: an item → the first that shares its premise."""
 
 
 def predictions(task: str, labels: int, skill: float, preference: float, seed: int) -> list[Prediction]:
@@ -42,14 +42,15 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
     """The CSVs of a report, read: all that the second reader has."""
     base = predictions("sentiment", 2, 0.3, 1.5, 0) + predictions("entailment", 3, 0.6, 0.5, 1)
     tuned = predictions("sentiment", 2, 1.0, 0.5, 2) + predictions("entailment", 3, 0.6, 0.2, 3)
-    comparison = compare(base, tuned, TUNED_ON)
+    comparison = compare(base, tuned, TUNED_ON, clusters={"entailment": THREES})
     sheets = []
     for task, labels in (("sentiment", 2), ("entailment", 3)):
         for code in CODES:
             arms = [[p for p in arm if (p.task, p.language) == (task, code)] for arm in (base, tuned)]
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
             scores = [tuple(p.scores for p in arm) for arm in arms]
-            sheets.append(Sheet(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores))
+            shared = tuple(THREES.get(id, "") for id in ids)
+            sheets.append(Sheet(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
     made = replace(findings, comparison=comparison, sheets=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
     return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}
@@ -65,6 +66,7 @@ class Cell:
             np.array([[*map(float, r[arm].split(";"))] for r in rows]) for arm in ("base", "tuned")
         )
         self.n, self.labels = self.base.shape
+        self.units = [row["cluster"] or row["id"] for row in rows]
 
     def hits(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return (scores.argmax(1) == self.gold) * 1.0
@@ -87,10 +89,46 @@ def ends(row: Row, name: str) -> tuple[float, float]:
     return float(row[f"{name}_low"]), float(row[f"{name}_high"])
 
 
-def bootstrapped(statistic: Callable[..., float], *samples: NDArray[np.float64]) -> tuple[float, float]:
-    options = {"paired": True, "n_resamples": 3000, "method": "percentile", "rng": 1, "vectorized": False}
-    found = stats.bootstrap(samples, statistic, **options).confidence_interval
-    return found.low, found.high
+def by_unit(values: NDArray[np.float64], units: list[str]) -> NDArray[np.float64]:
+    """Return (units,): the sum of the values of each unit's items."""
+    return np.array([values[[unit == name for unit in units]].sum() for name in dict.fromkeys(units)])
+
+
+def effective(values: NDArray[np.float64], units: list[str]) -> float:
+    """Return the effective number of pairs of outcomes (items, languages), as docs/statistics.md says it."""
+    sums = by_unit((values - values.mean(0)).sum(1), units) / values.size
+    count, outcomes = len(sums), values.size
+    variance = (sums**2).sum() * count / (count - 1) * (outcomes - 1) / outcomes
+    changed, value = np.abs(values).mean(), values.mean()
+    shared = max(count * variance / (changed - value**2), count / outcomes)
+    return float(count * (outcomes * changed + 1) / (outcomes * changed * shared + 1))
+
+
+def scored(values: NDArray[np.float64], units: list[str]) -> tuple[float, float]:
+    """Return the interval of a mean change: the score test solved for each end, its likelihood maximized by scipy."""
+    pairs, t = effective(values, units), stats.t.ppf(0.975, len(set(units)) - 1)
+
+    def lower(fixed: float, broken: float) -> float:
+        def excess(delta: float) -> float:
+            def surprise(q: float) -> float:
+                chances = np.maximum([q + delta, q, 1 - 2 * q - delta], 1e-300)
+                return -float(np.log(chances) @ [fixed, broken, 1 - fixed - broken])
+
+            bounds = (max(0.0, -delta), (1 - delta) / 2)
+            q = optimize.minimize_scalar(surprise, bounds=bounds, options={"xatol": 1e-11}).x
+            law = stats.rv_discrete(values=([-1, 0, 1], [q, 1 - 2 * q - delta, q + delta]))
+            skew = float(law.stats(moments="s")) / np.sqrt(pairs)
+            distance = (fixed - broken - delta - 0.5 / pairs) / np.sqrt(law.var() / pairs)
+            return float(distance - t - skew * (t**2 - 1) / 6)
+
+        return float(optimize.brentq(excess, -0.99, fixed - broken - 1e-6, xtol=1e-8))
+
+    fixed, broken = np.maximum(values, 0).mean(), np.maximum(-values, 0).mean()
+    return lower(fixed, broken), -lower(broken, fixed)
+
+
+CLOSE = 2e-5
+"""Two solvers of the same equations differ by less."""
 
 
 def test_accuracy_and_its_interval(tables: dict[str, list[Row]], cells: dict[tuple[str, str], Cell]):
@@ -103,7 +141,14 @@ def test_accuracy_and_its_interval(tables: dict[str, list[Row]], cells: dict[tup
             right = int(cell.hits(scores).sum())
             interval = stats.binomtest(right, cell.n).proportion_ci(method="wilson")
             assert float(row[f"{arm}_accuracy"]) == pytest.approx(right / cell.n)
-            assert ends(row, f"{arm}_accuracy") == pytest.approx((interval.low, interval.high))
+            if row["task"] == "sentiment":
+                assert ends(row, f"{arm}_accuracy") == pytest.approx((interval.low, interval.high))
+            else:
+                rarer = 1 - cell.hits(scores) if right > cell.n / 2 else cell.hits(scores)
+                wide, narrow = (stats.t.ppf(0.975, count - 1) for count in (len(set(cell.units)), cell.n))
+                items = effective(rarer[:, None], cell.units) * (narrow / wide) ** 2
+                expected = proportion_confint(right / cell.n * items, items, method="wilson")
+                assert ends(row, f"{arm}_accuracy") == pytest.approx(expected)
             assert float(row[f"{arm}_centered"]) == pytest.approx(cell.centered(scores))
             chosen = np.bincount(scores.argmax(1), minlength=cell.labels) / cell.n
             assert [*map(float, row[f"{arm}_chosen"].split(";"))] == pytest.approx(chosen)
@@ -131,13 +176,17 @@ def test_differences_their_tests_and_what_they_could_show(
         cell = cells[row["task"], row["language"]]
         fixed, broken = int((cell.difference > 0).sum()), int((cell.difference < 0).sum())
         assert (int(row["fixed"]), int(row["broken"])) == (fixed, broken)
-        p_values.append(stats.binomtest(fixed, fixed + broken).pvalue)
-        assert float(row["p"]) == pytest.approx(p_values[-1])
+        p_values.append(float(row["p"]))
+        if row["task"] == "sentiment":
+            assert p_values[-1] == pytest.approx(stats.binomtest(fixed, fixed + broken).pvalue)
+        else:
+            assert p_values[-1] == pytest.approx(flipped(by_unit(cell.difference, cell.units)), abs=0.03)
         assert float(row["difference"]) == pytest.approx((fixed - broken) / cell.n)
-        assert ends(row, "difference") == pytest.approx(bootstrapped(np.mean, cell.difference), abs=INTERVAL)
+        values = cell.difference[:, None]
+        assert ends(row, "difference") == pytest.approx(scored(values, cell.units), abs=CLOSE)
+        assert int(row["difference_n"]) == len(set(cell.units))
         assert row["alarm"] == str(float(row["difference_high"]) < 0).lower()
-        alpha, share = 0.05 / len(tables["gains"]), (fixed + broken) / cell.n
-        needed = optimize.brentq(lambda d, a=alpha, s=share, n=cell.n: shortfall(d, s, n, a), 1e-9, 1)
+        needed = detectable(values, cell.units, 0.05 / len(tables["gains"]))
         assert float(row["detectable"]) == pytest.approx(needed, abs=1e-6)
     order, worst = np.argsort(p_values), 0.0
     for step, place in enumerate(order):  # Holm
@@ -145,7 +194,18 @@ def test_differences_their_tests_and_what_they_could_show(
         assert float(tables["gains"][place]["p_adjusted"]) == pytest.approx(worst)
 
 
-def shortfall(gain: float, discordance: float, n: int, alpha: float) -> float:
+def flipped(nets: NDArray[np.float64]) -> float:
+    """Return the p of turning the signs of whole units at random."""
+    signs = np.random.default_rng(0).choice([-1, 1], size=(10_000, len(nets)))
+    return float((np.abs(signs @ nets) >= abs(nets.sum())).mean())
+
+
+def detectable(values: NDArray[np.float64], units: list[str], alpha: float) -> float:
+    pairs, share = effective(values, units), np.abs(values).mean()
+    return float(optimize.brentq(lambda gain: shortfall(gain, share, pairs, alpha), 1e-9, 1))
+
+
+def shortfall(gain: float, discordance: float, n: float, alpha: float) -> float:
     """Return how much a gain falls short of 80% power: 0 at the detectable one (Miettinen 1968)."""
     changed = max(discordance, gain)
     power = stats.norm.isf(alpha / 2) * np.sqrt(changed) + stats.norm.ppf(0.8) * np.sqrt(changed - gain**2)
@@ -166,10 +226,11 @@ def test_the_split_of_every_gain(tables: dict[str, list[Row]], cells: dict[tuple
         drawn = [(arm[rows] - arm[rows].mean(0)).argmax(1) == cell.gold[rows] for arm in (cell.base, cell.tuned)]
         return float(drawn[1].mean() - drawn[0].mean())
 
-    low, high = bootstrapped(split, np.arange(cell.n))
+    options = {"n_resamples": 2000, "method": "percentile", "rng": 1, "vectorized": False}
+    low, high = stats.bootstrap((np.arange(cell.n),), split, **options).confidence_interval
     found = ends(row, "discrimination")
     assert 0.75 < (found[1] - found[0]) / (high - low) < 1.1
-    assert found == pytest.approx((low, high), abs=3 * INTERVAL)
+    assert found == pytest.approx((low, high), abs=0.04)
 
 
 def test_the_means_over_languages(tables: dict[str, list[Row]], cells: dict[tuple[str, str], Cell]):
@@ -182,12 +243,11 @@ def test_the_means_over_languages(tables: dict[str, list[Row]], cells: dict[tupl
             "pivot": ["en"],
         }
         for name, codes in groups.items():
-            means = np.mean([own[code].difference for code in codes], axis=0)
-            assert float(row[name]) == pytest.approx(means.mean())
-            assert ends(row, name) == pytest.approx(bootstrapped(np.mean, means), abs=INTERVAL)
-        unseen = np.mean([own[code].difference for code in groups["unseen"]], axis=0)
-        error = unseen.std() / np.sqrt(ITEMS)
-        assert float(row["detectable"]) == pytest.approx((1.959964 + stats.norm.ppf(0.8)) * error, rel=0.04)
+            values = np.column_stack([own[code].difference for code in codes])
+            assert float(row[name]) == pytest.approx(values.mean())
+            assert ends(row, name) == pytest.approx(scored(values, own["en"].units), abs=CLOSE)
+        unseen = np.column_stack([own[code].difference for code in groups["unseen"]])
+        assert float(row["detectable"]) == pytest.approx(detectable(unseen, own["en"].units, 0.05), abs=1e-6)
         worst = min(own, key=lambda code: own[code].difference.mean())
         assert (row["worst_language"], float(row["worst"])) == (worst, own[worst].difference.mean())
         gains = [g for g in tables["gains"] if g["task"] == row["task"]]
@@ -197,22 +257,10 @@ def test_the_means_over_languages(tables: dict[str, list[Row]], cells: dict[tupl
             assert float(row[part]) == pytest.approx(mean)
         by_language = [own[code].difference.mean() for code in groups["unseen"]]
         assert float(row["unseen_general"]) == pytest.approx(np.mean(by_language))
-        found = in_general(np.column_stack([own[code].difference for code in groups["unseen"]]))
-        assert ends(row, "unseen_general") == pytest.approx(found, abs=2 * INTERVAL)
-
-
-def in_general(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Resample items and languages, (items, languages), as docs/statistics.md says it: literally, one by one."""
-    random = np.random.default_rng(5)
-    items, count = differences.shape
-    factor = stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975) * np.sqrt(count / (count - 1))
-    draws = []
-    for _ in range(10_000):
-        means = differences[random.integers(items, size=items)].mean(0)
-        added = means[random.integers(count, size=count)].mean() - means.mean()
-        draws.append(means.mean() + factor * added)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+        low, high = stats.t.interval(0.95, len(by_language) - 1, scale=stats.sem(by_language))
+        over_items, middle = scored(unseen, own["en"].units), np.mean(by_language)
+        expected = middle - np.hypot(middle - over_items[0], low), middle + np.hypot(over_items[1] - middle, high)
+        assert ends(row, "unseen_general") == pytest.approx(expected, abs=CLOSE)
 
 
 def test_the_splits(tables: dict[str, list[Row]], cells: dict[tuple[str, str], Cell]):
@@ -220,9 +268,10 @@ def test_the_splits(tables: dict[str, list[Row]], cells: dict[tuple[str, str], C
     for row in tables["splits"]:
         codes = row["languages"].split(";")
         assert {getattr(language(code), row["by"]) for code in codes} == {row["name"]}
-        means = np.mean([cells[row["task"], code].difference for code in codes], axis=0)
-        assert float(row["difference"]) == pytest.approx(means.mean())
-        assert ends(row, "difference") == pytest.approx(bootstrapped(np.mean, means), abs=INTERVAL)
+        own = [cells[row["task"], code] for code in codes]
+        values = np.column_stack([cell.difference for cell in own])
+        assert float(row["difference"]) == pytest.approx(values.mean())
+        assert ends(row, "difference") == pytest.approx(scored(values, own[0].units), abs=CLOSE)
 
 
 def test_the_verdicts_follow_from_the_numbers(tables: dict[str, list[Row]]):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.analysis.clusters import Clusters
 from spillover.errors import SpilloverError
 from spillover.languages import language, ordered
 from spillover.records import Prediction
 
 Array = NDArray[np.float64]
 Golds = NDArray[np.int_]
+Units = NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class PairedCell:
     """The arm without adapter."""
     after: ArmScores
     """The arm with adapter."""
+    units: Units
+    """(items,) the independent unit of each item: the first id of its cluster, or its own."""
 
     @property
     def base(self) -> Array:
@@ -69,8 +73,12 @@ def right(scores: Array, gold: Golds) -> Array:
     return result
 
 
-def pair_arms(base: Iterable[Prediction], tuned: Iterable[Prediction]) -> list[PairedCell]:
+def pair_arms(
+    base: Iterable[Prediction], tuned: Iterable[Prediction], clusters: Mapping[str, Clusters] | None = None
+) -> list[PairedCell]:
     """Return the cells, tasks in the order given and languages in the paper's.
+
+    `clusters`: task → its clusters; an item that is in none is independent of the others.
 
     Raises:
         SpilloverError: there is nothing; the arms do not share cells, items, golds and number of labels; an
@@ -84,7 +92,8 @@ def pair_arms(base: Iterable[Prediction], tuned: Iterable[Prediction]) -> list[P
             raise SpilloverError(f"{task}, {code}: found in the {one} arm only, expected the same cells in both")
     tasks = dict.fromkeys(task for task, _ in arms["base"])
     keys = [(task, code) for task in tasks for code in ordered(c for t, c in arms["base"] if t == task)]
-    cells = [_pair(key, arms["base"][key], arms["tuned"][key]) for key in keys]
+    known = clusters or {}
+    cells = [_pair(key, arms["base"][key], arms["tuned"][key], known.get(key[0], {})) for key in keys]
     for task in tasks:
         labels = sorted({cell.base.shape[1] for cell in cells if cell.task == task})
         if len(labels) > 1:
@@ -110,7 +119,9 @@ def _by_cell(predictions: Iterable[Prediction]) -> dict[tuple[str, str], dict[st
     return dict(cells)
 
 
-def _pair(key: tuple[str, str], base: Mapping[str, Prediction], tuned: Mapping[str, Prediction]) -> PairedCell:
+def _pair(
+    key: tuple[str, str], base: Mapping[str, Prediction], tuned: Mapping[str, Prediction], clusters: Clusters
+) -> PairedCell:
     where = ", ".join(key)
     odd = sorted(base.keys() ^ tuned.keys())
     if odd:
@@ -136,6 +147,7 @@ def _pair(key: tuple[str, str], base: Mapping[str, Prediction], tuned: Mapping[s
         gold=np.array([base[id].gold for id in ids]),
         before=_scores([base[id] for id in ids]),
         after=_scores([tuned[id] for id in ids]),
+        units=np.array([clusters.get(id, id) for id in ids]),
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, logsumexp
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binom, norm, rankdata
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from spillover.errors import SpilloverError, choices
 from spillover.records import Estimate
@@ -31,19 +32,32 @@ _BLOCK = 30_000
 """Numbers in a block of resamples: few enough for a processor's cache, which is three times faster."""
 
 
-def wilson(successes: int, n: int) -> Estimate:
-    """Return a share with its Wilson score interval (Wilson 1927), within [0, 1]; n is at least 1."""
-    interval = binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+def wilson(successes: float, n: float) -> Estimate:
+    """Return a share with its Wilson score interval (Wilson 1927), within [0, 1].
 
-
-def mcnemar(fixed: int, broken: int) -> float:
-    """Return the two-sided p of the exact McNemar test: `fixed` against Binomial(fixed + broken, 1/2).
-
-    1 where nothing changed. Conservative: under the null, p < a happens with a chance of at most a.
+    n is at least 1; neither has to be whole: an effective number of items is not (Dean and Pagano 2015).
     """
-    changed = fixed + broken
-    return float(binomtest(fixed, changed).pvalue) if changed else 1.0
+    low, high = proportion_confint(successes, n, 1 - LEVEL, method="wilson")
+    return Estimate(successes / n, float(low), float(high), round(n))
+
+
+def mcnemar(changes: Array, units: NDArray[np.str_] | None = None) -> float:
+    """Return the two-sided p of the exact McNemar test, by units whose items change together.
+
+    changes: (items,), 1 where an item was fixed, −1 where it was broken, else 0; units: (items,) the independent unit
+    of each; None: every item by itself. If tuning does nothing, a unit's net change is as likely to be its negative, so
+    p is the share of all signs whose sum is as far from 0. With single items that is `fixed` against
+    Binomial(fixed + broken, 1/2). 1 where nothing changed. Conservative: p < a happens with a chance of at most a.
+    """
+    nets = changes if units is None else np.bincount(np.unique(units, return_inverse=True)[1], changes)
+    sizes = np.abs(nets).astype(int)
+    odds = np.ones(1)  # of each sum of the units with a plus
+    for size, count in zip(*np.unique(sizes[sizes > 0], return_counts=True), strict=True):
+        step = np.zeros(size * count + 1)
+        step[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        odds = np.convolve(odds, step)
+    sums = 2 * np.arange(len(odds)) - sizes.sum()
+    return min(1.0, float(odds[np.abs(sums) >= abs(round(float(nets.sum())))].sum()))
 
 
 def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
@@ -58,14 +72,16 @@ def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
     return result
 
 
-def macro_auc(scores: Array, gold: NDArray[np.int_]) -> Estimate | None:
+def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | None = None) -> Estimate | None:
     """Mean over labels of the AUC of `s_k − logsumexp of the others` for gold = k against the rest.
 
     scores: (items, labels), nats; gold: (items,). Range [0, 1]; 1/2 by chance; ties count half. It asks
     how the scores *rank* the items: with two labels, a constant added to one changes nothing. The interval is
-    DeLong's (1988) on the logit scale, its components averaged over labels; where the ranking is perfect,
-    Wilson's for as many items as the rarest label has. None if a label is gold fewer than twice.
+    DeLong's (1988) on the logit scale, its components averaged over labels and, where `units`, (items,), tell which
+    items are not independent, summed over those (Obuchowski 1997). Where the ranking is perfect, it is Wilson's for as
+    many items, or units, as the rarest label has. None if a label is gold fewer than twice.
     """
+    own = np.arange(len(gold)) if units is None else np.unique(units, return_inverse=True)[1]
     n, labels = scores.shape
     counts = np.bincount(gold, minlength=labels)
     if counts.min() < 2:
@@ -80,10 +96,11 @@ def macro_auc(scores: Array, gold: NDArray[np.int_]) -> Estimate | None:
         deviations += (placements - areas[label]) / np.sqrt(size * (size - 1)) / labels
     area = float(areas.mean())
     if area in (0.0, 1.0):
-        rarest = int(counts.min())
+        rarest = min(len(np.unique(own[gold == label])) for label in range(labels))
         bound = wilson(int(area) * rarest, rarest)
         return Estimate(area, bound.low, bound.high, n)
-    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt((deviations**2).sum()) / (area * (1 - area))
+    error = np.sqrt((np.bincount(own, deviations) ** 2).sum())
+    reach = norm.ppf((1 + LEVEL) / 2) * error / (area * (1 - area))
     return Estimate(area, float(expit(logit(area) - reach)), float(expit(logit(area) + reach)), n)
 
 
@@ -132,14 +149,6 @@ def interval(value: float, draws: Array, n: int) -> Estimate:
     return Estimate(float(value), float(low), float(high), n)
 
 
-def general_interval(values: Array, draws: Array, seed: int = 0) -> Estimate:
-    """Return the mean of several columns as a claim about columns in general: they are resampled too.
-
-    values: (columns,), in [-1, 1]; draws: see `general_draws`.
-    """
-    return interval(float(values.mean()), np.clip(general_draws(draws, seed), -1, 1), len(values))
-
-
 def general_draws(draws: Array, seed: int = 0) -> Array:
     """Return draws of the mean of columns in general, (resamples,): of languages, or of seeds of tuning.
 
@@ -157,22 +166,17 @@ def general_draws(draws: Array, seed: int = 0) -> Array:
     return result
 
 
-def detectable_gain(n: int, discordance: float, alpha: float = 1 - LEVEL, power: float = 0.8) -> float:
-    """Return the smallest difference of two paired shares that McNemar's test shows with this power.
+def detectable_gain(pairs: float, discordance: float, alpha: float = 1 - LEVEL, power: float = 0.8) -> float:
+    """Return the smallest mean change that would have been shown with this power.
 
-    n: items; discordance: share of items whose outcome differs between the arms, in [0, 1]. Solves
-    Miettinen's (1968) sample size for the difference. No difference exceeds its discordance, so where the
-    answer would, all changes are taken to be gains. In (0, 1]; 1 where n is too small for any.
+    pairs: effective number of independent pairs, `MeanChange.effective`; discordance: share of outcomes that changed,
+    in [0, 1]. Solves Miettinen's (1968) sample size. No difference exceeds its discordance, so where the answer would,
+    all changes are taken to be gains. In (0, 1]; 1 where there are too few pairs for any.
     """
     test, beta = norm.ppf(1 - alpha / 2), norm.ppf(power)
 
     def missing(gain: float) -> float:
         changed = max(discordance, gain)
-        return float(test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2) - gain * np.sqrt(n))
+        return float(test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2) - gain * np.sqrt(pairs))
 
     return float(brentq(missing, 1e-12, 1.0)) if missing(1.0) < 0 else 1.0
-
-
-def detectable_mean(draws: Array, alpha: float = 1 - LEVEL, power: float = 0.8) -> float:
-    """Return the smallest mean whose interval excludes 0 with this power, from its bootstrap draws."""
-    return float((norm.ppf(1 - alpha / 2) + norm.ppf(power)) * np.nanstd(draws))

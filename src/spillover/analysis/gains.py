@@ -3,27 +3,18 @@
 Every rule and formula is in `docs/statistics.md`. Knows records and arrays; neither a model nor a file.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from spillover.analysis.arms import ArmScores, Array, Golds, PairedCell, pair_arms, right
+from spillover.analysis.arms import ArmScores, Array, Golds, PairedCell, Units, pair_arms, right
 from spillover.analysis.calibrate import centered, contextual
-from spillover.analysis.estimate import (
-    LEVEL,
-    adjust,
-    bootstrap_means,
-    detectable_gain,
-    detectable_mean,
-    general_interval,
-    interval,
-    macro_auc,
-    mcnemar,
-    wilson,
-)
-from spillover.analysis.verdicts import headline, sentence, verdict
+from spillover.analysis.clusters import Clusters
+from spillover.analysis.estimate import LEVEL, adjust, detectable_gain, macro_auc, mcnemar, wilson
+from spillover.analysis.paired import MeanChange, effective_items, mean_change, over_languages, share
+from spillover.analysis.verdicts import FEWEST_ITEMS, headline, sentence, verdict
 from spillover.findings import Comparison, Gain, Performance, Split, Summary
 from spillover.languages import language
 from spillover.records import Estimate, Prediction
@@ -56,26 +47,44 @@ class _Test:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draws:
-    """Bootstrap draws of one task, (resamples, languages), all from the same resampled items."""
+class _Outcomes:
+    """What became of each item of one task in each language, (items, languages); nan where a language lacks it."""
 
+    units: Units
+    """(items,) the independent unit of each item."""
     difference: Array
-    base: Array
-    """Centered accuracies of the base arm."""
-    tuned: Array
-    """Those of the tuned arm."""
+    """1 where an item was fixed, −1 where it was broken, else 0."""
+    centered: Array
+    """The same by centered scores."""
+    influence: Array
+    """What each item contributes to the difference of the centered accuracies, its part in the centering included."""
 
-    def column(self, index: int) -> "_Draws":
-        """Return the draws of one language, (resamples,) each."""
-        return _Draws(self.difference[:, index], self.base[:, index], self.tuned[:, index])
+    def gain(self, columns: Sequence[int]) -> MeanChange:
+        """Return the mean difference over some languages."""
+        return mean_change(self.difference[:, columns], self.units)
 
-    @property
-    def discrimination(self) -> Array:
-        return self.tuned - self.base
+    def discrimination(self, columns: Sequence[int]) -> Estimate:
+        """Return its part due to better ranking."""
+        return mean_change(self.centered[:, columns], self.units, self.influence[:, columns]).estimate()
 
-    @property
-    def prior(self) -> Array:
-        return self.difference - self.discrimination
+    def prior(self, columns: Sequence[int]) -> Estimate:
+        """Return the rest of it."""
+        rest, influence = (self.difference - part for part in (self.centered, self.influence))
+        return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
+
+    @classmethod
+    def of(cls, cells: Sequence[PairedCell]) -> "_Outcomes":
+        """Put the items of a task's cells beside one another."""
+        known = {id: unit for cell in cells for id, unit in zip(cell.ids, cell.units, strict=True)}
+        rows = {id: row for row, id in enumerate(sorted(known))}
+        values = np.full((3, len(rows), len(cells)), np.nan)
+        for column, cell in enumerate(cells):
+            arms = (cell.base, cell.tuned)
+            hits = [right(centered(scores), cell.gold) for scores in arms]
+            contributions = [recentered_hits(scores, cell.gold) for scores in arms]
+            place = [rows[id] for id in cell.ids]
+            values[:, place, column] = cell.difference, hits[1] - hits[0], contributions[1] - contributions[0]
+        return cls(np.array([known[id] for id in rows]), *values)
 
 
 def compare(
@@ -85,7 +94,7 @@ def compare(
     pivot: str = "en",
     margin: float = MARGIN,
     correction: str = "holm",
-    seed: int = 0,
+    clusters: Mapping[str, Clusters] | None = None,
 ) -> Comparison:
     """Compare two arms over every task and language.
 
@@ -96,25 +105,25 @@ def compare(
         pivot: code of the language that tuning wrote.
         margin: differences within ± this share count as equivalent.
         correction: how p-values are corrected for the number of tasks and languages (`CORRECTIONS`).
-        seed: of the bootstrap; the same seed gives the same numbers, whatever the order of the items.
+        clusters: task → an item's id → the first id of its cluster, of items that are not independent; the others, and
+            all of a task that is not in it, are.
 
     Raises:
         SpilloverError: the arms do not share their items, golds and number of labels; a score is not finite.
     """
-    cells = pair_arms(base, tuned)
+    cells = pair_arms(base, tuned, clusters)
     tests = _tests(cells, correction)
     gains: list[Gain] = []
     summaries: list[Summary] = []
     for task in dict.fromkeys(cell.task for cell in cells):
         members = [(cell, test) for cell, test in zip(cells, tests, strict=True) if cell.task == task]
-        draws = _draw([cell for cell, _ in members], seed)
-        found = [
-            _gain(cell, group_of(cell.language, tuned_on, pivot), test, draws.column(column), margin)
+        outcomes = _Outcomes.of([cell for cell, _ in members])
+        own = [
+            _gain(cell, group_of(cell.language, tuned_on, pivot), test, outcomes, column, margin)
             for column, (cell, test) in enumerate(members)
         ]
-        gains += found
-        items = len({id for cell, _ in members for id in cell.ids})
-        summaries.append(_summary(found, draws, items, margin, seed))
+        gains += own
+        summaries.append(_summary(own, outcomes, margin))
     return Comparison(tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries))
 
 
@@ -127,24 +136,12 @@ def group_of(code: str, tuned_on: Collection[str], pivot: str) -> Literal["unsee
 
 def _tests(cells: Sequence[PairedCell], correction: str) -> list[_Test]:
     changes = [(int((cell.difference > 0).sum()), int((cell.difference < 0).sum())) for cell in cells]
-    p_values = [mcnemar(fixed, broken) for fixed, broken in changes]
+    p_values = [mcnemar(cell.difference, cell.units) for cell in cells]
     adjusted = adjust(p_values, correction)
     return [
         _Test(fixed, broken, p, float(corrected), (1 - LEVEL) / len(cells))
         for (fixed, broken), p, corrected in zip(changes, p_values, adjusted, strict=True)
     ]
-
-
-def _draw(cells: Sequence[PairedCell], seed: int) -> _Draws:
-    """Resample the items of a task once for all its languages and both arms."""
-    rows = {id: row for row, id in enumerate(sorted({id for cell in cells for id in cell.ids}))}
-    places = [np.array([rows[id] for id in cell.ids]) for cell in cells]
-    values = np.full((3, len(rows), len(cells)), np.nan)
-    for column, (cell, place) in enumerate(zip(cells, places, strict=True)):
-        values[0, place, column] = cell.difference
-        values[1, place, column] = recentered_hits(cell.base, cell.gold)
-        values[2, place, column] = recentered_hits(cell.tuned, cell.gold)
-    return _Draws(*np.split(bootstrap_means(np.hstack(list(values)), seed=seed), 3, axis=1))
 
 
 def recentered_hits(scores: Array, gold: Golds) -> Array:
@@ -165,15 +162,18 @@ def recentered_hits(scores: Array, gold: Golds) -> Array:
 
 
 def _gain(
-    cell: PairedCell, group: Literal["unseen", "tuned", "pivot"], test: _Test, draws: _Draws, margin: float
+    cell: PairedCell,
+    group: Literal["unseen", "tuned", "pivot"],
+    test: _Test,
+    outcomes: _Outcomes,
+    column: int,
+    margin: float,
 ) -> Gain:
     n, labels = cell.base.shape
     gold = np.bincount(cell.gold, minlength=labels) / n
-    difference = interval(cell.difference.mean(), draws.difference, n)
-    base = _performance(cell.before, cell.gold, draws.base)
-    tuned = _performance(cell.after, cell.gold, draws.tuned)
+    change = outcomes.gain([column])
+    difference = change.estimate()
     split = balanced(cell.gold, labels)
-    discrimination = tuned.centered.value - base.centered.value
     return Gain(
         task=cell.task,
         language=cell.language,
@@ -181,18 +181,18 @@ def _gain(
         n=n,
         chance=1 / labels,
         gold=tuple(gold.tolist()),
-        base=base,
-        tuned=tuned,
+        base=_performance(cell.before, cell),
+        tuned=_performance(cell.after, cell),
         difference=difference,
         fixed=test.fixed,
         broken=test.broken,
         p=test.p,
         p_adjusted=test.adjusted,
-        detectable=detectable_gain(n, (test.fixed + test.broken) / n, test.alpha),
-        discrimination=interval(discrimination, draws.discrimination, n) if split else None,
-        prior=interval(difference.value - discrimination, draws.prior, n) if split else None,
+        detectable=detectable_gain(change.effective(), change.fixed + change.broken, test.alpha),
+        discrimination=outcomes.discrimination([column]) if split else None,
+        prior=outcomes.prior([column]) if split else None,
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - LEVEL),
-        alarm=difference.high < 0,
+        alarm=n >= FEWEST_ITEMS and difference.high < 0,
     )
 
 
@@ -206,81 +206,74 @@ def balanced(gold: Golds, labels: int) -> bool:
     return bool((np.abs(counts * labels - len(gold)) <= round(IMBALANCE * labels * len(gold), 9)).all())
 
 
-def _performance(arm: ArmScores, gold: Golds, recentered: Array) -> Performance:
-    """Return how one arm does in a cell; `recentered` are the bootstrap draws of its centered accuracy."""
-    scores = arm.raw
+def _performance(arm: ArmScores, cell: PairedCell) -> Performance:
+    """Return how one arm does in a cell."""
+    scores, gold, units = arm.raw, cell.gold, cell.units
     n, labels = scores.shape
     ordered = np.sort(scores, axis=1)
     by_context = None if arm.content_free is None else contextual(scores, arm.content_free)
     return Performance(
-        accuracy=_accuracy(scores, gold),
-        centered=interval(right(centered(scores), gold).mean(), recentered, n),
-        auc=macro_auc(scores, gold),
+        accuracy=_accuracy(scores, cell),
+        centered=share(right(centered(scores), gold), units, recentered_hits(scores, gold)),
+        auc=macro_auc(scores, gold, units),
         chosen=tuple((np.bincount(scores.argmax(axis=1), minlength=labels) / n).tolist()),
         ties=int((ordered[:, -1] == ordered[:, -2]).sum()),
         close=int((ordered[:, -1] - ordered[:, -2] <= CLOSE).sum()),
-        normalized=None if arm.normalized is None else _accuracy(arm.normalized, gold),
-        contextual=None if by_context is None else _accuracy(by_context, gold),
+        normalized=None if arm.normalized is None else _accuracy(arm.normalized, cell),
+        contextual=None if by_context is None else _accuracy(by_context, cell),
     )
 
 
-def _accuracy(scores: Array, gold: Golds) -> Estimate:
-    return wilson(int(right(scores, gold).sum()), len(gold))
+def _accuracy(scores: Array, cell: PairedCell) -> Estimate:
+    hits = right(scores, cell.gold)
+    items = effective_items(hits, cell.units)
+    return replace(wilson(hits.mean() * items, items), n=len(np.unique(cell.units)))
 
 
-def _summary(gains: Sequence[Gain], draws: _Draws, items: int, margin: float, seed: int) -> Summary:
-    """Summarize one task, `gains` in the order of the draws' columns, over `items` different items."""
-    columns = _columns(gains, "unseen")
-    values = [gain.difference.value for gain in gains]
-    unseen = _mean(values, draws.difference, columns, items)
-    general = None
-    if len(columns) > 1:
-        general = general_interval(np.array(values)[columns], draws.difference[:, columns], seed)
+def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float) -> Summary:
+    """Summarize one task; `gains` are in the order of the outcomes' columns."""
+    columns, items = _columns(gains, "unseen"), len(outcomes.units)
+    change = outcomes.gain(columns) if columns else None
+    unseen = change.estimate() if change else None
+    split = bool(columns) and all(gains[column].prior is not None for column in columns)
     worst = min(gains, key=lambda gain: gain.difference.value)
+    values = np.array([gain.difference.value for gain in gains])
     summary = Summary(
         task=gains[0].task,
         n=items,
         unseen=unseen,
-        unseen_general=general,
-        tuned=_mean(values, draws.difference, _columns(gains, "tuned"), items),
-        overall=interval(float(np.mean(values)), draws.difference.mean(axis=1), items),
-        pivot=_mean(values, draws.difference, _columns(gains, "pivot"), items),
+        unseen_general=over_languages(unseen, values[columns]) if unseen and len(columns) > 1 else None,
+        tuned=_mean(outcomes, _columns(gains, "tuned")),
+        overall=outcomes.gain(range(len(gains))).estimate(),
+        pivot=_mean(outcomes, _columns(gains, "pivot")),
         worst_language=worst.language,
         worst=replace(worst.difference, low=min(gain.difference.low for gain in gains)),
-        discrimination=_mean([_value(g.discrimination) for g in gains], draws.discrimination, columns, items),
-        prior=_mean([_value(g.prior) for g in gains], draws.prior, columns, items),
-        detectable=detectable_mean(draws.difference[:, columns].mean(axis=1)) if unseen else None,
-        splits=_splits(gains, draws.difference, items),
+        discrimination=outcomes.discrimination(columns) if split else None,
+        prior=outcomes.prior(columns) if split else None,
+        detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
+        splits=_splits(gains, outcomes),
         verdict=verdict(unseen, items, margin) if unseen else None,
         sentence="",
     )
-    return replace(summary, sentence=sentence(summary, len(columns), margin))
+    changed = change is not None and change.fixed + change.broken > 0
+    return replace(summary, sentence=sentence(summary, len(columns), margin, changed))
 
 
 def _columns(gains: Sequence[Gain], group: str) -> list[int]:
     return [column for column, gain in enumerate(gains) if gain.group == group]
 
 
-def _value(estimate: Estimate | None) -> float:
-    return np.nan if estimate is None else estimate.value
+def _mean(outcomes: _Outcomes, columns: Sequence[int]) -> Estimate | None:
+    """Return the mean over some languages; None over no language."""
+    return outcomes.gain(columns).estimate() if columns else None
 
 
-def _mean(values: Sequence[float], draws: Array, columns: Sequence[int], items: int) -> Estimate | None:
-    """Return the mean over some languages; None over no language, or where one of them has no value."""
-    mean = np.mean([values[column] for column in columns]) if columns else np.nan
-    return None if np.isnan(mean) else interval(float(mean), draws[:, columns].mean(axis=1), items)
-
-
-def _splits(gains: Sequence[Gain], draws: Array, items: int) -> tuple[Split, ...]:
-    values = [gain.difference.value for gain in gains]
-    found = []
+def _splits(gains: Sequence[Gain], outcomes: _Outcomes) -> tuple[Split, ...]:
+    members: dict[tuple[Literal["tier", "script", "family"], str], list[int]] = {}
     for by in PROPERTIES:
-        members: dict[str, list[int]] = {}
-        for column, gain in enumerate(gains):
-            if gain.group == "unseen":
-                members.setdefault(getattr(language(gain.language), by), []).append(column)
-        for name, columns in members.items():
-            mean = _mean(values, draws, columns, items)
-            if mean is not None:
-                found.append(Split(by, name, tuple(gains[column].language for column in columns), mean))
-    return tuple(found)
+        for column in _columns(gains, "unseen"):
+            members.setdefault((by, getattr(language(gains[column].language), by)), []).append(column)
+    return tuple(
+        Split(by, name, tuple(gains[column].language for column in columns), outcomes.gain(columns).estimate())
+        for (by, name), columns in members.items()
+    )

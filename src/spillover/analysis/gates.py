@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from spillover.analysis.gains import group_of
+from spillover.analysis.verdicts import FEWEST_ITEMS
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Comparison, Gain, Summary
 from spillover.languages import from_code, languages
@@ -131,9 +132,14 @@ def check(gates: Iterable[Gate], comparison: Comparison) -> list[Outcome]:
 
 def _outcome(gate: Gate, summary: Summary, gains: Sequence[Gain]) -> Outcome:
     where = f"gate {gate.text}, {summary.task}"
-    estimate = _estimate(gate.measure, summary, gains)
+    measured = [gain for gain in gains if gain.task == summary.task]
+    estimate = _estimate(gate.measure, summary, measured)
     if estimate is None:
         return Outcome(False, f"{where}: broken, since nothing measured is {gate.measure!r}")
+    items = _items(gate.measure, summary, measured)
+    if items < FEWEST_ITEMS:
+        few = f"{items} item{'s' if items > 1 else ''}"
+        return Outcome(False, f"{where}: broken, since it has {few}, and fewer than {FEWEST_ITEMS} show nothing")
     holds = estimate.low >= gate.bound
     relation, word = ("at least", "holds") if holds else ("below", "broken")
     bound = minus(f"{100 * gate.bound:g}")
@@ -145,4 +151,10 @@ def _estimate(measure: str, summary: Summary, gains: Sequence[Gain]) -> Estimate
     if measure in MEASURES:
         found: Estimate | None = getattr(summary, measure)
         return found
-    return next((g.difference for g in gains if (g.task, g.language) == (summary.task, measure)), None)
+    return next((gain.difference for gain in gains if gain.language == measure), None)
+
+
+def _items(measure: str, summary: Summary, gains: Sequence[Gain]) -> int:
+    """Return the fewest items of any language that a measure is about."""
+    about = [gain.n for gain in gains if measure in ("overall", "worst", gain.language, gain.group)]
+    return min(about, default=summary.n)

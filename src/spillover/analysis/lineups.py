@@ -32,7 +32,9 @@ def line_up(runs: Sequence[Run], margin: float, seed: int = 0) -> Lineup:
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise SpilloverError(f"compare: found runs {names}, expected two or more, each once")
-    cells = [{(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned)} for run in runs]
+    cells = [
+        {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)} for run in runs
+    ]
     shared = _shared(runs, cells)
     recipes: dict[str, list[int]] = {}
     for place, run in enumerate(runs):

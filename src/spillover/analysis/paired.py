@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from spillover.records import Estimate
 
 Array = NDArray[np.float64]
+Clusters = NDArray[np.int_] | NDArray[np.str_]
 
 CONFIDENCE = 0.95
 """Level of the intervals."""
@@ -20,8 +21,8 @@ CONFIDENCE = 0.95
 CONTINUITY = 0.5
 """Share of one pair's weight that an end lies further out, since counts move in steps (Yates)."""
 
-_HALVINGS = 45
-"""Steps of bisection over a range of 2: an end is right to 1e-13."""
+_HALVINGS = 30
+"""Steps of bisection over a range of 2: an end is right to 2e-9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,20 @@ def critical(variance: float, degrees: float, extra: float = 0.0, extra_degrees:
     return float(student.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
 
 
-def mean_change(values: Array, clusters: NDArray[np.int_] | None = None, influence: Array | None = None) -> MeanChange:
+def mean_change(values: Array, clusters: Clusters | None = None, influence: Array | None = None) -> MeanChange:
     """Return the mean over columns of the mean over items.
 
     Args:
         values: (items, columns) outcomes, nan where a column lacks an item. Columns are languages, and seeds of them.
-        clusters: (items,) the cluster of each item, as numbers; None: every item by itself.
+        clusters: (items,) the cluster of each item, by name or number; None: every item by itself.
         influence: (items, columns) what each item contributes to the mean, where that is more than its own outcome;
             the variance is taken from it.
     """
+    measured = ~np.isnan(values).all(axis=1)
+    if not measured.all():
+        values = values[measured]
+        clusters = None if clusters is None else clusters[measured]
+        influence = None if influence is None else influence[measured]
     present = ~np.isnan(values)
     weights = present / (present.sum(axis=0) * values.shape[1])
     filled = np.nan_to_num(values)
@@ -94,10 +100,24 @@ def mean_change(values: Array, clusters: NDArray[np.int_] | None = None, influen
     deviations = (weights * (contributions - centers)).sum(axis=1)
     outcomes = int(present.sum())
     units, variance = _variance(deviations, outcomes, clusters)
-    return MeanChange(fixed - broken, fixed, broken, variance, outcomes, units)
+    value = float((filled.sum(axis=0) / present.sum(axis=0)).mean())
+    return MeanChange(value, fixed, broken, variance, outcomes, units)
 
 
-def share(hits: Array, clusters: NDArray[np.int_] | None = None, influence: Array | None = None) -> Estimate:
+def effective_items(hits: Array, clusters: Clusters | None = None) -> float:
+    """Return how many independent items would know the share of `hits`, (items,) of 0 and 1, as well.
+
+    With its units' degrees of freedom allowed for, as Korn and Graubard (1998) do; the number of items where each is a
+    unit.
+    """
+    rarer = 1 - hits if hits.mean() > 0.5 else hits
+    change = mean_change(rarer[:, None], clusters)
+    if change.units == len(hits):
+        return float(change.units)
+    return change.effective() * (critical(1.0, len(hits) - 1) / critical(1.0, change.units - 1)) ** 2
+
+
+def share(hits: Array, clusters: Clusters | None = None, influence: Array | None = None) -> Estimate:
     """Return the share of hits, (items,) of 0 and 1, with the interval of the rarer outcome, within [0, 1].
 
     clusters, influence: as for `mean_change`, (items,). For accuracies whose variance is more than that of their hits.
@@ -110,7 +130,20 @@ def share(hits: Array, clusters: NDArray[np.int_] | None = None, influence: Arra
     return Estimate(1 - rare.value, 1 - high, 1 - low, rare.n) if turned else Estimate(rare.value, low, high, rare.n)
 
 
-def _variance(deviations: Array, outcomes: int, clusters: NDArray[np.int_] | None) -> tuple[int, float]:
+def over_languages(over_items: Estimate, values: Array) -> Estimate:
+    """Return a mean over languages as a claim about languages in general, as if others had been drawn.
+
+    over_items: the mean with its interval over items; values: (languages,), two or more. What drawing other languages
+    would change, Student's interval of their values, is added in quadrature; limited to ±1; `n` is their number.
+    """
+    count = len(values)
+    reach = critical(1.0, count - 1) * float(values.std(ddof=1)) / np.sqrt(count)
+    low = over_items.value - float(np.hypot(over_items.value - over_items.low, reach))
+    high = over_items.value + float(np.hypot(over_items.high - over_items.value, reach))
+    return Estimate(over_items.value, max(-1.0, low), min(1.0, high), count)
+
+
+def _variance(deviations: Array, outcomes: int, clusters: Clusters | None) -> tuple[int, float]:
     """Return the number of units and the variance of a sum of deviations, (items,), that are independent by unit.
 
     Both corrections for small numbers are taken: that of the units, and that of the spread it is compared with.
@@ -129,7 +162,8 @@ def score_interval(fixed: Array | float, broken: Array | float, pairs: Array | f
     skewness (Laud 2017) and a continuity correction. All arguments are broadcast; `pairs` need not be whole.
     """
     one, other, count, bar = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (fixed, broken, pairs, z)))
-    return np.stack([_lower(one, other, count, bar), -_lower(other, one, count, bar)])
+    low, minus_high = _lower(np.stack([one, other]), np.stack([other, one]), count, bar)
+    return np.stack([low, -minus_high])
 
 
 def _lower(fixed: Array, broken: Array, pairs: Array, z: Array) -> Array:

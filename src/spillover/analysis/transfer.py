@@ -52,7 +52,9 @@ def transfers(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) ->
     found: list[Matrix] = []
     for setting in dict.fromkeys(run.setting for run in runs):
         own = [run for run in runs if run.setting == setting]
-        cells = [{(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned)} for run in own]
+        cells = [
+            {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)} for run in own
+        ]
         shared = [key for key in cells[0] if all(key in other for other in cells)]
         for task in dict.fromkeys(task for task, _ in shared):
             codes = [code for name, code in shared if name == task]
@@ -68,7 +70,9 @@ def _matrix(
         for one, same in zip(cells[0], other, strict=True):
             same_items(f"sweep: {one.task}, {one.language}", one, same, runs[0].name, run.name)
     codes = tuple(cell.language for cell in cells[0])
-    ids = sorted({id for cell in cells[0] for id in cell.ids})
+    known = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
+    ids = sorted(known)
+    units = [known[id] for id in ids]
     mixtures = _mixtures(runs, cells, ids)
     new = tuple(code for code in codes if not any(code in mixture.seen for mixture in mixtures))
     columns = [codes.index(code) for code in new]
@@ -92,7 +96,7 @@ def _matrix(
         new=new,
         items=len(ids),
         rows=tuple(_turned(rows[place], across) for place in down),
-        choices=tuple(_choices(mixtures, columns, ids, spread, seed, resamples)) if new else (),
+        choices=tuple(_choices(mixtures, columns, units, spread, seed, resamples)) if new else (),
         seed_deviation=spread.overall,
         degrees=spread.degrees,
     )
@@ -159,25 +163,29 @@ class _Spread:
         return Estimate(value, max(-1.0, low), min(1.0, high), over_items.n)
 
 
-def halves(ids: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Split items in two by the SHA-256 of their ids: the same way in every language, task and run of them.
+def halves(units: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Split items in two by the SHA-256 of their units' ids: the same way in every language, task and run of them.
 
-    Returns the places of either half.
+    units: (items,) the cluster of each item, or its own id; a cluster stays whole, else the other half would not be
+    unseen. Returns the places of either half.
     """
-    ranks = np.argsort([hashlib.sha256(id.encode()).hexdigest() for id in ids])
-    return np.sort(ranks[: len(ids) // 2]), np.sort(ranks[len(ids) // 2 :])
+    places = np.argsort([hashlib.sha256(unit.encode()).hexdigest() for unit in units], kind="stable")
+    cut = len(places) // 2
+    while 0 < cut < len(places) and units[places[cut]] == units[places[cut - 1]]:
+        cut += 1
+    return np.sort(places[:cut]), np.sort(places[cut:])
 
 
 def _choices(
     mixtures: Sequence[_Mixture],
     columns: Sequence[int],
-    ids: Sequence[str],
+    units: Sequence[str],
     spread: _Spread,
     seed: int,
     resamples: int,
 ) -> list[Choice]:
     """Choose the best mixture of each size on one half of the items, and measure it on the other."""
-    first, second = halves(ids)
+    first, second = halves(units)
     if not len(first):
         return []
     found = []

@@ -11,7 +11,10 @@ from spillover.records import Estimate
 from spillover.typography import points
 
 FEWEST_ITEMS = 30
-"""With fewer items no interval is trusted with a verdict."""
+"""With fewer items no interval is trusted with a verdict, a gate or an alarm."""
+
+CHANCE = 0.025
+"""How often at most an alarm is raised where nothing is true: one end of a 95% interval."""
 
 
 def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
@@ -29,39 +32,61 @@ def verdict(difference: Estimate, items: int, margin: float, significant: bool =
         return "improved"
     if significant and difference.high < 0:
         return "harmed"
-    # Where nothing changed in n items, the bootstrap's interval is a point, yet 3/n of all items may change.
-    if items * margin >= 3 and -margin <= difference.low and difference.high <= margin:
+    if -margin <= difference.low and difference.high <= margin:
         return "equivalent"
     return "inconclusive"
 
 
-def sentence(summary: Summary, languages: int, margin: float) -> str:
-    """Say a summary's verdict in one sentence; `languages` is the number of unseen ones."""
+def sentence(summary: Summary, languages: int, margin: float, changed: bool = True) -> str:
+    """Say a summary's verdict in one sentence.
+
+    Args:
+        summary: of one task.
+        languages: number of unseen ones.
+        margin: differences within ± this count as equivalent.
+        changed: whether any item was fixed or broken in an unseen language.
+    """
     if summary.unseen is None or summary.detectable is None:
         reason = "every language measured was tuned on or is the pivot"
         return f"{summary.task}: no verdict, since {reason}; over all of them {_interval(summary.overall)}."
     over = f"over {languages} language{'s' if languages > 1 else ''} not tuned on"
     start = f"{summary.task}: {summary.verdict}"
+    nothing = "" if changed else f"nothing changed in {summary.n} items"
     if summary.verdict == "equivalent":
-        return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}."
+        same = f"; {nothing}" if nothing else ""
+        return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}{same}."
     if summary.verdict == "inconclusive":
-        seen = f"a mean gain of {100 * summary.detectable:.1f} points would have been seen with 80% power"
+        missed = f"with so few a mean change of up to {100 * summary.unseen.high:.1f} points could have been missed"
+        power = f"a mean gain of {100 * summary.detectable:.1f} points would have been seen with 80% power"
+        seen = f"{nothing}, and {missed}" if nothing else power
         few = f", but fewer than {FEWEST_ITEMS} items are given no verdict" if summary.n < FEWEST_ITEMS else ""
         return f"{start} {over}, {_interval(summary.unseen)}; {seen}{few}."
     return f"{start} {over}, {_interval(summary.unseen)}; {_moved(summary)}."
 
 
 def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
-    """Say the verdicts of all tasks in one sentence, with the number of alarms."""
+    """Say the verdicts of all tasks in one sentence, with the languages harmed and the number of alarms.
+
+    Harm is a language's verdict, corrected for the number of tasks and languages: if tuning does nothing, any is found
+    in at most 2.5% of runs. Possible harm is not corrected, so the sentence says how many of those chance alone raises.
+    """
     told = []
     for word in (*get_args(Verdict), None):
         own = [s for s in summaries if s.verdict == word]
         tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in own]
         if tasks:
             told.append(f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}")
-    alarms = sum(gain.alarm for gain in gains)
-    harm = f"; possible harm in {alarms} of {len(gains)} tasks × languages" if alarms else ""
-    return f"Over languages not tuned on: {', '.join(told)}{harm}."
+    return f"Over languages not tuned on: {', '.join(told)}{_harm(gains)}."
+
+
+def _harm(gains: Sequence[Gain]) -> str:
+    """Say how many languages are harmed beyond doubt, and how many more perhaps; empty if none."""
+    harmed = sum(gain.verdict == "harmed" for gain in gains)
+    alarms = sum(gain.alarm and gain.verdict != "harmed" for gain in gains)
+    of = f"of {len(gains)} tasks × languages"
+    shown = f"; harm in {harmed} {of}, corrected for their number" if harmed else ""
+    chance = f"uncorrected; up to {CHANCE * len(gains):.1f} by chance"
+    return shown + (f"; possible harm in {alarms}{' more' if harmed else f' {of}'} ({chance})" if alarms else "")
 
 
 def _moved(summary: Summary) -> str:

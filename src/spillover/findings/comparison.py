@@ -16,7 +16,7 @@ class Performance:
     accuracy: Estimate
     """Share of items whose chosen label is right, in [0, 1]; Wilson interval."""
     centered: Estimate
-    """The same after removing each label's mean log-probability over the cell, in [0, 1]; item bootstrap."""
+    """The same after removing each label's mean log-probability over the cell, in [0, 1]; score interval."""
     auc: Estimate | None
     """Mean over labels of the AUC of one against the rest, in [0, 1]; None if a label is gold fewer than twice."""
     chosen: tuple[float, ...]
@@ -52,13 +52,13 @@ class Gain:
     tuned: Performance
     """The arm with adapter."""
     difference: Estimate
-    """Difference of the accuracies, in [-1, 1]; paired bootstrap of items."""
+    """Difference of the accuracies, in [-1, 1]; score interval of paired shares, `n` independent units."""
     fixed: int
     """Items wrong in base and right in tuned."""
     broken: int
     """Items right in base and wrong in tuned."""
     p: float
-    """Exact McNemar test of `fixed` against `broken`, two-sided, in [0, 1]."""
+    """Exact McNemar test of `fixed` against `broken`, by clusters, two-sided, in [0, 1]."""
     p_adjusted: float
     """The same, corrected over all tasks and languages of the comparison, in [0, 1]."""
     detectable: float
@@ -70,7 +70,7 @@ class Gain:
     verdict: Verdict
     """What the difference says, corrected for the number of tasks and languages."""
     alarm: bool
-    """Whether the uncorrected interval lies wholly below 0: possible harm, worth a look."""
+    """Whether, of 30 items or more, the uncorrected interval lies wholly below 0: possible harm, worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Split:
     languages: tuple[str, ...]
     """Codes of the unseen languages that have it."""
     difference: Estimate
-    """Mean difference of the accuracies over them, in [-1, 1]; bootstrap of items."""
+    """Mean difference of the accuracies over them, in [-1, 1]; score interval over items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Summary:
     n: int
     """Number of items that occur in at least one language."""
     unseen: Estimate | None
-    """The primary endpoint: mean difference over unseen languages; bootstrap of items; None without any."""
+    """The primary endpoint: mean difference over unseen languages; score interval over items; None without any."""
     unseen_general: Estimate | None
-    """The same, languages resampled too: the claim about languages in general; None with fewer than two."""
+    """The same as a claim about languages in general, as if others had been drawn; None with fewer than two."""
     tuned: Estimate | None
     """Mean difference over the languages tuned on; None where none is measured."""
     overall: Estimate
@@ -159,3 +159,5 @@ class Sheet:
     """(items, labels) log-probabilities of the arm without adapter, nats."""
     tuned: tuple[tuple[float, ...], ...]
     """(items, labels) those of the arm with adapter."""
+    clusters: tuple[str, ...] = ()
+    """(items,) first id of the cluster that an item shares; an empty text, or none at all, where it shares none."""

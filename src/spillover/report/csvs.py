@@ -110,13 +110,15 @@ def doctor(findings: Findings) -> str:
 
 
 def items(findings: Findings) -> str:
-    """Return a row a task, language and item: its gold and both arms' scores (nats, a label after the other)."""
+    """Return a row a task, language and item: its gold, both arms' scores (nats, one per label), its cluster."""
     rows = (
-        (sheet.task, sheet.language, id, gold, _joined(base), _joined(tuned))
+        (sheet.task, sheet.language, id, gold, _joined(base), _joined(tuned), cluster)
         for sheet in findings.sheets
-        for id, gold, base, tuned in zip(sheet.ids, sheet.gold, sheet.base, sheet.tuned, strict=True)
+        for id, gold, base, tuned, cluster in zip(
+            sheet.ids, sheet.gold, sheet.base, sheet.tuned, sheet.clusters or ("",) * len(sheet.ids), strict=True
+        )
     )
-    return _csv(("task", "language", "id", "gold", "base", "tuned"), rows)
+    return _csv(("task", "language", "id", "gold", "base", "tuned", "cluster"), rows)
 
 
 CSVS: dict[str, Callable[[Findings], str]] = {
