@@ -79,7 +79,7 @@ def counted(fixed: int, broken: int, items: int) -> Comparison:
 def test_a_gate_seldom_holds_below_its_bound(items: int, text: str, fix: float, break_: float):
     """By the percentile bootstrap it held in 74, 28 and 18% of these; nominal is 2.5%."""
     drawn = np.random.default_rng(0).multinomial(items, [fix, break_, 1 - fix - break_], size=100).tolist()
-    gate = parse_gate(text, TASKS)
+    gate = parse_gate(text, TARGETS)
     held = [check([gate], counted(fixed, broken, items))[0].holds for fixed, broken, _ in drawn]
     assert sum(held) <= 6
 
@@ -87,7 +87,7 @@ def test_a_gate_seldom_holds_below_its_bound(items: int, text: str, fix: float, 
 @pytest.mark.parametrize("measure", ["th", "unseen", "overall", "worst"])
 def test_a_gate_on_too_few_items_shows_nothing(measure: str):
     few = counted(26, 0, 29)
-    (outcome,) = check([parse_gate(f"{measure}>=-50", TASKS)], few)
+    (outcome,) = check([parse_gate(f"{measure}>=-50", TARGETS)], few)
     assert few.gains[0].difference.low > 0
     assert (outcome.holds, outcome.sentence) == (
         False,

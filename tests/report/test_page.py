@@ -83,6 +83,23 @@ def test_the_page_is_small_and_loads_nothing(report: Report):
     assert not [attributes for _, attributes in parsed.tags if any(name.startswith("on") for name in attributes)]
 
 
+def test_harm_and_possible_harm_are_told_apart(findings: Findings, tables_and_page: Render):
+    """What is corrected for the number of languages, and what chance raises now and then."""
+    first, second, *others = findings.comparison.gains
+    calm = [replace(gain, alarm=False, verdict="inconclusive") for gain in others]
+    gains = (replace(first, alarm=True, verdict="harmed"), replace(second, alarm=True, verdict="inconclusive"), *calm)
+    page = tables_and_page(replace(findings, comparison=replace(findings.comparison, gains=gains)))["index.html"]
+    notes = [
+        " ".join(re.sub("<[^>]*>", "", note).split())
+        for note in re.findall(r'class="alarm"[^>]*>(.*?)</div>', page, re.DOTALL)
+    ]
+    harm, possible = (next(note for note in notes if note.startswith(word)) for word in ("Harm.", "Possible harm"))
+    names = [language(gain.language).name for gain in (first, second)]
+    assert [names[0] in harm, names[1] in harm] == [True, False]
+    assert [f" {names[0]} (" in possible, names[1] in possible] == [False, True]
+    assert f"raises up to {0.025 * len(gains):.1f} of these among {len(gains)} tasks" in possible
+
+
 def test_the_policy_allows_the_pages_own_scripts_and_style_only(report: Report):
     page = report["index.html"]
     policy = next(a["content"] for _, a in Tags(page).tags if a.get("http-equiv") == "Content-Security-Policy")

@@ -6,15 +6,12 @@ Knows estimates only.
 from collections.abc import Sequence
 from typing import get_args
 
-from spillover.findings import Gain, Summary, Verdict
+from spillover.findings import ALARM_RATE, Gain, Summary, Verdict
 from spillover.records import Estimate
 from spillover.typography import points
 
 FEWEST_ITEMS = 30
 """With fewer items no interval is trusted with a verdict, a gate or an alarm."""
-
-CHANCE = 0.025
-"""How often at most an alarm is raised where nothing is true: one end of a 95% interval."""
 
 
 def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
@@ -85,7 +82,7 @@ def _harm(gains: Sequence[Gain]) -> str:
     alarms = sum(gain.alarm and gain.verdict != "harmed" for gain in gains)
     of = f"of {len(gains)} tasks × languages"
     shown = f"; harm in {harmed} {of}, corrected for their number" if harmed else ""
-    chance = f"uncorrected; up to {CHANCE * len(gains):.1f} by chance"
+    chance = f"uncorrected; up to {ALARM_RATE * len(gains):.1f} by chance"
     return shown + (f"; possible harm in {alarms}{' more' if harmed else f' {of}'} ({chance})" if alarms else "")
 
 

@@ -4,13 +4,14 @@ Frozen, without behavior beyond what derives from their own fields. They know no
 of how it is shown.
 """
 
-from spillover.findings.comparison import Comparison, Gain, Performance, Sheet, Split, Summary, Verdict
+from spillover.findings.comparison import ALARM_RATE, Comparison, Gain, Performance, Sheet, Split, Summary, Verdict
 from spillover.findings.data import Checked, Data, Defect, Severity, Translated
 from spillover.findings.inside import Alignment, Array, Geometry, Inside, Latent, Neurons, Patch
 from spillover.findings.run import Characters, Cost, Findings, Provenance, Setup
 from spillover.findings.tuning import Forgetting, Translation, Tuning
 
 __all__ = [
+    "ALARM_RATE",
     "Alignment",
     "Array",
     "Characters",

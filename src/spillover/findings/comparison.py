@@ -5,6 +5,9 @@ from typing import Literal
 
 from spillover.records import Estimate
 
+ALARM_RATE = 0.025
+"""How often at most a language raises an alarm where nothing is true: one end of a 95% interval."""
+
 Verdict = Literal["improved", "harmed", "equivalent", "inconclusive"]
 """What an interval of a difference says, by the fixed rules of `docs/statistics.md`."""
 

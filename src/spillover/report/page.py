@@ -16,7 +16,7 @@ import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from spillover.findings import Findings
+from spillover.findings import ALARM_RATE, Findings
 from spillover.languages import language, languages
 from spillover.report.browser import packed
 from spillover.report.charts import LANGUAGE, STYLES
@@ -121,7 +121,9 @@ def _page(
         findings=findings,
         tables=tables,
         names={code: known.name for code, known in languages().items()},
-        alarms=[gain for gain in findings.comparison.gains if gain.alarm],
+        harmed=[gain for gain in findings.comparison.gains if gain.verdict == "harmed"],
+        alarms=[gain for gain in findings.comparison.gains if gain.alarm and gain.verdict != "harmed"],
+        chance=ALARM_RATE * len(findings.comparison.gains),
         errors=sum(defect.severity == "error" for defect in findings.data.defects),
         named=partial(_named, paths=paths),
         language=language,
