@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from spillover.findings import Comparison, Data, Findings, Inside, Sheet
-from spillover.languages import languages
+from spillover.languages import language, languages
 from spillover.report.charts import DARK_FROM, HEAT
 from spillover.report.figures import FIGURES, slugs
 from spillover.report.page import Content, render
