@@ -253,6 +253,12 @@ def test_two_files_of_one_language_are_refused_by_name(tmp_path: Path, names: tu
         source.item_languages(sentiment())
 
 
+def test_a_comma_in_the_header_does_not_hide_semicolons(tmp_path: Path) -> None:
+    folder(tmp_path, de__csv="text;label, in English\ngut;positive\nschlecht, leider;negative\n")
+    columns = Folder(str(tmp_path), {"label": "label, in English"})
+    assert [fields for _, fields, _ in read(columns)] == [("gut",), ("schlecht, leider",)]
+
+
 def test_the_separator_is_said_once_for_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = folder(tmp_path, **dict.fromkeys(["de.csv", "fr.csv", "en.csv"], separated(";")))
     for code in ("en", "de", "fr", "de"):

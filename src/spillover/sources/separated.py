@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,9 @@ USUAL = {"csv": ",", "tsv": "\t"}
 
 DECLARED = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
 """Excel's own first line, which says what stands between cells."""
+
+LOOKED_AT = 20
+"""Rows that are looked at to find the separator."""
 
 Line = tuple[int, list[str]]
 """The number of a row's last line, from 1, and the row's cells."""
@@ -80,14 +84,15 @@ def _parsed(text: str, separator: str, quoting: Literal[0, 3]) -> list[Line]:
 
 
 def _sniffed(text: str, ending: str) -> str:
-    """Return the separator that makes most columns of the header; on a tie the ending's own."""
+    """Return the separator that makes most columns of the header, then fits most rows; on a tie the ending's own."""
 
-    def columns(separator: str) -> int:
+    def fit(separator: str) -> tuple[int, int]:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        return len(next((cells for cells in rows if any(cells)), []))
+        header, *others = list(islice(filter(None, rows), LOOKED_AT)) or [[]]
+        return len(header), sum(len(row) == len(header) for row in others)
 
     with _fields_up_to(len(text)):
-        return max(sorted(SEPARATORS, key=lambda separator: separator != USUAL[ending]), key=columns)
+        return max(sorted(SEPARATORS, key=lambda separator: separator != USUAL[ending]), key=fit)
 
 
 @contextmanager

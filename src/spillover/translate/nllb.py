@@ -166,7 +166,8 @@ def _folder(model: str) -> Path:
     except (OSError, ValueError, HFValidationError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
-            f"translate.model: found {model!r}, expected a folder or a model of the hub: {reason}"
+            f"translate.model: found {model!r}, expected a folder or a model of the hub: {reason}; "
+            "HF_HUB_OFFLINE=1 looks into the cache alone"
         ) from error
 
 
