@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MambaConfig, PreTrainedTokenizerFast
 
 from spillover.errors import SpilloverError
+from spillover.models import tune as tune_module
 from spillover.models.load import load
 from spillover.models.merge import merge
 from spillover.models.targets import to_adapt
@@ -40,6 +41,7 @@ def made(
     ends = {"bos_token_id": 0, "eos_token_id": 1}
     configs = {
         "gpt2": lambda: GPT2Config(**size, **ends, n_embd=32, n_layer=2, n_head=4, n_positions=64),
+        "mamba": lambda: MambaConfig(**size, **ends, hidden_size=32, num_hidden_layers=2, state_size=4),
         "tied": lambda: LlamaConfig(**size, **ends, **shape, tie_word_embeddings=True),
     }
 
@@ -111,6 +113,7 @@ def test_each_adapter_learns_and_merged_weights_say_the_same(
             ("q_proj",),
             "no module .* 'q_proj'; .*choose from c_attn, c_fc, c_proj, all-linear",
         ),
+        ("mamba", ("out_proj",), "'out_proj' is read past its forward pass"),
         ("llama", (), r"found \[\], expected at least one name; choose from down_proj"),
     ],
 )
@@ -119,6 +122,13 @@ def test_what_cannot_be_adapted_is_refused_with_the_names_there_are(
 ) -> None:
     with pytest.raises(SpilloverError, match=f"tune.targets: .*{said}"):
         to_adapt(load(str(made(kind)), "float32"), targets)
+
+
+def test_all_linear_leaves_out_what_no_adapter_can_reach(made: Callable[[str], Path]) -> None:
+    model = load(str(made("mamba")), "float32")
+    chosen = to_adapt(model, "all-linear")
+    assert {name.rpartition(".")[2] for name in chosen} == {"dt_proj", "in_proj", "x_proj"}
+    assert tune_module._adapted(model, recipe("all-linear"))
 
 
 def test_what_the_names_stand_for_is_said(made: Callable[[str], Path], capfd: pytest.CaptureFixture[str]) -> None:
@@ -144,13 +154,24 @@ def test_an_adapter_without_a_gradient_is_refused(
         tune(model, EXAMPLES, recipe(("q_proj", "up_proj")), tmp_path / "adapter")
 
 
+@pytest.mark.parametrize(
+    ("layers", "targets", "idle"), [([1], ("up_proj",), "1 of 3"), ([0, 1, 2], "all-linear", "9 of 21")]
+)
 def test_layers_that_do_not_use_a_map_are_said(
-    made: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    made: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    layers: list[int],
+    targets: tuple[str, ...] | str,
+    idle: str,
 ) -> None:
+    """And so are maps that nobody named."""
     model = load(str(made("llama")), "float32")
-    monkeypatch.setattr(model.backbone.layers[1].mlp, "forward", lambda states: 0 * states)
-    tune(model, EXAMPLES, recipe(("up_proj",)), tmp_path / "adapter")
-    assert "1 of 3 adapters get no gradient" in " ".join(capfd.readouterr().err.split())
+    for layer in layers:
+        monkeypatch.setattr(model.backbone.layers[layer].mlp, "forward", lambda states: 0 * states)
+    tune(model, EXAMPLES, recipe(targets), tmp_path / "adapter")
+    assert f"{idle} adapters get no gradient" in " ".join(capfd.readouterr().err.split())
 
 
 def test_examples_longer_than_the_context_are_left_out_and_counted(

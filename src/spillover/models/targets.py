@@ -25,6 +25,9 @@ QUERY_AND_VALUE = (
 )
 """How architectures call the maps that the paper adapts, its own names first; some have query and value in one map."""
 
+READ_PAST = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"), "out_proj")
+"""Architecture → the linear map whose weight its kernels read past the map's forward pass: no adapter would count."""
+
 
 def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
     """Return names for peft's `target_modules` that stand for linear maps of the decoder and for no other module.
@@ -48,10 +51,18 @@ def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
     return names if chosen == everywhere else sorted(chosen)  # such as the vision tower's maps of the same name
 
 
-def require_learning(network: Any) -> None:  # noqa: ANN401 - with its adapter
+def require_learning(network: Any, named: bool) -> None:  # noqa: ANN401 - with its adapter
     """Refuse, after the first backward pass, adapters without a gradient: they would be measured untrained.
 
-    Where other layers of that name learn it is said, since some architectures do not use a map in all of their layers.
+    Some architectures do not use a map in all of their layers. So a line says which adapters are idle, where others of
+    that name learn, or where nobody named it.
+
+    Args:
+        network: after a backward pass.
+        named: whether the user named the maps, and did not ask for all.
+
+    Raises:
+        SpilloverError: no adapter of a name that the user gave has a gradient.
     """
     learns = {
         path: parameter.grad is not None and bool(parameter.grad.any())
@@ -60,13 +71,12 @@ def require_learning(network: Any) -> None:  # noqa: ANN401 - with its adapter
         if is_output
     }
     idle = [path for path, does in learns.items() if not does]
-    for name in sorted(_last_parts(idle)):
-        if not any(does for path, does in learns.items() if _stands_for([name], path)):
-            others = sorted(_last_parts(learns) - {name})
-            raise SpilloverError(
-                f"tune.targets: {name!r} gets no gradient in this architecture, so an adapter there learns nothing; "
-                f"{choices(name, others) if others else 'name other linear maps'}"
-            )
+    learning = _last_parts(path for path, does in learns.items() if does)
+    for name in sorted(_last_parts(idle) - learning if named or not learning else ()):
+        others = choices(name, sorted(learning)) if learning else "name other linear maps"
+        raise SpilloverError(
+            f"tune.targets: {name!r} gets no gradient in this model, so an adapter there learns nothing; {others}"
+        )
     if idle:
         say(f"{len(idle)} of {len(learns)} adapters get no gradient and stay as they are, the first at {idle[0]}")
 
@@ -78,11 +88,14 @@ def _linear(model: Model) -> dict[str, torch.nn.Module]:
     embedding's too, merging an adapter into it would change what the network reads.
     """
     decoder = {id(module) for module in model.backbone.modules()}
-    head = model.network.get_output_embeddings()
+    head, past = model.network.get_output_embeddings(), READ_PAST.get(model.network.config.model_type)
     return {
         path: module
         for path, module in model.network.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and id(module) in decoder and module is not head
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and id(module) in decoder
+        and module is not head
+        and path.rpartition(".")[2] != past
     }
 
 
@@ -116,6 +129,8 @@ def _why_not(model: Model, name: str) -> str:
         return f"no module of this model is called {name!r}"
     if model.network.get_output_embeddings() in modules:
         return f"{name!r} is the unembedding, which is read apart and often is the embedding too, so it is not adapted"
+    if name == READ_PAST.get(model.network.config.model_type):
+        return f"{name!r} is read past its forward pass by this architecture's kernels, so it is not adapted"
     return f"{name!r} is a {type(modules[0]).__name__} and no linear map of the decoder"
 
 

@@ -65,12 +65,16 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         held_out: Sequence[Row],
         order: Steps,
         args: TrainingArguments,
+        named: bool = True,
     ) -> None:
-        """Prepare to learn `rows`; `network` has its adapter, and learns inside `loss.learning`."""
+        """Prepare to learn `rows`; `network` has its adapter, and learns inside `loss.learning`.
+
+        `named` says whether the user named the adapted maps: then each name has to learn.
+        """
         args._n_gpu = min(1, args.n_gpu)  # one process drives one device: nn.DataParallel would split steps on its own
         super().__init__(model=network, args=args, train_dataset=rows, eval_dataset=held_out or None)
         self.remove_callback(PrinterCallback)
-        self.order = order
+        self.order, self._named = order, named
 
     @property
     def steps(self) -> int:
@@ -118,7 +122,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
                 f"examples: {ids}"
             )
         if self.state.global_step == 0 and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            require_learning(model)  # engines that take gradients apart show none here
+            require_learning(model, self._named)  # engines that take gradients apart show none here
         return loss
 
     def _gathering(self, model: torch.nn.Module, last: bool) -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ from spillover.models import checkpoints
 from spillover.models.history import write_history
 from spillover.models.load import Model
 from spillover.models.loss import IGNORED, Row, encode, learning
-from spillover.models.targets import to_adapt
+from spillover.models.targets import ALL, to_adapt
 from spillover.models.trainer import Steps, TargetTrainer
 from spillover.models.translations import chrf, translate
 from spillover.progress import Bar, bar, say
@@ -172,7 +172,8 @@ def _learn(
     """Go through a stage, leave its best adapter in `network`, and return the Trainer's log."""
     arguments = _arguments(model, stage, recipe, place)
     with learning(model):
-        trainer = TargetTrainer(network, stage.learned, stage.held_out, _order(stage, recipe), arguments)
+        order, named = _order(stage, recipe), ALL not in recipe.targets
+        trainer = TargetTrainer(network, stage.learned, stage.held_out, order, arguments, named)
         state = trainer.learn(progress)
     network.load_adapter(str(checkpoints.at(place, state.best_global_step or state.global_step)), "default")
     trainer.accelerator.wait_for_everyone()  # the leading process removes the checkpoints in the end
