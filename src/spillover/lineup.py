@@ -53,7 +53,7 @@ class Result:
     tuned: tuple[float, ...]
     """(languages,) that of the arm with adapter."""
     gain: Estimate | None
-    """Mean difference over languages neither read nor written; bootstrap of items, and of seeds; None without any."""
+    """Mean difference over languages neither read nor written, with the interval over seeds; None without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Duel:
     languages: int
     """How many languages neither of them read or wrote."""
     difference: Estimate
-    """Mean difference of the accuracies over those, one − other, in [-1, 1]; bootstrap of items, and of seeds."""
+    """Mean difference of the accuracies over those, one − other, in [-1, 1], with the interval over seeds."""
     verdict: Verdict
     """What it says of the one: see `docs/statistics.md`."""
 
@@ -157,7 +157,7 @@ class Transfer:
     runs: tuple[str, ...]
     """Names of its runs, one a seed."""
     gains: tuple[Estimate, ...]
-    """(languages,) differences of the accuracies, in [-1, 1]; intervals over items, and over seeds where there are."""
+    """(languages,) differences of the accuracies, in [-1, 1], with the intervals over seeds."""
     new: Estimate | None
     """Mean difference over the languages that no mixture beside it read or wrote; None without any."""
     by_seed: tuple[float, ...]

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from spillover.analysis.bands import ANY, DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band, mean_estimate
-from spillover.analysis.estimate import bootstrap_means
+from spillover.analysis.estimate import resample
 
 Law = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -41,7 +41,8 @@ def test_the_intervals_cover_the_mean_however_skewed_the_numbers_are(name: str, 
 
 def test_the_percentile_bootstrap_does_not() -> None:
     def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.quantile(bootstrap_means(values, 1000), [0.025, 0.975], axis=0)
+        weights = np.concatenate(list(resample(len(values), 1000))) / len(values)
+    low, high = np.quantile(weights @ values, [0.025, 0.975], axis=0)
         return low, high
 
     assert coverage(percentiles, LAWS["probabilities around 0.02"][1], 20) < 0.86

@@ -1,7 +1,6 @@
 """Intervals, tests and power against scipy, statsmodels, scikit-learn, naive loops and simulation."""
 
 import itertools
-import time
 from functools import cache
 
 import numpy as np
@@ -14,7 +13,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from spillover.analysis.estimate import (
     adjust,
-    bootstrap_means,
     detectable_gain,
     interval,
     macro_auc,
@@ -182,49 +180,9 @@ def test_resamples_draw_n_things_each_equally_often():
 
 def test_bootstrap_is_that_of_scipy():
     values = np.random.default_rng(6).choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=400)
-    found = interval(values.mean(), bootstrap_means(values[:, None])[:, 0], 400)
+    found = interval(values.mean(), np.concatenate(list(resample(400))) @ values / 400, 400)
     expected = stats.bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=0).confidence_interval
     np.testing.assert_allclose((found.low, found.high), expected, atol=0.004)
-
-
-def test_columns_share_their_resampled_items():
-    values = np.random.default_rng(7).normal(size=(100, 1))
-    draws = bootstrap_means(np.hstack([values, -values, values + 3]), 500)
-    np.testing.assert_allclose(draws[:, 0], -draws[:, 1], atol=1e-12)
-    np.testing.assert_allclose(draws[:, 0] + 3, draws[:, 2])
-
-
-def test_a_missing_item_is_left_out_of_its_column_only():
-    values = np.array([[1.0, 5.0], [1.0, np.nan], [1.0, 5.0]])
-    draws = bootstrap_means(values, 300)
-    assert (draws[:, 0] == 1).all()
-    assert (draws[~np.isnan(draws[:, 1]), 1] == 5).all()
-    assert np.isnan(draws[:, 1]).any()
-    assert interval(5, draws[:, 1], 2).low == 5
-
-
-def test_intervals_of_means_over_dependent_languages_cover():
-    random = np.random.default_rng(8)
-
-    def differences(n: int):
-        shared = random.normal(size=(n, 1))
-        noise = shared + random.normal(size=(n, 8))
-        return (noise > 1.2).astype(float) - (noise < -1.5)
-
-    truth = differences(400_000).mean()
-    hits = []
-    for trial in range(400):
-        values = differences(200)
-        found = interval(values.mean(), bootstrap_means(values, 600, seed=trial).mean(1), 200)
-        hits.append(found.low <= truth <= found.high)
-    assert covered(np.mean(hits))
-
-
-def test_the_bootstrap_is_fast():
-    values = np.random.default_rng(9).choice([-1.0, 0.0, 1.0], size=(600, 20))
-    start = time.process_time()
-    bootstrap_means(values, 10_000)
-    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(("n", "discordance"), [(600, 0.2), (200, 0.3), (500, 0.0)])

@@ -77,8 +77,10 @@ def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
     assert (entry.name, entry.seeds, alone.seeds) == ("s1 + s2 + s3", 3, 1)
     means = [np.mean([accuracy(s.tuned, c) - accuracy(s.base, c) for c in ("de", "th", "sw")]) for s in seeds]
     assert entry.results[0].gain.value == pytest.approx(np.mean(means))
-    width, narrow = (e.results[0].gain.high - e.results[0].gain.low for e in (entry, alone))
-    assert width > 1.5 * narrow
+    gain, single = entry.results[0].gain, alone.results[0].gain
+    items = line_up([seeds[1], run("other", 0.2, 9)], 0.02).entries[0].results[0].gain
+    assert gain.high - gain.low > 1.5 * (items.high - items.low)
+    assert single.high - single.low > gain.high - gain.low, "one seed, but it is known how far seeds are apart"
 
 
 def test_without_languages_new_to_both_there_is_no_duel():

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spillover.analysis import transfer
+from spillover.analysis import paired, transfer
 from spillover.analysis.transfer import halves, transfers
 from spillover.errors import SpilloverError
 from spillover.lineup import Run
@@ -57,7 +57,7 @@ def gain(run: Run, code: str, ids: set[str] | None = None) -> float:
 
 
 def test_every_cell_is_the_mean_gain_over_seeds(runs: list[Run]):
-    (matrix,) = transfers(runs, resamples=500)
+    (matrix,) = transfers(runs)
     assert set(matrix.languages) == set(CODES)
     assert {row.mixture for row in matrix.rows} == {"zh=>en", "de=>en", "zh/de=>en"}
     for row in matrix.rows:
@@ -74,12 +74,12 @@ def test_every_cell_is_the_mean_gain_over_seeds(runs: list[Run]):
 
 
 def test_the_seed_deviation_is_pooled_over_mixtures(runs: list[Run]):
-    (matrix,) = transfers(runs, resamples=500)
+    (matrix,) = transfers(runs)
     seeds = {row.mixture: row.by_seed for row in matrix.rows if len(row.runs) > 1}
     assert matrix.degrees == 2
     assert matrix.seed_deviation == pytest.approx(np.sqrt(np.mean([np.var(own, ddof=1) for own in seeds.values()])))
     alone = [each for each in runs if each.name.endswith("0")]
-    (single,) = transfers(alone, resamples=500)
+    (single,) = transfers(alone)
     assert (single.seed_deviation, single.degrees) == (None, 0)
     width = {row.mixture: row.new.high - row.new.low for row in matrix.rows if row.new}
     narrow = {row.mixture: row.new.high - row.new.low for row in single.rows if row.new}
@@ -87,7 +87,7 @@ def test_the_seed_deviation_is_pooled_over_mixtures(runs: list[Run]):
 
 
 def test_the_best_is_chosen_on_one_half_and_measured_on_the_other(runs: list[Run]):
-    (matrix,) = transfers(runs, resamples=500)
+    (matrix,) = transfers(runs)
     (choice,) = matrix.choices  # of two languages there is one mixture alone
     first, second = ({IDS[place] for place in half} for half in halves(IDS))
     means = {
@@ -109,16 +109,23 @@ def test_halves_share_no_item_and_are_the_same_whatever_the_order():
     assert {IDS[place] for place in first} == {IDS[::-1][place] for place in back[0]}
 
 
+@pytest.fixture
+def rough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices are looked at here, not intervals, whose ends take time to find."""
+    monkeypatch.setattr(paired, "_HALVINGS", 1)
+
+
 def chosen(seed: int) -> tuple[float, float]:
     """Return what the best of twelve mixtures that all do nothing gains: as chosen, and on held-out items."""
     base = coins(1000 * seed)
     found = [run(f"{k}", f"{'zh' if k % 2 else 'de'}", base, coins(1000 * seed + k + 1)) for k in range(12)]
     found = [replace(each, recipe=each.name, mixture=each.name) for each in found]
-    (matrix,) = transfers(found, resamples=2)
+    (matrix,) = transfers(found)
     (choice,) = matrix.choices
     return choice.seemed, choice.held_out.value
 
 
+@pytest.mark.usefixtures("rough")
 def test_the_winners_gain_is_unbiased_and_the_naive_one_is_not():
     seemed, held_out = np.array([chosen(seed) for seed in range(60)]).T
     error = held_out.std(ddof=1) / len(held_out) ** 0.5
@@ -126,6 +133,7 @@ def test_the_winners_gain_is_unbiased_and_the_naive_one_is_not():
     assert seemed.mean() > 5 * error, "the winner was not flattered: the test sees no selection"
 
 
+@pytest.mark.usefixtures("rough")
 def test_a_split_that_is_none_is_caught(monkeypatch: pytest.MonkeyPatch):
     everything = np.arange(len(IDS))
     monkeypatch.setattr(transfer, "halves", lambda ids: (everything, everything))
@@ -137,7 +145,7 @@ def test_like_mixtures_stand_beside_each_other():
     base, kinds = np.zeros((len(IDS), len(CODES)), dtype=bool), [(1, 0, 0, 0, 1), (0, 0, 1, 1, 0)]
     tuned = [np.tile(np.array(kinds[k % 2], dtype=bool), (len(IDS), 1)) & coins(k, 0.9) for k in range(6)]
     made = [replace(run(str(k), "zh", base, own), recipe=str(k), mixture=str(k)) for k, own in enumerate(tuned)]
-    (matrix,) = transfers(made, resamples=10)
+    (matrix,) = transfers(made)
     order = [int(row.mixture) % 2 for row in matrix.rows]
     assert sum(a != b for a, b in pairwise(order)) == 1
     assert abs(matrix.languages.index("en") - matrix.languages.index("sw")) == 1
@@ -148,8 +156,8 @@ def test_like_mixtures_stand_beside_each_other():
 
 def test_settings_are_kept_apart_and_must_share_their_items(runs: list[Run]):
     other = [replace(each, setting="labels=native", recipe=f"{each.recipe} native") for each in runs[:2]]
-    found = transfers([*runs, *other], resamples=10)
+    found = transfers([*runs, *other])
     assert [(matrix.setting, len(matrix.rows)) for matrix in found] == [("", 3), ("labels=native", 1)]
     fewer = replace(runs[2], base=runs[2].base[1:], tuned=runs[2].tuned[1:])
     with pytest.raises(SpilloverError, match="sweep: sentiment, en: run zh 0 has an item '000' that de 0 lacks"):
-        transfers([runs[0], fewer], resamples=10)
+        transfers([runs[0], fewer])

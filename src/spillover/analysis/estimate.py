@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, logsumexp
 from scipy.stats import binom, norm, rankdata
-from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -23,7 +22,7 @@ LEVEL = 0.95
 """Level of every interval; tests are at 1 − this."""
 
 RESAMPLES = 10_000
-"""Bootstrap resamples of a mean."""
+"""Bootstrap resamples, unless fewer are enough."""
 
 CORRECTIONS = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
 """How to correct p-values for their number → statsmodels' names. Holm bounds the chance of any false one."""
@@ -129,41 +128,11 @@ def resample(n: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Arra
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def bootstrap_means(values: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """Resample the rows of `values` and return the columns' means, (resamples, columns).
-
-    values: (items, columns), nan where a column lacks an item. All columns share the resampled items, so
-    their dependence is kept. The result is nan where a resample holds none of a column's items.
-    """
-    present = (~np.isnan(values)).astype(np.float64)
-    filled = np.nan_to_num(values)
-    with np.errstate(invalid="ignore"):
-        blocks = [(counts @ filled) / (counts @ present) for counts in resample(len(values), resamples, seed)]
-    return np.concatenate(blocks)
-
-
 def interval(value: float, draws: Array, n: int) -> Estimate:
-    """Return an estimate with the percentile interval of its bootstrap draws, (resamples,), nans left out."""
+    """Return an estimate with the percentile interval of its bootstrap draws, (resamples,)."""
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws[~np.isnan(draws)], [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return Estimate(float(value), float(low), float(high), n)
-
-
-def general_draws(draws: Array, seed: int = 0) -> Array:
-    """Return draws of the mean of columns in general, (resamples,): of languages, or of seeds of tuning.
-
-    draws: (resamples, columns), the bootstrap draws of each column over items. Needs two columns or more. The
-    bootstrap of few columns is too narrow, so what it adds is stretched by Student's factor
-    t / z · sqrt(columns / (columns − 1)); what is due to the items is not.
-    """
-    columns = draws.shape[1]
-    # Another seed: with as many columns as items the two resamplings would be the same one.
-    weights = np.concatenate(list(resample(columns, len(draws), seed + 1))) / columns
-    tail = (1 + LEVEL) / 2
-    factor = student.ppf(tail, columns - 1) / norm.ppf(tail) * np.sqrt(columns / (columns - 1))
-    over_items = draws.mean(axis=1)
-    result: Array = over_items + factor * ((draws * weights).sum(axis=1) - over_items)
-    return result
 
 
 def detectable_gain(pairs: float, discordance: float, alpha: float = 1 - LEVEL, power: float = 0.8) -> float:

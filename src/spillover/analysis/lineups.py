@@ -9,22 +9,20 @@ from itertools import combinations
 import numpy as np
 
 from spillover.analysis.arms import Array, PairedCell, pair_arms, right
-from spillover.analysis.estimate import bootstrap_means, general_draws, interval
+from spillover.analysis.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
 from spillover.analysis.verdicts import verdict
 from spillover.errors import SpilloverError
 from spillover.lineup import Duel, Entry, Lineup, Result, Run
-from spillover.records import Estimate
 
 Cells = Mapping[tuple[str, str], PairedCell]
 
 
-def line_up(runs: Sequence[Run], margin: float, seed: int = 0) -> Lineup:
+def line_up(runs: Sequence[Run], margin: float) -> Lineup:
     """Lay runs side by side over the tasks and languages that all of them measured.
 
     Args:
         runs: two or more; those that share `recipe` are taken as seeds of one.
         margin: differences within ± this share count as equivalent.
-        seed: of the bootstrap.
 
     Raises:
         SpilloverError: fewer than two runs, two of one name, or some that do not share their items.
@@ -43,7 +41,7 @@ def line_up(runs: Sequence[Run], margin: float, seed: int = 0) -> Lineup:
     results: list[list[Result]] = [[] for _ in groups]
     duels: list[Duel] = []
     for task, codes in shared.items():
-        bench = _Bench(runs, [[own[task, code] for code in codes] for own in cells], seed)
+        bench = _Bench(runs, groups, [[own[task, code] for code in codes] for own in cells])
         for found, members in zip(results, groups, strict=True):
             found.append(bench.result(members))
         for one, other in combinations(groups, 2):
@@ -95,22 +93,22 @@ def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival:
 
 
 class _Bench:
-    """One task: every run's outcome of every item, and bootstrap draws that share the resampled items."""
+    """One task: every run's outcome of every item."""
 
-    def __init__(self, runs: Sequence[Run], cells: Sequence[Sequence[PairedCell]], seed: int) -> None:
-        self.runs, self.cells, self.seed = runs, cells, seed
+    def __init__(
+        self, runs: Sequence[Run], recipes: Sequence[Sequence[int]], cells: Sequence[Sequence[PairedCell]]
+    ) -> None:
+        self.runs, self.recipes, self.cells = runs, recipes, cells
         self.codes = [cell.language for cell in cells[0]]
-        ids = {id: row for row, id in enumerate(sorted({id for cell in cells[0] for id in cell.ids}))}
-        self.items = len(ids)
-        values = np.full((2, len(runs), self.items, len(self.codes)), np.nan)
-        for place, own in enumerate(cells):
+        units = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
+        places = {id: place for place, id in enumerate(sorted(units))}
+        self.units = np.array([units[id] for id in places])
+        values = np.full((2, len(runs), len(places), len(self.codes)), np.nan)
+        for run, own in enumerate(cells):
             for column, cell in enumerate(own):
-                rows = [ids[id] for id in cell.ids]
-                values[:, place, rows, column] = right(cell.base, cell.gold), right(cell.tuned, cell.gold)
-        self.base, self.tuned = np.nanmean(values, axis=2)
-        flat = values.transpose(2, 0, 1, 3)
-        draws = bootstrap_means(flat.reshape(self.items, -1), seed=seed).reshape(-1, *flat.shape[1:])
-        self.base_draws, self.tuned_draws = draws[:, 0], draws[:, 1]
+                rows = [places[id] for id in cell.ids]
+                values[:, run, rows, column] = right(cell.base, cell.gold), right(cell.tuned, cell.gold)
+        self.base, self.tuned = values
 
     def new(self, members: Sequence[int]) -> list[int]:
         """Return the columns of the languages that none of these runs read or wrote."""
@@ -120,30 +118,21 @@ class _Bench:
     def result(self, members: Sequence[int]) -> Result:
         new, gain = self.new(members), None
         if new:
-            values = (self.tuned - self.base)[members][:, new].mean(axis=1)
-            draws = (self.tuned_draws - self.base_draws)[:, members][:, :, new].mean(axis=2)
-            gain = self._over_seeds(values.mean(), self._seeded(draws, self.seed + 1))
-        base, tuned = (tuple(arm[members].mean(axis=0).tolist()) for arm in (self.base, self.tuned))
+            outcomes = (self.tuned - self.base)[:, :, new]
+            gain = over_seeds(outcomes[members], self.units, self._spread(outcomes))
+        base, tuned = (tuple(np.nanmean(arm[members], axis=1).mean(axis=0).tolist()) for arm in (self.base, self.tuned))
         return Result(self.cells[0][0].task, tuple(self.codes), base, tuned, gain)
 
     def duel(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[Duel]:
         new = self.new([*one, *other])
         if not new:
             return []
-        sides = [
-            (self.tuned[members][:, new].mean(), self.tuned_draws[:, members][:, :, new].mean(axis=2))
-            for members in (one, other)
-        ]
-        draws = [self._seeded(own, self.seed + place) for place, (_, own) in enumerate(sides, start=1)]
-        difference = self._over_seeds(sides[0][0] - sides[1][0], draws[0] - draws[1])
+        hits = self.tuned[:, :, new]
+        difference = difference_over_seeds(hits[one], hits[other], self.units, self._spread(hits))
         names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
-        word = verdict(difference, self.items, margin)
+        word = verdict(difference, len(self.units), margin)
         return [Duel(self.cells[0][0].task, names[0], names[1], len(new), difference, word)]
 
-    def _seeded(self, draws: Array, seed: int) -> Array:
-        """Return draws of the mean over seeds, (resamples,), from those of each, (resamples, seeds)."""
-        mean: Array = general_draws(draws, seed) if draws.shape[1] > 1 else draws[:, 0]
-        return mean
-
-    def _over_seeds(self, value: float, draws: Array) -> Estimate:
-        return interval(float(value), np.clip(draws, -1, 1), self.items)
+    def _spread(self, outcomes: Array) -> SeedSpread:
+        """Return how far seeds are apart in (runs, items, languages) outcomes, pooled over the recipes."""
+        return seed_spread([outcomes[members] for members in self.recipes], self.units)

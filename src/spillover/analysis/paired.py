@@ -56,24 +56,20 @@ class MeanChange:
         shared = max(shared, self.units / self.outcomes)
         return self.units * (changed + 1) / (changed * shared + 1)
 
-    def estimate(self, extra: float = 0.0, degrees: float = 1.0) -> Estimate:
+    def estimate(self, extra: float = 0.0, z: float | None = None) -> Estimate:
         """Return the mean with its interval; `n` is the number of independent units.
 
         Args:
-            extra: variance to add to that over items, such as the variance of the mean between seeds.
-            degrees: degrees of freedom of the extra variance (Satterthwaite's formula joins both).
+            extra: variance to add to that over items, such as that between seeds.
+            z: how many standard errors the ends are away; None: Student's quantile for the units.
         """
-        effective = self.effective(extra)
-        z = critical(self.variance, self.units - 1, extra, degrees)
-        low, high = score_interval(self.fixed, self.broken, effective, z)
+        bar = critical(self.units - 1) if z is None else z
+        low, high = score_interval(self.fixed, self.broken, self.effective(extra), bar)
         return Estimate(self.value, float(low), float(high), self.units)
 
 
-def critical(variance: float, degrees: float, extra: float = 0.0, extra_degrees: float = 1.0) -> float:
-    """Return Student's quantile for a sum of two variances, each with its degrees of freedom (Satterthwaite 1946)."""
-    total = variance + extra
-    if extra > 0 and total > 0:
-        degrees = total**2 / (variance**2 / max(degrees, 1) + extra**2 / extra_degrees)
+def critical(degrees: float) -> float:
+    """Return Student's quantile for the two ends of an interval."""
     return float(student.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
 
 
@@ -114,7 +110,7 @@ def effective_items(hits: Array, clusters: Clusters | None = None) -> float:
     change = mean_change(rarer[:, None], clusters)
     if change.units == len(hits):
         return float(change.units)
-    return change.effective() * (critical(1.0, len(hits) - 1) / critical(1.0, change.units - 1)) ** 2
+    return change.effective() * (critical(len(hits) - 1) / critical(change.units - 1)) ** 2
 
 
 def share(hits: Array, clusters: Clusters | None = None, influence: Array | None = None) -> Estimate:
@@ -137,7 +133,7 @@ def over_languages(over_items: Estimate, values: Array) -> Estimate:
     would change, Student's interval of their values, is added in quadrature; limited to ±1; `n` is their number.
     """
     count = len(values)
-    reach = critical(1.0, count - 1) * float(values.std(ddof=1)) / np.sqrt(count)
+    reach = critical(count - 1) * float(values.std(ddof=1)) / np.sqrt(count)
     low = over_items.value - float(np.hypot(over_items.value - over_items.low, reach))
     high = over_items.value + float(np.hypot(over_items.high - over_items.value, reach))
     return Estimate(over_items.value, max(-1.0, low), min(1.0, high), count)

@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.stats import t as student
 
 from spillover.analysis.arms import Array, PairedCell, pair_arms
-from spillover.analysis.estimate import LEVEL, RESAMPLES, bootstrap_means, interval
 from spillover.analysis.lineups import same_items
+from spillover.analysis.seeds import SeedSpread, Units, over_seeds, seed_spread
 from spillover.lineup import Choice, Matrix, Run, Transfer
-from spillover.records import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +29,12 @@ class _Mixture:
     outcomes: Array
     """(runs, items, languages): 1 where tuning fixed an item, −1 where it broke it, else 0; nan where there is none."""
 
-    @property
-    def mean(self) -> Array:
-        """(items, languages): the mean over seeds."""
-        found: Array = self.outcomes.mean(axis=0)
-        return found
 
-
-def transfers(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) -> tuple[Matrix, ...]:
+def transfers(runs: Sequence[Run]) -> tuple[Matrix, ...]:
     """Return a matrix for each setting and each task that its runs share.
 
     Args:
         runs: at least one; those that share `recipe` are seeds of one mixture.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
 
     Raises:
         SpilloverError: runs of one setting do not share their items.
@@ -59,35 +49,30 @@ def transfers(runs: Sequence[Run], seed: int = 0, resamples: int = RESAMPLES) ->
         for task in dict.fromkeys(task for task, _ in shared):
             codes = [code for name, code in shared if name == task]
             table = [[other[task, code] for code in codes] for other in cells]
-            found.append(_matrix(setting, own, table, seed, resamples))
+            found.append(_matrix(setting, own, table))
     return tuple(found)
 
 
-def _matrix(
-    setting: str, runs: Sequence[Run], cells: Sequence[Sequence[PairedCell]], seed: int, resamples: int
-) -> Matrix:
+def _matrix(setting: str, runs: Sequence[Run], cells: Sequence[Sequence[PairedCell]]) -> Matrix:
     for run, other in zip(runs[1:], cells[1:], strict=True):
         for one, same in zip(cells[0], other, strict=True):
             same_items(f"sweep: {one.task}, {one.language}", one, same, runs[0].name, run.name)
     codes = tuple(cell.language for cell in cells[0])
     known = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
     ids = sorted(known)
-    units = [known[id] for id in ids]
+    units = np.array([known[id] for id in ids])
     mixtures = _mixtures(runs, cells, ids)
     new = tuple(code for code in codes if not any(code in mixture.seen for mixture in mixtures))
     columns = [codes.index(code) for code in new]
-    by_seed = [mixture.outcomes[:, :, columns] for mixture in mixtures]
-    seeds = [tuple(_over(outcomes).tolist()) if new else () for outcomes in by_seed]
-    spread = _Spread.of(mixtures, columns)
+    outcomes = [mixture.outcomes for mixture in mixtures]
+    apart = [seed_spread([each[:, :, [column]] for each in outcomes], units) for column in range(len(codes))]
+    spread = seed_spread([each[:, :, columns] for each in outcomes], units)
     rows = []
-    for mixture, own in zip(mixtures, seeds, strict=True):
-        draws = bootstrap_means(mixture.mean, resamples, seed)
-        gains = [
-            spread.widen(float(np.nanmean(mixture.mean[:, c])), draws[:, c], mixture, c) for c in range(len(codes))
-        ]
-        over = draws[:, columns].mean(axis=1) if new else draws[:, 0]
-        mean = spread.widen(float(np.mean(own)), over, mixture, None) if new else None
-        rows.append(Transfer(mixture.name, mixture.budget, mixture.seen, mixture.runs, tuple(gains), mean, own))
+    for mixture in mixtures:
+        gains = [over_seeds(mixture.outcomes[:, :, [c]], units, own) for c, own in enumerate(apart)]
+        mean = over_seeds(mixture.outcomes[:, :, columns], units, spread) if new else None
+        by_seed = tuple(_over(mixture.outcomes[:, :, columns]).tolist()) if new else ()
+        rows.append(Transfer(mixture.name, mixture.budget, mixture.seen, mixture.runs, tuple(gains), mean, by_seed))
     across, down = (_order(values) for values in _values(rows))
     return Matrix(
         setting=setting,
@@ -96,8 +81,8 @@ def _matrix(
         new=new,
         items=len(ids),
         rows=tuple(_turned(rows[place], across) for place in down),
-        choices=tuple(_choices(mixtures, columns, units, spread, seed, resamples)) if new else (),
-        seed_deviation=spread.overall,
+        choices=tuple(_choices(mixtures, columns, units, spread)) if new else (),
+        seed_deviation=float(np.sqrt(spread.between)) if spread.degrees else None,
         degrees=spread.degrees,
     )
 
@@ -126,43 +111,6 @@ def _over(outcomes: Array) -> Array:
     return mean
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """How far seeds are apart, pooled over mixtures: two seeds of one say next to nothing."""
-
-    each: Array
-    """(languages,) standard deviation of a language's gain."""
-    overall: float | None
-    """That of the mean over the languages new to all; None without a second seed."""
-    degrees: int
-
-    @classmethod
-    def of(cls, mixtures: Sequence[_Mixture], columns: Sequence[int]) -> "_Spread":
-        """Pool the variances between the seeds of each mixture."""
-        several = [mixture.outcomes for mixture in mixtures if len(mixture.runs) > 1]
-        degrees = sum(len(outcomes) - 1 for outcomes in several)
-        width = mixtures[0].outcomes.shape[2]
-        if not degrees:
-            return cls(np.zeros(width), None, 0)
-        each = sum((np.nanmean(o, axis=1).var(axis=0, ddof=1) * (len(o) - 1) for o in several), np.zeros(width))
-        overall = sum(float(_over(o[:, :, columns]).var(ddof=1)) * (len(o) - 1) for o in several) if columns else 0.0
-        return cls(np.sqrt(each / degrees), float(np.sqrt(overall / degrees)), degrees)
-
-    def widen(self, value: float, draws: Array, mixture: _Mixture, column: int | None) -> Estimate:
-        """Return an estimate whose interval adds, in quadrature, what tuning again would change to what items would.
-
-        `column` is the language's; None: the mean over those new to all.
-        """
-        over_items = interval(value, draws, mixture.outcomes.shape[1])
-        if not self.degrees:
-            return over_items
-        deviation = (self.overall or 0.0) if column is None else float(self.each[column])
-        reach = float(student.ppf((1 + LEVEL) / 2, self.degrees)) * deviation / len(mixture.runs) ** 0.5
-        low = value - float(np.hypot(value - over_items.low, reach))
-        high = value + float(np.hypot(over_items.high - value, reach))
-        return Estimate(value, max(-1.0, low), min(1.0, high), over_items.n)
-
-
 def halves(units: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """Split items in two by the SHA-256 of their units' ids: the same way in every language, task and run of them.
 
@@ -176,16 +124,9 @@ def halves(units: Sequence[str]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     return np.sort(places[:cut]), np.sort(places[cut:])
 
 
-def _choices(
-    mixtures: Sequence[_Mixture],
-    columns: Sequence[int],
-    units: Sequence[str],
-    spread: _Spread,
-    seed: int,
-    resamples: int,
-) -> list[Choice]:
+def _choices(mixtures: Sequence[_Mixture], columns: Sequence[int], units: Units, spread: SeedSpread) -> list[Choice]:
     """Choose the best mixture of each size on one half of the items, and measure it on the other."""
-    first, second = halves(units)
+    first, second = halves(units.tolist())
     if not len(first):
         return []
     found = []
@@ -193,15 +134,11 @@ def _choices(
         own = [mixture for mixture in mixtures if mixture.budget == budget]
         if len(own) < 2:
             continue
-        means = np.array(
-            [[np.nanmean(m.mean[half][:, columns], axis=0).mean() for half in (first, second)] for m in own]
-        )
+        means = np.array([[_over(m.outcomes[:, half][:, :, columns]).mean() for half in (first, second)] for m in own])
         best, other = means.argmax(axis=0)
-        draws = bootstrap_means(own[best].mean[second][:, columns], resamples, seed).mean(axis=1)
         chosen = own[best]
-        held_out = spread.widen(float(means[best, 1]), draws, chosen, None)
-        measured = Estimate(held_out.value, held_out.low, held_out.high, len(second))
-        found.append(Choice(budget, len(own), chosen.name, float(means[best, 0]), measured, own[other].name))
+        held_out = over_seeds(chosen.outcomes[:, second][:, :, columns], units[second], spread)
+        found.append(Choice(budget, len(own), chosen.name, float(means[best, 0]), held_out, own[other].name))
     return found
 
 
