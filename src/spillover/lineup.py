@@ -201,7 +201,7 @@ class Matrix:
     choices: tuple[Choice, ...]
     """One a number of languages of which there are several mixtures."""
     seed_deviation: float | None
-    """Standard deviation of `new` between seeds, pooled over mixtures; None without a second seed."""
+    """Standard deviation of `new` between seeds as seen, pooled over mixtures; None without a second seed."""
     degrees: int
     """Seeds beyond the first, summed over mixtures: how well that deviation is known."""
 

@@ -42,7 +42,7 @@ def test_the_intervals_cover_the_mean_however_skewed_the_numbers_are(name: str, 
 def test_the_percentile_bootstrap_does_not() -> None:
     def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weights = np.concatenate(list(resample(len(values), 1000))) / len(values)
-    low, high = np.quantile(weights @ values, [0.025, 0.975], axis=0)
+        low, high = np.quantile(weights @ values, [0.025, 0.975], axis=0)
         return low, high
 
     assert coverage(percentiles, LAWS["probabilities around 0.02"][1], 20) < 0.86

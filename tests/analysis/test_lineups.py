@@ -51,7 +51,6 @@ def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
     assert back.verdict == "harmed"
 
 
-@pytest.mark.xfail(reason="compare over seeds still resamples")
 def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
     (duel,) = line_up([one, other], 0.02).duels
@@ -61,7 +60,6 @@ def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
     )
 
 
-@pytest.mark.xfail(reason="compare over seeds still resamples")
 def test_a_run_has_the_gain_it_has_alone():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
     entry = line_up([one, other], 0.02).entries[0]
