@@ -38,10 +38,21 @@ SPECIAL = {
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "gemma3n_text": {"layer_types": ["full_attention"] * 3, "activation_sparsity_pattern": [0.0] * 3},
     "post-norm opt": {"do_layer_norm_before": False},
+    "scaled hyperclovax": {"logits_scaling": 0.3},
+    "scaled granite": {"logits_scaling": 0.3},
+    "capped recurrent_gemma": {"logits_soft_cap": 5.0},
+    "scaled falcon_h1": {
+        "lm_head_multiplier": 0.3,
+        "embedding_multiplier": 2.0,
+        **{"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8},
+    },
 }
 
 DENSE = ("opt", "xglm", "biogpt", "mpt", "gpt2")
 EXPERTS = ("mixtral", "qwen3_moe", "olmoe", "granitemoe", "phimoe", "minimax_m2")
+FINISHED = ("scaled hyperclovax", "scaled granite", "capped recurrent_gemma", "scaled falcon_h1")
+"""Networks that scale or cap what the unembedding says, each in a way of its own."""
+
 OTHERS = ("ctrl", "recurrent_gemma", "lfm2", "mamba", "nanochat")
 """Final norms called `layernorm`, `final_norm`, `embedding_norm`, `norm_f`; one that norms the embeddings too."""
 
@@ -108,7 +119,7 @@ def test_states_are_the_networks_own_whatever_its_parts_are_called(reader: Calla
     check_states(opened, trace(opened, PROMPTS))
 
 
-@pytest.mark.parametrize("kind", [*DENSE, "ctrl", "lfm2", "mamba", "nanochat"])
+@pytest.mark.parametrize("kind", [*DENSE, *OTHERS, *FINISHED])
 def test_the_last_layer_reads_out_as_the_network_answers(reader: Callable[[str], Reader], kind: str) -> None:
     opened = reader(kind)
     last, readout = trace(opened, PROMPTS).last, Readout(opened.model)

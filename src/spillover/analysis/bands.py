@@ -79,11 +79,11 @@ def beyond(values: Array, reach: float) -> Array:
         return np.full(values.shape[1], np.inf)
     ordered = np.sort(values, axis=0)
     count = min(len(values) - 1, max(3, int(np.sqrt(len(values)))))
-    largest = np.maximum(ordered[-1], 0)
+    largest, further = ordered[-1], ordered[-1] + values.std(axis=0, ddof=1)
     parts = np.maximum(ordered[-count - 1 :] / np.where(largest > 0, largest, 1), SMALLEST)
     tail = (np.log(parts[1:]) - np.log(parts[0])).mean(axis=0)
-    further: Array = np.maximum(ordered[-1] + values.std(axis=0, ddof=1), largest * np.exp(reach * tail))
-    return further
+    highest: Array = np.where(largest > 0, np.maximum(further, largest * np.exp(reach * tail)), further)
+    return highest
 
 
 def mean_estimate(values: Array, kind: Range) -> Estimate:
