@@ -199,14 +199,19 @@ class Hub:
         import datasets
 
         try:
-            with nullcontext() if Path(self._id).exists() else without_waiting():
+            with nullcontext() if self._is_local else without_waiting():
                 return getattr(datasets, function)(self._id, *arguments, **options)
         except Exception as error:  # the hub, the network and the builders raise nearly everything
             raise self._unreadable(error) from error
 
+    @property
+    def _is_local(self) -> bool:
+        return self._id.startswith((".", "/")) or Path(self._id).exists()
+
     def _unreadable(self, error: Exception) -> SpilloverError:
         reason = str(error).strip().partition("\n")[0]
-        if not Path(self._id).exists() and obstacle():
+        absent = isinstance(error, ConnectionError | FileNotFoundError)
+        if absent and not self._is_local and obstacle():
             return out_of_reach(f"source 'hub:{self._id}'")
         return SpilloverError(f"source 'hub:{self._id}': cannot read it: {reason or type(error).__name__}")
 
