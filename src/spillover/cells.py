@@ -4,7 +4,7 @@ Sits below the pipeline, which says when; everything here is one cell, or the li
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -19,11 +19,12 @@ from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
 from spillover.findings import Sheet, Translated
 from spillover.progress import Bar, say
-from spillover.records import Cell, Item, Prediction, Surprise
+from spillover.records import Cell, Item, Prediction, Prompt, Surprise
 from spillover.store import Stage, Store, read_predictions, read_records, write_predictions, write_records
 from spillover.tasks import open_task
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
+    from spillover.models.load import Model
     from spillover.models.prefix import Reader
     from spillover.models.readout import Readout
     from spillover.models.score import Scores
@@ -76,7 +77,8 @@ def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
     from spillover.models.vllm import open_engine, score
 
     model, adapter = arm.experiment.model, arm.adapter.path if arm.adapter else None
-    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, arm.experiment.tune.rank))
+    rank, arguments = arm.experiment.tune.rank, model.template_arguments
+    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, arguments))
 
 
 def _vllm_runs(experiment: Experiment) -> None:
@@ -99,12 +101,33 @@ def check_engine(experiment: Experiment) -> None:
 
 
 def model_key(experiment: Experiment) -> list[str]:
-    """Return what identifies the base model as loaded: its files, precision, quantization and template."""
+    """Return what identifies the base model as loaded: its files, precision, quantization, template and its prompts."""
     from spillover.models.load import resolve_dtype
     from spillover.models.locate import fingerprint, locate
 
     model = experiment.model
-    return [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
+    known = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
+    return [*known, *_reads(experiment).reading]
+
+
+def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
+    """Return what a stage's key says of texts that spell special tokens, which once became those tokens: which ones.
+
+    Nothing for others, so their stages stay.
+    """
+    return _reads(experiment).tokenization.spelled(texts)
+
+
+def of_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
+    """Yield all texts of prompts."""
+    for prompt in prompts:
+        yield from (*prompt.exemplars, prompt.body, *prompt.choices)
+
+
+def _reads(experiment: Experiment) -> "Model":
+    from spillover.models.load import without_weights
+
+    return without_weights(experiment.model.name, experiment.model.template, experiment.model.template_arguments)
 
 
 def shortened(experiment: Experiment) -> list[int]:
@@ -231,6 +254,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         chosen.scoring,
         chosen.overflow,
         *chosen.model_dump(include={"engine"}, exclude_defaults=True).values(),
+        *as_text(arm.experiment, of_prompts([*prompts, *content_free])),
     ]
     with progress.counting(len(rows)):
         stage = store.make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
@@ -267,7 +291,7 @@ def weigh(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Ba
         ]
         write_records(folder / name, Surprise, found)
 
-    inputs = [arm.key, cell.language, texts, [item.id for item in rows]]
+    inputs = [arm.key, cell.language, texts, [item.id for item in rows], *as_text(arm.experiment, texts)]
     with progress.counting(len(rows)):
         stage = store.make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
     return read_records(stage.path / name, Surprise)

@@ -41,6 +41,8 @@ class ModelConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     template: Literal["none", "chat"] = "none"
+    template_arguments: dict[str, Any] = {}
+    """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
 

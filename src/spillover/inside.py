@@ -13,7 +13,7 @@ import numpy as np
 from spillover.analysis.latent import Seen, latents, trajectory
 from spillover.analysis.lens import Reading, Sight, read
 from spillover.analysis.neurons import Activity, neurons
-from spillover.cells import REFERENCE, Arm, balanced, measured, of_arm
+from spillover.cells import REFERENCE, Arm, as_text, balanced, measured, of_arm, of_prompts
 from spillover.experiment import Experiment
 from spillover.findings import Inside, Patch
 from spillover.plugins import LENSES, resolve
@@ -152,7 +152,8 @@ def trace(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], 
         ids = np.array([item.id.encode() for item in rows])
         write_arrays(folder / name, **arrays, ids=ids.view(np.uint8).reshape(len(rows), -1))
 
-    inputs = [arm.key, cell.language, prompts, [item.id for item in rows]]
+    spelled = as_text(arm.experiment, of_prompts(prompts))
+    inputs = [arm.key, cell.language, prompts, [item.id for item in rows], *spelled]
     with progress.counting(len(rows)):
         return Traced(task, cell, rows, store.make("trace", inputs, f"traces/{cell.arm}/{cell.task}/{name}", write))
 
@@ -165,7 +166,7 @@ def fitted(store: Store, arm: Arm, name: str, prompts: Sequence[Prompt]) -> Lens
         found: Affine = fit(arm.reader, prompts, seed)
         write_arrays(folder / f"{name}.safetensors", down=found.down, up=found.up, bias=found.bias)
 
-    inputs = [arm.key, name, prompts, seed]
+    inputs = [arm.key, name, prompts, seed, *as_text(arm.experiment, of_prompts(prompts))]
     return Lens(name, store.make("lens", inputs, f"lenses/{arm.name}/{name}.safetensors", write))
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from spillover.cells import (
     Arm,
+    as_text,
     balanced,
     check_engine,
     clusters,
@@ -31,7 +32,7 @@ from spillover.cells import (
     to_weigh,
     weigh,
 )
-from spillover.doctor import examine
+from spillover.doctor import examine, open_reads
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.findings import Characters, Data, Defect, Findings, Inside
@@ -107,12 +108,13 @@ def tune(experiment: Experiment, store: Store) -> Stage:
         from spillover.models.tune import Recipe, tune
 
         recipe = Recipe(**experiment.tune.model_dump(), seed=experiment.seed)
-        rows = read_records(examples.path / "examples.parquet", Example)
         with lent(**experiment.model.model_dump()) as model:
             tune(model, rows, recipe, folder)
 
+    rows = read_records(examples.path / "examples.parquet", Example)
     recipe = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
-    inputs = [*model_key(experiment), examples.key, *recipe, *shortened(experiment)]
+    spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
+    inputs = [*model_key(experiment), examples.key, *recipe, *shortened(experiment), *spelled]
     adapter = store.make("adapter", inputs, "adapter", write, resumable=True)
     if not store.leads:  # tuning is all that processes launched together share
         sys.exit()
@@ -188,9 +190,7 @@ def _render(findings: Findings) -> dict[str, str | bytes]:
 
 def lint(experiment: Experiment) -> list[Defect]:
     """Return all that is wrong with the experiment's data; of the model only the tokenizer is read."""
-    from spillover.models.tokens import tokenizer
-
-    return examine(experiment, tokenizer(experiment.model.name))
+    return examine(experiment, open_reads(experiment))
 
 
 def run(experiment: Experiment, store: Store) -> Findings:

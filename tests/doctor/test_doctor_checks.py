@@ -12,8 +12,11 @@ import pytest
 from spillover.doctor.characters import one_language_alone
 from spillover.doctor.contents import NEAR, Match, matches
 from spillover.doctor.labels import agreed, ceiling, exchanged
-from spillover.doctor.prompts import same_beginnings, same_tokens, white_space
+from spillover.doctor.prompts import white_space
 from spillover.doctor.reading import Entry, Reading
+from spillover.doctor.tokens import Reads, same_beginnings, same_tokens
+from spillover.models.labels import Encoded
+from spillover.records import Prompt
 from spillover.tasks import Task, entailment, sentiment
 from spillover.texts import normal
 
@@ -170,16 +173,27 @@ def blind(texts: list[str]) -> list[list[int]]:
     return [[min(ord(letter), 128) for letter in text.strip()] for text in texts]
 
 
+def reads(tokenize: Callable[[list[str]], list[list[int]]]) -> Reads:
+    """How a model with this tokenizer and no chat template reads prompts."""
+
+    def encode(prompts: Sequence[Prompt]) -> list[Encoded]:
+        texts = [[p.header + p.body, *(p.header + p.body + choice for choice in p.choices)] for p in prompts]
+        rows = [list(map(tuple, tokenize(own))) for own in texts]
+        return [Encoded(asked, tuple(choices), 0) for asked, *choices in rows]
+
+    return Reads(encode, 1 << 30)
+
+
 def test_labels_of_the_same_tokens_are_an_error_where_the_tokenizer_is_blind() -> None:
-    assert list(same_tokens(entailment(), ["en", "zh"], "native", letters)) == []
-    (found,) = same_tokens(entailment(), ["en", "zh"], "native", blind)
+    assert list(same_tokens(entailment(), ["en", "zh"], "native", "exact", reads(letters))) == []
+    (found,) = same_tokens(entailment(), ["en", "zh"], "native", "exact", reads(blind))
     assert (found.severity, found.check, found.language) == ("error", "tokens", "zh")
 
 
 def test_labels_that_begin_alike_are_one_warning_for_all_languages() -> None:
     task = with_row(sentiment(), "de", labels=("sehr gut", "sehr schlecht"))
-    assert list(same_beginnings(task, ["en", "fr"], "native", words, "so")) == []
-    (found,) = same_beginnings(task, ["en", "de", "fr"], "native", words, "so")
+    assert list(same_beginnings(task, ["en", "fr"], "native", reads(words), "so")) == []
+    (found,) = same_beginnings(task, ["en", "de", "fr"], "native", reads(words), "so")
     assert (found.severity, found.language) == ("warning", "de")
     assert found.message == "task 'sentiment': native labels begin with the same token in de: so"
 

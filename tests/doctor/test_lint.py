@@ -2,17 +2,18 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import tomli_w
 
-from spillover.doctor import examine
+from spillover.doctor import Reads, examine
 from spillover.experiment import parse_experiment
 from spillover.findings import Defect
-from spillover.records import Item, Question
+from spillover.models.labels import Encoded
+from spillover.records import Item, Prompt, Question
 from spillover.sources import open_source, reach
 from spillover.tasks import Task, open_task
 from spillover.texts import identifies
@@ -23,9 +24,12 @@ LANGUAGES = ("en", "de", "fr", "nl")
 Row = dict[str, object]
 
 
-def letters(texts: list[str]) -> list[list[int]]:
+def letters(prompts: Sequence[Prompt]) -> list[Encoded]:
     """A tokenizer that tells every label from every other."""
-    return [[hash(text)] for text in texts]
+    return [Encoded((1,), tuple((1, hash(choice)) for choice in prompt.choices), 0) for prompt in prompts]
+
+
+READS = Reads(letters, 1 << 30)
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -57,7 +61,7 @@ def lint(corpus: Path, **evaluate: object) -> list[Defect]:
         "translate": {"to": ["de"]},
         "evaluate": {"tasks": ["sentiment", "entailment"], "languages": list(LANGUAGES)} | evaluate,
     }
-    return examine(parse_experiment(table, "test"), letters)
+    return examine(parse_experiment(table, "test"), READS)
 
 
 Damage = Callable[[list[Row]], object]
@@ -228,11 +232,11 @@ class Own:
 def test_a_source_that_shows_no_sheet_is_read_strictly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "own_source", sys.modules[__name__])
     table = {"questions": {"source": "own_source:Own"}, "evaluate": {"tasks": ["sentiment"]}}
-    assert examine(parse_experiment(table, "test"), letters) == []
+    assert examine(parse_experiment(table, "test"), READS) == []
 
 
 def test_the_starter_corpus_has_no_errors() -> None:
-    assert [one for one in examine(parse_experiment({}, "test"), letters) if one.severity == "error"] == []
+    assert [one for one in examine(parse_experiment({}, "test"), READS) if one.severity == "error"] == []
 
 
 needs_published = pytest.mark.skipif(
@@ -245,7 +249,7 @@ def published(source: str) -> list[Defect]:
         "questions": {"source": f"{source}:{PUBLISHED}", "task": "entailment", "limit": 500},
         "evaluate": {"tasks": ["sentiment", "entailment"]},
     }
-    return examine(parse_experiment(table, "test"), letters)
+    return examine(parse_experiment(table, "test"), READS)
 
 
 @needs_published
@@ -281,7 +285,7 @@ def test_labels_as_published_are_untouched(tmp_path: Path) -> None:
     assert [item.gold for item in repaired.items(task, "no")] == [0, 1, 2] * 2
     assert [item.gold for item in untouched.items(task, "no")] == [0, 2, 1] * 2
     table = {"evaluate": {"source": f"paper-as-published:{tmp_path}", "tasks": ["entailment"]}}
-    found = [one for one in examine(parse_experiment(table, "test"), letters) if one.check in ("swap", "label")]
+    found = [one for one in examine(parse_experiment(table, "test"), READS) if one.check in ("swap", "label")]
     assert {(one.check, one.language, one.ceiling) for one in found} == {("swap", "no", 33.3), ("label", "ja", 66.7)}
 
 
@@ -291,7 +295,7 @@ def test_labels_as_published_are_untouched(tmp_path: Path) -> None:
 @pytest.fixture
 def experiment(corpus: Path, tokenizer_folder: Path) -> Path:
     """An experiment with a tokenizer and no weights: the doctor needs none."""
-    (tokenizer_folder / "config.json").write_text("{}", encoding="utf-8")
+    (tokenizer_folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     table = {
         "model": {"name": str(tokenizer_folder)},
         "questions": {"source": f"folder:{corpus}"},

@@ -2,5 +2,6 @@
 
 from spillover.doctor.defect import FORMATS
 from spillover.doctor.examine import examine
+from spillover.doctor.tokens import Reads, open_reads
 
-__all__ = ["FORMATS", "examine"]
+__all__ = ["FORMATS", "Reads", "examine", "open_reads"]

@@ -1,7 +1,7 @@
 """The examination: reads everything an experiment would read, and asks every check about it.
 
-Takes the tokenizer as a function, so it knows no model. What it cannot even open (an unknown name, no such folder) is
-the user's to correct first, and raises as it would in a run.
+Takes how the model reads prompts as a function, so it knows no model. What it cannot even open (an unknown name, no
+such folder) is the user's to correct first, and raises as it would in a run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,29 +9,30 @@ from dataclasses import replace
 from itertools import islice
 
 from spillover.cells import REFERENCE
-from spillover.doctor import characters, contents, labels, prompts
+from spillover.doctor import characters, contents, labels, prompts, tokens
 from spillover.doctor.defect import located, ordered
 from spillover.doctor.reading import Fault, Reading, read, summarized
+from spillover.doctor.tokens import Reads
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.experiment import Experiment
 from spillover.findings import Defect
 from spillover.plugins import ENGINES, TRANSLATORS, resolve
-from spillover.records import Question
+from spillover.records import Item, Prompt, Question
 from spillover.sources import open_source
 from spillover.sources.remarks import gathering
 from spillover.tasks import Task, open_task
 from spillover.translate.parallel import Parallel
 
 
-def examine(experiment: Experiment, tokenize: prompts.Tokenize) -> list[Defect]:
+def examine(experiment: Experiment, reads: Reads) -> list[Defect]:
     """Return all that is wrong with an experiment's data, errors first."""
     questions: dict[str, list[Question]] = {}
     asked = open_task(experiment.questions.task, "questions.task").name
     with gathering() as remarks:
-        defects = list(_questions(experiment, questions))
+        defects = [*tokens.wrapped(reads, experiment.analyze.texts), *_questions(experiment, questions)]
         for task in listed_tasks(experiment).values():
-            defects += _task(experiment, task, questions if task.name == asked else {}, tokenize)
+            defects += _task(experiment, task, questions if task.name == asked else {}, reads)
     notes = (located(SpilloverError(remark), "file") for remark in remarks.values())
     defects += (replace(note, severity="warning") for note in notes)
     return ordered(list(dict.fromkeys(defects)))  # a hub that cannot be reached is so for questions and for items
@@ -63,9 +64,7 @@ def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> 
     yield from summarized(faults)
 
 
-def _task(
-    experiment: Experiment, task: Task, questions: dict[str, list[Question]], tokenize: prompts.Tokenize
-) -> Iterator[Defect]:
+def _task(experiment: Experiment, task: Task, questions: dict[str, list[Question]], reads: Reads) -> Iterator[Defect]:
     """Yield what is wrong with a task's items and prompts."""
     try:
         source, where = items_origin(experiment, task).open()
@@ -85,7 +84,10 @@ def _task(
     yield from summarized(fault for reading in readings.values() for fault in reading.faults)
     usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != REFERENCE)}
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
-    yield from _prompts(experiment, task, [code for code in languages if code in task.rows], tokenize)
+    yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
+    for reading in readings.values():
+        if not task.labels or reading.language in task.rows:
+            yield from _lengths(experiment, task, reading, reads)
 
 
 def _items(readings: Sequence[Reading], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
@@ -105,17 +107,33 @@ def _items(readings: Sequence[Reading], task: Task, questions: dict[str, list[Qu
         yield from contents.another_language(reading)
 
 
-def _prompts(
-    experiment: Experiment, task: Task, languages: Sequence[str], tokenize: prompts.Tokenize
-) -> Iterator[Defect]:
+def _lengths(experiment: Experiment, task: Task, reading: Reading, reads: Reads) -> Iterator[Defect]:
+    """Yield which items do not fit the model's context, as they are scored and traced; and choices that items bring."""
+    chosen, where = experiment.evaluate, f"task {task.name!r}"
+    items = [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
+    scored = {item.id: task.prompt(item, chosen.labels) for item in items}
+    if not task.labels:
+        yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
+    keep = chosen.overflow == "error"
+    kinds = [chosen.labels, *(["native"] if task.labels and experiment.analyze.limit else [])]
+    made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
+    yield from tokens.too_long(reads, made, where, reading.language)
+
+
+def _cut(prompt: Prompt, keep: bool) -> Prompt:
+    """Return a prompt without the exemplars that it may lose."""
+    return prompt if keep else replace(prompt, exemplars=())
+
+
+def _prompts(experiment: Experiment, task: Task, languages: Sequence[str], reads: Reads) -> Iterator[Defect]:
     """Yield what is wrong with how items are asked."""
     chosen = experiment.evaluate
     yield from prompts.white_space(task, languages)
-    yield from prompts.same_tokens(task, languages, chosen.labels, tokenize)
+    yield from tokens.same_tokens(task, languages, chosen.labels, chosen.scoring, reads)
     if chosen.scoring == "first-token":
         consequence = "`first-token` scoring cannot tell them apart"
-        yield from prompts.same_beginnings(task, languages, chosen.labels, tokenize, consequence)
+        yield from tokens.same_beginnings(task, languages, chosen.labels, reads, consequence)
     if experiment.analyze.limit:
         for kind in ("english", "native"):
             consequence = "the lenses cannot tell them apart there"
-            yield from prompts.same_beginnings(task, languages, kind, tokenize, consequence)
+            yield from tokens.same_beginnings(task, languages, kind, reads, consequence)

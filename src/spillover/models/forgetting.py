@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from spillover.errors import SpilloverError
 from spillover.models.prefix import Reader
+from spillover.models.tokenization import NO_START
 from spillover.models.trees import chain
 from spillover.models.unembed import log_probabilities
 
@@ -16,10 +18,15 @@ def surprise(reader: Reader, texts: Sequence[str], advance: Callable[[int], None
 
     So every byte of a text is predicted, whatever the tokenizer, and the sum divided by the bytes compares languages.
     A text longer than the model's context is read in pieces. Texts are plain, outside any chat template.
+
+    Raises:
+        SpilloverError: the tokenizer has no token after which a text begins.
     """
-    tokenizer, size = reader.model.tokenizer, reader.model.context - 1
-    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    tokenization, size = reader.model.tokenization, reader.model.context - 1
+    start = tokenization.start
+    if start is None:
+        raise SpilloverError(NO_START)
+    encoded = tokenization.encode(texts)
     pieces = [
         (place, ids[begin : begin + size]) for place, ids in enumerate(encoded) for begin in range(0, len(ids), size)
     ]

@@ -5,6 +5,7 @@ Knows token ids and the tokenizer's habits, and runs no model.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 from spillover.errors import SpilloverError
 from spillover.models.load import Model
@@ -34,6 +35,22 @@ class Encoded:
         if found == 0:
             raise SpilloverError("a prompt is empty: expected at least one token before the label")
         return found
+
+    @property
+    def labels(self) -> tuple[tuple[int, ...], ...]:
+        """For each choice the tokens that are scored."""
+        return tuple(choice[self.boundary :] for choice in self.choices)
+
+    @property
+    def without_tokens(self) -> list[int]:
+        """The choices of which no token is left: the tokenizer drops all of their text."""
+        return [place for place, label in enumerate(self.labels) if not label]
+
+    @property
+    def nested(self) -> list[tuple[int, int]]:
+        """Pairs of choices: the tokens of the second are more, and begin with those of the first."""
+        pairs = permutations(enumerate(self.labels), 2)
+        return [(a, b) for (a, short), (b, long) in pairs if len(short) < len(long) and long[: len(short)] == short]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,7 @@ def encode(model: Model, prompts: Sequence[Prompt], overflow: str) -> list[Encod
     Raises:
         SpilloverError: a prompt does not fit even without exemplars, or does not fit and `overflow` is `error`.
     """
-    encoded = _encode(model, prompts, [0] * len(prompts))
+    encoded = encode_whole(model, prompts)
     while long := [i for i, item in enumerate(encoded) if max(map(len, item.choices)) > model.context]:
         for index in long:
             length = max(map(len, encoded[index].choices))
@@ -84,6 +101,11 @@ def encode(model: Model, prompts: Sequence[Prompt], overflow: str) -> list[Encod
         for index, item in zip(long, shorter, strict=True):
             encoded[index] = item
     return encoded
+
+
+def encode_whole(model: Model, prompts: Sequence[Prompt]) -> list[Encoded]:
+    """Tokenize prompts and their choices as `encode` does, whether or not they fit the context."""
+    return _encode(model, prompts, [0] * len(prompts))
 
 
 def _encode(model: Model, prompts: Sequence[Prompt], dropped: Sequence[int]) -> list[Encoded]:
@@ -101,8 +123,9 @@ def _encode(model: Model, prompts: Sequence[Prompt], dropped: Sequence[int]) -> 
 
 def _begun(model: Model, encoded: Encoded) -> Encoded:
     """Let what has no prompt begin with the token that begins texts, or ends them: as lm-evaluation-harness does."""
-    tokenizer = model.tokenizer
-    begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    begin = model.tokenization.start
+    if begin is None:
+        raise SpilloverError("a prompt is empty, and the tokenizer has no BOS and no EOS to begin it; expected a text")
     return replace(encoded, prompt=(begin,), choices=tuple((begin, *choice) for choice in encoded.choices))
 
 

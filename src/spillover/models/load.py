@@ -5,11 +5,12 @@ Base and tuned differ here by one argument, the adapter. Knows nothing of tasks.
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,9 +19,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
+from spillover.models.chat import Chat, open_chat
 from spillover.models.head import Halves, Head, dissect, ingredients
 from spillover.models.lengths import context, sides, turn, unused_positions
-from spillover.models.locate import locate
+from spillover.models.locate import fingerprint, locate
+from spillover.models.tokenization import Tokenization
+from spillover.progress import say
 
 SHOWN = 300
 """Characters of a library's message that an error repeats."""
@@ -41,6 +45,8 @@ class Model:
     """Its fast tokenizer."""
     chat: bool
     """Whether texts are wrapped in the tokenizer's chat template."""
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Variables that the chat template reads, such as `enable_thinking`."""
 
     @property
     def device(self) -> torch.device:
@@ -98,30 +104,43 @@ class Model:
         """Return the indices of sequences that may be read in one pass, by their lengths in tokens: see `turn`."""
         return sides(lengths, self.turn)
 
+    @cached_property
+    def tokenization(self) -> Tokenization:
+        """How its tokenizer reads texts."""
+        return Tokenization(self.tokenizer)
+
+    @cached_property
+    def turns(self) -> Chat:
+        """How its chat template wraps texts.
+
+        Raises:
+            SpilloverError: what the template makes of a chat cannot be right.
+        """
+        return open_chat(self.tokenizer, self.template_arguments)
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What stages depend on beside the files: nothing where texts are read as they always were."""
+        if self.chat:
+            return self.turns.key
+        return ("no end behind texts",) if self.tokenization.ends_texts else ()
+
     def wrap(self, text: str) -> str:
-        """Return `text` as the model should see it before it answers."""
-        if not self.chat:
-            return text
-        return str(
-            self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-            )
-        )
+        """Return `text` as the model should see it before it answers, for `tokenize`."""
+        return self.turns.wrap(self.tokenization.mark(text)) if self.chat else text
 
     def answer(self, text: str) -> str:
         """Return an answer as it follows a wrapped text: in a chat its turn ends in place of the plain delimiter."""
-        return text.strip() + self._end_of_turn if self.chat else text
-
-    @cached_property
-    def _end_of_turn(self) -> str:
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "ANSWER"}]
-        rendered = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-        return rendered.rpartition("ANSWER")[2] or str(self.tokenizer.eos_token)
+        return self.tokenization.mark(text.strip()) + self.turns.end if self.chat else text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Return the token ids of each text, in one batched call. A chat template has written its own BOS."""
-        encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=not self.chat)["input_ids"]
-        return encoded
+        """Return the token ids of each wrapped text. A chat template has written its own BOS; nothing ends a text.
+
+        Special tokens that the template writes are special, those that a text spells are text.
+        """
+        if self.chat:
+            return self.tokenization.encode_marked(texts)
+        return [[*self.tokenization.beginning, *ids] for ids in self.tokenization.encode(texts)]
 
     def logits(self, hidden: Tensor, part: slice | Tensor = slice(None)) -> Tensor:
         """Map hidden states (n, d) to the logits (n, |part|) of a part of the vocabulary, in float32."""
@@ -151,6 +170,7 @@ def load(
     template: str = "none",
     adapter: Path | None = None,
     merged: bool = False,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load a model and, for the tuned arm, its adapter.
 
@@ -161,6 +181,7 @@ def load(
         template: `none`, or `chat` for the tokenizer's chat template.
         adapter: folder of a PEFT adapter.
         merged: whether the adapter is added to the weights, in their dtype, instead of standing beside them.
+        template_arguments: variables that the chat template reads.
 
     Raises:
         SpilloverError: the model is not a causal one, or cannot be loaded so here.
@@ -181,8 +202,6 @@ def load(
     with reading(f"model.name: cannot load {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         _require_embedded(network, tokenizer, name)
-    if template == "chat" and not tokenizer.chat_template:
-        raise SpilloverError(f"model.template: found 'chat', but the tokenizer of {name!r} has no chat template")
     if adapter is not None:
         from peft import PeftModel
 
@@ -190,9 +209,30 @@ def load(
         network = adapted.merge_and_unload() if merged else adapted.get_base_model()
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
-    model = Model(network=network.eval(), tokenizer=tokenizer, chat=template == "chat")
+    model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {})
     model.head  # noqa: B018 - what cannot be scored is refused when it is opened
+    for warning in model.turns.warnings if model.chat else ():
+        say(warning)
     return model
+
+
+def without_weights(name: str, template: str = "none", template_arguments: Mapping[str, Any] | None = None) -> Model:
+    """Return a model that turns texts into tokens, and knows its context, but cannot read.
+
+    Raises:
+        SpilloverError: there is no such model, or its tokenizer or configuration cannot be loaded.
+    """
+    folder = locate(name)
+    config, tokenizer = _opened(folder, fingerprint(folder), name)
+    return Model(SimpleNamespace(config=config), tokenizer, template == "chat", template_arguments or {})
+
+
+@cache
+def _opened(folder: Path, content: str, name: str) -> tuple[Any, Any]:
+    """Return a folder's configuration and tokenizer, read once for each content of it."""
+    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return config, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Loading costs seconds to minutes, and the arms of one experiment, and the experi
 alone. What was handed out before does not count any more: it is the same network. Knows no arms.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ def resident(
     threads: int = 0,
     adapter: Path | None = None,
     merged: bool = False,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> Reader:
     """Return the model with its adapter, or without: loaded only if another one was asked for before.
 
@@ -54,24 +56,31 @@ def resident(
         use_threads(threads)
     if merged and adapter is not None:
         _held = None
-        return Reader(load(name, dtype, quantize, template, adapter, merged))
-    key = (fingerprint(locate(name)), dtype, quantize, template)
+        return Reader(load(name, dtype, quantize, template, adapter, merged, template_arguments))
+    key = (fingerprint(locate(name)), dtype, quantize, template, json.dumps(template_arguments or {}, default=str))
     if _held is None or _held.key != key:
         _held = None  # before the next is loaded: the two may not fit together
-        _held = _Held(key, Reader(load(name, dtype, quantize, template)))
+        _held = _Held(key, Reader(load(name, dtype, quantize, template, template_arguments=template_arguments)))
     if _held.adapter != adapter:
         _swap(_held, adapter)
     return _held.reader
 
 
 @contextmanager
-def lent(name: str, dtype: str, quantize: str = "none", template: str = "none", threads: int = 0) -> Iterator[Model]:
+def lent(
+    name: str,
+    dtype: str,
+    quantize: str = "none",
+    template: str = "none",
+    threads: int = 0,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> Iterator[Model]:
     """Lend the bare model to tuning, which puts an adapter of its own into it; afterwards it is forgotten there.
 
     Whatever goes wrong meanwhile, the next one to ask gets the base model: as it was, or loaded anew.
     """
     global _held
-    model = resident(name, dtype, quantize, template, threads).model
+    model = resident(name, dtype, quantize, template, threads, template_arguments=template_arguments).model
     held, _held = _held, None
     before = [(module, dict(module._modules)) for module in model.network.modules()]
     yield model

@@ -5,7 +5,7 @@ something meet the unembedding, in float32, streamed over the vocabulary. Knows 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -111,8 +111,10 @@ def score(
 def scored(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str, read: Read) -> Scores:
     """Do what `score` does, with `read` for how the log-probabilities are found."""
     encoded = encode(model, prompts, overflow)
+    _require_apart(encoded, prompts, scoring)
     if scoring == "first-token":
         begun = {prompt.choices: starts(model, prompt) for prompt in {p.choices: p for p in prompts}.values()}
+        _require_beginnings(begun)
         items = [_first_tokens(item, begun[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
     else:
         items = [whole_choices(item) for item in encoded]
@@ -126,6 +128,35 @@ def scored(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str,
         choices.append(scores)
         by_length.append(normalized(labels, values) if scoring == "exact" else ())
     return Scores(choices, by_length, sum(item.dropped for item in encoded))
+
+
+def _require_apart(encoded: Sequence[Encoded], prompts: Sequence[Prompt], scoring: str) -> None:
+    """Refuse choices that no score can tell apart: without tokens, or the same tokens in every prompt."""
+    for index, (item, prompt) in enumerate(zip(encoded, prompts, strict=True)):
+        where = f"prompt {index}, choices {list(prompt.choices)}"
+        if empty := item.without_tokens:
+            raise SpilloverError(f"{where}: {prompt.choices[empty[0]]!r} has no token, expected one or more")
+        if scoring == "constrained" and (nested := item.nested):
+            short, long = (prompt.choices[place] for place in nested[0])
+            raise SpilloverError(
+                f"evaluate.scoring: {where}: the tokens of {long!r} begin with those of {short!r}, so 'constrained' "
+                "decoding cannot end there; choose 'exact' or other labels"
+            )
+    if encoded and all(len(set(item.choices)) < len(set(p.choices)) for item, p in zip(encoded, prompts, strict=True)):
+        raise SpilloverError(
+            f"two of the choices {list(prompts[0].choices)} are the same tokens under this model, in every prompt; "
+            "expected choices that it can tell apart"
+        )
+
+
+def _require_beginnings(begun: Mapping[tuple[str, ...], Sequence[Sequence[int]]]) -> None:
+    for choices, tokens in begun.items():
+        if not all(tokens):
+            without = choices[[bool(alternatives) for alternatives in tokens].index(False)]
+            raise SpilloverError(
+                f"evaluate.scoring: no single token spells a beginning of {without!r} under this model, so "
+                "'first-token' gives it no probability; choose 'exact'"
+            )
 
 
 def whole_choices(item: Encoded) -> list[Query]:

@@ -27,6 +27,7 @@ def tokenizer(name: str) -> Callable[[list[str]], list[list[int]]]:
         raise SpilloverError(f"model.name: cannot load the tokenizer of {name!r}: {reason}") from error
     loaded.no_padding()  # the file may keep both, and the counts of texts would be those of the longest or shorter ones
     loaded.no_truncation()
+    loaded.encode_special_tokens = True  # a text that spells `</s>` is text
     return lambda texts: [encoding.ids for encoding in loaded.encode_batch(texts, add_special_tokens=False)]
 
 

@@ -15,14 +15,12 @@ from functools import cache, partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model, reading, resolve_dtype
+from spillover.models.load import Model, resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
 from spillover.models.queries import Query
 from spillover.models.score import Scores, Values, scored
@@ -82,13 +80,16 @@ def check(quantize: str, merged: bool) -> None:
         )
 
 
-def open_engine(name: str, dtype: str, template: str, adapter: Path | None, rank: int) -> Engine:
+def open_engine(
+    name: str,
+    dtype: str,
+    template: str,
+    adapter: Path | None,
+    rank: int,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> Engine:
     """Open a model, by name as `load` does, for adapters of up to `rank`; the other arm's engine is the same."""
-    folder = locate(name)
-    with reading(f"model.name: cannot load {name!r}"):
-        config = SimpleNamespace(config=AutoConfig.from_pretrained(folder, trust_remote_code=False))
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    model = Model(network=config, tokenizer=tokenizer, chat=template == "chat")
+    model, folder = without_weights(name, template, template_arguments), locate(name)
     ranks = next(known for known in RANKS if known >= rank)
     return Engine(model, _llm(folder, fingerprint(folder), resolve_dtype(dtype), ranks), adapter)
 

@@ -1,0 +1,127 @@
+"""From texts to token ids: the tokens that begin a sequence in front, nothing behind, and a text read as text.
+
+A text that spells a special token (`</s>` in a review) must not become that token. Knows neither weights nor prompts.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+CUT = "\ufdd0"
+"""Stands inside a special token that a text spells, and is never tokenized. Unicode reserves it for internal use."""
+
+PROBES = ("a", "0", "。")
+"""Texts that show what a tokenizer adds to a text; the first that has tokens does."""
+
+NO_START = (
+    "analyze.texts: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; set "
+    "analyze.texts = 0"
+)
+"""Why bits per byte cannot be taken: what a model expects of a text's first byte, it expects after something."""
+
+MARKUP = re.compile(r"[<\[].+[>\]]")
+"""How an added token looks that a chat template uses for control, although its tokenizer does not call it special."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenization:
+    """A tokenizer that reads texts as texts."""
+
+    tokenizer: Any
+    """One of `transformers`."""
+
+    @cached_property
+    def control(self) -> dict[str, int]:
+        """The tokens that a text must not become: special ones, and those with which the chat template marks up.
+
+        White space and single characters are no control tokens, whatever the tokenizer says: texts hold them.
+        """
+        template = str(self.tokenizer.chat_template or "")
+        return {
+            token.content: number
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if len(token.content.strip()) > 1
+            and (token.special or (token.content in template and MARKUP.fullmatch(token.content)))
+        }
+
+    @cached_property
+    def _spelling(self) -> re.Pattern[str]:
+        """Matches at every place where a control token begins, and takes its first character."""
+        longest_first = sorted(self.control, key=len, reverse=True)
+        return re.compile(f"(?=({'|'.join(map(re.escape, longest_first))}))." if longest_first else "(?!)", re.DOTALL)
+
+    @cached_property
+    def beginning(self) -> tuple[int, ...]:
+        """The tokens that the tokenizer puts before a text: its BOS, or whatever it has for one; may be none."""
+        whole, body = self._around
+        return tuple(whole[: _place(body, whole)])
+
+    @cached_property
+    def ends_texts(self) -> bool:
+        """Whether the tokenizer by itself puts an end behind every text; `encode` leaves it out."""
+        whole, body = self._around
+        return len(whole) > _place(body, whole) + len(body)
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        bodies = ((text, self._ids(text)) for text in PROBES)
+        text, body = next(((text, body) for text, body in bodies if body), ("", []))
+        return self.tokenizer(text)["input_ids"], body
+
+    @property
+    def start(self) -> int | None:
+        """The token after which a text with nothing before it is read: BOS, else EOS; None where there is neither."""
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        first = self.beginning[0] if self.beginning else None
+        return next((token for token in (bos, eos, first) if token is not None), None)
+
+    def spelled(self, texts: Iterable[str]) -> list[str]:
+        """Return the control tokens that some of the texts spell, sorted."""
+        return sorted({match[1] for text in texts for match in self._spelling.finditer(text)})
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without what begins or ends a sequence; special tokens it spells are text."""
+        if not texts:
+            return []
+        encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return [
+            self._as_text(text) if self._spelling.search(text) else ids
+            for text, ids in zip(texts, encoded, strict=True)
+        ]
+
+    def mark(self, text: str) -> str:
+        """Return a text with a `CUT` in every control token that it spells: `encode_marked` reads it as text."""
+        return self._spelling.sub(lambda match: match[0] + CUT, text)
+
+    def encode_marked(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, in which special tokens are special unless they were marked."""
+        encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return [self._in_pieces(text) if CUT in text else ids for text, ids in zip(texts, encoded, strict=True)]
+
+    def _as_text(self, text: str) -> list[int]:
+        """Tokenize as if there were no special tokens; in pieces where the vocabulary itself holds one as a word."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        special = {self.control[token] for token in self.spelled([text])}
+        return self._in_pieces(self.mark(text)) if special.intersection(ids) else ids
+
+    def _in_pieces(self, marked: str) -> list[int]:
+        first, *others = marked.split(CUT)
+        return [*self._ids(first), *(token for piece in others for token in self._following(piece))]
+
+    def _following(self, piece: str) -> list[int]:
+        """Tokenize what stands inside a text: after a line end, where no blank is put that begins a text."""
+        line_end, both = self._ids("\n"), self._ids("\n" + piece)
+        inside = both[: len(line_end)] == line_end
+        return both[len(line_end) :] if inside else self._ids(piece)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _place(part: Sequence[int], whole: Sequence[int]) -> int:
+    """Return where a part begins in the whole; 0 if it is not there."""
+    places = (place for place in range(len(whole)) if whole[place : place + len(part)] == part)
+    return next(places, 0)
