@@ -30,6 +30,9 @@ SENTENCE = "Ab: \"c\" <D> & 'e'\n\nÄß 1. 2,\tक्षि 中文! "
 LONG = (SENTENCE * 50).strip()
 """A text as long as an item with its exemplars, which a template must not cut."""
 
+UNIT = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|.", re.DOTALL)
+"""A mark such as `<s>` or `[INST]`, which is not taken apart, or a character."""
+
 RENDERINGS = 8
 """How often a chat is rendered to see that it is always the same."""
 
@@ -97,7 +100,8 @@ def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: AN
         raise SpilloverError(
             "model.template: the chat template writes a question otherwise once it is answered, expected it the same"
         )
-    end = _end(render, after, followed) or str(tokenizer.eos_token or "")
+    alike = _shared(UNIT.findall(before)[::-1], UNIT.findall(after)[::-1])  # then the next answer may be open already
+    end = (_end(render, after) if alike or len(followed) > 1 else after) or str(tokenizer.eos_token or "")
     blanks = not before.startswith(opened) and before.rstrip() == opened.rstrip()
     if before == opened or blanks:  # where they differ in blanks alone, a model goes on after those that were opened
         before, followed, after = opened, (), ""
@@ -183,25 +187,22 @@ def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, st
     raise refusals[0]
 
 
-def _end(render: Callable[[Turns, bool], str], after: str, followed: Turns) -> str:
-    """Return what ends the assistant's turn, given what follows an answer.
+def _end(render: Callable[[Turns, bool], str], after: str) -> str:
+    """Return what ends the assistant's turn where more than that follows an answer, as it stands before a user's turn.
 
-    Behind the last answer that is all there is, unless the template opens the next answer whatever it is told.
+    Some templates refuse a chat that ends with the assistant; others open the next answer behind every chat.
     """
-    always_opens = render([("user", TEXT)], True) == render([("user", TEXT)], False)
-    if len(followed) == 1 and not always_opens:
-        return after
     try:
         rendered = render([("user", TEXT), ("assistant", ANSWER), ("user", NEXT)], False)
     except SpilloverError:
         return after
     between, there, rest = rendered.partition(ANSWER)[2].partition(NEXT)
-    if not there:
-        return after
-    if rest and between.startswith(rest):  # both roles' turns end alike
-        return rest
-    head = rendered.partition(TEXT)[0]  # ends with what opens a user's turn; so does what stands between the turns
-    return between[: len(between) - _shared(head[::-1], between[::-1])]
+    head, units = UNIT.findall(rendered.partition(TEXT)[0]), UNIT.findall(between)
+    opening = _shared(head[::-1], units[::-1])  # of a user's turn: it stands before the text and before the next one
+    alike = rest and between.startswith(rest)  # both roles' turns end alike
+    end = rest if alike else "".join(units[: len(units) - opening])
+    more = after.removeprefix(end).strip() if there and after.startswith(end) else ""
+    return end if more else after
 
 
 def _require_constant(render: Callable[[Turns, bool], str]) -> None:
@@ -239,8 +240,8 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text.replace(CUT, "").casefold())
 
 
-def _shared(one: str, other: str) -> int:
-    """Return with how many equal characters two texts begin."""
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return with how many equal characters, or units, two texts begin."""
     differing = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     return next(differing, min(len(one), len(other)))
 
