@@ -455,9 +455,9 @@ def test_first_token_of_prompts_with_choices_of_their_own(llama: Reader) -> None
 
 
 def test_first_token_of_choices_that_no_token_begins(llama: Reader) -> None:
-    """The blank before a Thai word is a token of its own here, so nothing tells the choices apart: all tie."""
-    asked = asking(("เชิงบวก", "เชิงลบ"))
-    assert score(llama, asked, "first-token").choices == [(-math.inf, -math.inf)] * len(asked)
+    """The blank before a Thai word is a token of its own here: a score would be the log of nothing."""
+    with pytest.raises(SpilloverError, match="no single token spells a beginning of ' เชิงบวก"):
+        score(llama, asking(("เชิงบวก", "เชิงลบ")), "first-token")
 
 
 # --- what does not fit ------------------------------------------------------------------------------------------------

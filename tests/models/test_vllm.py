@@ -130,6 +130,8 @@ def adapter(model: str, tmp_path: Path) -> Path:
 def test_scores_are_those_of_transformers(
     vllm: dict[str, Any], model: str, prompts: list[Prompt], scoring: str
 ) -> None:
+    if scoring == "first-token":
+        prompts = prompts[:2]  # a blank and a Thai letter are several tokens here, so no token begins a Thai label
     expected = score(Reader(load(model, "float32")), prompts, scoring)
     told: list[int] = []
     found = score_by_vllm(open_engine(model, "float32", "none", None, 4), prompts, scoring, advance=told.append)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # torch costs seconds
 EXPANSION = 12
 """Tokens that a byte of text may become at most: one, and more where a normal form (NFKC) writes a character out."""
 
+UNSCORED = "`first-token` scoring gives it no probability; choose 'exact'"
+"""What follows where no token begins a label."""
+
 NESTED = {"constrained": "'constrained' decoding cannot end there; choose 'exact' or other labels"}
 """Scoring that needs labels of which none begins another → what is said to others."""
 
@@ -34,6 +37,8 @@ class Reads:
     """Prompts → their tokens, with all their exemplars, whether or not they fit."""
     context: int
     """Tokens that the model can read at once."""
+    starts: Callable[[Prompt], Sequence[Sequence[int]]] = lambda prompt: [(0,)] * len(prompt.choices)
+    """A prompt → for each choice the tokens that spell a beginning of it: `models.labels.starts`."""
     chat: bool = False
     """Whether a chat template wraps prompts."""
     begins: bool = True
@@ -50,7 +55,7 @@ def open_reads(experiment: Experiment) -> Reads:
     Raises:
         SpilloverError: there is no such model, or no tokenizer in it.
     """
-    from spillover.models.labels import encode_whole
+    from spillover.models.labels import encode_whole, starts
     from spillover.models.load import without_weights
 
     chosen, refusal = experiment.model, ""
@@ -60,7 +65,8 @@ def open_reads(experiment: Experiment) -> Reads:
     except SpilloverError as error:
         refusal, warnings, model = str(error), (), without_weights(chosen.name)
     begins = model.tokenization.start is not None
-    return Reads(partial(encode_whole, model), model.context, model.chat, begins, warnings, refusal)
+    encode = partial(encode_whole, model)
+    return Reads(encode, model.context, partial(starts, model), model.chat, begins, warnings, refusal)
 
 
 def wrapped(reads: Reads, texts: int) -> Iterator[Defect]:
@@ -112,8 +118,13 @@ def same_tokens(task: Task, languages: Sequence[str], kind: str, scoring: str, r
     Also labels that have no token, and labels whose tokens are the beginning of another's.
     """
     for code in languages:
-        (encoded,) = reads.encode([_cue(task, code, kind)])
-        yield from apart(encoded, task.words(kind, code), scoring, f"task {task.name!r}", code)
+        words, cue = task.words(kind, code), _cue(task, code, kind)
+        (encoded,) = reads.encode([cue])
+        yield from apart(encoded, words, scoring, f"task {task.name!r}", code)
+        without = [word for word, tokens in zip(words, reads.starts(cue), strict=True) if not tokens]
+        if scoring == "first-token" and without:
+            message = f"task {task.name!r}: no single token spells a beginning of the label {without[0]!r}: {UNSCORED}"
+            yield Defect("error", "tokens", message, language=code)
 
 
 def own_choices(
