@@ -107,7 +107,7 @@ def model_key(experiment: Experiment) -> list[str]:
 
     model = experiment.model
     known = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
-    return [*known, *_reads(experiment).reading]
+    return [*known, *reads(experiment).reading]
 
 
 def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
@@ -115,7 +115,7 @@ def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
 
     Nothing for others, so their stages stay.
     """
-    return _reads(experiment).tokenization.spelled(texts)
+    return reads(experiment).tokenization.spelled(texts)
 
 
 def of_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
@@ -124,7 +124,8 @@ def of_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
         yield from (*prompt.exemplars, prompt.body, *prompt.choices)
 
 
-def _reads(experiment: Experiment) -> "Model":
+def reads(experiment: Experiment) -> "Model":
+    """Return the model as it turns texts into tokens, without its weights."""
     from spillover.models.load import without_weights
 
     return without_weights(experiment.model.name, experiment.model.template, experiment.model.template_arguments)

@@ -26,6 +26,7 @@ from spillover.cells import (
     model_key,
     of_arm,
     predict,
+    reads,
     sheets,
     shortened,
     size,
@@ -291,9 +292,9 @@ def characters(experiment: Experiment, store: Store) -> Iterator[Characters]:
 def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:
     """Yield exactly what the base model reads, cell by cell; with `scores`, the score of each choice too.
 
-    Needs items alone, neither pairs nor tuning.
+    In a chat also the prompt as its template renders it. Needs items alone, neither pairs nor tuning.
     """
-    arm, chosen = Arm("base", experiment, None), experiment.evaluate
+    arm, chosen, model = Arm("base", experiment, None), experiment.evaluate, reads(experiment)
     for cell, rows in of_arm(arm, measured(experiment)):
         asked = [open_task(cell.task).prompt(item, chosen.labels) for item in balanced(rows, limit)]
         found: list[tuple[float, ...] | None] = [None] * len(asked)
@@ -302,5 +303,8 @@ def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[s
 
             found = list(score(arm.reader, asked, chosen.scoring, chosen.overflow).choices)
         for prompt, values in zip(asked, found, strict=True):
-            line = {"task": cell.task, "language": cell.language, "header": prompt.header, "body": prompt.body}
+            line: dict[str, object] = {"task": cell.task, "language": cell.language}
+            line |= {"header": prompt.header, "body": prompt.body}
+            if model.chat:
+                line["rendered"] = model.turns.wrap(prompt.header + prompt.body)
             yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})
