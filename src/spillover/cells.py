@@ -107,7 +107,7 @@ def model_key(experiment: Experiment) -> list[str]:
 
     model = experiment.model
     known = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
-    return [*known, *reads(experiment).reading]
+    return [*known, *reads(experiment).prompt_key]
 
 
 def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:

@@ -130,7 +130,7 @@ def test_nothing_ends_a_text_by_itself(kind: str) -> None:
     body = own("fine", add_special_tokens=False)["input_ids"]
     expected = {"begin": [0], "both": [0], "begin with EOS": [1]}.get(kind, [])
     assert model.tokenize(["fine", ""]) == [[*expected, *body], expected]
-    assert model.reading == (("no end behind texts",) if kind in ("both", "end") else ())
+    assert model.prompt_key == (("no end behind texts",) if kind in ("both", "end") else ())
     row = example_row(model, Example("1", "en", "fine\n", "good"))
     assert row.tokens.count(1) - (kind == "begin with EOS") == 1
     assert row.tokens[-1] == row.labels[-1] == 1

@@ -119,7 +119,7 @@ class Model:
         return open_chat(self.tokenizer, self.template_arguments)
 
     @property
-    def reading(self) -> tuple[str, ...]:
+    def prompt_key(self) -> tuple[str, ...]:
         """What stages depend on beside the files: nothing where texts are read as they always were."""
         if self.chat:
             return self.turns.key
