@@ -64,7 +64,7 @@ limit  = 100
 
 BEYOND_THE_DESIGN = {
     "languages": {},
-    "model": {"threads": 0},
+    "model": {"threads": 0, "template_arguments": {}},
     "questions": {"columns": {}, "missing": "error", "gaps": []},
     "mixture": {
         "sizes": {},

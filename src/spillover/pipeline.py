@@ -306,5 +306,5 @@ def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[s
             line: dict[str, object] = {"task": cell.task, "language": cell.language}
             line |= {"header": prompt.header, "body": prompt.body}
             if model.chat:
-                line["rendered"] = model.turns.wrap(prompt.header + prompt.body)
+                line["rendered"] = model.dialogue.wrap(prompt.header + prompt.body)
             yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})

@@ -110,7 +110,7 @@ class Model:
         return Tokenization(self.tokenizer)
 
     @cached_property
-    def turns(self) -> Chat:
+    def dialogue(self) -> Chat:
         """How its chat template wraps texts.
 
         Raises:
@@ -122,16 +122,16 @@ class Model:
     def prompt_key(self) -> tuple[str, ...]:
         """What stages depend on beside the files: nothing where texts are read as they always were."""
         if self.chat:
-            return self.turns.key
+            return self.dialogue.key
         return ("no end behind texts",) if self.tokenization.ends_texts else ()
 
     def wrap(self, text: str) -> str:
         """Return `text` as the model should see it before it answers, for `tokenize`."""
-        return self.turns.wrap(self.tokenization.mark(text)) if self.chat else text
+        return self.dialogue.wrap(self.tokenization.mark(text)) if self.chat else text
 
     def answer(self, text: str) -> str:
         """Return an answer as it follows a wrapped text: in a chat its turn ends in place of the plain delimiter."""
-        return self.tokenization.mark(text.strip()) + self.turns.end if self.chat else text
+        return self.tokenization.mark(text.strip()) + self.dialogue.end if self.chat else text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Return the token ids of each wrapped text. A chat template has written its own BOS; nothing ends a text.
@@ -211,7 +211,7 @@ def load(
         network = network.to("cuda")
     model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {})
     model.head  # noqa: B018 - what cannot be scored is refused when it is opened
-    for warning in model.turns.warnings if model.chat else ():
+    for warning in model.dialogue.warnings if model.chat else ():
         say(warning)
     return model
 
