@@ -428,7 +428,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPa
             "questions": {"source": "hub:facebook/xnli", "task": "entailment"},
             "evaluate": {"tasks": ["entailment"]},
         }
-        (found,) = examine(parse_experiment(table, "test"), letters)
+        (found,) = examine(parse_experiment(table, "test"), READS)
     finally:
         reach.obstacle.cache_clear()
     assert "the hub cannot be reached (OSError: no route to host)" in found.message
