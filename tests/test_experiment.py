@@ -65,7 +65,7 @@ limit  = 100
 BEYOND_THE_DESIGN = {
     "languages": {},
     "model": {"threads": 0, "template_arguments": {}},
-    "questions": {"columns": {}, "missing": "error", "gaps": []},
+    "questions": {"columns": {}, "classes": [], "missing": "error", "gaps": []},
     "mixture": {
         "sizes": {},
         "unrelated": {
@@ -73,6 +73,7 @@ BEYOND_THE_DESIGN = {
             "task": "sentiment",
             "limit": 10_000,
             "columns": {},
+            "classes": [],
             "missing": "error",
             "gaps": [],
         },
@@ -91,6 +92,7 @@ BEYOND_THE_DESIGN = {
     },
     "evaluate": {
         "columns": {},
+        "classes": [],
         "overflow": "drop-exemplars",
         "merged": False,
         "engine": "transformers",

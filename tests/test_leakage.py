@@ -148,6 +148,33 @@ def test_the_oracle_fails_for_a_weaker_check(fault: str, monkeypatch: pytest.Mon
         check(*CASES[fault])
 
 
+RENDERED = {
+    "context": ("A man is asleep on a bench.\nQuestion: The man is awake. True?\nAnswer:", " True", " False"),
+    "choices": ("", "a man is asleep on a bench, right? Yes, the man is awake", "A man, right? No, x"),
+    "context and choice": ("A man is asleep on a bench, right?", "Yes, The man is awake.", "No, The man is awake."),
+    "Chinese": ("句子：有个男人在长椅上睡着了，这个男人醒着，对吗？", "是", "否"),
+}
+FAMILY = open_task("harness:xnli_{language}")
+
+
+@pytest.mark.parametrize("kind", RENDERED)
+def test_a_rendered_item_is_searched(kind: str) -> None:
+    chinese = ("有个男人在长椅上睡着了。", "这个男人醒着")
+    english = ("A man is asleep on a bench.", "The man is awake.")
+    fields = chinese if kind == "Chinese" else english
+    item = Item(FAMILY.name, "x", "en", RENDERED[kind], 0)
+    other = (fields[0], "Another one.")
+    trained = [Question("entailment", "q", "en", fields), Question("entailment", "r", "en", other)]
+    overlaps = find_overlaps(trained, [item], [FAMILY], ())
+    assert [(one.id, one.found) for one in overlaps] == [("q", "its text inside the xnli item 'x' in en")]
+
+
+def test_words_inside_words_are_no_leak() -> None:
+    item = Item(FAMILY.name, "x", "en", ("Heathland has grown over the artful dodgers of the north.", " a", " b"), 0)
+    for text in ("land has grown over the artful dodgers of the north", "Heathland has grown over the art"):
+        assert not find_overlaps([Question("mood", "q", "en", (text,))], [item], [FAMILY], ())
+
+
 def test_the_sentence_counts_all_and_names_a_few() -> None:
     overlaps = [Overlap(f"q{n}", "the text of mood item 'i' in de") for n in range(7)]
     assert sentence(overlaps[:1], 9) == (

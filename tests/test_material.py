@@ -40,8 +40,8 @@ def build(
             path = tmp_path / "corpus" / "entailment" / "questions" / f"{code}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = [
-                {"premise": f"{code}: {premise}", "hypothesis": hypothesis, "label": label}
-                for (premise, hypothesis), label in zip(texts, labels, strict=True)
+                {"id": number, "premise": f"{code}: {premise}", "hypothesis": hypothesis, "label": label}
+                for number, ((premise, hypothesis), label) in enumerate(zip(texts, labels, strict=True))
             ]
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         table = {

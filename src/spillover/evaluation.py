@@ -12,6 +12,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ordered
 from spillover.sources import Source, open_source
+from spillover.sources.labels import Stated
 from spillover.tasks import Task, open_task
 
 
@@ -27,10 +28,13 @@ class ItemsOrigin:
     """The key that the source came from."""
     markers: tuple[str, ...] | None = None
     """What stands for a missing translation, where such items are left out; None where they are refused."""
+    classes: Stated = ()
+    """Which labels the numbers or letters in its columns of labels stand for."""
 
     def open(self) -> tuple[Source, str]:
         """Open the source; return it with the words that name it in errors."""
-        return open_source(self.spec, self.columns, self.key, self.markers), f"{self.key} {self.spec!r}"
+        source = open_source(self.spec, self.columns, self.key, self.markers, self.classes)
+        return source, f"{self.key} {self.spec!r}"
 
 
 def listed_tasks(experiment: Experiment) -> dict[str, Task]:
@@ -58,9 +62,9 @@ def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
     if task.source:
         return ItemsOrigin(task.source, {}, "evaluate.tasks")
     if evaluate.source:
-        return ItemsOrigin(evaluate.source, evaluate.columns, "evaluate.source", evaluate.markers)
+        return ItemsOrigin(evaluate.source, evaluate.columns, "evaluate.source", evaluate.markers, evaluate.classes)
     markers = evaluate.markers if evaluate.markers is not None else questions.markers
-    shared = ItemsOrigin(questions.source, questions.columns, "questions.source", markers)
+    shared = ItemsOrigin(questions.source, questions.columns, "questions.source", markers, questions.classes)
     source, _ = shared.open()
     return shared if source.item_languages(task) else ItemsOrigin("starter", {}, "evaluate.source")
 

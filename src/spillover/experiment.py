@@ -29,6 +29,9 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Place = Annotated[str, AfterValidator(expanded)]
 """A name that may be a path, such as `~/model` or `folder:$HOME/data`."""
 
+Classes = tuple[str, ...] | dict[str, str]
+"""Labels in the order of their codes, or code → label."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -74,6 +77,8 @@ class QuestionsConfig(_SourceConfig):
     task: Place = "sentiment"
     limit: Count = 10_000
     columns: dict[str, str] = {}
+    classes: Classes = ()
+    """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
 
 
 class TranslateConfig(_Section):
@@ -131,6 +136,8 @@ class EvaluateConfig(_SourceConfig):
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
     limit: Count = 0
     columns: dict[str, str] = {}
+    classes: Classes | dict[str, Classes] = ()
+    """As in `questions`; for several tasks an entry for each, by its name."""
     merged: bool = False
     engine: Literal["transformers", "vllm"] = "transformers"
 

@@ -1,23 +1,34 @@
 """Leakage: is a question that is tuned on among those that the evaluation asks?
 
 Two questions are the same if their texts are, but for case, white space, punctuation and the encoding of characters, in
-any language; or if they have one id in the same source and task. An id of digits alone is a row's number and names
+any language; or if they have one id in the same source and task. A benchmark's rendered item is searched for the
+question's texts: they have to stand in it from word to word. An id of digits alone is a row's number and names
 nothing: row 7 of a file of questions is not row 7 of a file of items. Knows neither files nor which items are measured.
 """
 
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+import regex
 
 from spillover.records import Item, Question
 from spillover.tasks import Task
-from spillover.texts import normal
+from spillover.texts import SHORTEST, normal
 
 SHOWN = 5
 """Overlaps that the sentence names; all of them are in the run's log."""
 
 IGNORED = "PZC"
 """First letters of the Unicode categories of what is no part of a text's words: punctuation, separators, controls."""
+
+
+UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+"""Letters of the scripts that put no blanks between words: beside them a word may begin or end anywhere."""
+
+START = 12
+"""Characters of a question by which it is looked up inside rendered items."""
 
 
 class _Words(dict[int, int | None]):
@@ -55,6 +66,52 @@ def _normalized(text: str) -> str:
     return form.translate(_WORDS) or form
 
 
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A rendered item as it is searched."""
+
+    text: str
+    """Its context and choices, in the form of `normalized`."""
+    edges: frozenset[int]
+    """Where in the text a word may begin or end."""
+
+    def holds(self, part: str) -> bool:
+        """Whether a text stands in it from word to word."""
+        start = self.text.find(part)
+        while start >= 0 and not {start, start + len(part)} <= self.edges:
+            start = self.text.find(part, start + 1)
+        return start >= 0
+
+
+def _rendered(item: Item) -> _Rendered:
+    form = normal("\n".join(item.fields))
+    words = "".join(character if _WORDS[ord(character)] else " " for character in form).split()
+    text = "".join(words)
+    beside = (at + side for at, letter in enumerate(text) if UNSPACED.match(letter) for side in (0, 1))
+    return _Rendered(text, frozenset((0, *accumulate(map(len, words)), *beside)))
+
+
+def _inside(trained: Iterable[Question], items: Iterable[Item]) -> dict[tuple[str, ...], str]:
+    """Return the normalized texts of the questions that rendered items hold, with the first item that does.
+
+    Questions of fewer than `SHORTEST` bytes are let go: they may stand anywhere by chance.
+    """
+    wanted: dict[str, set[tuple[str, ...]]] = {}
+    for question in trained:
+        texts = normalized(question.fields)
+        if len("".join(texts).encode()) >= SHORTEST:
+            wanted.setdefault(max(texts, key=len)[:START], set()).add(texts)
+    lengths = set(map(len, wanted))
+    places: dict[tuple[str, ...], str] = {}
+    for item in items if wanted else ():
+        rendered = _rendered(item)
+        pieces = {rendered.text[edge : edge + length] for edge in rendered.edges for length in lengths}
+        for texts in (texts for piece in pieces & wanted.keys() for texts in wanted[piece]):
+            if texts not in places and all(map(rendered.holds, texts)):
+                places[texts] = f"its text inside the {item.task} item {item.id!r} in {item.language}"
+    return places
+
+
 def find_overlaps(
     trained: Iterable[Question], items: Iterable[Item], tasks: Iterable[Task], sharing: Collection[str]
 ) -> list[Overlap]:
@@ -68,6 +125,8 @@ def find_overlaps(
     """
     texts: dict[tuple[str, ...], str] = {}
     ids: dict[tuple[str, str], str] = {}
+    trained, items, tasks = list(trained), list(items), list(tasks)
+    rendered = {task.name for task in tasks if not task.fields}
     for task in tasks:
         for code, row in task.rows.items():
             for fields in row.exemplars:
@@ -76,6 +135,7 @@ def find_overlaps(
         texts.setdefault(normalized(item.fields), f"the text of {item.task} item {item.id!r} in {item.language}")
         if item.task in sharing and not item.id.isdigit():
             ids.setdefault((item.task, item.id), f"the id of a {item.task} item")
+    texts = _inside(trained, (item for item in items if item.task in rendered)) | texts
     found: dict[str, Overlap] = {}
     for question in trained:
         known = texts.get(normalized(question.fields)) or ids.get((question.task, question.id))

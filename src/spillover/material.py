@@ -88,7 +88,7 @@ def _given(recipe: Callable[..., object], experiment: Experiment, own: Origin, o
 
 def _annotated(experiment: Experiment) -> list[Annotated]:
     asked = experiment.questions
-    source = open_source(asked.source, asked.columns, "questions.source", asked.markers)
+    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
     task = open_task(asked.task, "questions.task")
     rows = annotated_questions(source, task, ASKED, f"questions.source {asked.source!r}")
     return rows[: experiment.mixture.sizes.get(ASKED, asked.limit or None)]

@@ -48,7 +48,7 @@ from spillover.sources import Source, open_source
 from spillover.spaces import compare_languages
 from spillover.store import Stage, Store, read_records, write_records
 from spillover.tasks import Task, open_task
-from spillover.translate import Translator, available, check, kept, open_translator, pairs, tally
+from spillover.translate import REVISION, Translator, available, check, kept, open_translator, pairs, tally
 
 Measured = TypeVar("Measured", Prediction, Surprise)
 
@@ -75,7 +75,7 @@ def translate(experiment: Experiment, store: Store) -> list[Stage]:
             write_records(folder / f"{code}.parquet", Pair, checked)
 
         brought = experiment.languages.items()  # texts are identified among these too
-        return store.make("pairs", [found, available(), *brought], f"pairs/{code}.parquet", write)
+        return store.make("pairs", [found, available(), REVISION, *brought], f"pairs/{code}.parquet", write)
 
     pivot = questions_in(experiment.mixture.pivot)
     return [save(pairs(questions_in(code), pivot), code) for code in experiment.translate.to]
@@ -245,9 +245,8 @@ def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Da
 def _asked(experiment: Experiment) -> tuple[Source, Task]:
     """Open where the questions come from, and their task."""
     asked = experiment.questions
-    return open_source(asked.source, asked.columns, "questions.source", asked.markers), open_task(
-        asked.task, "questions.task"
-    )
+    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
+    return source, open_task(asked.task, "questions.task")
 
 
 def _mixed(experiment: Experiment, store: Store) -> Mixed:

@@ -22,7 +22,7 @@ Rows = list[dict[str, str]]
 ROWS: Rows = [
     {"id": "a", "premise": 'A "red", round kite.', "hypothesis": "A toy flies.", "label": "neutral"},
     {"id": "b", "premise": "Two lines\nof text.", "hypothesis": "Eine Zeile: ü.", "label": "Widerspruch"},
-    {"id": "c", "premise": "A separator\u2028inside.", "hypothesis": "  A separator. ", "label": "0"},
+    {"id": "c", "premise": "A separator\u2028inside.", "hypothesis": "  A separator. ", "label": "ENTAILMENT"},
 ]
 ITEMS = [
     Item("entailment", "a", "de", ('A "red", round kite.', "A toy flies."), 1),
@@ -112,11 +112,9 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, ending: str, step: i
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("language", ["en", "de", "ja"])
 @pytest.mark.parametrize("name", ["sentiment", "entailment", "paraphrase"])
-def test_a_label_is_a_word_of_the_task_or_the_language_or_an_index(
-    tmp_path: Path, name: str, language: str, ending: str
-) -> None:
+def test_a_label_is_a_word_of_the_task_or_the_language(tmp_path: Path, name: str, language: str, ending: str) -> None:
     task = open_task(name)
-    words = [*task.labels, *task.row(language).labels, *map(str, range(len(task.labels)))]
+    words = [*task.labels, *task.row(language).labels, *map(str.upper, task.labels)]
     rows = [dict.fromkeys(task.fields, f"text {n}") | {"label": f" {word}"} for n, word in enumerate(words)]
     WRITERS[ending](place(tmp_path, f"{name}/items/{language}.{ending}"), rows)
     found = [item.gold for item in Folder(str(tmp_path), {}).items(task, language)]
@@ -124,13 +122,13 @@ def test_a_label_is_a_word_of_the_task_or_the_language_or_an_index(
 
 
 def test_without_an_id_rows_are_numbered(tmp_path: Path) -> None:
-    found = items(tmp_path, "text,label\ngood,positive\nbad,1\n", "de.csv")
+    found = items(tmp_path, "text,label\ngood,positive\nbad,negative\n", "de.csv")
     assert [(item.id, item.gold) for item in found] == [("0", 0), ("1", 1)]
 
 
-def test_a_whole_number_is_an_id_and_a_label(tmp_path: Path) -> None:
-    found = items(tmp_path, '[{"id": 7, "text": "good", "label": 1}]', "de.json")
-    assert found == [Item("sentiment", "7", "de", ("good",), 1)]
+def test_a_whole_number_is_an_id(tmp_path: Path) -> None:
+    found = items(tmp_path, '[{"id": 7, "text": "good", "label": "positive"}]', "de.json")
+    assert found == [Item("sentiment", "7", "de", ("good",), 0)]
 
 
 def test_a_tasks_own_label_wins_over_an_index(tmp_path: Path) -> None:
@@ -152,14 +150,14 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     "not UTF-8": ("de.csv", "text,label\ngrün\xf6,positive\n".encode()[:-13] + b"\xc3\n", r"found no UTF-8 at byte 15"),
     "half a character": (
         "de.json",
-        '[{"text": "x\\ud83d", "label": 0}]',
+        '[{"text": "x\\ud83d", "label": "positive"}]',
         r"row 1: column 'text': found 'x\\ud83d', exp",
     ),
     "not Parquet": ("de.parquet", "text", r"de\.parquet: empty, cut off or not parquet"),
     "no column": ("de.csv", "texts,label\nx,positive\n", r"line 2: found no column 'text'; did you mean 'texts'\?"),
     "no label": ("de.csv", "text\nx\n", r"line 2: found no column 'label'"),
-    "null": ("de.json", '[{"text": null, "label": 0}]', r"row 1: column 'text': found None, expected a text"),
-    "number": ("de.json", '[{"text": 5, "label": 0}]', r"row 1: column 'text': found 5, expected a text"),
+    "null": ("de.json", '[{"text": null, "label": "positive"}]', r"row 1: column 'text': found None, expected a text"),
+    "number": ("de.json", '[{"text": 5, "label": "positive"}]', r"row 1: column 'text': found 5, expected a text"),
     "blank": ("de.csv", "text,label\n  ,positive\n", r"line 2: column 'text': found '  ', expected a text"),
     "nothing to see": (
         "de.csv",
@@ -169,11 +167,15 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     "unknown label": (
         "de.csv",
         "text,label\nx,positive\ny,positve\n",
-        r"line 3: column 'label': found 'positve', expected a label; did you mean 'positive'\? choose from 0, 1, ",
+        r"line 3: column 'label': found 'positve', expected a label; did you mean 'positive'\? choose from positiv, ",
     ),
-    "index too high": ("de.json", '[{"text": "x", "label": 2}]', r"row 1: column 'label': found 2, expected"),
-    "index below 0": ("de.json", '[{"text": "x", "label": -1}]', r"row 1: column 'label': found -1, expected"),
-    "truth value": ("de.json", '[{"text": "x", "label": true}]', r"row 1: column 'label': found True, expected"),
+    "a number": ("de.json", '[{"text": "x", "label": 2}]', r"de\.json: column 'label': found 2, and nothing states"),
+    "a truth value": ("de.json", '[{"text": "x", "label": true}]', r"found true, and nothing states"),
+    "half a number": (
+        "de.json",
+        '[{"text": "x", "label": 0.5}]',
+        r"row 1: column .label.: found 0\.5, expected",
+    ),
     "id twice": (
         "de.csv",
         "id,text,label\n1,x,positive\n2,y,positive\n1,z,positive\n",
@@ -181,10 +183,10 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "id in one row only": (
         "de.jsonl",
-        '{"text": "x", "label": 0}\n{"id": "0", "text": "y", "label": 0}\n',
+        '{"text": "x", "label": "positive"}\n{"id": "0", "text": "y", "label": "positive"}\n',
         r"line 1: found no column 'id'",
     ),
-    "id null": ("de.json", '[{"id": null, "text": "x", "label": 0}]', r"row 1: column 'id': found None"),
+    "id null": ("de.json", '[{"id": null, "text": "x", "label": "positive"}]', r"row 1: column 'id': found None"),
 }
 
 

@@ -169,13 +169,13 @@ def test_any_set_is_read_with_a_column_map(write: Write) -> None:
 
 def test_configurations_are_languages_or_named(write: Write) -> None:
     schema, task = {"text": TEXT, "label": TEXT}, open_task("sentiment")
-    write("me/many", ["de", "en", "xx"], schema, label=["positiv", "negative", "1"])
+    write("me/many", ["de", "en", "xx"], schema, label=["positiv", "negative", "Negative"])
     source = open_source("hub:me/many", {}, "test")
     assert source.item_languages(task) == ("en", "de")
-    assert [item.gold for item in source.items(task, "de")] == [0, 1, 1], "that language's word, the task's, an index"
+    assert [item.gold for item in source.items(task, "de")] == [0, 1, 1], "its word, the task's, in any case"
     with pytest.raises(SpilloverError, match=r"found no 'fr'; languages that are there: de, en"):
         source.items(task, "fr")
-    write("me/two", ["first", "second"], schema, label=["positive", "negative", "1"])
+    write("me/two", ["first", "second"], schema, label=["positive", "negative", "negative"])
     found = next(iter(open_source("hub:me/two:second", {}, "test").questions(task, "en")))
     assert found.fields == ("text 0 of train in second",)
     with pytest.raises(SpilloverError, match=r"expected hub:ID:CONFIG; choose from first, second"):

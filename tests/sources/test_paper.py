@@ -147,9 +147,9 @@ def test_gold_follows_the_order_of_the_tasks_labels(tmp_path: Path) -> None:
 
 
 def test_a_word_outside_the_table_is_refused(tmp_path: Path) -> None:
-    message = r"snli_de2_test\.json: row 2: column 'answer': found 'Neutral', .* choose from Konsequenz, neutral, Wid"
+    message = r"snli_de2_test\.json: row 2: column 'answer': found 'neutralo', .* choose from Konsequenz, neutral, Wid"
     with pytest.raises(SpilloverError, match=message):
-        items_in(tmp_path, "de", ["neutral", "Neutral"])
+        items_in(tmp_path, "de", ["neutral", "neutralo"])
     with pytest.raises(SpilloverError, match=r"row 1: column 'answer': found '中立', .* choose from 含意, 中性, 矛盾"):
         items_in(tmp_path, "ja", ["中立"])
 

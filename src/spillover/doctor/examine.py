@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 
 from spillover.cells import REFERENCE
-from spillover.doctor import characters, contents, labels, prompts, tokens
+from spillover.doctor import characters, contents, labels, pairs, prompts, tokens
 from spillover.doctor.defect import located, ordered
 from spillover.doctor.reading import Fault, Reading, read, summarized
 from spillover.doctor.tokens import Reads
@@ -41,10 +41,8 @@ def examine(experiment: Experiment, reads: Reads) -> list[Defect]:
 def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> Iterator[Defect]:
     """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
     asked = experiment.questions
-    source, task = (
-        open_source(asked.source, asked.columns, "questions.source", asked.markers),
-        open_task(asked.task, "questions.task"),
-    )
+    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
+    task = open_task(asked.task, "questions.task")
     try:
         questions[REFERENCE] = list(islice(source.questions(task, REFERENCE), asked.limit or None))
     except SpilloverError as error:
@@ -58,6 +56,7 @@ def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> 
         if code != REFERENCE:
             try:
                 questions[code] = parallel.translate(questions[REFERENCE], code)
+                yield from pairs.unpaired(questions[code], questions[REFERENCE])
             except SpilloverError as error:
                 defect = located(error, "file", code)
                 faults.append(Fault((defect.message,), defect))
@@ -100,7 +99,7 @@ def _items(readings: Sequence[Reading], task: Task, questions: dict[str, list[Qu
         yield from labels.unknown_words(reading, right, task)
         yield from labels.disagreements(reading, right, task)
         yield from labels.differing_ids(reading, readings[0], task)
-        yield from labels.misaligned(reading, readings[0])
+        yield from pairs.misaligned(reading, readings[0])
         yield from contents.exemplars(reading, task)
         yield from contents.tuned_on(reading, questions.get(reading.language, ()))
         yield from contents.collapse(reading, readings[0], right)

@@ -1,4 +1,4 @@
-"""Labels and ids across languages: words outside the task, swaps, ceilings, imbalance, rows that do not line up.
+"""Labels and ids across languages: words outside the task, swaps, ceilings, imbalance, ids that differ.
 
 The languages are each other's witnesses: the same id is the same item, so what most of them say of it is taken to be
 right. Pure: readings in, defects out.
@@ -6,8 +6,6 @@ right. Pure: readings in, defects out.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
 
 from spillover.doctor.reading import Entry, Reading
 from spillover.findings import Defect
@@ -18,16 +16,10 @@ CONSISTENT = 0.9
 """Share of a label's items that must carry one and the same other label for the two to count as exchanged."""
 
 ENOUGH = 20
-"""Items from which shares and correlations are worth a word."""
+"""Items from which shares are worth a word."""
 
 LOPSIDED = 1.5
 """A label is too frequent from this many times its even share."""
-
-RELATED, UNRELATED = 0.6, 0.3
-"""Correlations of text lengths: what translations reach; what they do not fall to, nor gain by moving."""
-
-SHIFTS = tuple(shift for shift in range(-5, 6) if shift)
-"""By how many rows a file may have slipped."""
 
 Readings = Mapping[str, Reading]
 """Language code → its items, the reference first."""
@@ -145,38 +137,6 @@ def differing_ids(reading: Reading, reference: Reading, task: Task) -> Iterator[
             "expected the same ids in every language"
         )
         yield Defect("error", "ids", message, _file(reading), reading.language)
-
-
-def misaligned(reading: Reading, reference: Reading) -> Iterator[Defect]:
-    """Yield a file whose rows are not the reference's: long texts translate to long ones, and here they do not."""
-    own, other = ({entry.id: _length(entry) for entry in one.entries} for one in (reading, reference))
-    shared = [id for id in own if id in other]
-    if len(shared) < ENOUGH:
-        return
-    here, there = np.array([own[id] for id in shared]), np.array([other[id] for id in shared])
-    as_is = correlation(here, there)
-    slips = {shift: correlation(*_slipped(here, there, shift)) for shift in SHIFTS}
-    shift = max(slips, key=lambda shift: slips[shift])
-    message = f"the lengths of these texts have little to do with those of the same ids in {reference.language}"
-    if slips[shift] >= max(RELATED, as_is + UNRELATED):
-        rows = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'further down' if shift > 0 else 'further up'}"
-        yield Defect("error", "ids", f"{message}: its translations stand {rows}", _file(reading), reading.language)
-    elif as_is < UNRELATED:
-        yield Defect("warning", "ids", f"{message}: are they translations?", _file(reading), reading.language)
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Pearson's correlation, 1 where one of the two does not vary."""
-    return float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 1.0
-
-
-def _slipped(here: np.ndarray, there: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pair the row `i + shift` here with the row `i` there."""
-    return (here[shift:], there[:-shift]) if shift > 0 else (here[:shift], there[-shift:])
-
-
-def _length(entry: Entry) -> float:
-    return float(np.log1p(sum(map(len, entry.fields))))
 
 
 def _file(reading: Reading) -> str:

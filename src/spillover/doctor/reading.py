@@ -10,6 +10,7 @@ from spillover.doctor.defect import located
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.findings import Defect
 from spillover.sources import Sheeted, Source
+from spillover.sources.labels import LabelError
 from spillover.sources.sheet import Sheet
 from spillover.sources.tables import CellError, Row
 from spillover.tasks import Task
@@ -66,10 +67,9 @@ def read(source: Source, task: Task, language: str) -> Reading:
             return _read(source.sheet(task, language), language)
         items = source.items(task, language)  # a user's own source: strict, so at most one defect
     except SpilloverError as error:
-        defect = located(error, "file", language)
-        return Reading(
-            language, (), (Fault((defect.message,), defect),), unreachable=isinstance(error, UnreachableError)
-        )
+        defect = located(error, "label" if isinstance(error, LabelError) else "file", language)
+        cause = error.cause if isinstance(error, LabelError) else defect.message
+        return Reading(language, (), (Fault((cause,), defect),), unreachable=isinstance(error, UnreachableError))
     return Reading(language, tuple(Entry(item.id, "", item.fields, item.gold) for item in items))
 
 
@@ -112,7 +112,7 @@ def _read(sheet: Sheet, language: str) -> Reading:
 
 def _entry(sheet: Sheet, row: Row, id: str, fields: tuple[str, ...]) -> Entry:
     try:
-        return Entry(id, row.place, fields, row.gold(sheet.label, sheet.golds))
+        return Entry(id, row.place, fields, sheet.gold(row))
     except SpilloverError as error:
         return Entry(id, row.place, fields, None, _without(row, error))
 

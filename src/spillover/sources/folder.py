@@ -11,9 +11,10 @@ from spillover.errors import SpilloverError, choices
 from spillover.plugins import TASKS
 from spillover.records import Annotated, Item, Question
 from spillover.sources.gaps import Table, gaps
+from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.places import FORMAT, by_language, existing, file_of
 from spillover.sources.remarks import remark
-from spillover.sources.sheet import Sheet, identified, items
+from spillover.sources.sheet import IDS, Sheet, id_column, identified, items
 from spillover.sources.tables import Row, read_rows
 from spillover.tasks import Task, open_task
 
@@ -23,12 +24,18 @@ NAME = f"<language>.{FORMAT}"
 class Folder:
     """Questions and items in files, one a task and language. Any subset may be there."""
 
-    def __init__(self, directory: str, columns: Mapping[str, str]) -> None:
-        """Open `directory`; `columns` maps a field, `id` or `label` to the files' own column name."""
+    def __init__(self, directory: str, columns: Mapping[str, str], classes: Stated = ()) -> None:
+        """Open `directory`.
+
+        Args:
+            directory: the folder.
+            columns: field, `id` or `label` → the files' own column name; an empty one for `id`: the row's number.
+            classes: which labels the numbers and letters in a label column stand for.
+        """
         if not directory:
             raise SpilloverError("source 'folder': found no directory, expected folder:DIR")
         self._directory = existing(Path(directory))
-        self._columns = columns
+        self._columns, self._classes = columns, classes
         self._markers: Sequence[str] | None = None
         self._lacking: dict[tuple[str, str], dict[str, str]] = {}
 
@@ -44,11 +51,11 @@ class Folder:
         columns = self._fields(task)
         return [
             Question(task.name, id, language, tuple(row.text(column) for column in columns))
-            for id, row in identified(rows, self._id(rows))
+            for id, row in identified(rows, self._id(task, rows))
         ]
 
     def items(self, task: Task, language: str) -> list[Item]:
-        """Return the items; a label is the task's own word, that language's, or an index."""
+        """Return the items; a label is the task's own word, that language's, or a code whose order is stated."""
         return items(self.sheet(task, language), task.name, language)
 
     def sheet(self, task: Task, language: str) -> Sheet:
@@ -65,8 +72,10 @@ class Folder:
         return tuple(by_language(self._directory / task.name / "items", NAME))
 
     def _sheet(self, task: Task, kind: str, language: str) -> Sheet:
-        rows = self._rows(task, kind, language)
-        return Sheet(rows, self._fields(task), self._column("label"), golds(task, language), self._id(rows))
+        rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column("label")
+        stated = of_task(self._classes, task.name)
+        legend = open_legend(words(task, language), task.labels, rows, label, fields, stated)
+        return Sheet(rows, fields, label, legend, self._id(task, rows))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[Row]:
         table = self._table(task, kind, language)
@@ -81,7 +90,8 @@ class Folder:
     def _table(self, task: Task, kind: str, language: str) -> Table:
         check_columns(self._columns, task)
         rows = read_rows(file_of(self._directory / task.name / kind, NAME, language), language)
-        return Table(rows, self._fields(task), self._id(rows))
+        self._check_ids(task, kind, language, rows)
+        return Table(rows, self._fields(task), self._id(task, rows))
 
     def _lacking_rows(self, task: Task, kind: str, markers: Sequence[str]) -> dict[str, str]:
         """Return the ids of rows without a text in some language; read once, since every language asks for them."""
@@ -99,10 +109,35 @@ class Folder:
                 )
         return self._lacking[task.name, kind]
 
-    def _id(self, rows: Sequence[Row]) -> str | None:
-        """Return the column of the ids; None where the files have none."""
-        column = self._column("id")
-        return column if "id" in self._columns or any(column in row.cells for row in rows) else None
+    def _check_ids(self, task: Task, kind: str, language: str, rows: Sequence[Row]) -> None:
+        """Refuse rows without ids that are not those of the first language: not as many, or it has ids."""
+        column, folder = self._id(task, rows), self._directory / task.name / kind
+        first, *others = by_language(folder, NAME).items()
+        if column is None and others:
+            names = ", ".join(IDS[:3])
+            remark(folder, f"found no column of ids ({names}, …), so a row's number is its id in every language")
+        if language == first[0]:
+            return
+        reference = read_rows(first[1], first[0])
+        expected = self._id(task, reference)
+        if (column is None) != (expected is None):
+            has, lacks = (rows, first[1].name) if column else (reference, _file(rows))
+            raise SpilloverError(
+                f"{_file(has)}: found the ids in the column {column or expected!r}, and none in {lacks}; expected ids "
+                "in the files of all languages, or in none"
+            )
+        if column is None and len(rows) != len(reference):
+            raise SpilloverError(
+                f"{_file(rows)}: found {len(rows)} rows, and {len(reference)} in {first[1].name}; without a column of "
+                f"ids a row's number is its id, so expected as many; a column of ids is called {IDS[0]}, or as "
+                "`columns` says"
+            )
+
+    def _id(self, task: Task, rows: Sequence[Row]) -> str | None:
+        """Return the column of the ids; None where a row's number is its id."""
+        if "id" in self._columns:
+            return self._columns["id"] or None
+        return id_column(rows, (*self._fields(task), self._column("label")))
 
     def _fields(self, task: Task) -> tuple[str, ...]:
         return tuple(self._column(field) for field in task.fields)
@@ -120,9 +155,12 @@ def check_columns(columns: Mapping[str, str], task: Task) -> None:
             raise SpilloverError(f"columns: found {name!r}, expected a field, 'id' or 'label'; {choices(name, known)}")
 
 
-def golds(task: Task, language: str) -> dict[str, int]:
-    """Return what may stand in a column of labels → gold: the task's own word, that language's, or an index."""
-    numbers = [str(gold) for gold in range(len(task.labels))]
-    # the task's own words come last and win, should a task have numbers for labels
-    kinds = (numbers, task.row(language).labels, task.labels)
-    return {word: gold for words in kinds for gold, word in enumerate(words)}
+def words(task: Task, language: str) -> dict[str, int]:
+    """Return what may stand in a column of labels → gold: the task's own word, or that language's."""
+    # the task's own words come last and win
+    kinds = (task.row(language).labels, task.labels)
+    return {word: gold for labels in kinds for gold, word in enumerate(labels)}
+
+
+def _file(rows: Sequence[Row]) -> str:
+    return rows[0].place.rpartition(": ")[0]

@@ -4,7 +4,8 @@
     stream:ID  stream:ID:CONFIG  read as far as needed, nothing kept: for sets larger than the disk
 
 Questions come from `train`, items from `test`. A set in `PRESETS` needs no column map; a map replaces the preset.
-Ids are row numbers from 0, so a row is the same question in every language, unless the map names a column for them.
+In a preset ids are row numbers from 0, so a row is the same question in every language; in other sets the column of
+ids, if there is one.
 Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. What PAWS-X
 could not translate into one language is left out of all, so that they keep the same rows.
 
@@ -22,8 +23,10 @@ from typing import Any
 from spillover.errors import SpilloverError, choices
 from spillover.languages import languages, ordered
 from spillover.records import Item, Question
-from spillover.sources.folder import check_columns, golds
+from spillover.sources.folder import check_columns, words
+from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
+from spillover.sources.sheet import id_column, id_of
 from spillover.sources.tables import Row
 from spillover.tasks import Task
 
@@ -47,8 +50,8 @@ class Layout:
     """Column of the label; empty: it has none, and serves for tuning only."""
     labels: tuple[str, ...] = ()
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
-    id: str = ""
-    """Column of the id; empty: the row's number."""
+    id: str | None = ""
+    """Column of the id; empty: the row's number; None: the column that is called so (`sheet.IDS`), if there is one."""
     gap: str = ""
     """What stands where a translation is missing, beside nothing; such rows are left out in every language."""
 
@@ -83,12 +86,21 @@ PRESETS = {
 class Hub:
     """Questions and items of one data set."""
 
-    def __init__(self, argument: str, columns: Mapping[str, str], streaming: bool = False) -> None:
-        """Open `ID` or `ID:CONFIG`; `columns` maps a field, `id` or `label` to the set's own column name."""
+    def __init__(
+        self, argument: str, columns: Mapping[str, str], streaming: bool = False, classes: Stated = ()
+    ) -> None:
+        """Open `ID` or `ID:CONFIG`.
+
+        Args:
+            argument: what follows `hub:`.
+            columns: field, `id` or `label` → the set's own column name; an empty one for `id`: the row's number.
+            streaming: whether rows are read one by one, without keeping them.
+            classes: which labels the numbers of a set stand for, where its classes have no names.
+        """
         self._id, _, self._config = argument.partition(":")
         if not self._id:
             raise SpilloverError("source 'hub': found no data set, expected hub:ID or hub:ID:CONFIG")
-        self._columns, self._streaming = columns, streaming
+        self._columns, self._streaming, self._classes = columns, streaming, classes
 
     def questions(self, task: Task, language: str) -> Iterator[Question]:
         """Yield the questions as they are read; the label's column is never looked at."""
@@ -97,22 +109,23 @@ class Hub:
             yield Question(task.name, id, language, tuple(row.text(column) for column in layout.columns))
 
     def items(self, task: Task, language: str) -> list[Item]:
-        """Return the items; a label is the set's number, its name for it, the task's word, or that language's."""
+        """Return the items; a label is the task's word, that language's, or a number that the set gives a name."""
         layout = self._layout(task)
         if not layout.label:
             raise SpilloverError(f"source 'hub:{self._id}': found no labels, expected some; it serves tuning only")
-        known = {str(number): task.labels.index(label) for number, label in enumerate(layout.labels)}
-        known = known or golds(task, language)
+        rows = [(id, row) for id, row in self._rows(layout, language, "items") if _is_labeled(row.value(layout.label))]
+        stated = layout.labels or of_task(self._classes, task.name)
+        cells = [row for _, row in rows]
+        legend = open_legend(words(task, language), task.labels, cells, layout.label, layout.columns, stated)
         return [
             Item(
                 task.name,
                 id,
                 language,
                 tuple(row.text(column) for column in layout.columns),
-                row.gold(layout.label, known),
+                legend.read(row, layout.label),
             )
-            for id, row in self._rows(layout, language, "items")
-            if row.value(layout.label) not in UNLABELED
+            for id, row in rows
         ]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
@@ -147,7 +160,7 @@ class Hub:
         check_columns(self._columns, task)
         named = {name: self._columns.get(name, name) for name in (*task.fields, "label")}
         fields = tuple(named[name] for name in task.fields)
-        return Layout(fields, self._configs(), task.name, named["label"], id=self._columns.get("id", ""))
+        return Layout(fields, self._configs(), task.name, named["label"], id=self._columns.get("id"))
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
@@ -168,17 +181,19 @@ class Hub:
             there = ", ".join(layout.configs)
             raise SpilloverError(f"source 'hub:{self._id}': found no {language!r}; languages that are there: {there}")
         place = f"{self._id} {layout.configs[language]}/{SPLITS[kind]}"
-        seen: set[str] = set()
+        column, seen = layout.id, set[str]()
         read = [layout.configs[language], *(config for config in layout.configs.values() if layout.gap)]
         parallel = zip(*(self._cells(layout, config, SPLITS[kind]) for config in read), strict=False)
         for number, (cells, *others) in enumerate(parallel):
             row = Row(f"{place}: row {number}", cells)
+            if column is None:
+                column = id_column([row], (*layout.columns, layout.label)) or ""
             if not all(_filled(Row(row.place, each), layout) for each in (cells, *others)):
                 continue
-            id = str(row.value(layout.id)) if layout.id else str(number)
+            id = id_of(row, number, column or None)
             if id in seen:
                 raise SpilloverError(f"{row.place}: found the id {id!r} again, expected each once")
-            if layout.id:
+            if column:
                 seen.add(id)
             yield id, row
 
@@ -218,6 +233,10 @@ class Hub:
 
 stream = partial(Hub, streaming=True)
 """The same, nothing downloaded but what is read."""
+
+
+def _is_labeled(value: object) -> bool:
+    return value not in UNLABELED and value == value  # NaN, a table's own gap, is unlike itself
 
 
 def _filled(row: Row, layout: Layout) -> bool:

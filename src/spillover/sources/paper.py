@@ -22,6 +22,7 @@ from pathlib import Path
 
 from spillover.errors import SpilloverError, choices
 from spillover.records import Annotated, Item, Question
+from spillover.sources.labels import Legend
 from spillover.sources.places import by_language, existing, file_of
 from spillover.sources.sheet import Sheet, items
 from spillover.sources.tables import Row, read_rows
@@ -125,7 +126,7 @@ class Paper:
         labels = _published(task.name, "en")
         words = self._words(task.name, language)
         golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
-        return Sheet(rows, layout.columns, "answer", golds)
+        return Sheet(rows, layout.columns, "answer", Legend(golds))
 
     def _words(self, task: str, language: str) -> Fields:
         return REPAIRED.get((task, language)) or _published(task, language)
@@ -133,12 +134,11 @@ class Paper:
     def annotated(self, task: Task, language: str) -> list[Annotated]:
         """Return the untranslated questions that have an answer: none where the annotators did not agree on one."""
         layout, labels = _layout(task), _published(task.name, language)
-        golds = {
-            word: task.labels.index(label) for word, label in zip(labels, _published(task.name, "en"), strict=True)
-        }
+        english = _published(task.name, "en")
+        legend = Legend({word: task.labels.index(label) for word, label in zip(labels, english, strict=True)})
         rows = read_rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
-            Annotated(task.name, str(number), language, _fields(row, layout), row.gold("answer", golds))
+            Annotated(task.name, str(number), language, _fields(row, layout), legend.read(row, "answer"))
             for number, row in enumerate(rows)
             if row.cells.get("answer") is not None
         ]

@@ -4,12 +4,20 @@
 neither where files are nor what tasks ask.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from spillover.errors import SpilloverError
 from spillover.records import Item
+from spillover.sources.labels import Legend
 from spillover.sources.tables import Row
+
+IDS = (
+    "id", "idx", "index", "uid", "guid", "uuid", "qid", "pairid", "itemid", "exampleid", "sampleid", "questionid",
+    "sentenceid", "rowid",
+)  # fmt: skip
+"""What a column of ids may be called, the first of them that is there, whatever its case, blanks, `_` and `-`."""
 
 TRANSLATOR = "translator"
 """Column that says what translated a row of items; people wrote those without."""
@@ -25,8 +33,8 @@ class Sheet:
     """The columns of the task's fields, in their order."""
     label: str
     """The column of the labels."""
-    golds: Mapping[str, int]
-    """A label's word → index among the task's labels."""
+    legend: Legend
+    """What stands in that column, and which label it means."""
     id: str | None = None
     """The column of the ids; None where a row's number, from 0, is its id."""
     shown: frozenset[str] = frozenset()
@@ -34,25 +42,41 @@ class Sheet:
 
     def id_of(self, number: int) -> str:
         """Return the id of the row with this number, from 0: a text, or a whole number."""
-        return _id(self.rows[number], number, self.id)
+        return id_of(self.rows[number], number, self.id)
 
     def texts(self, row: Row) -> tuple[str, ...]:
         """Return a row's fields; one sentence about the first that is no text."""
         return tuple(row.text(column) for column in self.fields)
 
+    def gold(self, row: Row) -> int:
+        """Return the index of a row's label; one sentence where the label is none of the task's."""
+        return self.legend.read(row, self.label)
 
-def _id(row: Row, number: int, column: str | None) -> str:
+
+def id_of(row: Row, number: int, column: str | None) -> str:
+    """Return a row's id: a text or a whole number, or its number from 0 where no column has ids."""
     if column is None:
         return str(number)
     value = row.value(column)
+    if isinstance(value, float):
+        expected = "expected a text or a whole number"
+        raise SpilloverError(f"{row.place}: column {column!r}: found a decimal number, {expected}")
     return str(value) if type(value) is int else row.text(column)
+
+
+def id_column(rows: Sequence[Row], others: Collection[str]) -> str | None:
+    """Return the column of the ids, by its name; None where no column is called so, `others` apart."""
+    columns = dict.fromkeys(column for row in rows for column in row.cells if column not in others)
+    exactly_id_first = sorted(columns, key=lambda column: column != "id")
+    plain = {column: re.sub(r"[\s_-]", "", column.casefold()) for column in exactly_id_first}
+    return next((column for name in IDS for column in plain if plain[column] == name), None)
 
 
 def identified(rows: Sequence[Row], column: str | None) -> Iterator[tuple[str, Row]]:
     """Yield each row with its id, the row's number from 0 where no column has them; refuse an id that comes again."""
     seen: dict[str, Row] = {}
     for number, row in enumerate(rows):
-        id = _id(row, number, column)
+        id = id_of(row, number, column)
         if id in seen:
             raise SpilloverError(f"{row.place}: found the id {id!r} of {seen[id].place} again, expected each once")
         seen[id] = row
@@ -66,7 +90,7 @@ def items(sheet: Sheet, task: str, language: str) -> list[Item]:
         SpilloverError: the first row that is not.
     """
     return [
-        Item(task, id, language, sheet.texts(row), row.gold(sheet.label, sheet.golds), _translator(row))
+        Item(task, id, language, sheet.texts(row), sheet.gold(row), _translator(row))
         for id, row in identified(sheet.rows, sheet.id)
     ]
 

@@ -4,11 +4,13 @@ Knows nothing of how the texts are stored: that is one module a kind of source.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Protocol, runtime_checkable
 
 from spillover.errors import SpilloverError
 from spillover.plugins import SOURCES, resolve
 from spillover.records import Annotated, Item, Question
+from spillover.sources.labels import Stated
 from spillover.sources.sheet import Sheet
 from spillover.tasks import Task
 
@@ -66,7 +68,9 @@ def annotated_questions(source: Source, task: Task, language: str, where: str) -
     return found
 
 
-def open_source(spec: str, columns: Mapping[str, str], where: str, markers: Sequence[str] | None = None) -> Source:
+def open_source(
+    spec: str, columns: Mapping[str, str], where: str, markers: Sequence[str] | None = None, classes: Stated = ()
+) -> Source:
     """Open a source named `starter`, `folder:DIR`, `paper:DIR`, `hub:ID`, or a user's own `package.module:Thing`.
 
     Args:
@@ -75,11 +79,16 @@ def open_source(spec: str, columns: Mapping[str, str], where: str, markers: Sequ
         where: the key that `spec` came from, for errors.
         markers: what stands for a missing translation, beside a blank text, if such rows are left out in every
             language; None: they are refused.
+        classes: which labels the codes in the source's files stand for, for all tasks or for each; empty: not stated.
     """
     name, _, argument = spec.partition(":")
     if name not in SOURCES:
         name, argument = spec, ""
-    source: Source = resolve(SOURCES, name, where)(argument, columns)
+    thing = resolve(SOURCES, name, where)
+    if classes and "classes" not in signature(thing).parameters:
+        key = f"{where.partition('.')[0]}.classes"
+        raise SpilloverError(f"{key}: found {classes!r}, but the source {name!r} reads its labels without")
+    source: Source = thing(argument, columns, classes=classes) if classes else thing(argument, columns)
     if markers is None:
         return source
     if not isinstance(source, Gapped):

@@ -62,16 +62,6 @@ class Row:
             raise CellError(self.place, column, sentence, type(value).__name__)
         return value.strip()
 
-    def gold(self, column: str, golds: Mapping[str, int]) -> int:
-        """Return the index that `golds` has for the word, or the whole number, in a column."""
-        value = self.value(column)
-        word = str(value).strip()
-        if word not in golds:
-            raise SpilloverError(
-                f"{self.place}: column {column!r}: found {value!r}, expected a label; {choices(word, golds)}"
-            )
-        return golds[word]
-
 
 def _short(value: object) -> str:
     text = repr(value)

@@ -65,7 +65,7 @@ class _Counts:
 
     def items(self, one: Experiment) -> dict[tuple[str, str], float]:
         """Return (task, language) → items; of all languages and unknown many where they cannot be read."""
-        key = digest(one.questions.source, one.questions.columns, one.evaluate)
+        key = digest(one.questions.source, one.questions.columns, one.questions.classes, one.evaluate)
         if key not in self._known:
             try:
                 self._known[key] = {cell: float(len(rows)) for cell, rows in measured(one).items()}
@@ -81,7 +81,7 @@ class _Counts:
         key = digest(asked)
         if key not in self._known:
             try:
-                source = open_source(asked.source, asked.columns, "questions.source", asked.markers)
+                source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
                 found = islice(source.questions(open_task(asked.task, "questions.task"), ASKED), asked.limit or None)
                 self._known[key] = {("", ""): float(sum(1 for _ in found))}
             except SpilloverError as error:

@@ -91,7 +91,7 @@ def _pairs(one: Experiment, code: str) -> list[object]:
 
 def base_key(one: Experiment) -> list[object]:
     """Return what the measurement of the base model depends on."""
-    return [one.model, one.questions.source, one.questions.columns, one.evaluate, one.analyze]
+    return [one.model, one.questions.source, one.questions.columns, one.questions.classes, one.evaluate, one.analyze]
 
 
 def tune_key(one: Experiment) -> list[object]:

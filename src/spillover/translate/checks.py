@@ -6,7 +6,6 @@ what it was translated from.
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +16,10 @@ import numpy as np
 from spillover.findings import Checked
 from spillover.records import Flag, Pair
 from spillover.texts import foreign, identifies, normal
+from spillover.translate.numerals import numbers
+
+REVISION = 2
+"""Counts the changes of what a check finds: pairs that an older one checked are checked again."""
 
 BATCH = 10_000
 """Pairs whose languages are identified at a time: bounds the memory, and is far more than keeps the cores busy."""
@@ -37,8 +40,6 @@ TOKEN = re.compile(r"[^\W\d_]+")
 UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 """Thai, kana and Han: written without blanks, so their characters are counted, not words."""
 
-DIGIT = re.compile(r"\d")
-THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)")
 MARKER = re.compile(r"</?[a-zA-Z][^<>]*>|\{[^{}\s]*\}|%[sd]\b|https?://[^\s<>\"]+|(?<!\w)[@#][^\W\d]\w*")
 """What has to survive as it is: tags, place holders, addresses, handles."""
 
@@ -84,17 +85,18 @@ def repeats(text: str) -> int:
 
 
 def lost_digits(source: str, target: str) -> bool:
-    """Whether a number of the original is missing, whatever the digits' script and the separators."""
-    stated = numbers(target)
-    return bool(stated) and any(len(number) > 1 for number in stated - numbers(source))  # 8 may have become eight
-
-
-def numbers(text: str) -> Counter[str]:
-    """Return the numbers in a text, in ASCII digits; thousands are joined, decimals two numbers."""
-    if not DIGIT.search(text):
-        return Counter()
-    joined = THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
-    return Counter("".join(str(unicodedata.decimal(digit)) for digit in run) for run in re.findall(r"\d+", joined))
+    """Whether a number of the original is missing, however the digits are written, grouped and counted."""
+    stated = [number for number in numbers(target) if any(len(part) > 1 for part in number.parts)]  # 8 may be eight
+    if not stated:
+        return False
+    there = Counter(value for number in numbers(source) for value in {*number.values, *map(int, number.parts)})
+    for number in stated:
+        values = [value for value in number.values if there[value]]
+        parts = [int(part) for part in number.parts if len(part) > 1]
+        if not values and not all(there[part] for part in parts):
+            return True
+        there.subtract(values or parts)
+    return False
 
 
 def lost_markers(source: str, target: str) -> bool:
