@@ -198,7 +198,7 @@ def test_a_parquet_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 def test_quotation_marks_in_tabs_without_quoting_are_part_of_the_text(tmp_path: Path) -> None:
     """As MGSM is published: read with quotes, rows 1 to 3 would be one."""
-    texts = ['"Wow', "so so", 'said "x"', 'end"']
+    texts = ['"Wow', "so so", 'end"', 'said "x"']
     content = "text\tlabel\n" + "".join(f"{text}\tpositive\n" for text in texts)
     assert [fields for _, fields, _ in read(folder(tmp_path, de__tsv=content))] == [(text,) for text in texts]
 
