@@ -40,6 +40,7 @@ from spillover.findings import Characters, Data, Defect, Findings, Inside
 from spillover.inside import look, passes, sum_up, to_trace, untraced
 from spillover.material import ASKED, Mixed, Origin, mix
 from spillover.models.history import read_history
+from spillover.models.tokenization import CUT
 from spillover.progress import Bar, bar
 from spillover.provenance import provenance
 from spillover.records import Cell, Example, Item, Pair, Prediction, Question, Surprise
@@ -305,5 +306,5 @@ def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[s
             line: dict[str, object] = {"task": cell.task, "language": cell.language}
             line |= {"header": prompt.header, "body": prompt.body}
             if model.chat:
-                line["rendered"] = model.dialogue.wrap(prompt.header + prompt.body)
+                line["rendered"] = model.wrap(prompt.header + prompt.body).replace(CUT, "")
             yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})
