@@ -100,9 +100,10 @@ def config(kind: str, vocabulary: int, **more: object) -> PreTrainedConfig:
             return CONFIG_MAPPING[kind](**options)
         except (TypeError, AttributeError, NotImplementedError) as error:
             named = re.search(r"(?:argument|property|setting of) [`'](\w+)[`']", str(error))
-            if named is None or named[1] not in options:
+            refused = {named[1]} & options.keys() if named else set()
+            if not (refused := refused or options.keys() & set(LISTS)):
                 raise
-            del options[named[1]]
+            options = {key: value for key, value in options.items() if key not in refused}
     raise ValueError(f"{kind}: no configuration of this size")
 
 
@@ -110,7 +111,6 @@ def _shrunk(default: PreTrainedConfig, vocabulary: int) -> dict[str, Any]:
     sizes = SMALL | {"vocab_size": vocabulary, "vocab_size_per_layer_input": vocabulary}
     options = {key: value for key, value in sizes.items() if hasattr(default, key)}
     for key in LISTS:
-        derived = isinstance(getattr(type(default), key, None), property)
-        if not derived and isinstance(entries := getattr(default, key, None), list | tuple):
+        if isinstance(entries := getattr(default, key, None), list | tuple):
             options[key] = list(entries)[:LAYERS]
     return options

@@ -54,7 +54,7 @@ TELLING = {
 
 REFUSED = {
     "cpmant": "reads both ways",
-    "prophetnet": "cannot be computed from the hidden states",
+    "prophetnet": "reads both ways",
 }
 """Families that are refused → words of the sentence."""
 
