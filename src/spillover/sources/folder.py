@@ -75,7 +75,7 @@ class Folder:
         rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column("label")
         stated = of_task(self._classes, task.name)
         legend = open_legend(words(task, language), task.labels, rows, label, fields, stated)
-        return Sheet(rows, fields, label, legend, self._id(task, rows))
+        return Sheet(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[Row]:
         table = self._table(task, kind, language)
@@ -149,10 +149,11 @@ class Folder:
 def check_columns(columns: Mapping[str, str], task: Task) -> None:
     """Refuse a name that is nothing of any task's: one map serves all tasks of an evaluation."""
     fields = [field for name in TASKS for field in open_task(name).fields]
-    known = dict.fromkeys(("id", "label", *task.fields, *fields))
+    known = dict.fromkeys(("id", "label", "cluster", *task.fields, *fields))
     for name in columns:
         if name not in known:
-            raise SpilloverError(f"columns: found {name!r}, expected a field, 'id' or 'label'; {choices(name, known)}")
+            expected = "a field, 'id', 'label' or 'cluster'"
+            raise SpilloverError(f"columns: found {name!r}, expected {expected}; {choices(name, known)}")
 
 
 def words(task: Task, language: str) -> dict[str, int]:

@@ -124,6 +124,7 @@ class Hub:
                 language,
                 tuple(row.text(column) for column in layout.columns),
                 legend.read(row, layout.label),
+                cluster=row.name(self._columns["cluster"]) if "cluster" in self._columns else "",
             )
             for id, row in rows
         ]

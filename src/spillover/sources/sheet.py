@@ -37,6 +37,8 @@ class Sheet:
     """What stands in that column, and which label it means."""
     id: str | None = None
     """The column of the ids; None where a row's number, from 0, is its id."""
+    cluster: str | None = None
+    """The column that names the items that belong together; None where their texts tell."""
     shown: frozenset[str] = frozenset()
     """Ids of the items that the prompts published with these files show with their answers."""
 
@@ -57,11 +59,7 @@ def id_of(row: Row, number: int, column: str | None) -> str:
     """Return a row's id: a text or a whole number, or its number from 0 where no column has ids."""
     if column is None:
         return str(number)
-    value = row.value(column)
-    if isinstance(value, float):
-        expected = "expected a text or a whole number"
-        raise SpilloverError(f"{row.place}: column {column!r}: found a decimal number, {expected}")
-    return str(value) if type(value) is int else row.text(column)
+    return row.name(column)
 
 
 def id_column(rows: Sequence[Row], others: Collection[str]) -> str | None:
@@ -90,7 +88,15 @@ def items(sheet: Sheet, task: str, language: str) -> list[Item]:
         SpilloverError: the first row that is not.
     """
     return [
-        Item(task, id, language, sheet.texts(row), sheet.gold(row), _translator(row))
+        Item(
+            task,
+            id,
+            language,
+            sheet.texts(row),
+            sheet.gold(row),
+            _translator(row),
+            row.name(sheet.cluster) if sheet.cluster else "",
+        )
         for id, row in identified(sheet.rows, sheet.id)
     ]
 

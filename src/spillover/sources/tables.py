@@ -62,6 +62,14 @@ class Row:
             raise CellError(self.place, column, sentence, type(value).__name__)
         return value.strip()
 
+    def name(self, column: str) -> str:
+        """Return a name that stands in a column: a text, or a whole number; refuse anything else."""
+        value = self.value(column)
+        if isinstance(value, float):
+            expected = "expected a text or a whole number"
+            raise SpilloverError(f"{self.place}: column {column!r}: found a decimal number, {expected}")
+        return str(value) if type(value) is int else self.text(column)
+
 
 def _short(value: object) -> str:
     text = repr(value)
