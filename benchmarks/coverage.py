@@ -1,0 +1,99 @@
+"""How often the interval of a mean change misses, at its lower and its upper end: `python benchmarks/coverage.py`.
+
+One language is enumerated exactly. Several are drawn: 17 and 5 languages that change together in part, single items and
+items in threes that share a premise. Nominal is 2.5% at each end. Writes `results/coverage.md`; some minutes on a core.
+"""
+
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from spillover.analysis.paired import critical, mean_change, score_interval
+
+Array = NDArray[np.float64]
+
+ITEMS = (20, 30, 60, 100, 150, 300, 600)
+DISCORDANCE = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
+LEANS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+"""Share of what changes that is fixed rather than broken; the other half mirrors it."""
+
+DRAWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+
+ACCURACIES = ((0.5, 0.5), (0.8, 0.8), (0.8, 0.77), (0.95, 0.95), (0.99, 0.99), (0.98, 0.95), (0.985, 0.965))
+"""True accuracy of base and tuned."""
+
+
+def exact(items: int) -> list[tuple[float, float]]:
+    """Return the misses below and above in one language, for every discordance and lean, by enumeration."""
+    top = min(items, int(items * 0.3 + 6 * np.sqrt(items * 0.3)) + 8)
+    fixed, broken = (side.ravel() for side in np.meshgrid(np.arange(top + 1), np.arange(top + 1)))
+    near = fixed + broken <= items
+    fixed, broken = fixed[near], broken[near]
+    low, high = score_interval(fixed / items, broken / items, items, critical(1.0, items - 1))
+    table = np.column_stack([fixed, broken, items - fixed - broken])
+    found = []
+    for discordance, lean in product(DISCORDANCE, LEANS):
+        rates = discordance * lean, discordance * (1 - lean)
+        odds = stats.multinomial.pmf(table, items, [*rates, 1 - discordance])
+        truth = rates[0] - rates[1]
+        found.append((float(odds[low > truth + 1e-9].sum()), float(odds[high < truth - 1e-9].sum())))
+    return found
+
+
+def drawn(
+    items: int, languages: int, accuracies: tuple[float, float], premises: float, seed: int
+) -> tuple[float, float]:
+    """Return the misses below and above over several languages.
+
+    `premises`: share of what an item has in common with its translations that it also has with its premise's other two
+    items; 0 makes single items of them.
+    """
+    random = np.random.default_rng(seed)
+    clusters = np.repeat(np.arange(items // 3), 3) if premises else None
+    bars, truth = stats.norm.ppf(accuracies), accuracies[1] - accuracies[0]
+
+    def common() -> Array:
+        own = random.standard_normal((items, 1))
+        if clusters is None:
+            return own
+        return np.sqrt(premises) * random.standard_normal((items // 3, 1))[clusters] + np.sqrt(1 - premises) * own
+
+    changes = []
+    for _ in range(DRAWS):
+        before = np.sqrt(0.5) * common() + np.sqrt(0.5) * random.standard_normal((items, languages))
+        news = np.sqrt(0.3) * common() + np.sqrt(0.7) * random.standard_normal((items, languages))
+        after = np.sqrt(0.8) * before + np.sqrt(0.2) * news
+        changes.append(mean_change(1.0 * (after < bars[1]) - (before < bars[0]), clusters))
+    fixed, broken, pairs = np.array([(change.fixed, change.broken, change.effective()) for change in changes]).T
+    low, high = score_interval(fixed, broken, pairs, critical(1.0, changes[0].units - 1))
+    return float((low > truth + 1e-9).mean()), float((high < truth - 1e-9).mean())
+
+
+def row(name: str, items: int, misses: list[tuple[float, float]]) -> str:
+    """Return a line of the table: the range and median of the coverage, and the most misses at one end."""
+    cover = [1 - sum(each) for each in misses]
+    worst = max(max(each) for each in misses)
+    return (
+        f"| {name} | {items} | {100 * min(cover):.1f} to {100 * max(cover):.1f} | {100 * np.median(cover):.1f} "
+        f"| {100 * worst:.1f} |"
+    )
+
+
+def main() -> None:
+    """Write the table, a line as soon as it is known."""
+    place = Path(__file__).parent / "results" / "coverage.md"
+    lines = ["| what | items | covered, % | median | most misses at one end, % |", "| --- | --: | --: | --: | --: |"]
+    lines += [row("one language, exact", items, exact(items)) for items in ITEMS]
+    for (languages, premises), items in product(((5, 0.0), (17, 0.0), (17, 0.6)), (30, 60, 150, 600)):
+        name = f"{languages} languages{', items in threes' if premises else ''}"
+        lines.append(row(name, items, [drawn(items, languages, each, premises, items) for each in ACCURACIES]))
+        place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(lines[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
