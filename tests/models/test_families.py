@@ -58,8 +58,23 @@ REFUSED = {
 }
 """Families that are refused → words of the sentence."""
 
-UNBUILT: dict[str, str] = {}
-"""Families that are not built from a small configuration → why."""
+SIZES = "sizes by the layer, which `SMALL` cannot give"
+UNBUILT = {
+    "blt": "its patcher stays large",
+    "cohere_compass_text": "rotary embeddings by kinds of layer",
+    "dbrx": "sizes in configurations of parts",
+    "gemma3n": "sparsity by the layer",
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "they draft for another model"),
+    **dict.fromkeys(("dots3_note", "dots3_note_text", "gemma4", "gemma4_text", "gemma4_unified"), SIZES),
+    "gemma4_unified_text": SIZES,
+    **dict.fromkeys(("musicgen", "musicgen_melody"), "several text configurations"),
+    **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "sizes that depend on each other"),
+    "phi4_multimodal": "its audio and vision towers stay large",
+    "reformer": "axial positions that depend on the width",
+    **dict.fromkeys(("xlnet", "xmod", "zamba", "zamba2"), "not tried"),
+    "hrm_text": "built, but rounding of 1e-5 in its states grows to 4e-3 nats",
+}
+"""Families that are not built from a small configuration, or not compared → why."""
 
 SHOTS = (
     "Review: The room was small and the water cold.\nSentiment: negative\n\n",
