@@ -71,7 +71,9 @@ UNBUILT = {
     **dict.fromkeys(("qwen4_exp", "qwen4_exp_text"), "sizes that depend on each other"),
     "phi4_multimodal": "its audio and vision towers stay large",
     "reformer": "axial positions that depend on the width",
-    **dict.fromkeys(("xlnet", "xmod", "zamba", "zamba2"), "not tried"),
+    "xlnet": "its configuration refuses a number of positions",
+    "zamba": "its blocks share weights by their place among more layers",
+    "zaya": "one expert a token, which other families refuse",
     "hrm_text": "built, but rounding of 1e-5 in its states grows to 4e-3 nats",
 }
 """Families that are not built from a small configuration, or not compared → why."""
