@@ -36,7 +36,7 @@ class Run:
     """What the arm with adapter says."""
     setting: str = ""
     """What tells its experiment from others of its grid, beside languages and seed."""
-    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     """Task → an item's id → the first id of its cluster; empty where all items are independent of one another."""
 
 
