@@ -132,9 +132,36 @@ def with_an_end_of_its_own(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def as_a_pointer(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:60])
+
+    return spoil
+
+
+def of_another_width(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 2 * config["intermediate_size"]}))
+
+
+def without_vocabulary(folder: Path) -> None:
+    table = json.loads((folder / "tokenizer.json").read_text())
+    table["model"] |= {"vocab": {}, "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(table))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (as_a_pointer, "model.safetensors of .* is a pointer of Git LFS, .*`git lfs pull`"),
+        (cut("model.safetensors"), "model.safetensors of .* is cut off or not safetensors: .*copy the file again"),
+        (cut("config.json"), "config.json of .* is empty, cut off or not JSON"),
+        (of_another_width, r"do not fit its config.json: 'model.layers.0.mlp.down_proj.weight' has the shape \("),
+        (without_vocabulary, "makes no tokens of 'One plain sentence.'; its tokenizer.json holds 2 tokens"),
         (as_an_adapter, "is a PEFT adapter of 'owner/base', expected a model"),
         (as_an_adapter_alone, "is a PEFT adapter of 'owner/base', expected a model"),
         (pickled, r"its weights are pytorch_model.bin, .* convert it with: python -c"),

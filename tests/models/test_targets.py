@@ -103,6 +103,8 @@ def test_each_adapter_learns_and_merged_weights_say_the_same(
 @pytest.mark.parametrize(
     ("kind", "targets", "said"),
     [
+        ("llama", ("all-linear", "lm_head"), "'lm_head' is the unembedding"),
+        ("llama", ("q_prj", "all-linear"), "no module .* 'q_prj'; did you mean 'q_proj'"),
         ("llama", ("q_proj", "lm_head"), r"'lm_head' is the unembedding.*choose from down_proj, .*v_proj, all-linear"),
         ("tied", ("lm_head",), "'lm_head' is the unembedding"),
         ("tied", ("q_proj", "embed_tokens"), "'embed_tokens' is a Embedding and no linear map"),

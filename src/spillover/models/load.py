@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from spillover.errors import SpilloverError
 from spillover.models.chat import Chat, open_chat
+from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.head import Halves, Head, dissect, ingredients
 from spillover.models.lengths import context, sides, turn, unused_positions
 from spillover.models.locate import fingerprint, locate
@@ -195,13 +196,14 @@ def load(
         options |= _nf4(options["dtype"])
     with reading(f"model.name: cannot load {name!r}"):
         network, info = AutoModelForCausalLM.from_pretrained(
-            folder, output_loading_info=True, trust_remote_code=False, **options
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
         )
+    require_fitting(info["mismatched_keys"], name)
     if absent := sorted(info["missing_keys"]):  # transformers would go on with random numbers
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
-    with reading(f"model.name: cannot load {name!r}"):
+    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        _require_embedded(network, tokenizer, name)
+        require_embedded(network, tokenizer, name)
     if adapter is not None:
         from peft import PeftModel
 
@@ -230,9 +232,12 @@ def without_weights(name: str, template: str = "none", template_arguments: Mappi
 @cache
 def _opened(folder: Path, content: str, name: str) -> tuple[Any, Any]:
     """Return a folder's configuration and tokenizer, read once for each content of it."""
-    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
+    with reading(f"model.name: cannot read the configuration of {name!r}"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        return config, AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        require_vocabulary(tokenizer, name)
+        return config, tokenizer
 
 
 @contextmanager
@@ -262,31 +267,6 @@ def _require_causal(folder: Path, name: str) -> None:
     if config.is_encoder_decoder:
         raise SpilloverError(
             f"model.name: {name!r} is an encoder-decoder ({config.model_type}), expected a causal language model"
-        )
-
-
-def _require_embedded(network: Any, tokenizer: Any, name: str) -> None:  # noqa: ANN401
-    """Refuse a tokenizer that makes tokens of a text which the network has no row for.
-
-    Special tokens may lie beyond the rows where no text becomes one: some models have them for images alone.
-    """
-    matrices = (network.get_input_embeddings(), network.get_output_embeddings())
-    rows = min(len(matrix.weight) for matrix in matrices if matrix is not None)
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    around = {*tokenizer.convert_ids_to_tokens(tokenizer("x")["input_ids"]), tokenizer.eos_token}
-    core = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
-    unknown = getattr(core, "unk_token", None)
-    lacking = sorted(
-        (id, token)
-        for token, id in tokenizer.get_vocab().items()
-        if id >= rows and (token not in special or token in around or token == unknown)
-    )
-    if lacking:
-        id, token = lacking[0]
-        raise SpilloverError(
-            f"model.name: the tokenizer of {name!r} knows {len(lacking)} tokens that the model has no row for, the "
-            f"first {token!r} with id {id}, expected ids below {rows}: the tokenizer that the model was trained with, "
-            "or a model resized to it"
         )
 
 

@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 from spillover.digests import content_digest
 from spillover.errors import SpilloverError, choices
+from spillover.models.damage import require_whole
 from spillover.paths import expanded_path
 from spillover.plugins import missing
 from spillover.progress import Bar, bar, say
@@ -162,6 +163,7 @@ def _local(folder: Path, name: str) -> Path:
             f"model.name: cannot load {name!r}: its weights are {pickled[0].name}, which may run code when it is read, "
             f"expected safetensors; if you trust it, convert it with: {conversion(name)}"
         )
+    require_whole(folder, name)
     return folder
 
 

@@ -43,6 +43,8 @@ def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
     linear = _linear(model)
     if targets == ALL or ALL in targets:
         names = sorted(_last_parts(linear))
+        if named := [name for name in targets if name != ALL and targets != ALL]:
+            _require_there(model, linear, named)
     else:
         names = _translated(model, linear, list(dict.fromkeys(targets)))
         _require_there(model, linear, names)

@@ -1,0 +1,111 @@
+"""What is wrong with a model's files: said with the file's name and what to do, where libraries name neither."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from spillover.errors import SpilloverError
+
+POINTER = b"version https://git-lfs"
+"""What Git leaves in place of a large file where Git LFS is not installed."""
+
+WEIGHTS = "*.safetensors"
+TABLES = ("config.json", "tokenizer_config.json", "*.safetensors.index.json")
+"""JSON files that hold one object each and are small."""
+
+PLAIN = "One plain sentence."
+"""A text of which every tokenizer makes tokens."""
+
+
+def require_whole(folder: Path, name: str) -> None:
+    """Refuse a folder with a damaged file; of weights their header alone is read.
+
+    Raises:
+        SpilloverError: a file is a pointer of Git LFS, a table is no object of JSON, or weights have no whole header.
+    """
+    for path in sorted(path for pattern in (*TABLES, "tokenizer.json", WEIGHTS) for path in folder.glob(pattern)):
+        with path.open("rb") as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise SpilloverError(
+                    f"model.name: {path.name} of {name!r} is a pointer of Git LFS, expected the file itself; fetch it "
+                    "with `git lfs pull` in its repository"
+                )
+    for path in sorted(path for pattern in TABLES for path in folder.glob(pattern)):
+        _require_object(path, name)
+    for path in sorted(folder.glob(WEIGHTS)):
+        try:
+            with safe_open(path, "np"):
+                pass
+        except SafetensorError as error:
+            raise SpilloverError(
+                f"model.name: {path.name} of {name!r} is cut off or not safetensors: {error}; copy the file again"
+            ) from error
+
+
+def _require_object(path: Path, name: str) -> None:
+    try:
+        table = json.loads(path.read_bytes())  # of bytes json takes UTF-16 too, but transformers does not
+        path.read_text(encoding="utf-8")
+    except (ValueError, RecursionError) as error:
+        raise SpilloverError(f"model.name: {path.name} of {name!r} is empty, cut off or not JSON: {error}") from error
+    if not isinstance(table, dict):
+        raise SpilloverError(
+            f"model.name: {path.name} of {name!r} holds a {type(table).__name__}, expected an object with named fields"
+        )
+
+
+def require_fitting(mismatched: Iterable[tuple[str, Any, Any]], name: str) -> None:
+    """Refuse weights of other shapes than the configuration's.
+
+    Args:
+        mismatched: a weight's name, its shape in the file, and the shape that the configuration gives it.
+        name: the model's.
+
+    Raises:
+        SpilloverError: there is such a weight.
+    """
+    rows = sorted(mismatched, key=lambda row: row[0])
+    if rows:
+        weight, shape, expected = rows[0]
+        raise SpilloverError(
+            f"model.name: the weights of {name!r} do not fit its config.json: {weight!r} has the shape {tuple(shape)}, "
+            f"expected {tuple(expected)} ({len(rows)} do not fit)"
+        )
+
+
+def require_vocabulary(tokenizer: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse a tokenizer that makes no tokens of a text."""
+    if not tokenizer(PLAIN, add_special_tokens=False)["input_ids"]:
+        raise SpilloverError(
+            f"model.name: the tokenizer of {name!r} makes no tokens of {PLAIN!r}; its tokenizer.json holds "
+            f"{len(tokenizer.get_vocab())} tokens, expected the vocabulary that the model was trained with"
+        )
+
+
+def require_embedded(network: Any, tokenizer: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse a tokenizer that makes tokens of a text which the network has no row for.
+
+    Special tokens may lie beyond the rows where no text becomes one: some models have them for images alone.
+    """
+    require_vocabulary(tokenizer, name)
+    matrices = (network.get_input_embeddings(), network.get_output_embeddings())
+    rows = min(len(matrix.weight) for matrix in matrices if matrix is not None)
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    around = {*tokenizer.convert_ids_to_tokens(tokenizer("x")["input_ids"]), tokenizer.eos_token}
+    core = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    unknown = getattr(core, "unk_token", None)
+    lacking = sorted(
+        (id, token)
+        for token, id in tokenizer.get_vocab().items()
+        if id >= rows and (token not in special or token in around or token == unknown)
+    )
+    if lacking:
+        id, token = lacking[0]
+        raise SpilloverError(
+            f"model.name: the tokenizer of {name!r} knows {len(lacking)} tokens that the model has no row for, the "
+            f"first {token!r} with id {id}, expected ids below {rows}: the tokenizer that the model was trained with, "
+            "or a model resized to it"
+        )
