@@ -546,6 +546,8 @@ def refused(ended: Ended, bench: Bench, *words: str) -> None:
 
 
 SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "a name for a list": ('tune.targets="q_proj"', ("tune.targets: found 'q_proj', expected: 'all-linear' or a list",)),
+    "a wrong value in a list": ("evaluate.languages=[1]", ("evaluate.languages.0: found 1, expected: a valid string",)),
     "unknown key": ("tune.epoch=1", ("broken.toml: unknown key 'tune.epoch'", "did you mean 'epochs'", "choose from")),
     "unknown language": ('translate.to=["xx"]', ("broken.toml: translate.to: found 'xx'", "choose from en, zh")),
     "unknown measured": (
@@ -642,7 +644,7 @@ CORPUS: dict[str, tuple[Callable[[Bench], object], tuple[str, ...]]] = {
     "an empty file": (lambda bench: bench.file(ITEMS).write_text(""), ("de.jsonl: found no rows",)),
     "a half-written file": (
         lambda bench: bench.file(ITEMS).write_bytes(bench.file(ITEMS).read_bytes()[:-40]),
-        ("de.jsonl: line 8: not valid JSON",),
+        ("de.jsonl: line 8, column 1: not valid JSON",),
     ),
     "a half-written JSON": (
         lambda bench: bench.file("sentiment/items/sw.json").write_text('[{"id": "senti'),

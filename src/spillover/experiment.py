@@ -355,8 +355,10 @@ def _apply(table: dict[str, Any], override: str) -> None:
 
 def _sentence(error: ValidationError) -> str:
     """Turn the first of pydantic's findings into one sentence with the key's path, what was found and expected."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("literal[", "tuple["))]
+    paths = [(_path(each["loc"]), each) for each in error.errors()]
+    path, first = max(
+        ((path, each) for path, each in paths if path[: len(paths[0][0])] == paths[0][0]), key=lambda row: len(row[0])
+    )
     key = ".".join(part if part.isprintable() else repr(part) for part in path)
     if first["type"] == "extra_forbidden":
         section: Any = Experiment
@@ -365,10 +367,21 @@ def _sentence(error: ValidationError) -> str:
             section = rows[-1] if rows else section.model_fields[part].annotation
         known = [field.alias or name for name, field in section.model_fields.items()]
         return f"unknown key {key!r}; {choices(path[-1], known)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    allowed = [_allowed(each["msg"]) for other, each in paths if other == path]  # a key may be of one of two kinds
     found = repr(first["input"])
     short = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
-    return f"{key}: found {short}, expected: {message.removeprefix('input should be ')}"
+    return f"{key}: found {short}, expected: {' or '.join(allowed)}"
+
+
+def _path(place: Sequence[int | str]) -> list[str]:
+    """Return a key's path without pydantic's names for the kinds that it may be of."""
+    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple["))]
+
+
+def _allowed(message: str) -> str:
+    """Return what pydantic says that a value should be, in TOML's words."""
+    words = message[0].lower() + message[1:]
+    return words.removeprefix("input should be ").replace("a valid tuple", "a list")
 
 
 def dump_experiment(experiment: Experiment) -> str:

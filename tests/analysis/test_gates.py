@@ -129,6 +129,7 @@ SPELLED = [
         ("check:unseen>=0", "check", "unseen"),
         ("deep/my tasks/check.toml:th>=0", "check", "th"),
         (" xnli : tuned >= -5 ", "xnli", "tuned"),
+        ("xnli:tuned ≥ \N{MINUS SIGN}5", "xnli", "tuned"),
         ("harness:xnli_{language}:pivot>=0", "xnli", "pivot"),
         ("harness:C:/a>=b/quiz_{language}:sw>=0", "quiz", "sw"),
         ("package.module:Task:worst>=0", "own", "worst"),

@@ -4,6 +4,7 @@ A gate is about the lower end of a 95% interval, in points: it holds only where 
 comparisons; what a broken gate ends in is the caller's.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from spillover.typography import minus, points
 
 MEASURES = ("unseen", "tuned", "overall", "pivot", "worst")
 """Fields of a `Summary` that a gate may name; it may also name a language."""
+
+RELATION = re.compile("(.*)(?:>=|≥)(.*)", re.DOTALL)
+"""What a gate is about, and its bound."""
 
 EVERYWHERE = ("overall", "worst")
 """Measures that every task has; each of the others needs a language of its group."""
@@ -76,15 +80,16 @@ def parse_gate(text: str, targets: Sequence[Target]) -> Gate:
         SpilloverError: it does not fit the grammar, or names what will not be measured.
     """
     where = f"--gate {text}"
-    subject, relation, number = (part.strip() for part in text.rpartition(">="))
+    parts = RELATION.fullmatch(text)
+    subject, number = (part.strip() for part in parts.groups()) if parts else ("", "")
     task, colon, measure = (part.strip() for part in subject.rpartition(":"))
-    if not relation or not measure or bool(colon) != bool(task) or any(sign in measure for sign in "<>="):
+    if not measure or bool(colon) != bool(task) or any(sign in measure for sign in "<>="):
         raise SpilloverError(f"{where}: expected [TASK:]MEASURE>=POINTS, such as unseen>=0 or sentiment:worst>=-5")
     tasks = _named(task, subject, targets, where)
     measure = measure if measure in MEASURES else from_code(measure) or measure
     _check_measured(measure, tasks, where)
     try:
-        bound = float(number) / 100
+        bound = float(number.replace("\N{MINUS SIGN}", "-")) / 100  # the report prints this minus
     except ValueError:
         bound = float("nan")
     if not -1 <= bound <= 1:
