@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
 from local_tasks import CHOICE, Rows, write_task
 
+from spillover.doctor.reading import read, summarized
 from spillover.errors import SpilloverError
 from spillover.records import Item
 from spillover.sources import families, open_source
@@ -75,6 +76,8 @@ LOST = {
     "an include of itself": ("include: quiz_de.yaml\ntask: quiz_de\n", "quiz_de.yaml: ValueError: Include cycle"),
     "a list for a name": ("task: [quiz_de]\n", r"quiz_de.yaml: found the name \['quiz_de'\], expected a text"),
     "nothing for a name": ("task:\n", "quiz_de.yaml: found the name None, expected a text"),
+    "a name twice": ("task: quiz_de\ntask: quiz_xx\n", "quiz_de.yaml: found the key 'task' twice, expected each once"),
+    "a key twice": ("task: quiz_de\ndoc_to_text: a\ndoc_to_text: !function b.c\n", "the key 'doc_to_text' twice"),
     "an unknown tag": ("task: quiz_de\na: !python b\n", r"quiz_de.yaml: line 2, column \d+: could not determine"),
 }
 
@@ -310,3 +313,14 @@ def test_a_yaml_is_a_task_or_one_sentence(tmp_path_factory: pytest.TempPathFacto
     except SpilloverError as error:
         assert "\n" not in str(error)
         assert len(str(error)) < 2_000
+
+
+def test_the_same_fault_in_every_language_is_one_error(tmp_path: Path) -> None:
+    for code in ("en", "de", "fr"):
+        write(tmp_path, f"quiz_{code}", output_type="generate_until")
+    task = open_task(f"harness:{tmp_path}/quiz_{{language}}")
+    source = open_source(f"harness:{tmp_path}/quiz_{{language}}", {}, "test")
+    readings = [read(source, task, code) for code in ("en", "de", "fr")]
+    (defect,) = summarized(fault for reading in readings for fault in reading.faults)
+    assert "found output type 'generate_until'" in defect.message
+    assert defect.message.endswith("quiz_en.yaml) (so it is in de, fr)")

@@ -136,7 +136,12 @@ def test_what_is_no_utf8_is_read_as_that_languages_windows_writes_it(tmp_path: P
     with gathering() as notes:
         source = folder(tmp_path, **{f"{code}.csv": f"text;label\r\n{text};positive\r\n".encode(page)})
         assert read(source, code) == [("0", (text,), 0)]
-    assert f"read as {page}, since no UTF-8 stands at byte" in "".join(notes.values())
+    (note,) = (note for note in notes.values() if "read as" in note)
+    assert f"read as {page}, since no UTF-8 stands at byte" in note
+    word = note.partition("with the word ")[2].strip("')")
+    assert word.isalpha()
+    assert word in text
+    assert not word.isascii()
 
 
 UNREADABLE: dict[str, tuple[str, bytes | str, str]] = {
@@ -161,6 +166,34 @@ UNREADABLE: dict[str, tuple[str, bytes | str, str]] = {
         "found no UTF-8 at byte 11, .*save the file",
     ),
     "undefined in the page": ("de.csv", b"text,label\n\x81\x8d,positive\n", "neither UTF-8 nor cp1252 at byte 11"),
+    "a workbook": (
+        "de.csv",
+        b"PK\x03\x04\x14\x00\x06\x00",
+        "found a zip archive, such as an Excel workbook .*`CSV",
+    ),
+    "Parquet by another name": ("de.csv", b"PAR1\x15\x00", "found a Parquet file; call it .parquet"),
+    "a zero byte": ("de.csv", b"text,label\na\x00b,positive\n", "found a zero byte at byte 12, expected text"),
+    "a quotation mark that is not closed": (
+        "de.csv",
+        'text,label\na,positive\n"b,negative\nc"d,positive\n',
+        "in the row that begins on line 3",
+    ),
+    "a comma without quotation marks": (
+        "de.csv",
+        "text,label\na, b,positive\n",
+        r"line 2: found 3 cells, expected 2 as in the header \(text, label\); quote each cell",
+    ),
+    "a key twice in the first line": (
+        "de.jsonl",
+        '{"id": "r7", "text": "a", "text": "b"}\n{"id": "r8"}\n',
+        "'text' twice in the object that begins with 'id': 'r7'",
+    ),
+    "a line cut off": ("de.jsonl", '{"text": "a"}\n{"text": "b', "line 2, column 10: not valid JSON: Unterminated"),
+    "an object of objects": (
+        "de.json",
+        '{"version": 1, "data": {"x": []}}',
+        "with the keys 'version', 'data'",
+    ),
     "a binary file": ("de.csv", b"PK\x03\x04\x00\x00\x00\x08\x00\x00", "save the file as UTF-8|found no rows|cut off"),
     "gzip cut off": ("de.csv.gz", gzip.compress(separated(",").encode())[:50], "cut off or not gzip"),
     "two lists of rows": (
@@ -168,9 +201,21 @@ UNREADABLE: dict[str, tuple[str, bytes | str, str]] = {
         '{"train": [{"text": "a"}], "test": [{"text": "b"}]}',
         "under 'train' and under 'test'",
     ),
-    "an object per id": ("de.json", '{"x1": {"text": "a", "label": 0}}', "found a dict, expected a list of objects"),
-    "columns of two lengths": ("de.json", '{"text": ["a", "b"], "label": [0]}', "found a dict, expected a list"),
-    "columns with other numbers": ("de.json", '{"text": {"0": "a"}, "label": {"1": 0}}', "found a dict, expected"),
+    "an object per id": (
+        "de.json",
+        '{"x1": {"text": "a", "label": 0}}',
+        "found an object with the keys 'x1'",
+    ),
+    "columns of two lengths": (
+        "de.json",
+        '{"text": ["a", "b"], "label": [0]}',
+        "the keys 'text', 'label'",
+    ),
+    "columns with other numbers": (
+        "de.json",
+        '{"text": {"0": "a"}, "label": {"1": 0}}',
+        "the keys 'text', 'label'",
+    ),
     "an object's end": (
         "de.json",
         '{"text": "a",\n "label": 0}\n{"text": "b",\n "label": 0}',

@@ -10,6 +10,7 @@ from spillover.doctor.defect import located
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.findings import Defect
 from spillover.sources import Sheeted, Source
+from spillover.sources.families import FamilyError
 from spillover.sources.labels import LabelError
 from spillover.sources.sheet import Sheet
 from spillover.sources.tables import CellError, Row
@@ -68,7 +69,7 @@ def read(source: Source, task: Task, language: str) -> Reading:
         items = source.items(task, language)  # a user's own source: strict, so at most one defect
     except SpilloverError as error:
         defect = located(error, "label" if isinstance(error, LabelError) else "file", language)
-        cause = error.cause if isinstance(error, LabelError) else defect.message
+        cause = error.cause if isinstance(error, LabelError | FamilyError) else defect.message
         return Reading(language, (), (Fault((cause,), defect),), unreachable=isinstance(error, UnreachableError))
     return Reading(language, tuple(Entry(item.id, "", item.fields, item.gold) for item in items))
 

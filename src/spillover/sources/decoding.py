@@ -22,6 +22,19 @@ MARKS = {
 GZIP = b"\x1f\x8b"
 """The first bytes of gzip."""
 
+NO_TEXT = {
+    b"PK\x03\x04": "a zip archive, such as an Excel workbook is",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
+    b"PAR1": "a Parquet file; call it .parquet",
+}
+"""First bytes of what is often saved under a text file's name → what it is."""
+
+LINE_END_OF_UTF_16 = re.compile(rb"\n\0|\0\n")
+"""In UTF-16 a zero byte stands beside each line feed."""
+
+WORD = re.compile(r"\w*[^\W\0-\x7f]\w*")
+"""A word with a letter beyond ASCII: where a code page is wrong, it shows."""
+
 ADVICE = "save the file as UTF-8 (in Excel: `CSV UTF-8`)"
 
 
@@ -36,8 +49,8 @@ def unpacked(path: Path) -> bytes:
         raise SpilloverError(f"{path}: cut off or not gzip: {error}") from error
 
 
-def decoded(path: Path, code_page: str) -> tuple[str, str]:
-    """Return a file's text and a note on its encoding, which is empty for UTF-8.
+def decoded(path: Path, code_page: str) -> tuple[str, str, str]:
+    """Return a file's text, a note on its encoding, and a word for the reader to check it by; both empty for UTF-8.
 
     Args:
         path: the file.
@@ -47,18 +60,25 @@ def decoded(path: Path, code_page: str) -> tuple[str, str]:
         SpilloverError: the file is in none of these encodings; the sentence names the byte.
     """
     data = unpacked(path)
+    for beginning, kind in NO_TEXT.items():
+        if data.startswith(beginning):
+            raise SpilloverError(f"{path}: found {kind}, expected a text file; {ADVICE}")
     for mark, encoding in MARKS.items():
         if data.startswith(mark):
             text = _strictly(path, data[len(mark) :], encoding)
-            return text, "" if encoding == "utf-8" else f"read as {encoding.upper()}, as the byte-order mark says"
-    if b"\0" in data:
+            return text, "" if encoding == "utf-8" else f"read as {encoding.upper()}, as the byte-order mark says", ""
+    if b"\0" in data[:2] or LINE_END_OF_UTF_16.search(data):
         encoding = _wide(data)
-        return _strictly(path, data, encoding), f"read as {encoding.upper()}, without a byte-order mark"
+        return _strictly(path, data, encoding), f"read as {encoding.upper()}, without a byte-order mark", ""
+    if b"\0" in data:
+        raise SpilloverError(f"{path}: found a zero byte at byte {data.index(0)}, expected text; delete it there")
     try:
-        return data.decode("utf-8"), ""
+        return data.decode("utf-8"), "", ""
     except UnicodeDecodeError as error:
         if code_page and not _is_damaged_utf8(data, code_page):
-            return _strictly(path, data, code_page), f"read as {code_page}, since no UTF-8 stands at byte {error.start}"
+            text = _strictly(path, data, code_page)
+            note = f"read as {code_page}, since no UTF-8 stands at byte {error.start}"
+            return text, note, next(iter(WORD.findall(text)), "")
         raise SpilloverError(f"{path}: found no UTF-8 at byte {error.start}, expected UTF-8; {ADVICE}") from error
 
 

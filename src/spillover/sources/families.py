@@ -40,6 +40,15 @@ LONGEST = 3
 """Parts of a name that one language can take: `zh`, `deu_Latn`, `zh-Hans-CN`."""
 
 
+class FamilyError(SpilloverError):
+    """A task of a family cannot be read. `cause` is the same in every language with the same fault."""
+
+    def __init__(self, message: str, cause: str) -> None:
+        """Make the sentence; `cause` is the kind of fault, without the task's name and file."""
+        super().__init__(message)
+        self.cause = cause
+
+
 @cache
 def manager(folder: str) -> Any:  # noqa: ANN401 - the harness is not typed
     """Return the index of all tasks: the harness's own, and a folder's."""
@@ -188,7 +197,7 @@ class _Lost:
     """The file."""
     names: frozenset[str]
     """What it may stand for: the names in it, and its own."""
-    kind: Literal["broken", "ending", "name", "twice", "template"]
+    kind: Literal["broken", "ending", "key", "name", "twice", "template"]
     """What is wrong with it; a template, which other files include, may have no name."""
     fault: str
     """The same in words."""
@@ -204,12 +213,23 @@ def _refuse_lost_files(family: str, folder: str, pattern: str, index: Mapping[st
 
 
 def _lost_files(folder: str, index: Mapping[str, Any]) -> Iterator[_Lost]:
-    """Yield every YAML file of a folder that no entry of the index stands in."""
+    """Yield every YAML file of a folder that no entry of the index stands in, or that loses a key."""
     read = {entry.yaml_path for entry in index.values()}
     for path in sorted(Path(folder).rglob("*")):
         looked_at = path.suffix.lower() in ENDINGS and IGNORED.isdisjoint(path.parts) and path.is_file()
-        if looked_at and path not in read and (lost := _inspect(path, index)):
+        if looked_at and (lost := _repeated_key(path) if path in read else _inspect(path, index)):
             yield lost
+
+
+def _repeated_key(path: Path) -> _Lost | None:
+    """Return that a file says a key twice, of which the harness keeps the last; None where it does not."""
+    import yaml
+
+    text = path.read_bytes()
+    keys = Counter(str(key.value) for key, _ in yaml.compose(text, yaml.SafeLoader).value)
+    repeated = [key for key, count in keys.items() if count > 1]
+    names = frozenset([path.stem, *_NAMED.findall(text.decode("utf-8", errors="replace"))])
+    return _Lost(path, names, "key", f"found the key {repeated[0]!r} twice, expected each once") if repeated else None
 
 
 def _inspect(path: Path, index: Mapping[str, Any]) -> _Lost | None:

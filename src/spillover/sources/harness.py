@@ -16,7 +16,7 @@ from scipy.stats import pearsonr
 
 from spillover.errors import SpilloverError, choices
 from spillover.records import Item, Question
-from spillover.sources.families import manager, members, parts, reason, yaml_file
+from spillover.sources.families import FamilyError, manager, members, parts, reason, yaml_file
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.tasks import Task
 
@@ -132,12 +132,13 @@ def _in_one_sentence(family: str, name: str) -> Iterator[None]:
         with without_waiting():
             yield
     except SpilloverError as error:
-        raise SpilloverError(f"{error}{yaml_file(family, name)}") from error
+        cause = str(error).removeprefix(f"harness:{name}: ")
+        raise FamilyError(f"{error}{yaml_file(family, name)}", cause) from error
     except Exception as error:
         if isinstance(error, ConnectionError) and obstacle():
             raise out_of_reach(f"harness:{family}") from error
         sentence = f"harness:{name}: cannot load the task: {reason(error)}{yaml_file(family, name)}"
-        raise SpilloverError(sentence) from error
+        raise FamilyError(sentence, reason(error)) from error
 
 
 def _check_texts(name: str, rows: Sequence[Document]) -> None:

@@ -43,7 +43,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(cells) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise SpilloverError(f"found the key {twice!r} twice in one object, expected each once")
+        first, value = pairs[0]
+        raise SpilloverError(
+            f"found the key {twice!r} twice in the object that begins with {first!r}: {value!r:.80}, expected each once"
+        )
     return cells
 
 
@@ -58,7 +61,7 @@ def _lines(path: Path, text: str, ending: str, refusal: json.JSONDecodeError) ->
         except json.JSONDecodeError as error:
             if not rows and ending == "json":  # not even the first line is JSON, so these are no JSON lines
                 raise SpilloverError(f"{path}: empty, cut off or not json: {refusal}") from error
-            raise SpilloverError(f"{path}: line {number}: not valid JSON: {error.msg}") from error
+            raise SpilloverError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from error
         except SpilloverError as error:
             raise SpilloverError(f"{path}: line {number}: {error}") from error
     if not rows and ending == "json":
@@ -82,7 +85,10 @@ def _inside(path: Path, whole: object) -> tuple[Rows, str]:
             names = list(columns)
             rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
             return [(f"row {number}", row) for number, row in enumerate(rows, 1)], "rows are written column by column"
-    raise SpilloverError(f"{path}: found a {type(whole).__name__}, expected a list of objects, or an object per line")
+        there = f"an object with the keys {', '.join(map(repr, list(whole)[:5]))}" if whole else "an empty object"
+    else:
+        there = repr(whole)[:80]
+    raise SpilloverError(f"{path}: found {there}, expected a list of objects, an object per line, or lists per column")
 
 
 def _has_rows(whole: dict[str, Any]) -> bool:

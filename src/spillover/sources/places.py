@@ -23,6 +23,7 @@ PLACEHOLDERS = {
 REASONS = {
     "language": "ignored, since they name no language here ([languages.CODE] in the experiment brings one)",
     "script": "ignored, since they name a script that is not the language's usual one",
+    "folder": "ignored, since they are folders",
     "format": f"ignored, since they are no files with one of the endings {', '.join(ENDINGS)}",
 }
 """Why a file is not read → the sentence that names such files."""
@@ -83,7 +84,8 @@ def _language(path: Path, name: str) -> tuple[str | None, str]:
     match = re.fullmatch(rf"{pattern}(?:\.gz)?", path.name, re.IGNORECASE)
     if match is None or path.is_dir():
         like_a_language = name.startswith("<language>.") and lookup(path.name.partition(".")[0])
-        return None, "format" if like_a_language else ""
+        reason = "folder" if match else "format"
+        return None, reason if like_a_language else ""
     code = lookup(match["language"])
     return code, "" if code else "script" if other_script(match["language"]) else "language"
 

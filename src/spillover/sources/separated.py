@@ -80,7 +80,13 @@ def _literal(text: str, lines: list[Line]) -> list[Line]:
 def _parsed(text: str, separator: str, quoting: Literal[0, 3]) -> list[Line]:
     with _fields_up_to(len(text)):
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
-        return [(reader.line_num, cells) for cells in reader]
+        lines: list[Line] = []
+        try:
+            lines.extend((reader.line_num, cells) for cells in reader)
+        except csv.Error as error:
+            start = lines[-1][0] + 1 if lines else 1
+            raise csv.Error(f"{error} in the row that begins on line {start}") from error
+        return lines
 
 
 def _sniffed(text: str, ending: str) -> str:
@@ -115,7 +121,11 @@ def _row(path: Path, number: int, cells: list[str], names: list[str], width: int
     """Return a row by its columns' names. A first column without a name is a table's index; it has no other."""
     excess = [cell for cell in cells[len(names) :] if cell.strip()]
     if len(cells) < width or excess:
-        raise SpilloverError(f"{path}: line {number}: found {len(cells)} cells, expected {len(names)}")
+        advice = "; quote each cell that holds the separator" if excess else ""
+        raise SpilloverError(
+            f"{path}: line {number}: found {len(cells)} cells, expected {len(names)} as in the header "
+            f"({', '.join(names)}){advice}"
+        )
     for name, cell in list(zip(names, cells, strict=False))[1:]:
         if not name and cell.strip():
             raise SpilloverError(f"{path}: line {number}: found {cell!r} in a column without a name, expected a name")

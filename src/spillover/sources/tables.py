@@ -119,8 +119,9 @@ def read_rows(path: Path, language: str) -> list[Row]:
         raise SpilloverError(f"{path}: empty, cut off or not {kind}: {error}") from error
     if not numbered:
         raise SpilloverError(f"{path}: found no rows, expected at least one")
-    for note in filter(None, notes):
-        remark(path.parent, note, path.name)
+    for note, word in notes:
+        if note:
+            remark(path.parent, note, f"{path.name}, with the word {word!r}" if word else path.name)
     rows = []
     for number, cells in numbered:
         if not isinstance(cells, dict):
@@ -129,14 +130,14 @@ def read_rows(path: Path, language: str) -> list[Row]:
     return rows
 
 
-def _read(path: Path, kind: str, code_page: str) -> tuple[list[tuple[str, object]], tuple[str, ...]]:
-    """Return a file's rows with their places, and notes on what was unusual."""
+def _read(path: Path, kind: str, code_page: str) -> tuple[list[tuple[str, object]], list[tuple[str, str]]]:
+    """Return a file's rows with their places, and notes on what was unusual, each with a word that shows it or none."""
     if kind not in TEXTS:
         numbered, note = _parquet(path)
-        return numbered, (note,)
-    text, encoding = decoded(path, code_page)
+        return numbered, [(note, "")]
+    text, encoding, word = decoded(path, code_page)
     numbered, shape = TEXTS[kind](path, text)
-    return numbered, (encoding, shape)
+    return numbered, [(encoding, word), (shape, "")]
 
 
 def ending(path: Path) -> str:
