@@ -644,7 +644,7 @@ CORPUS: dict[str, tuple[Callable[[Bench], object], tuple[str, ...]]] = {
     "an empty file": (lambda bench: bench.file(ITEMS).write_text(""), ("de.jsonl: found no rows",)),
     "a half-written file": (
         lambda bench: bench.file(ITEMS).write_bytes(bench.file(ITEMS).read_bytes()[:-40]),
-        ("de.jsonl: line 8, column 1: not valid JSON",),
+        ("de.jsonl: line 8, column 33: not valid JSON: Unterminated string",),
     ),
     "a half-written JSON": (
         lambda bench: bench.file("sentiment/items/sw.json").write_text('[{"id": "senti'),

@@ -315,6 +315,24 @@ def test_a_yaml_is_a_task_or_one_sentence(tmp_path_factory: pytest.TempPathFacto
         assert len(str(error)) < 2_000
 
 
+@pytest.mark.parametrize(
+    ("code", "rows", "said"),
+    [
+        ("import sys\nsys.exit(3)\n", None, "cannot load the task: SystemExit: 3"),
+        ("def p(rows): return rows\n", '{"question": "a", "x"\n', "cannot load the task: (?!DatasetGeneration).*JSON"),
+    ],
+)
+def test_what_ends_or_hides_in_a_library_is_said(tmp_path: Path, code: str, rows: str | None, said: str) -> None:
+    path = write(tmp_path, "quiz_en")
+    (tmp_path / "utils.py").write_text(code)
+    path.write_text(path.read_text() + "process_docs: !function utils.p\n")
+    if rows is not None:
+        (data,) = tmp_path.glob("*.jsonl")
+        data.write_text(rows)
+    with pytest.raises(SpilloverError, match=said):
+        items(tmp_path, "quiz_{language}")
+
+
 def test_the_same_fault_in_every_language_is_one_error(tmp_path: Path) -> None:
     for code in ("en", "de", "fr"):
         write(tmp_path, f"quiz_{code}", output_type="generate_until")

@@ -93,8 +93,10 @@ def yaml_file(family: str, name: str) -> str:
     return f" ({entry.yaml_path})" if entry and entry.yaml_path else ""
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return what the harness, a YAML file or its code raised, on one line."""
+    if type(error).__name__ == "DatasetGenerationError" and error.__cause__:  # which says nothing by itself
+        error = error.__cause__
     if mark := getattr(error, "problem_mark", None):
         return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', 'not valid YAML')}"
     if isinstance(error, StopIteration) or "StopIteration" in str(error):  # what datasets says of a file without rows

@@ -134,7 +134,7 @@ def _in_one_sentence(family: str, name: str) -> Iterator[None]:
     except SpilloverError as error:
         cause = str(error).removeprefix(f"harness:{name}: ")
         raise FamilyError(f"{error}{yaml_file(family, name)}", cause) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's module may end the program
         if isinstance(error, ConnectionError) and obstacle():
             raise out_of_reach(f"harness:{family}") from error
         sentence = f"harness:{name}: cannot load the task: {reason(error)}{yaml_file(family, name)}"
