@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from spillover.doctor import reading
 from spillover.errors import SpilloverError
 from spillover.sources import remarks
 from spillover.sources.folder import Folder
@@ -321,3 +322,12 @@ def test_the_published_layout_takes_other_spellings_too(tmp_path: Path) -> None:
     with gathering() as notes:
         assert Paper(str(tmp_path), {}).item_languages(sentiment()) == ("en", "zh")
     assert [note.rpartition(": ")[2] for note in notes.values()] == ["emotion_zho_Hant500_test.json"]
+
+
+def test_a_broken_file_is_not_said_of_other_languages(tmp_path: Path) -> None:
+    source = folder(tmp_path, **{"en.json": '{"a": 1}', "de.csv": "text,label\na,positive\n"})
+    readings = [reading.read(source, sentiment(), code) for code in ("en", "de")]
+    assert all(each.faults for each in readings)  # labels are read of all languages together
+    (defect,) = reading.summarized(fault for each in readings for fault in each.faults)
+    assert defect.place.endswith("en.json")
+    assert "so it is in" not in defect.message

@@ -76,10 +76,11 @@ def read(source: Source, task: Task, language: str) -> Reading:
 
 def summarized(faults: Iterable[Fault]) -> Iterator[Defect]:
     """Yield one defect per cause: its first row, how many more rows have it, and in which other languages."""
-    groups: dict[tuple[str, ...], list[Fault]] = {}
-    for fault in faults:
-        groups.setdefault((fault.first.check, *fault.cause), []).append(fault)
-    for group in groups.values():
+    groups: dict[tuple[str, ...], dict[str, Fault]] = {}
+    for fault in faults:  # a broken file can be met again when another language is read: its place stays
+        of_one_cause = groups.setdefault((fault.first.check, *fault.cause), {})
+        of_one_cause.setdefault(fault.first.place or fault.first.language, fault)
+    for group in (list(of_cause.values()) for of_cause in groups.values()):
         first, rows = group[0].first, sum(fault.rows for fault in group)
         languages = list(dict.fromkeys(fault.first.language for fault in group if fault.first.language))[1:]
         parts = []
