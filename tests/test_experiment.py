@@ -1,7 +1,9 @@
 """The experiment file: the design's defaults, a round trip through TOML, and one sentence for everything wrong."""
 
+import pickle
 import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,37 @@ def test_the_tuning_defaults_are_the_papers() -> None:
 def test_an_experiment_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Experiment().tune.epochs = 1  # type: ignore[misc]
+
+
+TABLES = {
+    "model": {"template_arguments": {"enable_thinking": False, "tools": ["a", {"b": [1]}], "deep": {"x": {"y": 1}}}},
+    "questions": {"columns": {"text": "t"}, "classes": {"1": "negative", "2": "positive"}},
+    "mixture": {"sizes": {"zh": 3, "de": 4}, "unrelated": {"columns": {"text": "t"}}},
+    "evaluate": {"classes": {"sentiment": {"0": "negative"}, "paraphrase": ["different", "same"]}},
+    "languages": {"xy": {"name": "Xy", "script": "Latin", "family": "Other", "tier": "low"}},
+}
+"""A section → each of its tables, filled."""
+
+
+def backwards(table: object) -> object:
+    """Return a table whose keys come in the other order."""
+    return {key: backwards(table[key]) for key in reversed(table)} if isinstance(table, dict) else table
+
+
+def test_every_section_can_be_hashed_and_none_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spillover.languages._BROUGHT", {})
+    one, other = (parse_experiment(table, "test") for table in (TABLES, backwards(TABLES)))
+    again = parse_experiment(tomllib.loads(dump_experiment(one)), "test")
+    for copy in (other, again, pickle.loads(pickle.dumps(one)), deepcopy(one)):
+        assert (copy, hash(copy)) == (one, hash(one))
+        for name in Experiment.model_fields:
+            assert hash(getattr(copy, name)) == hash(getattr(one, name))
+    assert len({one, parse_experiment(TABLES | {"model": {"template_arguments": {"deep": {}}}}, "test")}) == 2
+    for table in (one.model.template_arguments, one.model.template_arguments["deep"], one.mixture.sizes, one.languages):
+        for change in ("update", "clear", "pop", "popitem", "setdefault", "__setitem__", "__delitem__", "__ior__"):
+            with pytest.raises(TypeError, match="cannot be changed"):
+                getattr(table, change)("a", 1)
+    assert one.model.template_arguments["tools"] == ["a", {"b": [1]}], "as a template prints it"
 
 
 @pytest.mark.parametrize(("to", "pivot", "name"), [(("zh", "de"), "en", "zh/de=>en"), (("sw",), "it", "sw=>it")])

@@ -25,7 +25,8 @@ LAYERS = (
     ("lineup",),
     ("findings", "texts", "typography", "digests"),
     ("records", "languages", "plugins", "progress"),
-    ("errors", "launch", "marker", "paths"),  # every row may refuse something, ask who leads, mark what is complete
+    # every row may refuse something, ask who leads, mark what is complete, keep a table from changing
+    ("errors", "frozen", "launch", "marker", "paths"),
 )
 """From the top to the bottom."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from spillover import cli
+from spillover import cli, runs
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, parse_experiment
 from spillover.records import Prediction
@@ -53,14 +53,19 @@ def test_a_run_folder_is_read_without_what_an_earlier_evaluation_left(tmp_path: 
     assert read_run(write_run(tmp_path, "c", 1.0, to=("de",))).recipe != found.recipe
 
 
-def test_a_run_from_before_clusters_were_kept_is_read_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    folder = write_run(tmp_path, "old", 1.0)
-    assert read_run(folder).clusters["sentiment"]["5"] == "3"
+def test_runs_from_before_clusters_were_kept_are_read_and_that_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    runs._mention_independence.cache_clear()
+    folders = [write_run(tmp_path, name, 1.0) for name in ("old", "older")]
+    assert [read_run(folder).clusters["sentiment"]["5"] for folder in folders] == ["3", "3"]
     assert capsys.readouterr().err == ""
-    (folder / CLUSTERS).unlink()
-    assert read_run(folder).clusters == {}
+    for folder in folders:
+        (folder / CLUSTERS).unlink()
+        assert read_run(folder).clusters == {}
     message = " ".join(capsys.readouterr().err.split())
-    assert message == "old: found no clusters.json, so its items count as independent; `spillover report` writes it"
+    said = "found runs without a clusters.json: their items count as independent; `spillover report` writes it"
+    assert message == said
 
 
 def test_compare_prints_and_writes_its_tables(tmp_path: Path):

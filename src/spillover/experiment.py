@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from spillover.errors import SpilloverError, choices
 from spillover.findings import Setup
+from spillover.frozen import frozen
 from spillover.languages import Language, bring, canonical, from_code, language, languages
 from spillover.mixture import treatment
 from spillover.paths import expanded
@@ -35,6 +36,13 @@ Classes = tuple[str, ...] | dict[str, str]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _tables_are_frozen(self) -> Self:
+        """Let nothing change a table, so that every section can be hashed."""
+        for name, value in self:
+            object.__setattr__(self, name, frozen(value))  # frozen itself only once it is checked
+        return self
 
 
 class ModelConfig(_Section):
@@ -230,7 +238,7 @@ class Experiment(_Section):
             "translate": {"to": _canonical(self.translate.to, "translate.to")},
             "mixture": {
                 "pivot": canonical(self.mixture.pivot, "mixture.pivot"),
-                "sizes": dict(zip(codes, sizes.values(), strict=True)),
+                "sizes": frozen(dict(zip(codes, sizes.values(), strict=True))),
             },
         }
         if measured != "all":

@@ -5,6 +5,7 @@ Reads what is there and makes nothing: it knows neither models nor where items c
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from spillover.analysis.lineups import line_up
@@ -57,10 +58,16 @@ def _clusters(folder: Path) -> dict[str, dict[str, str]]:
     """Return which items belong together; a run from before that was kept counts all of them as independent."""
     path = folder / CLUSTERS
     if not path.exists():
-        say(f"{folder.name}: found no {CLUSTERS}, so its items count as independent; `spillover report` writes it")
+        _mention_independence()
         return {}
     found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+@cache
+def _mention_independence() -> None:
+    """Say it once a process, however many runs are read."""
+    say(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
 
 
 def _measured(predictions: Sequence[Prediction], experiment: Experiment) -> tuple[Prediction, ...]:

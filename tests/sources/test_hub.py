@@ -175,6 +175,18 @@ def test_configurations_are_languages_or_named(write: Write) -> None:
     assert [item.gold for item in source.items(task, "de")] == [0, 1, 1], "its word, the task's, in any case"
     with pytest.raises(SpilloverError, match=r"found no 'fr'; languages that are there: de, en"):
         source.items(task, "fr")
+    write("me/codes", ["zh-CN", "deu_Latn", "french", "xx"], schema, label=["positive", "negative", "negative"])
+    codes = open_source("hub:me/codes", {}, "test")
+    assert codes.item_languages(task) == ("zh", "de", "fr")
+    questions = {code: next(iter(codes.questions(task, code))).fields for code in ("zh", "de", "fr")}
+    assert questions["zh"] == ("text 0 of train in zh-CN",)
+    assert questions["de"] == ("text 0 of train in deu_Latn",)
+    alone = next(iter(open_source("hub:me/codes:french", {}, "test").questions(task, "fr")))
+    assert alone.fields == questions["fr"] == ("text 0 of train in french",)
+    write("me/twice", ["de", "german", "pt_PT", "pt_BR"], schema, label=["positive", "negative", "negative"])
+    twice = open_source("hub:me/twice", {}, "test")
+    assert twice.item_languages(task) == ("de",), "of two that name a language by other names, neither is chosen"
+    assert next(iter(twice.questions(task, "de"))).fields == ("text 0 of train in de",)
     write("me/two", ["first", "second"], schema, label=["positive", "negative", "negative"])
     found = next(iter(open_source("hub:me/two:second", {}, "test").questions(task, "en")))
     assert found.fields == ("text 0 of train in second",)
@@ -196,6 +208,7 @@ def test_a_stream_reads_no_further_than_asked(write: Write, tmp_path: Path) -> N
 def test_a_set_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("spillover.sources.hub.obstacle", str)  # none, whatever the network is like
     with pytest.raises(SpilloverError, match="cannot read it: ") as caught:
         open_source("hub:./nowhere", {}, "test").items(open_task("sentiment"), "en")
     assert "\n" not in str(caught.value)

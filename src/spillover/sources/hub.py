@@ -12,7 +12,7 @@ could not translate into one language is left out of all, so that they keep the 
 Knows the layouts of a few sets and nothing of what is done with the rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.errors import SpilloverError, choices
-from spillover.languages import languages, ordered
+from spillover.languages import lookup, ordered
 from spillover.records import Item, Question
 from spillover.sources.folder import check_columns, words
 from spillover.sources.labels import Stated, of_task, open_legend
@@ -167,8 +167,8 @@ class Hub:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
         names = self._asked("get_dataset_config_names")
         if self._config in names:
-            return {self._config if self._config in languages() else "en": self._config}
-        by_language = {name: name for name in names if name in languages()}
+            return {lookup(self._config) or "en": self._config}
+        by_language = _by_language(names)
         if not self._config and (by_language or len(names) == 1):
             return by_language or {"en": names[0]}
         raise SpilloverError(
@@ -234,6 +234,17 @@ class Hub:
 
 stream = partial(Hub, streaming=True)
 """The same, nothing downloaded but what is read."""
+
+
+def _by_language(names: Sequence[str]) -> dict[str, str]:
+    """Return language → its configuration: the one called by its code, else the only one that names it, as `zh-CN`."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if code := lookup(name):
+            groups.setdefault(code, []).append(name)
+    return {
+        code: code if code in group else group[0] for code, group in groups.items() if code in group or len(group) == 1
+    }
 
 
 def _is_labeled(value: object) -> bool:
