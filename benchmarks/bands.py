@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.analysis.bands import ANY, DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band
-from spillover.analysis.estimate import resample
+from spillover.analysis.statistics.bands import ANY, DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band
+from spillover.analysis.statistics.estimate import resample
 
 Array = NDArray[np.float64]
 Law = Callable[[np.random.Generator, tuple[int, int]], Array]

@@ -11,8 +11,8 @@ import torch
 
 from rivals import Backbone, Found, Harness, Ours, PaperLoop, now
 from spillover.models.load import Model
-from spillover.progress import say
 from spillover.records import Prompt
+from spillover.utils.progress import notify
 from workload import Cell, sample
 
 BATCHES = (1, 4, 8, 16, 32)
@@ -142,7 +142,7 @@ class Contest:
             chosen = self._chosen(cell, rival)
             prompts = [cell.prompts[index] for index in chosen]
             if isinstance(rival, Harness) and rival.memory(prompts) > 0.85 * _available(self._ours.model):
-                say(f"{name} would need {rival.memory(prompts) / 1e9:.1f} GB")
+                notify(f"{name} would need {rival.memory(prompts) / 1e9:.1f} GB")
                 continue
             found = laps[name].run(partial(rival, prompts), len(prompts))
             self._agree(cell, name, prompts, found, [exact[index] for index in chosen])
@@ -190,7 +190,7 @@ class Contest:
         ratio = laps["ours"].rate / rate if rate and name != "ours" else None
         timed = len(cell.prompts) if name == "ours" else laps[name].items
         shown = "does not fit" if rate is None else f"{rate:.3f} items/s"
-        say(f"{cell.task} {cell.language} {name}: {shown}" + (f", ratio {ratio:.1f}" if ratio else ""))
+        notify(f"{cell.task} {cell.language} {name}: {shown}" + (f", ratio {ratio:.1f}" if ratio else ""))
         return Row(cell.task, cell.language, self._dtype, name, len(cell.prompts), timed, rate, ratio)
 
     def _measure(self, cell: Cell, laps: Laps, plain: Backbone) -> Measure:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from spillover.analysis.paired import critical, mean_change, score_interval
+from spillover.analysis.statistics.paired import critical, mean_change, score_interval
 
 Array = NDArray[np.float64]
 

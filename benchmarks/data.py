@@ -13,15 +13,15 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spillover.doctor import examine
 from spillover.experiment import parse_experiment
 from spillover.languages import languages
-from spillover.provenance import machine
+from spillover.lint import examine
 from spillover.records import Item, Pair, Question
 from spillover.sources import open_source
 from spillover.tasks import open_task
-from spillover.translate import available, check, pairs, tally
+from spillover.translate import available_checks, check, count_flags, pairs
 from spillover.translate.checks import CHECKS
+from spillover.utils.environment import machine
 
 TASK = open_task("sentiment")
 SOURCE = open_source("starter", {}, "benchmark")
@@ -53,8 +53,8 @@ def checking(count: int) -> dict[str, object]:
     batches: list[list[Pair]] = [pairs(questions(code, count // len(TO)), english) for code in TO]
     found: list[Pair] = []
     seconds = timed(lambda: found.extend(pair for batch in batches for pair in check(batch)))
-    alone = {flag: round(timed(lambda flag=flag: CHECKS[flag](batches[1])), 2) for flag in available()}
-    flags = dict(tally(found, ()).flags)
+    alone = {flag: round(timed(lambda flag=flag: CHECKS[flag](batches[1])), 2) for flag in available_checks()}
+    flags = dict(count_flags(found, ()).flags)
     return {"pairs": len(found), "seconds": round(seconds, 1), "per_second": round(len(found) / seconds)} | {
         "seconds_of_each_on_a_quarter": alone,
         "flags": flags,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spillover.analysis.alignment import States, shuffled
-from spillover.analysis.geometry import SHUFFLES, Layer, Metric, Sample, geometry, principal
+from spillover.analysis.interpretability.alignment import States, shuffled
+from spillover.analysis.interpretability.geometry import SHUFFLES, Layer, Metric, Sample, geometry, principal_components
 from spillover.plugins import METRICS, resolve
-from spillover.progress import say
-from spillover.provenance import machine, versions
+from spillover.utils.environment import machine, versions
+from spillover.utils.progress import notify
 
 ARMS = ("base", "tuned")
 
@@ -41,7 +41,7 @@ def main() -> None:
     asked = parse()
     metrics: dict[str, Metric] = {name: resolve(METRICS, name, "benchmark") for name in METRICS}
     whole = timed(asked.languages, asked.layers, asked.items, asked.width, metrics)
-    say(f"whole: {whole:.1f} s")
+    notify(f"whole: {whole:.1f} s")
     found = {
         "date": date.today().isoformat(),
         "shape": {name: getattr(asked, name) for name in ("languages", "layers", "items", "width")},
@@ -85,7 +85,7 @@ def each(languages: int, items: int, width: int, metrics: dict[str, Metric]) -> 
     layer = next(drawn(languages, 1, items, width))
     found = {}
     start = time.perf_counter()
-    components = principal(layer.body_mean)
+    components = principal_components(layer.body_mean)
     found["components (both arms)"] = time.perf_counter() - start
     contexts = sample(languages, items).contexts
     states = States(layer.body_mean[0].astype(float), layer.last[0].astype(float), components[0, :, :, 0], contexts)

@@ -20,10 +20,10 @@ from rivals import now
 from scoring import facts, table
 from spillover.harness.backend import SpilloverLM
 from spillover.models.load import load
-from spillover.progress import say
 from spillover.records import Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task
+from spillover.utils.progress import notify
 from workload import lengthened, sample
 
 TOLERANCE = 1e-4
@@ -110,7 +110,7 @@ def main() -> None:
     rows = []
     for shape in asked.shapes:
         rows.append(compete(ours, rival, shape, prompts, asked))
-        say(f"{shape}: {rows[-1].ratio:.1f} times faster, {rows[-1].wanted} wanted")
+        notify(f"{shape}: {rows[-1].ratio:.1f} times faster, {rows[-1].wanted} wanted")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     found = {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows], "machine": facts(asked)}
     asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

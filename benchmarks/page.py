@@ -19,34 +19,37 @@ from unittest.mock import patch
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
-from spillover.analysis.gains import compare
+from spillover.analysis.statistics.gains import compare
 from spillover.experiment import Experiment
-from spillover.findings import (
+from spillover.languages import languages
+from spillover.plugins import METRICS
+from spillover.records import (
     Alignment,
-    Characters,
-    Checked,
-    Cost,
+    Curve,
     Data,
     Defect,
+    Estimate,
     Findings,
     Forgetting,
     Geometry,
-    Inside,
-    Latent,
-    Neurons,
+    Internals,
+    ItemScores,
+    LanguageNeurons,
+    LensSummary,
+    PairChecks,
     Patch,
-    Sheet,
+    Prediction,
+    StageCost,
+    Trajectory,
     Translation,
+    TranslationCost,
     Tuning,
 )
-from spillover.languages import languages
-from spillover.plugins import METRICS
-from spillover.progress import say
-from spillover.provenance import machine, provenance, versions
-from spillover.records import Curve, Estimate, Prediction, Trajectory
-from spillover.report.page import render
+from spillover.report.run import render
 from spillover.sources import open_source
 from spillover.tasks import Task, open_task
+from spillover.utils.environment import machine, provenance, versions
+from spillover.utils.progress import notify
 
 TASKS = ("sentiment", "entailment", "paraphrase")
 LAYERS = 33
@@ -99,9 +102,9 @@ def main() -> None:
     """Draw the page, open it and the others in turn, and write what was seen."""
     asked = parse()
     found = findings(asked.items)
-    with patch("spillover.report.page.pictures", return_value={}):  # they lie beside the page and take a minute
+    with patch("spillover.report.run.pictures", return_value={}):  # they lie beside the page and take a minute
         page = str(render(found)["index.html"])
-    say(f"drawn: {len(page.encode()) / MIB:.1f} MiB")
+    notify(f"drawn: {len(page.encode()) / MIB:.1f} MiB")
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.keep or Path(scratch) / "index.html"
         place.write_text(page, encoding="utf-8")
@@ -132,7 +135,7 @@ def open_in_turn(pages: dict[str, Path], repeats: int) -> dict[str, dict[str, An
                 seen = opened(browser, place)
                 if turn:  # the first warms the disk's cache
                     times[name].append(seen)
-                say(f"{name}: " + ", ".join(f"{key} {value:.0f}" for key, value in seen.items()))
+                notify(f"{name}: " + ", ".join(f"{key} {value:.0f}" for key, value in seen.items()))
         browser.close()
     return {
         name: {"MiB": round(pages[name].stat().st_size / MIB, 2), "chromium": version}
@@ -187,13 +190,15 @@ def findings(items: int) -> Findings:
         name="benchmark",
         setup=Experiment().setup,
         comparison=compare(*arms, ("zh", "de")),
-        inside=Inside(
+        inside=Internals(
             trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
             latents=tuple(
-                Latent(task, code, "logit", "english", *(estimate(0.2),) * 3) for task in TASKS for code in languages()
+                LensSummary(task, code, "logit", "english", *(estimate(0.2),) * 3)
+                for task in TASKS
+                for code in languages()
             ),
             neurons=tuple(
-                Neurons(arm, task, code, layer, 30, 50, 8000)
+                LanguageNeurons(arm, task, code, layer, 30, 50, 8000)
                 for arm in ARMS
                 for task in TASKS
                 for code in ("", *languages())
@@ -213,14 +218,14 @@ def findings(items: int) -> Findings:
         ),
         forgetting=tuple(Forgetting(code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
         sheets=tuple(sheets),
-        data=Data((Defect("warning", "collapse", "2 items"),), "", (Checked("zh", 10_000, 0, (("copy", 3),)),), ()),
-        costs=(Cost("adapter", 3600.0, 8_000_000_000),),
-        characters=(Characters("zh", 0, 900_000, 900_000, 1200.0),),
+        data=Data((Defect("warning", "collapse", "2 items"),), "", (PairChecks("zh", 10_000, 0, (("copy", 3),)),), ()),
+        costs=(StageCost("adapter", 3600.0, 8_000_000_000),),
+        characters=(TranslationCost("zh", 0, 900_000, 900_000, 1200.0),),
         provenance=provenance("seed = 0\n"),
     )
 
 
-def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> Sheet:
+def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> ItemScores:
     """Return a cell's items: words of the starter corpus, shuffled; written without blanks, they are characters."""
     corpus = [text for item in open_source("starter", {}, "benchmark").items(task, code) for text in item.fields]
     blank = "" if code in ("zh", "ja", "th") else " "
@@ -230,10 +235,10 @@ def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> She
     scores = [-random.exponential(3, size=(items, len(task.labels))).round(6) for _ in ARMS]
     ids = tuple(f"{task.name}-{i:04}" for i in range(items))
     both = (tuple(map(tuple, arm.tolist())) for arm in scores)
-    return Sheet(task.name, code, tuple(task.labels), ids, tuple(texts), tuple(gold.tolist()), *both)
+    return ItemScores(task.name, code, tuple(task.labels), ids, tuple(texts), tuple(gold.tolist()), *both)
 
 
-def predictions(sheets: Sequence[Sheet], arm: str) -> Iterator[Prediction]:
+def predictions(sheets: Sequence[ItemScores], arm: str) -> Iterator[Prediction]:
     """Yield what an arm said."""
     for one in sheets:
         for id, gold, scores in zip(one.ids, one.gold, getattr(one, arm), strict=True):

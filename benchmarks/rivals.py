@@ -13,12 +13,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 
-from spillover.models.labels import encode, label_tree, shared_prefix
+from spillover.models.inference.encode import encode, label_tree, shared_prefix
+from spillover.models.inference.prefix import PrefixReader, batches
+from spillover.models.inference.queries import plan_queries
+from spillover.models.inference.trees import Tree
 from spillover.models.load import Model
-from spillover.models.prefix import Reader, batches
-from spillover.models.queries import layout
-from spillover.models.score import score, whole_choices
-from spillover.models.trees import Tree
+from spillover.models.scoring.score import score, whole_choices
 from spillover.records import Prompt
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -54,7 +54,7 @@ class FoldedHarness(HFLM):
         return [token % self.config.vocab_size for token in super().tok_encode(*arguments, **named)]
 
 
-class Ours(Reader):
+class Ours(PrefixReader):
     """`score` over a reader that adds up the time it spends reading."""
 
     reading = 0.0
@@ -157,7 +157,7 @@ class Backbone:
         rows = [label_tree(item, self.prefix) for item in encoded]
         self.tokens = sum(len(row.tree.tokens) for row in rows)
         """Unshared tokens of all items."""
-        groups = layout(ours, [query for item in encoded for query in whole_choices(item)])
+        groups = plan_queries(ours, [query for item in encoded for query in whole_choices(item)])
         self.read = sum(len(group.prefix) + sum(len(row.tree.tokens) for row in group.rows) for group in groups)
         """Tokens that ours reads in all, the prefix included: what a few items share is read once too."""
         self._scored = sum(len({edge.node for path in row.paths for edge in path}) for row in rows)

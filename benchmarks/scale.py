@@ -19,16 +19,16 @@ import numpy as np
 
 from spillover import sweep as grids
 from spillover.experiment import dump_experiment
-from spillover.marker import mark
-from spillover.provenance import machine
 from spillover.records import Prediction
 from spillover.store import Store, write_predictions
-from spillover.sweep.board import Board, Outcome, Row
 from spillover.sweep.grid import Trial
-from spillover.sweep.local import local
-from spillover.sweep.means import Means
-from spillover.sweep.plan import Task
-from spillover.sweep.work import finish, open_store
+from spillover.sweep.local_executor import local
+from spillover.sweep.plan import SweepTask
+from spillover.sweep.resources import Resources
+from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
+from spillover.sweep.worker import finish, open_store
+from spillover.utils.environment import machine
+from spillover.utils.marker import write_marker
 
 MIXTURES = (["zh"], ["de"], ["zh", "de"], ["es", "sw"])
 LANGUAGES = ("en", "th", "is")
@@ -37,16 +37,16 @@ KNOWN = 0.02
 """Seconds that a task of known length takes."""
 
 
-def instant(task: Task) -> Outcome:
+def instant(task: SweepTask) -> TaskOutcome:
     """Take no time, and finish."""
     if task.step == "run":
         store = open_store(task)
         store.run.mkdir(parents=True, exist_ok=True)
         finish(store, task.experiment)
-    return Outcome()
+    return TaskOutcome()
 
 
-def known(task: Task) -> Outcome:
+def known(task: SweepTask) -> TaskOutcome:
     """Take a known time."""
     time.sleep(KNOWN)
     return instant(task)
@@ -68,7 +68,7 @@ def write_run(store: Store, trial: Trial) -> None:
             write_predictions(place, rows, ("positive", "negative"))
     (run / "report").mkdir(exist_ok=True)
     (run / "report" / "index.html").write_text("", encoding="utf-8")
-    mark(run / "report", inputs=trial.name)
+    write_marker(run / "report", inputs=trial.name)
     finish(store, trial.experiment)
 
 
@@ -90,7 +90,7 @@ def grid_file(folder: Path, experiments: int) -> Path:
     return path
 
 
-def swept(folder: Path, experiments: int, workers: int, work: Callable[[Task], Outcome]) -> dict[str, float]:
+def swept(folder: Path, experiments: int, workers: int, work: Callable[[SweepTask], TaskOutcome]) -> dict[str, float]:
     """Sweep a fresh grid; return the seconds, those of each experiment, and the memory as it goes."""
     runs = folder / f"{work.__name__}-{workers}"
     runs.mkdir()
@@ -100,13 +100,13 @@ def swept(folder: Path, experiments: int, workers: int, work: Callable[[Task], O
     board = grids.open_board(trials, runs, "scale")
     planned = time.perf_counter() - start
 
-    def watch(row: Row, board: Board = board) -> None:
+    def watch(row: ExperimentRow, board: Schedule = board) -> None:
         done = board.count("done") if row.state == "done" else 0
         if done in (experiments // 10, experiments // 2, experiments):
             memory[done] = resident()
 
     board.changed = watch
-    local(board, Means(workers=workers), work)
+    local(board, Resources(workers=workers), work)
     seconds = time.perf_counter() - start
     assert board.count("done") == experiments, "not all were done"
     found = {"tasks": len(board.tasks), "plan_seconds": round(planned, 2), "seconds": round(seconds, 2)}

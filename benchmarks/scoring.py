@@ -24,8 +24,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from contest import LOOP, Contest, Measure, Row
 from rivals import Folded, Ours, best_product
 from spillover.models.load import load, resolve_dtype
-from spillover.progress import say
-from spillover.provenance import machine, versions
+from spillover.utils.environment import machine, versions
+from spillover.utils.progress import notify
 from workload import Cell, cells
 
 TASKS = ("entailment", "paraphrase", "sentiment")
@@ -130,7 +130,7 @@ def memory(asked: argparse.Namespace, items: int) -> dict[str, float]:
     """
     given = ["--memory-of", str(items), "--model", asked.model, "--dtype", asked.dtype]
     given += ["--tasks", asked.tasks[0], "--languages", asked.languages[-1]]
-    say(f"memory of {items} items of {asked.tasks[0]} {asked.languages[-1]}")
+    notify(f"memory of {items} items of {asked.tasks[0]} {asked.languages[-1]}")
     done = subprocess.run([sys.executable, __file__, *given], check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

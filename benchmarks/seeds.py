@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from spillover.analysis.seeds import difference_over_seeds, over_seeds, seed_spread
+from spillover.analysis.statistics.seeds import difference_over_seeds, over_seeds, seed_spread
 
 Array = NDArray[np.float64]
 

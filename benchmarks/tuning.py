@@ -28,12 +28,12 @@ from scoring import peak, table
 from spillover import pipeline
 from spillover.experiment import parse_experiment
 from spillover.models.load import Model, load, resolve_dtype
-from spillover.models.loss import IGNORED, Row, encode, learning
-from spillover.models.trainer import Steps, TargetTrainer
-from spillover.progress import say
-from spillover.provenance import machine, versions
+from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
+from spillover.models.tuning.trainer import Steps, TargetTrainer
 from spillover.records import Example
 from spillover.store import Store, read_records
+from spillover.utils.environment import machine, versions
+from spillover.utils.progress import notify
 
 BATCH, RANK, ALPHA, RATE, SEED = 16, 8, 16, 1e-4, 0
 HELD_OUT = 48
@@ -74,28 +74,30 @@ class Result:
         return self.target_tokens / self.seconds
 
 
-def ours(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
+def ours(model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
     """Return what trains with ours."""
     trainer = TargetTrainer(network, rows, [], Steps(len(rows), BATCH, SEED), TrainingArguments(**options))
 
     def train() -> None:
-        with learning(model):
+        with loss_as_forward(model):
             trainer.train()
 
     return train
 
 
-def trl(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
+def trl(model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
     """Return what trains with TRL, its loss on the completion alone; no activation is computed twice, as in ours."""
     return _trl(model, network, rows, options | {"gradient_checkpointing": False})
 
 
-def trl_as_it_comes(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
+def trl_as_it_comes(
+    model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]
+) -> Callable[[], object]:  # noqa: ANN401
     """Return the same with TRL's own defaults: it recomputes activations, which saves memory and costs time."""
     return _trl(model, network, rows, options)
 
 
-def _trl(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
+def _trl(model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -105,7 +107,7 @@ def _trl(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -
     return SFTTrainer(model=network, args=arguments, train_dataset=data, processing_class=model.tokenizer).train
 
 
-def plain(model: Model, network: Any, rows: list[Row], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
+def plain(model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
     """Return what trains with the plain Trainer, each step padded to its longest example."""
     data = [{"input_ids": list(row.tokens), "labels": list(row.labels)} for row in rows]
     collator = DataCollatorForSeq2Seq(model.tokenizer, label_pad_token_id=IGNORED)
@@ -167,7 +169,7 @@ def child(asked: argparse.Namespace, name: str) -> dict[str, Any]:
         [sys.executable, __file__, *given, "--of", name], check=True, stdout=subprocess.PIPE, text=True
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    say(f"{name}: {found}")
+    notify(f"{name}: {found}")
     return found
 
 
@@ -252,7 +254,7 @@ def options(model: Model, place: str) -> dict[str, Any]:
 def held_out_loss(model: Model, network: Any, held_out: list[Example]) -> float:  # noqa: ANN401
     """Return the loss on what is held out, measured alike for all."""
     rows = [encode(model, example) for example in held_out]
-    with tempfile.TemporaryDirectory() as place, learning(model):
+    with tempfile.TemporaryDirectory() as place, loss_as_forward(model):
         arguments = TrainingArguments(**options(model, place))
         return TargetTrainer(network, rows, rows, Steps(len(rows), BATCH, SEED), arguments).evaluate()["eval_loss"]
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from spillover.analysis.arms import Golds, PairedCell, pair_arms, right
-from spillover.analysis.estimate import resample
+from spillover.analysis.statistics.estimate import resample
+from spillover.analysis.statistics.pairing import Golds, PairedCell, is_correct, pair_arms
 from spillover.experiment import load_experiment
-from spillover.runs import read_run
+from spillover.runs.read import read_run
 
 Array = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def measures(scores: Array, gold: Golds, counts: Array) -> Array:
     They are those of `analysis.calibrate.centered` and `analysis.estimate.macro_auc`, for all draws at once: called a
     draw at a time, those take minutes.
     """
-    accuracy = counts @ right(scores, gold) / len(gold)
+    accuracy = counts @ is_correct(scores, gold) / len(gold)
     means = counts @ scores / len(gold)
     centered = (counts * ((scores - means[:, None]).argmax(axis=2) == gold)).sum(axis=1) / len(gold)
     areas = []

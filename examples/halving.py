@@ -13,20 +13,20 @@ from pathlib import Path
 from statistics import mean
 
 from spillover import sweep
-from spillover.analysis.arms import pair_arms, right
-from spillover.analysis.estimate import macro_auc
-from spillover.lineup import Run
-from spillover.runs import read_run
+from spillover.analysis.statistics.estimate import macro_auc
+from spillover.analysis.statistics.pairing import is_correct, pair_arms
+from spillover.records import FinishedRun
+from spillover.runs.read import read_run
 from spillover.store import Store
 
 
-def measure(run: Run, seen: set[str]) -> dict[str, float]:
+def measure(run: FinishedRun, seen: set[str]) -> dict[str, float]:
     """Return accuracy and AUC of both arms, in percent, over the languages that nobody was tuned on."""
     cells = [cell for cell in pair_arms(run.base, run.tuned) if cell.language not in seen]
     found = {}
     for arm, name in (("base", "base_"), ("tuned", "")):
         scored = [(getattr(cell, arm), cell.gold) for cell in cells]
-        found[f"{name}accuracy"] = mean(right(scores, gold).mean() for scores, gold in scored)
+        found[f"{name}accuracy"] = mean(is_correct(scores, gold).mean() for scores, gold in scored)
         found[f"{name}auc"] = mean(macro_auc(scores, gold).value for scores, gold in scored)
     found["auc_gain"] = found["auc"] - found["base_auc"]
     return {"languages": len(cells)} | {name: round(100 * value, 2) for name, value in found.items()}
@@ -45,7 +45,7 @@ def main() -> None:
         trials = sweep.load_grid(asked.grid, [f"evaluate.limit={items}"])
         trials = [trial for trial in trials if kept is None or trial.name in kept]
         board = sweep.open_board(trials, asked.runs, grid)
-        sweep.sweep(board, "local", sweep.Means())
+        sweep.sweep(board, "local", sweep.Resources())
         folder = Store(asked.runs, grid)
         runs = [read_run(folder.member(trial.name).run) for trial in trials if board.rows[trial.name].state == "done"]
         seen = {code for run in runs for code in run.seen}

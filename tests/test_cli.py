@@ -21,9 +21,8 @@ from safetensors.numpy import load_file
 import spillover
 from calls import Call, Ended
 from spillover.experiment import load_experiment
-from spillover.findings import Defect
 from spillover.languages import languages
-from spillover.records import Item
+from spillover.records import Defect, Item
 from spillover.tasks import open_task
 
 STARTER = Path(str(files("spillover").joinpath("data", "starter")))
@@ -208,7 +207,7 @@ def test_another_learning_rate_keeps_the_base_models_cells(call: Call, whole: Pa
 def test_an_interrupted_evaluation_loses_the_cell_in_flight_alone(
     call: Call, whole: Path, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spillover.models import score as module
+    from spillover.models.scoring import score as module
 
     runs = tmp_path / "runs"
     shutil.copytree(whole.parent, runs, symlinks=True)
@@ -325,7 +324,7 @@ def test_traces_hold_every_layer_of_a_few_items(whole: Path) -> None:
 
 
 def test_another_lens_traces_nothing_anew(call: Call, whole: Path, experiment: Path) -> None:
-    name, lenses = "relens", 'analyze.lenses=["logit", "spillover.models.lenses:logit"]'
+    name, lenses = "relens", 'analyze.lenses=["logit", "spillover.models.tracing.lenses:logit"]'
     options = ("--runs", whole.parent, "--name", name, "--set", lenses)
     assert call("analyze", experiment, *options).status == 0
     assert made(whole.parent, name) == Counter(lens=2, reading=2 * 2 * 3)
@@ -369,7 +368,7 @@ def test_the_report_tells_what_the_doctor_finds(
     call: Call, whole: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as a single stage, which does not stop at an error; and it is drawn again where that changed."""
-    monkeypatch.setattr("spillover.report.page.pictures", lambda *_: {})
+    monkeypatch.setattr("spillover.report.run.pictures", lambda *_: {})
     table = whole.parent / "examined" / "report" / "tables" / "doctor.csv"
     for severity in ("warning", "error"):
         found = Defect(severity, "swap", f"a swap that is an {severity}", "items/de.jsonl: line 2", "de", 50.0)

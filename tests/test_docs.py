@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from places import ROOT
 from spillover.cli import app
 from spillover.records import Example, Prediction
 from spillover.store import read_predictions, read_records
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r'```\w+ title="([\w.]+)"\n(.*?)```', re.DOTALL)
 MOST_LINES = 30
 

@@ -16,15 +16,16 @@ import tomli_w
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from spillover.analysis.arms import ArmScores, PairedCell, right
-from spillover.analysis.calibrate import centered
-from spillover.analysis.estimate import macro_auc
+from places import ROOT
+from spillover.analysis.statistics.calibrate import centered
+from spillover.analysis.statistics.estimate import macro_auc
+from spillover.analysis.statistics.pairing import ArmScores, PairedCell, is_correct
 from spillover.experiment import Experiment, load_experiment
-from spillover.runs import read_run
+from spillover.runs.read import read_run
 from spillover.sweep import load_grid
 from spillover.sweep.plan import plan
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 GRIDS = {"search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
 """File whose keys may be lists of values → experiments in it."""
 
@@ -163,5 +164,5 @@ def test_the_arms_measures_are_the_runs_own_on_each_draw() -> None:
     for drawn, found in zip(counts, measures(scores, gold, counts), strict=True):
         items = np.repeat(np.arange(30), drawn)
         own, golds = scores[items], gold[items]
-        expected = right(own, golds).mean(), right(centered(own), golds).mean(), macro_auc(own, golds).value
+        expected = is_correct(own, golds).mean(), is_correct(centered(own), golds).mean(), macro_auc(own, golds).value
         assert found == pytest.approx(100 * np.array(expected))

@@ -18,10 +18,10 @@ import tomli_w
 from spillover import cli
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
-from spillover.marker import MARKER, is_whole
 from spillover.records import Prediction
-from spillover.runs import read_run
+from spillover.runs.read import read_run
 from spillover.store import Store, write_predictions
+from spillover.utils.marker import MARKER, is_complete
 
 STARTER = Path(str(files("spillover").joinpath("data", "starter")))
 KINDS = ("questions", "pairs", "examples")
@@ -59,7 +59,7 @@ def stages(runs: Path) -> dict[str, bytes]:
     found = {}
     for folder in runs.glob(".stages/*/"):
         if folder.suffix != ".partial":
-            assert is_whole(folder), folder
+            assert is_complete(folder), folder
             for path in folder.glob("*.parquet"):
                 found[f"{folder.name}/{path.name}"] = path.read_bytes()
     return found

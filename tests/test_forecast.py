@@ -11,7 +11,7 @@ import tomli_w
 from typer.testing import CliRunner
 
 from spillover.cli import app
-from spillover.rates import Rate
+from spillover.runs.rates import UnitCost
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUESTIONS, ITEMS = 8, 4
@@ -94,7 +94,7 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
     before = made(place), stages(place)
     found = told(place, "--set", 'evaluate.languages=["en", "de", "th"]', name="more")
     seconds, size = rate(place, "predictions")
-    expected = Rate(seconds, size).times(2 * ITEMS)
+    expected = UnitCost(seconds, size).times(2 * ITEMS)
     assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items: {expected}"]
     again = told(place, "--set", "tune.epochs=3", name="longer")
     assert again[1].startswith(f"tune: {3 * QUESTIONS} examples: about ")
@@ -123,4 +123,4 @@ def test_nothing_is_translated(place: Path, tmp_path: Path, monkeypatch: pytest.
     ("seconds", "text"), [(0.4, "0 s"), (29, "29 s"), (150, "2 min"), (7000, "1 h 57 min"), (7500, "2 h 05 min")]
 )
 def test_time_is_told_in_a_unit_that_one_reads(seconds: float, text: str) -> None:
-    assert str(Rate(seconds, 1_234_567)) == f"about {text} and 1.2 MB"
+    assert str(UnitCost(seconds, 1_234_567)) == f"about {text} and 1.2 MB"

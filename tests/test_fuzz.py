@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spillover import cli
-from spillover.errors import SpilloverError, visible
+from spillover.errors import SpilloverError, one_line
 from spillover.experiment import Experiment, load_experiment
 from spillover.store import Store
 from spillover.tasks import load_task, open_task
@@ -52,7 +52,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def one_sentence(error: SpilloverError) -> None:
-    assert "\n" not in visible(str(error))
+    assert "\n" not in one_line(str(error))
     assert len(str(error)) < 20_000
 
 

@@ -13,8 +13,8 @@ import pytest
 import tomli_w
 
 from killing import Point, run
-from spillover.marker import MARKER, is_whole
 from spillover.store import stages
+from spillover.utils.marker import MARKER, is_complete
 
 MARK = r"\.partial/complete\.json$"
 
@@ -90,12 +90,12 @@ def assert_nothing_half_made_counts(runs: Path, unbroken: Path) -> None:
     """Check that each stage there is, is the unbroken run's to the byte, and that each link leads to one."""
     for folder in (runs / ".stages").iterdir():
         if folder.is_dir() and folder.suffix != ".partial":
-            assert is_whole(folder), folder
+            assert is_complete(folder), folder
             assert contents(folder) == contents(unbroken / ".stages" / folder.name), folder
     for link in (path for path in (runs / "small").rglob("*") if path.is_symlink() and not path.name.startswith(".")):
         assert link.exists(), link
     report = runs / "small" / "report"
-    assert is_whole(report) or not report.exists()
+    assert is_complete(report) or not report.exists()
 
 
 def results(runs: Path) -> dict[str, bytes]:
@@ -131,7 +131,7 @@ def test_killed_at_every_kind_of_write_it_ends_like_an_unbroken_run(
 
 def tune_within(size: int) -> None:
     """Let tuning write no file larger than this, in bytes: what a full disk does to torch and safetensors."""
-    from spillover.models import tune as module
+    from spillover.models.tuning import tune as module
 
     real = module.tune
 

@@ -16,11 +16,11 @@ from spillover import languages as module
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, load_experiment, parse_experiment
-from spillover.languages import language, languages, lookup, ordered, other_script
+from spillover.languages import get_language, in_paper_order, languages, lookup, other_script
 from spillover.records import Example, Pair
 from spillover.store import read_records
-from spillover.texts import foreign, identifies
-from spillover.translate import available
+from spillover.translate import available_checks
+from spillover.utils.text import foreign, identifies
 
 MODES = subprocess.run(["apertium", "-l"], capture_output=True, text=True).stdout if shutil.which("apertium") else ""
 CATALAN = {"name": "Catalan", "script": "Latin", "family": "Romance", "tier": "high", "iso639_3": "cat", "lingua": "ca"}
@@ -32,7 +32,7 @@ ITEMS = {"en": ("Lovely food.", "Never again."), "ca": ("Un menjar excel·lent."
 def brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
     """What these tests bring, they take along; what they translate lands nowhere."""
     mine: dict[str, object] = {}
-    monkeypatch.setattr(module, "_BROUGHT", mine)
+    monkeypatch.setattr(module, "_registered", mine)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return mine
 
@@ -110,7 +110,7 @@ def test_from_questions_to_a_tuned_model_and_its_report(
     assert "ca=&gt;en" in page
     brought.clear()  # as in a process that only reads the run
     assert load_experiment(run / "experiment.toml").languages["ca"].name == "Catalan"
-    assert language("ca").autonym == "Catalan"
+    assert get_language("ca").autonym == "Catalan"
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -135,8 +135,8 @@ def test_it_comes_after_the_others_with_what_other_tools_call_it() -> None:
     before = list(languages())
     brings(nllb="cat_Latn")
     assert list(languages()) == [*before, "ca"]
-    assert ordered(["ca", "sw", "en"]) == ("en", "sw", "ca")
-    known = language("ca")
+    assert in_paper_order(["ca", "sw", "en"]) == ("en", "sw", "ca")
+    known = get_language("ca")
     assert (known.nllb, known.iso639_3, known.google, known.lingua) == ("cat_Latn", "cat", "ca", "ca")
     brings(nllb="cat_Latn")  # a second experiment with the same row
 
@@ -188,7 +188,7 @@ def test_texts_are_identified_among_it_where_lingua_has_it() -> None:
     brings("xx", lingua="xx", name="Nonsense")
     with pytest.raises(SpilloverError, match=r"languages.xx.lingua: found 'xx', expected a code that lingua has"):
         foreign(english, "ca")
-    assert "language" in available()
+    assert "language" in available_checks()
 
 
 SPELLINGS = {

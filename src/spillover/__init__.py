@@ -9,15 +9,15 @@ _WHERE = {
     "Experiment": "spillover.experiment",
     "load_experiment": "spillover.experiment",
     "Store": "spillover.store",
-    "Item": "spillover.records",
-    "Prompt": "spillover.records",
-    "Prediction": "spillover.records",
+    "Item": "spillover.records.data",
+    "Prompt": "spillover.records.data",
+    "Prediction": "spillover.records.data",
     "SpilloverError": "spillover.errors",
     "load": "spillover.models.load",
-    "Reader": "spillover.models.prefix",
-    "score": "spillover.models.score",
+    "PrefixReader": "spillover.models.inference.prefix",
+    "score": "spillover.models.scoring.score",
     "open_task": "spillover.tasks",
-    "compare": "spillover.analysis.gains",
+    "compare_folders": "spillover.analysis.statistics.gains",
 }
 
 __all__ = list(_WHERE)

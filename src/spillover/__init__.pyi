@@ -1,12 +1,12 @@
 """The public API as type checkers see it; it runs in `__init__.py`, imported when first used."""
 
-from spillover.analysis.gains import compare as compare
+from spillover.analysis.statistics.gains import compare as compare
 from spillover.errors import SpilloverError as SpilloverError
 from spillover.experiment import Experiment as Experiment
 from spillover.experiment import load_experiment as load_experiment
+from spillover.models.inference.prefix import PrefixReader as PrefixReader
 from spillover.models.load import load as load
-from spillover.models.prefix import Reader as Reader
-from spillover.models.score import score as score
+from spillover.models.scoring.score import score as score
 from spillover.records import Item as Item
 from spillover.records import Prediction as Prediction
 from spillover.records import Prompt as Prompt

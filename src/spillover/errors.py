@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-FULL = 1 << 20
+MIN_FREE_BYTES = 1 << 20
 """Bytes left on a disk below which it counts as full."""
 
 
@@ -25,7 +25,7 @@ class UnreachableError(SpilloverError):
     """A place where data should be cannot be reached: whatever else is asked of it fails too."""
 
 
-def choices(found: str, known: Iterable[str]) -> str:
+def did_you_mean(found: str, known: Iterable[str]) -> str:
     """Return `choose from a, b, c`, preceded by the nearest known name where one is near."""
     names = list(known)
     near = get_close_matches(found, names, n=1)
@@ -33,15 +33,15 @@ def choices(found: str, known: Iterable[str]) -> str:
     return f"{hint}choose from {', '.join(names)}"
 
 
-def visible(text: str) -> str:
+def one_line(text: str) -> str:
     """Return a text on one line: line ends, control characters and halves of characters as Python writes them."""
     odd = {"Cc", "Cs", "Zl", "Zp"}
     return "".join(ascii(char)[1:-1] if unicodedata.category(char) in odd else char for char in text)
 
 
-def refusal(error: Exception, path: Path) -> OSError:
+def as_os_error(error: Exception, path: Path) -> OSError:
     """Return the system's refusal to write at `path`, of which safetensors tells the number and torch nothing."""
     number = re.search(r"os error (\d+)", str(error))
-    full = shutil.disk_usage(path.parent).free < FULL
+    full = shutil.disk_usage(path.parent).free < MIN_FREE_BYTES
     code = int(number[1]) if number else errno.ENOSPC if full else errno.EIO
     return OSError(code, os.strerror(code), str(path))

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from spillover import pipeline
-from spillover.cells import Arm, measured, of_arm, predict, to_weigh, weigh
 from spillover.experiment import Experiment
-from spillover.inside import to_trace, trace
-from spillover.progress import silent
-from spillover.rates import PARTS, UNKNOWN, Rate, recorded
 from spillover.records import Cell, Example, Item, Question
-from spillover.store import Stage, Store, UnmadeError, read_records
+from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
+from spillover.stages.analyze import items_to_trace, trace
+from spillover.stages.arms import Arm, cells_of
+from spillover.stages.evaluate import predict, text_likelihoods
+from spillover.stages.items import evaluation_items, likelihood_items
+from spillover.store import Artifact, MissingArtifactError, Store, read_records
 from spillover.tasks import open_task
+from spillover.utils.progress import no_bar
 
 Items = dict[tuple[str, str], list[Item]]
 Measure = Callable[[Store, Arm, Cell, list[Item]], object]
@@ -29,17 +31,19 @@ class Step:
     name: str
     work: float
     """In the part's units."""
-    rate: Rate
+    rate: UnitCost
     """What a unit takes."""
 
     @property
-    def takes(self) -> Rate:
+    def takes(self) -> UnitCost:
         """What all of it takes."""
         return self.rate.times(self.work)
 
     def __str__(self) -> str:
         """Return the step in words."""
-        return f"{self.name}: {f'{self.work:,.0f} {PARTS[self.name].unit}: {self.takes}' if self.work else 'nothing'}"
+        return (
+            f"{self.name}: {f'{self.work:,.0f} {WORKLOADS[self.name].unit}: {self.takes}' if self.work else 'nothing'}"
+        )
 
 
 def translation(experiment: Experiment, store: Store) -> list[str]:
@@ -51,13 +55,15 @@ def translation(experiment: Experiment, store: Store) -> list[str]:
 def forecast(experiment: Experiment, store: Store) -> list[str]:
     """Return what is left to do: a line a language to translate into, one a part of the run, and what it comes to."""
     steps = list(_steps(experiment, store))
-    total = sum((step.takes for step in steps if step.work), Rate(0, 0))
+    total = sum((step.takes for step in steps if step.work), UnitCost(0, 0))
     why = "" if total.known else f": no finished run of {experiment.model.name} in {store.run.parent} to go by"
     return [*translation(experiment, store), *map(str, steps), f"in all: {total}{why}"]
 
 
 def _steps(experiment: Experiment, store: Store) -> Iterator[Step]:
-    rates = {part: rate for (model, part), rate in recorded(store.run.parent).items() if model == experiment.model}
+    rates = {
+        part: rate for (model, part), rate in measured_costs(store.run.parent).items() if model == experiment.model
+    }
     translated = not any(each.new for each in pipeline.characters(experiment, store))
     # without an earlier run of the model nothing of it can be there, and it need not be looked for on the hub
     adapter = _adapter(experiment, store) if translated and rates else None
@@ -77,26 +83,29 @@ def _examples(experiment: Experiment, store: Store, translated: bool) -> int:
     return len(asked) * len(experiment.translate.to)
 
 
-def _adapter(experiment: Experiment, store: Store) -> Stage | None:
+def _adapter(experiment: Experiment, store: Store) -> Artifact | None:
     pipeline.build(experiment, store)
     try:
         return pipeline.tune(experiment, store.looking())
-    except UnmadeError:
+    except MissingArtifactError:
         return None
 
 
 def _measures(experiment: Experiment) -> dict[str, tuple[Items, Measure]]:
     """Return part of a run → the items of each cell, and what is done with them."""
-    idle = silent()
+    idle = no_bar()
     return {
-        "evaluate": (measured(experiment), lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
+        "evaluate": (
+            evaluation_items(experiment),
+            lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle),
+        ),
         "analyze": (
-            to_trace(experiment),
+            items_to_trace(experiment),
             lambda store, arm, cell, rows: trace(store, arm, open_task(cell.task), cell, rows, idle),
         ),
         "texts": (
-            to_weigh(experiment),
-            lambda store, arm, cell, rows: weigh(store, arm, cell, rows, idle),
+            likelihood_items(experiment),
+            lambda store, arm, cell, rows: text_likelihoods(store, arm, cell, rows, idle),
         ),
     }
 
@@ -104,10 +113,10 @@ def _measures(experiment: Experiment) -> dict[str, tuple[Items, Measure]]:
 def _done(items: Items, measure: Measure, arm: Arm, store: Store) -> int:
     """Return how many items an arm was measured on."""
     count = 0
-    for cell, rows in of_arm(arm, items):
+    for cell, rows in cells_of(arm, items):
         try:
             measure(store.looking(), arm, cell, rows)
             count += len(rows)
-        except UnmadeError:
+        except MissingArtifactError:
             pass
     return count

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Language:
     """Further names that people write, in English or in the language itself."""
 
 
-_BROUGHT: dict[str, Language] = {}
+_registered: dict[str, Language] = {}
 """What `bring` was told, by code; it stays for the life of the process."""
 
 
@@ -57,7 +57,7 @@ def _shipped() -> dict[str, Language]:
     return {code: Language(code=code, **row) for code, row in rows.items()}
 
 
-def bring(row: Language) -> None:
+def register(row: Language) -> None:
     """Make a language known that this project does not have, after the others.
 
     Raises:
@@ -67,15 +67,15 @@ def bring(row: Language) -> None:
     if known != row:
         raise SpilloverError(f"languages.{row.code}: found {row.name}, expected a code that {known.name} does not have")
     if row.code not in _shipped():
-        _BROUGHT[row.code] = row
+        _registered[row.code] = row
 
 
 def languages() -> dict[str, Language]:
     """Return every language by its code, in the paper's order; then those that experiments of this process brought."""
-    return _shipped() | _BROUGHT
+    return _shipped() | _registered
 
 
-def language(code: str, where: str = "language") -> Language:
+def get_language(code: str, where: str = "language") -> Language:
     """Return the language of a code; `where` names the place in the error for an unknown one."""
     known = languages()
     if code not in known:
@@ -83,7 +83,7 @@ def language(code: str, where: str = "language") -> Language:
     return known[code]
 
 
-def ordered(codes: Iterable[str]) -> tuple[str, ...]:
+def in_paper_order(codes: Iterable[str]) -> tuple[str, ...]:
     """Sort codes into the paper's order."""
     rank = {code: index for index, code in enumerate(languages())}
     return tuple(sorted(codes, key=lambda code: rank[code]))
@@ -118,7 +118,7 @@ def canonical(written: str, where: str) -> str:
     Raises:
         SpilloverError: `written` is no code of a language here; `where` names the place it came from.
     """
-    return from_code(written) or language(written, where).code
+    return from_code(written) or get_language(written, where).code
 
 
 def other_script(written: str) -> Language | None:
@@ -133,11 +133,11 @@ def other_script(written: str) -> Language | None:
 def _hint(written: str) -> str:
     """Return what may have been meant by a code that is none, and the choices."""
     if base := other_script(written):
-        return f"{base.code!r} is {base.name} in its usual script alone; {choices('', languages())}"
+        return f"{base.code!r} is {base.name} in its usual script alone; {did_you_mean('', languages())}"
     names = _codes_by_name(_rows())
     near = [] if _tag(written) else get_close_matches(_folded(written), names, n=1)
     meant = from_code(written) or (names[near[0]] if near else _spoken_in(written))
-    return choices(meant or written, languages())
+    return did_you_mean(meant or written, languages())
 
 
 def _rows() -> tuple[Language, ...]:

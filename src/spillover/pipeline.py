@@ -15,46 +15,62 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from spillover.cells import (
-    Arm,
-    as_text,
-    balanced,
-    check_engine,
-    clusters,
-    machine_translated,
-    measured,
-    model_key,
-    of_arm,
-    predict,
-    reads,
-    sheets,
-    shortened,
-    size,
-    to_weigh,
-    weigh,
-)
-from spillover.doctor import examine, open_reads
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
-from spillover.findings import Characters, Data, Defect, Findings, Inside
-from spillover.inside import look, passes, sum_up, to_trace, untraced
-from spillover.material import ASKED, Mixed, Origin, mix
-from spillover.models.history import read_history
+from spillover.lint import examine, open_reads
 from spillover.models.tokenization import CUT
-from spillover.progress import Bar, bar
-from spillover.provenance import provenance
-from spillover.records import Cell, Example, Item, Pair, Prediction, Question, Surprise
-from spillover.runs import CLUSTERS
+from spillover.models.tuning.history import read_history
+from spillover.records import (
+    Cell,
+    Data,
+    Defect,
+    Example,
+    Findings,
+    Internals,
+    Item,
+    Pair,
+    Prediction,
+    Question,
+    TextNLL,
+    TranslationCost,
+)
+from spillover.runs.read import CLUSTERS
 from spillover.sources import Source, open_source
-from spillover.spaces import compare_languages
-from spillover.store import Stage, Store, read_records, write_records
+from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
+from spillover.stages.arms import Arm, cells_of, model_key, num_parameters
+from spillover.stages.build import ASKED, QuestionSource, TrainingSet, build_training_set
+from spillover.stages.engines import require_engine
+from spillover.stages.evaluate import item_scores, predict, text_likelihoods
+from spillover.stages.geometry import compare_languages
+from spillover.stages.items import (
+    as_text,
+    balanced_subset,
+    clusters,
+    evaluation_items,
+    likelihood_items,
+    machine_translated,
+    reads,
+    shortened,
+)
+from spillover.store import Artifact, Store, read_records, write_records
 from spillover.tasks import Task, open_task
-from spillover.translate import REVISION, Translator, available, check, kept, open_translator, pairs, tally
+from spillover.translate import (
+    REVISION,
+    Translator,
+    available_checks,
+    check,
+    count_flags,
+    open_translator,
+    pairs,
+    without_flags,
+)
+from spillover.utils.environment import provenance
+from spillover.utils.progress import Bar, bar
 
-Measured = TypeVar("Measured", Prediction, Surprise)
+Measured = TypeVar("Measured", Prediction, TextNLL)
 
 
-def questions(experiment: Experiment, store: Store) -> Stage:
+def questions(experiment: Experiment, store: Store) -> Artifact:
     """Read the user's questions. Whatever answers the source has stay there."""
     source, task = _asked(experiment)
     found = list(islice(source.questions(task, ASKED), experiment.questions.limit or None))
@@ -62,27 +78,27 @@ def questions(experiment: Experiment, store: Store) -> Stage:
     return store.make("questions", found, name, lambda folder: write_records(folder / name, Question, found))
 
 
-def translate(experiment: Experiment, store: Store) -> list[Stage]:
+def translate(experiment: Experiment, store: Store) -> list[Artifact]:
     """Pair each question with itself in the languages to tune on and check the pairs, one stage a language."""
     asked, translator = _translation(experiment, store)
 
     def questions_in(language: str) -> list[Question]:
         return asked if language == ASKED else translator.translate(asked, language)
 
-    def save(found: list[Pair], code: str) -> Stage:
+    def save(found: list[Pair], code: str) -> Artifact:
         def write(folder: Path) -> None:
             checked = list(check(found))
-            store.log("checked", language=code, pairs=len(checked), flags=dict(tally(checked, ()).flags))
+            store.log("checked", language=code, pairs=len(checked), flags=dict(count_flags(checked, ()).flags))
             write_records(folder / f"{code}.parquet", Pair, checked)
 
         brought = experiment.languages.items()  # texts are identified among these too
-        return store.make("pairs", [found, available(), REVISION, *brought], f"pairs/{code}.parquet", write)
+        return store.make("pairs", [found, available_checks(), REVISION, *brought], f"pairs/{code}.parquet", write)
 
     pivot = questions_in(experiment.mixture.pivot)
     return [save(pairs(questions_in(code), pivot), code) for code in experiment.translate.to]
 
 
-def build(experiment: Experiment, store: Store) -> Stage:
+def build(experiment: Experiment, store: Store) -> Artifact:
     """Turn pairs into training examples, by the mixture's recipe and frame; refuse what the evaluation asks too."""
     mixed, name = _mixed(experiment, store), "examples.parquet"
     if mixed.overlaps:
@@ -101,16 +117,16 @@ def checked_pairs(experiment: Experiment, store: Store) -> list[list[Pair]]:
     return [read_records(file, Pair) for file in files]
 
 
-def tune(experiment: Experiment, store: Store) -> Stage:
+def tune(experiment: Experiment, store: Store) -> Artifact:
     """Tune an adapter on the examples."""
     examples = build(experiment, store)
 
     def write(folder: Path) -> None:
-        from spillover.models.resident import lent
-        from spillover.models.tune import Recipe, tune
+        from spillover.models.inference.resident import borrow_base_model
+        from spillover.models.tuning.tune import LoraSettings, tune
 
-        recipe = Recipe(**experiment.tune.model_dump(), seed=experiment.seed)
-        with lent(**experiment.model.model_dump()) as model:
+        recipe = LoraSettings(**experiment.tune.model_dump(), seed=experiment.seed)
+        with borrow_base_model(**experiment.model.model_dump()) as model:
             tune(model, rows, recipe, folder)
 
     rows = read_records(examples.path / "examples.parquet", Example)
@@ -125,67 +141,67 @@ def tune(experiment: Experiment, store: Store) -> Stage:
 
 def evaluate(experiment: Experiment, store: Store) -> dict[str, list[Prediction]]:
     """Score every choice of every item, for the base model and for the tuned one; return arm → predictions."""
-    check_engine(experiment)
-    return _by_arm(experiment, store, "evaluate (items)", measured(experiment), predict)
+    require_engine(experiment)
+    return _by_arm(experiment, store, "evaluate (items)", evaluation_items(experiment), predict)
 
 
-def analyze(experiment: Experiment, store: Store) -> Inside:
+def analyze(experiment: Experiment, store: Store) -> Internals:
     """Trace the first items of each cell, and say what lenses, neurons, patches and the languages' geometry show."""
-    items, both = to_trace(experiment), arms(experiment, store)
-    others = untraced(experiment, items)
-    with bar("analyze (items)", 2 * passes(experiment, items)) as progress:
-        found = sum_up([look(store, arm, items, others, progress) for arm in both] if items else [])
+    items, both = items_to_trace(experiment), arms(experiment, store)
+    others = lens_training_prompts(experiment, items)
+    with bar("analyze (items)", 2 * count_passes(experiment, items)) as progress:
+        found = compare_arms([analyze_arm(store, arm, items, others, progress) for arm in both] if items else [])
     return replace(found, geometry=tuple(compare_languages(store, items, experiment.analyze.metrics)))
 
 
-def forget(experiment: Experiment, store: Store) -> dict[str, list[Surprise]]:
+def forget(experiment: Experiment, store: Store) -> dict[str, list[TextNLL]]:
     """Measure how well each arm predicts the items' own texts; return arm → texts."""
-    return _by_arm(experiment, store, "forget (texts)", to_weigh(experiment), weigh)
+    return _by_arm(experiment, store, "forget (texts)", likelihood_items(experiment), text_likelihoods)
 
 
 def base(experiment: Experiment, store: Store) -> None:
     """Measure the base model alone: what experiments share that differ in their tuning."""
-    arm, traced = Arm("base", experiment, None), to_trace(experiment)
-    parts = ((measured(experiment), predict), (to_weigh(experiment), weigh))
+    arm, traced = Arm("base", experiment, None), items_to_trace(experiment)
+    parts = ((evaluation_items(experiment), predict), (likelihood_items(experiment), text_likelihoods))
     work = sum(len(rows) for items, _ in parts for rows in items.values())
-    with bar("base (items)", work + passes(experiment, traced)) as progress:
+    with bar("base (items)", work + count_passes(experiment, traced)) as progress:
         for items, measure in parts:
-            for cell, rows in of_arm(arm, items):
+            for cell, rows in cells_of(arm, items):
                 measure(store, arm, cell, rows, progress)
         if traced:
-            look(store, arm, traced, untraced(experiment, traced), progress)
+            analyze_arm(store, arm, traced, lens_training_prompts(experiment, traced), progress)
 
 
 def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | None = None) -> Findings:
     """Compare the arms and write tables, figures and the page; `defects` are what `lint` found, if it was asked."""
-    from spillover.analysis.forgetting import forgetting
-    from spillover.analysis.gains import compare
-    from spillover.report import drawing_code
+    from spillover.analysis.statistics.forgetting import forgetting
+    from spillover.analysis.statistics.gains import compare
+    from spillover.report import code_digest
 
-    to_trace(experiment)  # before an hour of tuning, not after it
+    items_to_trace(experiment)  # before an hour of tuning, not after it
     known = lint(experiment) if defects is None else defects
-    together = clusters(measured(experiment))
+    together = clusters(evaluation_items(experiment))
     predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
     findings = Findings(
         name=store.run.name,
         setup=experiment.setup,
         comparison=compare(predictions["base"], predictions["tuned"], clusters=together, **experiment.rules),
-        sheets=tuple(sheets(measured(experiment), predictions)),
+        sheets=tuple(item_scores(evaluation_items(experiment), predictions)),
         inside=inside,
         tuning=read_history(adapter.path),
         forgetting=forgetting(**forget(experiment, store)),
         data=_data(experiment, store, known),
         costs=store.costs(),
         characters=tuple(characters(experiment, store)),
-        provenance=provenance(dump_experiment(experiment), parameters=size(experiment), adapter=adapter.key),
+        provenance=provenance(dump_experiment(experiment), parameters=num_parameters(experiment), adapter=adapter.key),
     )
     store.save(CLUSTERS, json.dumps(together, ensure_ascii=False))
-    store.replace("report", [findings, drawing_code()], lambda: _render(findings))
+    store.replace("report", [findings, code_digest()], lambda: _render(findings))
     return findings
 
 
 def _render(findings: Findings) -> dict[str, str | bytes]:
-    from spillover.report.page import render  # altair and a browser engine: only where there is something to draw
+    from spillover.report.run import render
 
     return render(findings)
 
@@ -226,7 +242,7 @@ def _by_arm(
     both = arms(experiment, store)
     with bar(what, 2 * sum(map(len, items.values()))) as progress:
         return {
-            arm.name: [one for cell, rows in of_arm(arm, items) for one in measure(store, arm, cell, rows, progress)]
+            arm.name: [one for cell, rows in cells_of(arm, items) for one in measure(store, arm, cell, rows, progress)]
             for arm in both
         }
 
@@ -238,8 +254,8 @@ def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Da
     return Data(
         defects=tuple(defects),
         overlap=mixed.overlap,
-        pairs=tuple(tally(found, experiment.translate.drop) for found in checked),
-        translated=machine_translated(measured(experiment)),
+        pairs=tuple(count_flags(found, experiment.translate.drop) for found in checked),
+        translated=machine_translated(evaluation_items(experiment)),
     )
 
 
@@ -250,24 +266,24 @@ def _asked(experiment: Experiment) -> tuple[Source, Task]:
     return source, open_task(asked.task, "questions.task")
 
 
-def _mixed(experiment: Experiment, store: Store) -> Mixed:
+def _mixed(experiment: Experiment, store: Store) -> TrainingSet:
     """Make the examples from the questions and, for an unrelated control, from others kept beside them."""
     other = experiment.model_copy(update={"questions": experiment.mixture.unrelated})
-    return mix(experiment, _origin(experiment, store), _origin(other, store.within("unrelated")))
+    return build_training_set(experiment, _origin(experiment, store), _origin(other, store.within("unrelated")))
 
 
-def _origin(experiment: Experiment, store: Store) -> Origin:
+def _origin(experiment: Experiment, store: Store) -> QuestionSource:
     def asked() -> list[Question]:
         return read_records(questions(experiment, store).path / "questions.parquet", Question)
 
     def paired() -> list[Pair]:
         drop = experiment.translate.drop
-        found = [pair for checked in checked_pairs(experiment, store) for pair in kept(checked, drop)]
+        found = [pair for checked in checked_pairs(experiment, store) for pair in without_flags(checked, drop)]
         if not found:
             raise SpilloverError(f"translate.drop: {list(drop)} leaves no pair to tune on")
         return found
 
-    return Origin(experiment.questions, asked, paired)
+    return QuestionSource(experiment.questions, asked, paired)
 
 
 def _translation(experiment: Experiment, store: Store) -> tuple[list[Question], Translator]:
@@ -278,7 +294,7 @@ def _translation(experiment: Experiment, store: Store) -> tuple[list[Question], 
     return asked, open_translator(lambda code: source.questions(task, code), **experiment.translate.engine, log=log)
 
 
-def characters(experiment: Experiment, store: Store) -> Iterator[Characters]:
+def characters(experiment: Experiment, store: Store) -> Iterator[TranslationCost]:
     """Yield what `translate` would send to be translated, and what it sent, by language; nothing is sent."""
     asked, translator = _translation(experiment, store)
     log = store.logged("translated")
@@ -286,7 +302,7 @@ def characters(experiment: Experiment, store: Store) -> Iterator[Characters]:
         if code != ASKED:
             own = [line for line in log if line["language"] == code]
             sent, seconds = (sum(line[key] for line in own) for key in ("characters", "seconds"))
-            yield Characters(code, *translator.characters(asked, code), sent, seconds)
+            yield TranslationCost(code, *translator.characters(asked, code), sent, seconds)
 
 
 def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:
@@ -295,11 +311,11 @@ def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[s
     In a chat also the prompt as its template renders it. Needs items alone, neither pairs nor tuning.
     """
     arm, chosen, model = Arm("base", experiment, None), experiment.evaluate, reads(experiment)
-    for cell, rows in of_arm(arm, measured(experiment)):
-        asked = [open_task(cell.task).prompt(item, chosen.labels) for item in balanced(rows, limit)]
+    for cell, rows in cells_of(arm, evaluation_items(experiment)):
+        asked = [open_task(cell.task).prompt(item, chosen.labels) for item in balanced_subset(rows, limit)]
         found: list[tuple[float, ...] | None] = [None] * len(asked)
         if scores:
-            from spillover.models.score import score
+            from spillover.models.scoring.score import score
 
             found = list(score(arm.reader, asked, chosen.scoring, chosen.overflow).choices)
         for prompt, values in zip(asked, found, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, did_you_mean
 
 SOURCES = {
     "starter": "spillover.sources.starter:Starter",
@@ -22,7 +22,7 @@ TRANSLATORS = {
     "parallel": "spillover.translate.parallel:Parallel",
 }
 """Translators of questions, which need the source they come from."""
-ENGINES = {
+TRANSLATION_ENGINES = {
     "nllb": "spillover.translate.nllb:Nllb",
     "chat": "spillover.translate.chat:Chat",
     "google": "spillover.translate.google:Google",
@@ -34,38 +34,38 @@ TASKS = {
     "entailment": "spillover.tasks.task:entailment",
     "paraphrase": "spillover.tasks.task:paraphrase",
 }
-FAMILIES = {
-    "harness": "spillover.tasks.given:harness",
+TASK_FAMILIES = {
+    "harness": "spillover.tasks.rendered:harness",
 }
 """What a task's name begins with, before a colon → who makes a task of the rest."""
 RECIPES = {
-    "question-translation": "spillover.mixture:question_translation",
-    "reverse": "spillover.mixture:reverse",
-    "both": "spillover.mixture:both",
-    "shuffled-pairs": "spillover.mixture:shuffled_pairs",
-    "copy": "spillover.mixture:copy",
-    "unrelated": "spillover.mixture:unrelated",
-    "annotated-english": "spillover.mixture:annotated_english",
-    "annotated-multilingual": "spillover.mixture:annotated_multilingual",
-    "two-stage": "spillover.mixture:two_stage",
+    "question-translation": "spillover.mixture.recipes:question_translation",
+    "reverse": "spillover.mixture.recipes:reverse",
+    "both": "spillover.mixture.recipes:both",
+    "shuffled-pairs": "spillover.mixture.recipes:shuffled_pairs",
+    "copy": "spillover.mixture.recipes:copy",
+    "unrelated": "spillover.mixture.recipes:unrelated",
+    "annotated-english": "spillover.mixture.recipes:annotated_english",
+    "annotated-multilingual": "spillover.mixture.recipes:annotated_multilingual",
+    "two-stage": "spillover.mixture.recipes:two_stage",
 }
 LENSES = {
-    "logit": "spillover.models.lenses:logit",
-    "tuned": "spillover.models.lenses:tuned",
+    "logit": "spillover.models.tracing.lenses:logit",
+    "tuned": "spillover.models.tracing.lenses:tuned",
 }
 METRICS = {
-    "pearson": "spillover.analysis.alignment:pearson",
-    "cka": "spillover.analysis.alignment:cka",
-    "cosine": "spillover.analysis.alignment:cosine",
-    "anc": "spillover.analysis.alignment:anc",
-    "retrieval": "spillover.analysis.alignment:retrieval",
-    "mexa-mean": "spillover.analysis.alignment:mexa_mean",
-    "mexa-last": "spillover.analysis.alignment:mexa_last",
-    "dali": "spillover.analysis.alignment:dali",
+    "pearson": "spillover.analysis.interpretability.alignment:pearson",
+    "cka": "spillover.analysis.interpretability.alignment:cka",
+    "cosine": "spillover.analysis.interpretability.alignment:cosine",
+    "anc": "spillover.analysis.interpretability.alignment:anc",
+    "retrieval": "spillover.analysis.interpretability.alignment:retrieval",
+    "mexa-mean": "spillover.analysis.interpretability.alignment:mexa_mean",
+    "mexa-last": "spillover.analysis.interpretability.alignment:mexa_last",
+    "dali": "spillover.analysis.interpretability.alignment:dali",
 }
 EXECUTORS = {
-    "local": "spillover.sweep.local:local",
-    "ray": "spillover.sweep.cluster:ray",
+    "local": "spillover.sweep.local_executor:local",
+    "ray": "spillover.sweep.ray_executor:ray",
 }
 EXTRAS = {
     "lingua": "quality",
@@ -90,22 +90,22 @@ def resolve(table: Mapping[str, str], name: str, where: str) -> Any:  # noqa: AN
     module, colon, attribute = target.partition(":")
     if not colon:
         raise SpilloverError(
-            f"{where}: found {name!r}, expected a known name or `package.module:attribute`; {choices(name, table)}"
+            f"{where}: found {name!r}, expected a known name or `package.module:attribute`; {did_you_mean(name, table)}"
         )
     try:
         return getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        hint = "" if name in table else f"; {choices(module, table)}"
-        raise SpilloverError(f"{missing(error, where)}{hint}") from error
+        hint = "" if name in table else f"; {did_you_mean(module, table)}"
+        raise SpilloverError(f"{missing_package(error, where)}{hint}") from error
     except AttributeError as error:
         raise SpilloverError(f"{where}: module {module!r} has no attribute {attribute!r}") from error
     except (TypeError, ValueError) as error:
         if all(part.isidentifier() for part in module.split(".")):
             raise  # the module's own, which whoever wrote it wants to see
-        raise SpilloverError(f"{where}: {module!r} is not the name of a module; {choices(name, table)}") from error
+        raise SpilloverError(f"{where}: {module!r} is not the name of a module; {did_you_mean(name, table)}") from error
 
 
-def missing(error: ModuleNotFoundError, where: str) -> str:
+def missing_package(error: ModuleNotFoundError, where: str) -> str:
     """Say which module is missing, and the command that installs it where an extra does."""
     name = (error.name or "").partition(".")[0]
     if name in EXTRAS:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spillover.experiment import parse_experiment
 from spillover.export.card import card
-from spillover.report.formats import Table, markdown
+from spillover.report.tables.table import Table, markdown
 
 
 def test_right_to_left_names_have_their_own_direction(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_trl_learns_the_target_alone(tmp_path: Path, tiny: Callable[[str], Path]
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from spillover.models.load import load
-    from spillover.models.loss import IGNORED, encode
+    from spillover.models.tuning.loss import IGNORED, encode
 
     export_data(EXAMPLES, "trl", tmp_path / "data")
     rows = load_dataset("json", data_files=str(tmp_path / "data" / "train.jsonl"), cache_dir=str(tmp_path / "c"))

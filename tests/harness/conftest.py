@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from local_tasks import CONFIGS, write_task
 
 

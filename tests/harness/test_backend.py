@@ -16,15 +16,15 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
-from local_tasks import CONFIGS
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BloomConfig
 
 import spillover.harness  # noqa: F401 - what a user writes before simple_evaluate
+from local_tasks import CONFIGS
 from spillover.errors import SpilloverError
 from spillover.harness import backend as module
 from spillover.harness.backend import SpilloverLM
-from spillover.models.continuations import Request
+from spillover.models.scoring.continuations import Request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SCORED = [name for name, (_, config) in CONFIGS.items() if config["output_type"] != "generate_until"]

@@ -9,10 +9,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
-from local_tasks import CHOICE, Rows, write_task
 
-from spillover.doctor.reading import read, summarized
+from local_tasks import CHOICE, Rows, write_task
 from spillover.errors import SpilloverError
+from spillover.lint.reading import read, summarized
 from spillover.records import Item
 from spillover.sources import families, open_source
 from spillover.sources import harness as module

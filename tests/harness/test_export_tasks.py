@@ -10,11 +10,11 @@ from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from spillover import pipeline
-from spillover.cells import measured
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.export.tasks import export_tasks
+from spillover.stages.items import evaluation_items
 from spillover.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,7 +87,7 @@ def test_every_item_of_every_cell_is_there(model: Path, tmp_path: Path) -> None:
     chosen = experiment(model)
     names = export_tasks(chosen, tmp_path / "tasks")
     tasks = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False).load(names)["tasks"]
-    for (task, language), items in measured(chosen).items():
+    for (task, language), items in evaluation_items(chosen).items():
         rows = tasks[f"spillover_{task}_{language}"].eval_docs
         assert [(row["id"], row["gold"]) for row in rows] == [(item.id, item.gold) for item in items]
 

@@ -19,10 +19,10 @@ from transformers import AutoConfig, AutoTokenizer
 
 import spillover
 from calls import Call
-from spillover.errors import SpilloverError, visible
+from spillover.errors import SpilloverError, one_line
 from spillover.models.load import load
 from spillover.models.locate import fingerprint, locate
-from spillover.models.tokens import tokenizer as open_tokenizer
+from spillover.models.tokenizer import tokenizer as open_tokenizer
 from spillover.translate.nllb import Nllb
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +94,7 @@ def test_a_model_of_anything_loads_or_is_one_sentence(
         try:
             use(folder)
         except SpilloverError as error:
-            assert "\n" not in visible(str(error))
+            assert "\n" not in one_line(str(error))
             assert str(error).startswith(("model.", "translate.model"))
             assert len(str(error)) < 1000
 

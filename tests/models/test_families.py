@@ -10,11 +10,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from families import build
 from spillover.errors import SpilloverError
-from spillover.models.head import Finish, Linear, Own
+from spillover.models.inference.head import Finish, Linear, Own
+from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
-from spillover.models.loss import target_loss
-from spillover.models.prefix import Reader
-from spillover.models.score import score
+from spillover.models.scoring.score import score
+from spillover.models.tuning.loss import target_loss
 from spillover.records import Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -109,13 +109,13 @@ def opened(kind: str, tokenizer: PreTrainedTokenizerFast, **more: object) -> Mod
     return Model(network=build(kind, len(tokenizer), **more), tokenizer=tokenizer, chat=False)
 
 
-def scores(reader: Reader, prompts: Sequence[Prompt] = PROMPTS) -> torch.Tensor:
+def scores(reader: PrefixReader, prompts: Sequence[Prompt] = PROMPTS) -> torch.Tensor:
     return torch.tensor(score(reader, prompts).choices, dtype=torch.float64)
 
 
-def check(model: Model, prompts: Sequence[Prompt] = PROMPTS) -> Reader:
+def check(model: Model, prompts: Sequence[Prompt] = PROMPTS) -> PrefixReader:
     expected = naive(model, prompts)
-    reader = Reader(model)
+    reader = PrefixReader(model)
     torch.testing.assert_close(scores(reader, prompts), expected, atol=1e-4, rtol=2e-6)
     return reader
 
@@ -128,7 +128,7 @@ def test_a_family_is_scored_as_by_its_network(kind: str, tokenizer: PreTrainedTo
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_family_is_refused_in_a_sentence(kind: str, tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(SpilloverError, match=REFUSED[kind]) as refused:
-        Reader(opened(kind, tokenizer))
+        PrefixReader(opened(kind, tokenizer))
     assert "\n" not in str(refused.value)
 
 
@@ -137,7 +137,7 @@ def test_a_family_is_refused_in_a_sentence(kind: str, tokenizer: PreTrainedToken
 def test_any_family(kind: str, tokenizer: PreTrainedTokenizerFast) -> None:
     model = opened(kind, tokenizer)
     try:
-        Reader(model)
+        PrefixReader(model)
     except SpilloverError as refused:
         assert "\n" not in str(refused)
         return
@@ -156,7 +156,7 @@ def test_fails_for_a_head_whose_finish_is_ignored(
     assert isinstance(head, Linear)
     assert head.finish != Finish()
     monkeypatch.setattr(Finish, "__call__", lambda self, logits: logits)
-    reader = Reader(model)
+    reader = PrefixReader(model)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(scores(reader), naive(model, PROMPTS), atol=1e-4, rtol=2e-6)
 
@@ -168,7 +168,7 @@ def test_fails_for_a_head_whose_finish_is_ignored(
 def test_the_probe_sees_faults_and_no_rounding(kind: str, shares: bool, tokenizer: PreTrainedTokenizerFast) -> None:
     """Sharing would move the scores of MPT by 7 nats; what rounding alone does is larger than 1% of Llama's states."""
     network = build(kind, len(tokenizer)).to(torch.bfloat16)
-    reader = Reader(Model(network=network, tokenizer=tokenizer, chat=False))
+    reader = PrefixReader(Model(network=network, tokenizer=tokenizer, chat=False))
     assert reader.shares is shares
     assert {parameter.dtype for parameter in network.parameters()} == {torch.bfloat16}
     reader.shares = False
@@ -196,7 +196,7 @@ def test_prompts_on_both_sides_of_the_original_length(tokenizer: PreTrainedToken
         rope = LONGROPE | {"original_max_position_embeddings": turn}
         options = {"rope_parameters": rope, "original_max_position_embeddings": turn, "sliding_window": None}
         model = opened("phi3", tokenizer, **options)
-        reader = Reader(model)
+        reader = PrefixReader(model)
         assert reader.shares
         reader.shares = shares
         torch.testing.assert_close(scores(reader), naive(model, PROMPTS), atol=1e-4, rtol=2e-6)
@@ -222,9 +222,9 @@ def test_what_is_longer_than_the_context_loses_exemplars(
 ) -> None:
     model = opened(kind, tokenizer, **{key: 90})
     assert model.context == context
-    assert score(Reader(model), PROMPTS).dropped > 0
+    assert score(PrefixReader(model), PROMPTS).dropped > 0
     with pytest.raises(SpilloverError, match=f"the model's context is {context}"):
-        score(Reader(model), PROMPTS, overflow="error")
+        score(PrefixReader(model), PROMPTS, overflow="error")
 
 
 # --- tuning -----------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_the_loss_of_a_head_has_the_gradient_of_plain_autograd(
     kind: str, head: type, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut into blocks, too: with respect to the backbone's states, through the network's own forward."""
-    monkeypatch.setattr("spillover.models.loss.CELLS", 3 * len(tokenizer))
+    monkeypatch.setattr("spillover.models.tuning.loss.CELLS", 3 * len(tokenizer))
     model = opened(kind, tokenizer)
     ids = torch.tensor([model.tokenize([BODIES[1]])[0]])
     targets = ids[0, 1:] % model.head.vocabulary

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from spillover import digests
-from spillover.digests import content_digest
 from spillover.models.locate import PATTERNS, WEIGHTS, fingerprint
+from spillover.utils import digests
+from spillover.utils.digests import content_digest
 
 SIZES = [1 << 10, (1 << 20) + 1, 1 << 21, (1 << 21) + 1, 5 << 20]
 """Sizes of a weight file on either side of every limit there is."""

@@ -10,9 +10,9 @@ from tokenizers import models as kinds
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from spillover.models.load import Model
-from spillover.models.loss import encode as example_row
 from spillover.models.tokenization import Tokenization
-from spillover.models.tokens import counter
+from spillover.models.tokenizer import token_counter
+from spillover.models.tuning.loss import encode as example_row
 from spillover.records import Example
 from spillover.sources import open_source
 from spillover.tasks import open_task
@@ -155,6 +155,6 @@ def test_padding_and_truncation_that_a_file_keeps_change_no_count(
     (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     texts = ["It", "It was fine, and so was all that came with it.", "a</s>"]
     expected = [len(ids) for ids in Tokenization(tokenizer).encode(texts)]
-    assert counter(str(tmp_path))(texts) == expected
+    assert token_counter(str(tmp_path))(texts) == expected
     again = Model(network=None, tokenizer=AutoTokenizer.from_pretrained(tmp_path), chat=False)
     assert [len(ids) for ids in again.tokenize(texts)] == expected

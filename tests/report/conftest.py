@@ -10,33 +10,35 @@ import numpy as np
 import pytest
 
 from spillover.experiment import Experiment
-from spillover.findings import (
-    Characters,
-    Checked,
+from spillover.languages import get_language, languages
+from spillover.records import (
+    ArmMetrics,
     Comparison,
-    Cost,
+    Curve,
     Data,
     Defect,
+    Estimate,
     Findings,
     Forgetting,
     Gain,
-    Inside,
-    Latent,
-    Neurons,
+    GroupGain,
+    Internals,
+    ItemScores,
+    LanguageNeurons,
+    LensSummary,
+    MachineTranslated,
+    PairChecks,
     Patch,
-    Performance,
     Provenance,
-    Sheet,
-    Split,
+    StageCost,
     Summary,
-    Translated,
+    Trajectory,
     Translation,
+    TranslationCost,
     Tuning,
     Verdict,
 )
-from spillover.languages import language, languages
-from spillover.records import Curve, Estimate, Trajectory
-from spillover.report.page import Content, render
+from spillover.report.run import Content, render
 from spillover.sources import open_source
 from spillover.tasks import open_task
 
@@ -48,8 +50,8 @@ DEFECTS = (
     Defect("warning", "imbalance", "always answering 'yes' is right in 80.0% of 60 items"),
 )
 CHECKED = (
-    Checked("zh", 200, 3, (("copy", 3), ("collapse", 1))),
-    Checked("de", 190, 0, (("copy", 0), ("collapse", 2))),
+    PairChecks("zh", 200, 3, (("copy", 3), ("collapse", 1))),
+    PairChecks("de", 190, 0, (("copy", 0), ("collapse", 2))),
 )
 LAYERS = 19
 ITEMS = 600
@@ -67,9 +69,9 @@ def verdict_of(difference: Estimate) -> Verdict:
     return "equivalent" if max(-difference.low, difference.high) <= 0.02 else "inconclusive"
 
 
-def performance(accuracy: float, labels: int) -> Performance:
+def performance(accuracy: float, labels: int) -> ArmMetrics:
     rest = [0.4 / (labels - 1)] * (labels - 1)
-    return Performance(
+    return ArmMetrics(
         estimate(accuracy, 0.04), estimate(accuracy + 0.02, 0.04), estimate(0.9, 0.02), (0.6, *rest), 1, 2
     )
 
@@ -111,9 +113,9 @@ def summary(task: str, gains: list[Gain]) -> Summary:
     verdict = verdict_of(unseen)
     members = [g for g in gains if g.group == "unseen"]
     splits = [
-        Split("tier", tier, codes, estimate(unseen.value + shift, 0.015))
+        GroupGain("tier", tier, codes, estimate(unseen.value + shift, 0.015))
         for tier, shift in (("high", -0.02), ("low", 0.02))
-        for codes in [tuple(g.language for g in members if language(g.language).tier == tier)]
+        for codes in [tuple(g.language for g in members if get_language(g.language).tier == tier)]
     ]
     return Summary(
         task=task,
@@ -172,7 +174,7 @@ def forgetting(code: str, place: int) -> Forgetting:
 HOSTILE_ITEM = "</script><img src=x onerror=alert(1)> {{ 7*7 }}"
 
 
-def sheets() -> list[Sheet]:
+def sheets() -> list[ItemScores]:
     """The starter's first items in twenty languages, so in every script; one Thai item is hostile."""
     found = []
     for name in ("sentiment", "entailment"):
@@ -186,14 +188,14 @@ def sheets() -> list[Sheet]:
             base, tuned = (-random.exponential(3, size=(24, len(task.labels))) for _ in range(2))
             ids, gold = [item.id for item in items], [item.gold for item in items]
             scores = [tuple(map(tuple, arm.tolist())) for arm in (base, tuned)]
-            found.append(Sheet(name, code, tuple(task.labels), tuple(ids), tuple(texts), tuple(gold), *scores))
+            found.append(ItemScores(name, code, tuple(task.labels), tuple(ids), tuple(texts), tuple(gold), *scores))
     return found
 
 
-def latents(task: str) -> list[Latent]:
+def latents(task: str) -> list[LensSummary]:
     values = {"english": (0.21, 0.24), "overtakes": (0.9, None), "share": (0.6, 0.7)}
     return [
-        Latent(
+        LensSummary(
             task=task,
             language=code,
             lens="logit",
@@ -207,9 +209,9 @@ def latents(task: str) -> list[Latent]:
     ]
 
 
-def neurons(task: str) -> list[Neurons]:
+def neurons(task: str) -> list[LanguageNeurons]:
     return [
-        Neurons(arm, task, code, layer, specific * (place + 1), 5, 2043 - specific * (place + 1))
+        LanguageNeurons(arm, task, code, layer, specific * (place + 1), 5, 2043 - specific * (place + 1))
         for arm, specific in (("base", 3), ("tuned", 2))
         for layer in range(1, LAYERS)
         for place, code in enumerate(("", *languages()))
@@ -247,7 +249,7 @@ def findings() -> Findings:
         name="demo",
         setup=Experiment().setup,
         comparison=comparison,
-        inside=Inside(
+        inside=Internals(
             trajectories=tuple(t for task in GAINS for t in trajectories(task)),
             latents=tuple(found for task in GAINS for found in latents(task)),
             neurons=tuple(found for task in GAINS for found in neurons(task)),
@@ -265,12 +267,12 @@ def findings() -> Findings:
             ),
         ),
         costs=(
-            Cost("questions", 0.4, 0),
-            Cost("adapter", 131.9, 3_200_000_000),
-            Cost("predictions", 412.5, 2_900_000_000),
+            StageCost("questions", 0.4, 0),
+            StageCost("adapter", 131.9, 3_200_000_000),
+            StageCost("predictions", 412.5, 2_900_000_000),
         ),
         data=Data(DEFECTS, "", CHECKED, ()),
-        characters=(Characters("zh", 0, 12_345, 4_000, 17.5), Characters("de", 0, 23_456, 0, 0)),
+        characters=(TranslationCost("zh", 0, 12_345, 4_000, 17.5), TranslationCost("de", 0, 23_456, 0, 0)),
         provenance=Provenance(
             facts=(("python", "3.11.2"), ("torch", "2.13.0"), ("processor", "Some CPU")),
             experiment='seed = 0\n\n[model]\nname = "gemma-3-270m"\n\n[translate]\nto = ["zh", "de"]\n',
@@ -294,21 +296,21 @@ def with_texts(findings: Findings, text: str) -> Findings:
             summaries=(replace(comparison.summaries[0], task=task, sentence=text),),
             sentence=text,
         ),
-        inside=Inside(
+        inside=Internals(
             **{
                 part: tuple(
                     replace(found, task=task, **({"lens": text} if hasattr(found, "lens") else {}))
                     for found in getattr(findings.inside, part)
                     if found.task == "sentiment"
                 )
-                for part in Inside.__slots__
+                for part in Internals.__slots__
             }
         ),
         data=replace(
             findings.data,
             defects=tuple(replace(one, message=text, place=text) for one in findings.data.defects),
             overlap=text,
-            translated=(Translated(task, "th", text),),
+            translated=(MachineTranslated(task, "th", text),),
         ),
         provenance=Provenance(((text, text),), text),
         sheets=tuple(replace(s, task=task, labels=(text, *s.labels[1:])) for s in findings.sheets[:20]),
@@ -322,7 +324,7 @@ def tables_and_page() -> Callable[[Findings], dict[str, Content]]:
 
     def made(findings: Findings) -> dict[str, Content]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spillover.report.page.pictures", lambda *_: {})
+            patch.setattr("spillover.report.run.pictures", lambda *_: {})
             return render(findings)
 
     return made

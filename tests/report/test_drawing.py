@@ -7,7 +7,7 @@ import pytest
 
 import spillover
 from spillover import report
-from spillover.findings import Findings
+from spillover.records import Findings
 from spillover.store import Store
 
 ROOT = Path(spillover.__file__).parent
@@ -71,8 +71,8 @@ def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
     drawn: list[str] = []
 
     def draw() -> None:
-        report.drawing_code.cache_clear()
-        made_from = [findings.name, report.drawing_code()]
+        report.code_digest.cache_clear()
+        made_from = [findings.name, report.code_digest()]
         Store(tmp_path, "run").replace("report", made_from, lambda: {"index.html": drawn.append("once") or "page"})
 
     monkeypatch.setattr(report, "files", lambda _: copy)
@@ -84,4 +84,4 @@ def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
     draw()
     assert len(drawn) == 2
     monkeypatch.undo()
-    report.drawing_code.cache_clear()
+    report.code_digest.cache_clear()

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
-from spillover.analysis.gains import compare
-from spillover.findings import Findings, Sheet
-from spillover.languages import language
-from spillover.records import Prediction
-from spillover.report.csvs import CSVS
+from spillover.analysis.statistics.gains import compare
+from spillover.languages import get_language
+from spillover.records import Findings, ItemScores, Prediction
+from spillover.report.tables.csvs import CSVS
 
 Row = dict[str, str]
 CODES = ("en", "zh", "de", "ru", "bg", "th", "sw")
@@ -50,7 +49,7 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
             scores = [tuple(p.scores for p in arm) for arm in arms]
             shared = tuple(THREES.get(id, "") for id in ids)
-            sheets.append(Sheet(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
+            sheets.append(ItemScores(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
     made = replace(findings, comparison=comparison, sheets=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
     return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}
@@ -267,7 +266,7 @@ def test_the_splits(tables: dict[str, list[Row]], cells: dict[tuple[str, str], C
     assert {row["by"] for row in tables["splits"]} == {"tier", "script", "family"}
     for row in tables["splits"]:
         codes = row["languages"].split(";")
-        assert {getattr(language(code), row["by"]) for code in codes} == {row["name"]}
+        assert {getattr(get_language(code), row["by"]) for code in codes} == {row["name"]}
         own = [cells[row["task"], code] for code in codes]
         values = np.column_stack([cell.difference for cell in own])
         assert float(row["difference"]) == pytest.approx(values.mean())

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from places import PUBLISHED
 from spillover.errors import SpilloverError
 from spillover.records import Question
 from spillover.sources import Source, annotated_questions, open_source
 from spillover.tasks import entailment, open_task, sentiment
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "llm-multilingual-learner"
 ROWS = [
     {"premise": "A man sleeps.", "hypothesis": "He rests.", "answer": "entailment"},
     {"premise": "A dog barks.", "hypothesis": "It is brown."},

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spillover.doctor import reading
 from spillover.errors import SpilloverError
+from spillover.lint import reading
 from spillover.sources import remarks
 from spillover.sources.folder import Folder
 from spillover.sources.paper import Paper

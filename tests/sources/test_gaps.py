@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from spillover.doctor import Reads, examine
 from spillover.errors import SpilloverError
 from spillover.experiment import parse_experiment
-from spillover.findings import Defect
-from spillover.models.labels import Encoded
-from spillover.records import Prompt
+from spillover.lint import Reads, examine
+from spillover.models.inference.encode import Encoded
+from spillover.records import Defect, Prompt
 from spillover.sources import open_source
 from spillover.sources.remarks import gathering
 from spillover.tasks import paraphrase

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from places import PUBLISHED
 from spillover.errors import SpilloverError
 from spillover.languages import languages
 from spillover.sources.paper import LAYOUTS, REPAIRED, AsPublished, Paper
 from spillover.tasks import Task, entailment, open_task, paraphrase, sentiment
 
-PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "llm-multilingual-learner"
 WORDS = tomllib.loads(files("spillover").joinpath("data", "published.toml").read_text(encoding="utf-8"))["labels"]
 NAMES = {"en": ("Premise", "Hypothesis", "Answer"), "de": ("Prämisse", "Hypothese", "Antwort")}
 

@@ -15,4 +15,4 @@ def ray_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip where Ray is not installed; else let its workers find the stand-ins beside this file."""
     if find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install 'spillover[ray]'")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "support"), prepend=os.pathsep)

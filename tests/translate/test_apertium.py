@@ -4,8 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-from faults import asked, texts_of
 
+from faults import asked, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import apertium, open_translator
 from spillover.translate.apertium import Apertium

@@ -13,11 +13,11 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from faults import Answer, Server, asked, reply, texts_of
 
+from faults import Answer, Server, asked, reply, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import chat, open_translator
-from spillover.translate.engine import ByText
+from spillover.translate.engine import EngineTranslator
 
 KEY = "sk-never-to-be-seen"
 TEXTS = ["one house", 'two "houses"\nand 3', "ein Haus: ¿qué?"]
@@ -56,9 +56,9 @@ def half(handler: BaseHTTPRequestHandler, body: bytes) -> None:
     reply(handler, 200, {"choices": []}, cut=5)
 
 
-def opened(server: Server) -> ByText:
+def opened(server: Server) -> EngineTranslator:
     found = open_translator(lambda code: [], "chat", "m", f"{server.address}/v1")
-    assert isinstance(found, ByText)
+    assert isinstance(found, EngineTranslator)
     return found
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spillover.records import Flag, Pair
+from spillover.records import Pair, PairFlag
 from spillover.store import read_records, write_records
-from spillover.texts import identifies
-from spillover.translate import available, check, kept, tally
+from spillover.translate import available_checks, check, count_flags, without_flags
 from spillover.translate.checks import CHECKS, collapsed, odd_lengths, repeats
 from spillover.translate.numerals import numbers
+from spillover.utils.text import identifies
 
 needs_lingua = pytest.mark.skipif(not identifies(), reason="lingua is not installed")
 
@@ -32,7 +32,7 @@ def pair(source: str | Sequence[str], target: str | Sequence[str], id: str = "0"
     return Pair("quiz", id, language, "en", *texts)
 
 
-def flags_of(source: str | Sequence[str], target: str | Sequence[str]) -> set[Flag]:
+def flags_of(source: str | Sequence[str], target: str | Sequence[str]) -> set[PairFlag]:
     return set(next(check([pair(source, target)])).flags)
 
 
@@ -41,7 +41,7 @@ def test_a_sound_pair_has_no_flag(texts: tuple[str, str]) -> None:
     assert flags_of(*texts) == set()
 
 
-FAULTS: dict[str, tuple[Flag, str | Sequence[str], str | Sequence[str]]] = {
+FAULTS: dict[str, tuple[PairFlag, str | Sequence[str], str | Sequence[str]]] = {
     "untranslated": ("copy", "The soup  was COLD and expensive.", "The soup was cold and expensive."),
     "one field untranslated": ("copy", ["Ein Hund schläft.", "A dog is awake."], ["A dog sleeps.", "A dog is awake."]),
     "a word over and over": ("repetition", "Die Suppe war sehr sehr sehr sehr kalt.", "The soup was very cold."),
@@ -166,19 +166,19 @@ def test_another_language_is_flagged_beyond_doubt_only(language: str, text: str,
 
 def test_without_lingua_everything_else_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spillover.translate.checks.identifies", lambda: False)
-    assert set(available()) == set(CHECKS) - {"language"}
+    assert set(available_checks()) == set(CHECKS) - {"language"}
     spanish = "La sopa estaba fría y el camarero se olvidó de nuestras bebidas 17."
     assert next(check([pair(spanish, "The soup was cold 18.")])).flags == ("digits",)
 
 
 def test_flags_are_counted_and_drop_only_what_is_named() -> None:
     found = list(check([pair("Der Hund schläft.", "A dog of 17 sleeps.")] + [pair(*texts) for texts in GERMAN]))
-    assert kept(found, []) == found
-    assert kept(found, ["copy"]) == found
-    assert kept(found, ["digits", "copy"]) == found[1:]
-    counted = tally(found, ["digits"])
+    assert without_flags(found, []) == found
+    assert without_flags(found, ["copy"]) == found
+    assert without_flags(found, ["digits", "copy"]) == found[1:]
+    counted = count_flags(found, ["digits"])
     assert (counted.language, counted.pairs, counted.dropped) == ("de", 7, 1)
-    assert dict(counted.flags) == dict.fromkeys(available(), 0) | {"digits": 1}
+    assert dict(counted.flags) == dict.fromkeys(available_checks(), 0) | {"digits": 1}
 
 
 def test_checking_again_changes_nothing_and_files_keep_the_flags(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from spillover import pipeline
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
-from spillover.findings import Characters
+from spillover.records import TranslationCost
 from spillover.store import Store
 
 LIMIT = 6
@@ -39,7 +39,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
 
 def characters(experiment: Experiment, store: Store) -> dict[str, tuple[int, int, int]]:
     """Return language → characters that are new, known and sent."""
-    found: list[Characters] = list(pipeline.characters(experiment, store))
+    found: list[TranslationCost] = list(pipeline.characters(experiment, store))
     return {one.language: (one.new, one.known, one.sent) for one in found}
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from faults import asked, texts_of
 
+from faults import asked, texts_of
 from spillover.errors import SpilloverError
 from spillover.records import Question
 from spillover.translate import open_translator
-from spillover.translate.engine import ByText, Engine
-from spillover.translate.memory import Direction, Memory
+from spillover.translate.engine import Engine, EngineTranslator
+from spillover.translate.memory import MemoryKey, TranslationMemory
 from spillover.translate.translator import Own
 
 
@@ -50,8 +50,8 @@ class Fails(Shout):
         return super().translate(texts, source, target)
 
 
-def by_text(engine: Engine, identity: str = "shout 1", budget: int = 0) -> ByText:
-    return ByText(engine, identity, Memory(), budget)
+def by_text(engine: Engine, identity: str = "shout 1", budget: int = 0) -> EngineTranslator:
+    return EngineTranslator(engine, identity, TranslationMemory(), budget)
 
 
 def test_fields_are_translated_one_by_one_and_each_text_once() -> None:
@@ -112,7 +112,10 @@ def test_batches_under_way_beside_a_failure_are_kept_too() -> None:
     begun, failed = Event(), Event()
     with pytest.raises(SpilloverError, match="the engine is gone"):
         by_text(Slow()).translate(asked("bad", "x", "a", "b"), "es")
-    assert Memory().known(Direction("shout 1", "en", "es"), ["a", "b", "bad", "x"]) == {"a": "es:A", "b": "es:B"}
+    assert TranslationMemory().known(MemoryKey("shout 1", "en", "es"), ["a", "b", "bad", "x"]) == {
+        "a": "es:A",
+        "b": "es:B",
+    }
 
 
 SCRIPT = """
@@ -150,17 +153,17 @@ def test_a_killed_run_loses_what_was_under_way_and_nothing_else(tmp_path: Path) 
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(own_folders: Path) -> None:
-    memory, texts = Memory(), [f"{number} " * 500 for number in range(40)]
+    memory, texts = TranslationMemory(), [f"{number} " * 500 for number in range(40)]
     memory._file.execute("PRAGMA max_page_count = 20")
     with pytest.raises(SpilloverError, match=r"cannot keep translations here: database or disk is full; what was kept"):
-        ByText(Shout(), "shout 1", memory).translate(asked(*texts), "es")
+        EngineTranslator(Shout(), "shout 1", memory).translate(asked(*texts), "es")
     again = Shout()
     by_text(again).translate(asked(*texts), "es")
     assert 0 < len(again.seen) < len(texts)
 
 
 def test_two_processes_may_share_the_memory(own_folders: Path) -> None:
-    here, there, direction = Memory(), Memory(), Direction("shout 1", "en", "es")
+    here, there, direction = TranslationMemory(), TranslationMemory(), MemoryKey("shout 1", "en", "es")
     here.add(direction, {"a": "A"})
     there.add(direction, {"a": "another", "b": "B"})
     assert here.known(direction, ["a", "b", "c"]) == {"a": "A", "b": "B"}
@@ -170,7 +173,7 @@ def test_a_file_that_is_no_memory_is_refused(own_folders: Path) -> None:
     own_folders.parent.mkdir(parents=True)
     own_folders.write_text("anything but a database, and long enough to be seen as none" * 20, encoding="utf-8")
     with pytest.raises(SpilloverError, match=r"sqlite: cannot keep translations here: file is not a database"):
-        Memory()
+        TranslationMemory()
 
 
 def test_the_memory_says_in_plain_sql_what_it_holds(own_folders: Path) -> None:
@@ -202,7 +205,7 @@ def test_what_came_back_is_told_even_if_the_engine_failed_half_way() -> None:
         assert seconds >= 0
         told.append((language, characters))
 
-    opened = ByText(Tires(), "tires 1", Memory(), log=log)
+    opened = EngineTranslator(Tires(), "tires 1", TranslationMemory(), log=log)
     opened.translate(asked("abc", "de", "abc"), "es")
     opened.translate(asked("abc", "de"), "es")  # from memory
     with pytest.raises(SpilloverError, match="tired"):
@@ -228,7 +231,7 @@ def test_a_wrong_number_of_translations_is_refused_and_not_kept(given: list[str]
 
     with pytest.raises(SpilloverError, match=rf"'shout' returned {len(given)} translations of 2 texts"):
         by_text(Miscounts()).translate(asked("a", "b"), "es")
-    assert Memory().known(Direction("shout 1", "en", "es"), ["a", "b"]) == {}
+    assert TranslationMemory().known(MemoryKey("shout 1", "en", "es"), ["a", "b"]) == {}
 
 
 def test_an_edited_engine_of_ones_own_translates_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

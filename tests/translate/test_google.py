@@ -5,9 +5,9 @@ from http.server import BaseHTTPRequestHandler
 
 import google.auth
 import pytest
-from faults import Server, asked, reply, texts_of
 from google.auth.credentials import AnonymousCredentials
 
+from faults import Server, asked, reply, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import google as engine
 from spillover.translate import open_translator

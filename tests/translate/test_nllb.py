@@ -6,11 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from faults import asked, texts_of
 
+from faults import asked, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import nllb, open_translator
-from spillover.translate.nllb import FAMILIES, Nllb
+from spillover.translate.nllb import MODEL_FAMILIES, Nllb
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'\""
 SIZE = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
@@ -86,9 +86,9 @@ def test_a_language_that_the_model_lacks_is_named_with_the_others(tiny: Path, mo
 
 
 def test_every_family_names_every_language() -> None:
-    from spillover.languages import language
+    from spillover.languages import get_language
 
-    told = {kind: family.token.format(family.codes(language("de"))[0]) for kind, family in FAMILIES.items()}
+    told = {kind: family.token.format(family.codes(get_language("de"))[0]) for kind, family in MODEL_FAMILIES.items()}
     assert told == {
         "NllbTokenizer": "deu_Latn",
         "M2M100Tokenizer": "__de__",

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from spillover.cli import export, looking, several, stages
-from spillover.errors import SpilloverError, visible
+from spillover.cli import export, inspect, runs, stages
+from spillover.errors import SpilloverError, one_line
 
 app = typer.Typer(
     help="Teach a language model a few languages and watch the rest follow.",
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (stages, several, looking):
+for module in (stages, runs, inspect):
     app.add_typer(module.app)
 app.add_typer(export.app, name="export")
 
@@ -32,5 +32,5 @@ def main() -> None:
 
 
 def _refuse(sentence: str) -> None:
-    typer.echo(f"spillover: {visible(sentence)}", err=True)
+    typer.echo(f"spillover: {one_line(sentence)}", err=True)
     sys.exit(2)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from spillover.cli.options import File, Name, Overrides, Runs, open_run
-from spillover.errors import SpilloverError, choices
-from spillover.paths import expanded_path
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.utils.paths import expanded_path
 
 RunFolder = Annotated[
     Path,
@@ -77,7 +77,7 @@ def export_examples(
     from spillover.store import read_records
 
     if format not in FORMATS:
-        raise SpilloverError(f"--format: found {format!r}; {choices(format, FORMATS)}")
+        raise SpilloverError(f"--format: found {format!r}; {did_you_mean(format, FORMATS)}")
     experiment, store = open_run(file, overrides, runs, name)
     examples = read_records(pipeline.build(experiment, store).path / "examples.parquet", Example)
     export_data(examples, format, folder)

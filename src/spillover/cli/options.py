@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.paths import expanded_path
+from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
     from spillover.experiment import Experiment

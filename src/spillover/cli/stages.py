@@ -51,7 +51,8 @@ def translate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
 ) -> None:
     """Pair the questions with their translations, or translate the items."""
-    from spillover import forecast, localize, pipeline
+    from spillover import forecast, pipeline
+    from spillover.stages import translate_items
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
@@ -60,7 +61,7 @@ def translate(
         typer.echo("\n".join(forecast.translation(experiment, store)))
         return
     if items:
-        for path in localize.localize(experiment, store):
+        for path in translate_items.translate_items(experiment, store):
             typer.echo(path)
         return
     pipeline.translate(experiment, store)
@@ -84,9 +85,9 @@ def run(
     from rich.console import Console
 
     from spillover import forecast, pipeline
-    from spillover.analysis.gates import check
-    from spillover.evaluation import read_gates
-    from spillover.report.tables import summary_text
+    from spillover.analysis.statistics.gates import check_gates
+    from spillover.report.tables.run import summary_text
+    from spillover.stages.evaluation import read_gates
 
     experiment, store = open_run(file, overrides, runs, name)
     parsed = read_gates(experiment, gates)  # before an hour of tuning, not after it
@@ -96,7 +97,7 @@ def run(
     findings = pipeline.run(experiment, store)
     Console().print(summary_text(findings))
     typer.echo(f"Report: {store.run / 'report' / 'index.html'}")
-    outcomes = check(parsed, findings.comparison)
+    outcomes = check_gates(parsed, findings.comparison)
     for outcome in outcomes:
         typer.echo(outcome.sentence, err=not outcome.holds)
     if not all(outcome.holds for outcome in outcomes):

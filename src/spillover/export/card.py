@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
 from spillover.store import check_whole
-from spillover.typography import directed
+from spillover.utils.formatting import directed
 
 NEEDED = (
     "experiment.toml",
@@ -49,7 +49,7 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["directed"] = directed
-    template = environment.from_string(files("spillover.data").joinpath("card.md.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(files("spillover.export").joinpath("card.md.j2").read_text(encoding="utf-8"))
     text = {name: (run / name).read_text(encoding="utf-8") for name in NEEDED}
     name = experiment.model.name
     return template.render(

@@ -11,12 +11,12 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from spillover.errors import SpilloverError
-from spillover.models.continuations import Request, score_continuations
+from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
 from spillover.models.locate import ALIASES, locate
-from spillover.models.prefix import Reader
-from spillover.paths import expanded
-from spillover.progress import say
+from spillover.models.scoring.continuations import Request, score_continuations
+from spillover.utils.paths import expanded
+from spillover.utils.progress import notify
 
 Tokenized = tuple[tuple[str, str], list[int], list[int]]
 """A request as the harness hands it over: context and continuation as texts, then the tokens of each."""
@@ -46,16 +46,16 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
         super().__init__(pretrained, trust_remote_code=False, **options | peft)
         self._reader = self._open()
 
-    def _open(self) -> Reader | None:
+    def _open(self) -> PrefixReader | None:
         """Return what reads shared prefixes, if its numbers are those that `hf` would find."""
         if self.backend != "causal" or self.mixed_precision_dtype is not None:
-            say("spillover: log-likelihoods are those of hf, which computes otherwise here")
+            notify("spillover: log-likelihoods are those of hf, which computes otherwise here")
             return None
         network = self.model.get_base_model() if self.peft else self.model
         try:
-            reader = Reader(Model(network=network, tokenizer=self.tokenizer, chat=False))
+            reader = PrefixReader(Model(network=network, tokenizer=self.tokenizer, chat=False))
         except SpilloverError as error:
-            say(f"spillover: log-likelihoods are those of hf; {error}")
+            notify(f"spillover: log-likelihoods are those of hf; {error}")
             return None
         return reader if reader.shares else None
 

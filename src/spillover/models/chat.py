@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import meta
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from spillover.errors import SpilloverError, choices, visible
+from spillover.errors import SpilloverError, did_you_mean, one_line
 from spillover.models.tokenization import CUT
 
 CLOCK = datetime(2024, 7, 26)
@@ -70,7 +70,7 @@ class Chat:
         rendered = self.render([("user", text), *self.followed], not self.followed)
         if not rendered.endswith(self.tail) or not _holds(rendered, text):
             raise SpilloverError(
-                f"model.template: the chat template changes the text {visible(_shortened(text))!r}, expected the whole "
+                f"model.template: the chat template changes the text {one_line(_shortened(text))!r}, expected the whole "
                 "text in the prompt"
             )
         return rendered.removesuffix(self.tail)
@@ -133,7 +133,7 @@ def _template(tokenizer: Any, arguments: Mapping[str, Any]) -> str:  # noqa: ANN
         if name not in known:
             raise SpilloverError(
                 f"model.template_arguments: found {name!r}, which the chat template does not read; "
-                f"{choices(name, known)}"
+                f"{did_you_mean(name, known)}"
             )
     return source
 
@@ -256,7 +256,7 @@ def _sentences(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a template is a program: it can raise anything
-        reason = visible(str(error).strip().partition("\n")[0]) or type(error).__name__
+        reason = one_line(str(error).strip().partition("\n")[0]) or type(error).__name__
         raise SpilloverError(f"model.template: the chat template {what}: {reason}") from error
 
 

@@ -12,7 +12,7 @@ from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURE
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
-from spillover.progress import Bar
+from spillover.utils.progress import Bar
 
 ARCHITECTURES = sorted({*GGUF_SUPPORTED_ARCHITECTURES} - {"general", "tokenizer"})
 """The architectures that transformers can convert, in GGUF's words. The two taken out name parts of a file."""

@@ -21,11 +21,11 @@ from transformers.utils import logging
 from spillover.errors import SpilloverError
 from spillover.models.chat import Chat, open_chat
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
-from spillover.models.head import Halves, Head, dissect, ingredients
-from spillover.models.lengths import context, sides, turn, unused_positions
+from spillover.models.inference.head import Halves, Head, dissect, ingredients
+from spillover.models.inference.lengths import context, sides, turn, unused_positions
 from spillover.models.locate import fingerprint, locate
 from spillover.models.tokenization import Tokenization
-from spillover.progress import say
+from spillover.utils.progress import notify
 
 SHOWN = 300
 """Characters of a library's message that an error repeats."""
@@ -158,7 +158,7 @@ def resolve_dtype(name: str) -> str:
     return "bfloat16" if capable else "float32"
 
 
-def use_threads(count: int) -> None:
+def set_num_threads(count: int) -> None:
     """Compute with so many threads; 0: one a core, whatever whoever started this process thinks it should have."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(count or cores or 1)
@@ -214,7 +214,7 @@ def load(
     model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {})
     model.head  # noqa: B018 - what cannot be scored is refused when it is opened
     for warning in model.dialogue.warnings if model.chat else ():
-        say(warning)
+        notify(warning)
     return model
 
 

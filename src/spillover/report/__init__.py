@@ -12,7 +12,7 @@ SUFFIXES = (".py", ".j2", ".js", ".css", ".toml")
 
 
 @cache
-def drawing_code() -> str:
+def code_digest() -> str:
     """Return a digest of everything that findings are drawn with: where it changes, a report is drawn anew.
 
     That is this package with its folders, every module of the project that it imports, directly or not, and the

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from spillover.errors import SpilloverError
 from spillover.languages import languages, lookup, other_script
-from spillover.plugins import missing
-from spillover.progress import say
+from spillover.plugins import missing_package
 from spillover.tasks import PLACEHOLDER
+from spillover.utils.progress import notify
 
 SHOWN = 300
 """Characters of another program's error that are repeated."""
@@ -55,7 +55,7 @@ def manager(folder: str) -> Any:  # noqa: ANN401 - the harness is not typed
     try:
         from lm_eval.tasks import TaskManager
     except ModuleNotFoundError as error:
-        raise SpilloverError(missing(error, "evaluate.tasks")) from error
+        raise SpilloverError(missing_package(error, "evaluate.tasks")) from error
     return TaskManager(include_path=folder or None)
 
 
@@ -81,9 +81,9 @@ def members(family: str) -> dict[str, str]:
         raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
     chosen = {code: _preferred(code, names[code], pattern) for code in languages() if code in names}
     if lacking := [code for code in languages() if code not in chosen]:
-        say(f"harness:{family}: has {', '.join(chosen)}; has no {', '.join(lacking)}")
+        notify(f"harness:{family}: has {', '.join(chosen)}; has no {', '.join(lacking)}")
     if rest := sorted({name for several in names.values() for name in several}.difference(chosen.values())):
-        say(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
+        notify(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
     return chosen
 
 
@@ -211,7 +211,7 @@ def _refuse_lost_files(family: str, folder: str, pattern: str, index: Mapping[st
         if any(_language_of(name, pattern) for name in lost.names):
             raise SpilloverError(f"harness:{family}: {lost.path}: {lost.fault}")
         if lost.kind == "broken":
-            say(f"harness:{family}: {lost.path} is not read: {lost.fault}")
+            notify(f"harness:{family}: {lost.path} is not read: {lost.fault}")
 
 
 def _lost_files(folder: str, index: Mapping[str, Any]) -> Iterator[_Lost]:

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.plugins import TASKS
-from spillover.records import Annotated, Item, Question
+from spillover.records import Item, LabeledQuestion, Question
+from spillover.sources.files import TableRow, read_rows
 from spillover.sources.gaps import Table, gaps
 from spillover.sources.labels import Stated, of_task, open_legend
-from spillover.sources.places import FORMAT, by_language, existing, file_of
+from spillover.sources.places import FORMAT, by_language, file_of, require_folder
 from spillover.sources.remarks import remark
-from spillover.sources.sheet import IDS, Sheet, id_column, identified, items
-from spillover.sources.tables import Row, read_rows
+from spillover.sources.table import IDS, LabeledTable, id_column, items, with_ids
 from spillover.tasks import Task, open_task
 
 NAME = f"<language>.{FORMAT}"
@@ -34,7 +34,7 @@ class Folder:
         """
         if not directory:
             raise SpilloverError("source 'folder': found no directory, expected folder:DIR")
-        self._directory = existing(Path(directory))
+        self._directory = require_folder(Path(directory))
         self._columns, self._classes = columns, classes
         self._markers: Sequence[str] | None = None
         self._lacking: dict[tuple[str, str], dict[str, str]] = {}
@@ -51,33 +51,33 @@ class Folder:
         columns = self._fields(task)
         return [
             Question(task.name, id, language, tuple(row.text(column) for column in columns))
-            for id, row in identified(rows, self._id(task, rows))
+            for id, row in with_ids(rows, self._id(task, rows))
         ]
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items; a label is the task's own word, that language's, or a code whose order is stated."""
         return items(self.sheet(task, language), task.name, language)
 
-    def sheet(self, task: Task, language: str) -> Sheet:
+    def sheet(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand in their file."""
         return self._sheet(task, "items", language)
 
-    def annotated(self, task: Task, language: str) -> list[Annotated]:
+    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions with their answers, from a label column as in a file of items."""
         found = items(self._sheet(task, "questions", language), task.name, language)
-        return [Annotated(item.task, item.id, item.language, item.fields, item.gold) for item in found]
+        return [LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold) for item in found]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that have a file of items."""
         return tuple(by_language(self._directory / task.name / "items", NAME))
 
-    def _sheet(self, task: Task, kind: str, language: str) -> Sheet:
+    def _sheet(self, task: Task, kind: str, language: str) -> LabeledTable:
         rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column("label")
         stated = of_task(self._classes, task.name)
         legend = open_legend(words(task, language), task.labels, rows, label, fields, stated)
-        return Sheet(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
+        return LabeledTable(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
 
-    def _rows(self, task: Task, kind: str, language: str) -> list[Row]:
+    def _rows(self, task: Task, kind: str, language: str) -> list[TableRow]:
         table = self._table(task, kind, language)
         if self._markers is None:
             return list(table.rows)
@@ -109,7 +109,7 @@ class Folder:
                 )
         return self._lacking[task.name, kind]
 
-    def _check_ids(self, task: Task, kind: str, language: str, rows: Sequence[Row]) -> None:
+    def _check_ids(self, task: Task, kind: str, language: str, rows: Sequence[TableRow]) -> None:
         """Refuse rows without ids that are not those of the first language: not as many, or it has ids."""
         column, folder = self._id(task, rows), self._directory / task.name / kind
         first, *others = by_language(folder, NAME).items()
@@ -133,7 +133,7 @@ class Folder:
                 "`columns` says"
             )
 
-    def _id(self, task: Task, rows: Sequence[Row]) -> str | None:
+    def _id(self, task: Task, rows: Sequence[TableRow]) -> str | None:
         """Return the column of the ids; None where a row's number is its id."""
         if "id" in self._columns:
             return self._columns["id"] or None
@@ -153,7 +153,7 @@ def check_columns(columns: Mapping[str, str], task: Task) -> None:
     for name in columns:
         if name not in known:
             expected = "a field, 'id', 'label' or 'cluster'"
-            raise SpilloverError(f"columns: found {name!r}, expected {expected}; {choices(name, known)}")
+            raise SpilloverError(f"columns: found {name!r}, expected {expected}; {did_you_mean(name, known)}")
 
 
 def words(task: Task, language: str) -> dict[str, int]:
@@ -163,5 +163,5 @@ def words(task: Task, language: str) -> dict[str, int]:
     return {word: gold for labels in kinds for gold, word in enumerate(labels)}
 
 
-def _file(rows: Sequence[Row]) -> str:
+def _file(rows: Sequence[TableRow]) -> str:
     return rows[0].place.rpartition(": ")[0]

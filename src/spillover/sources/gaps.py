@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from spillover.sources.tables import Row
-from spillover.texts import is_empty
+from spillover.sources.files import TableRow
+from spillover.utils.text import is_empty
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """The rows of one language."""
 
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     """The rows, in the order of their file."""
     fields: tuple[str, ...]
     """The columns of their texts."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.stats import pearsonr
 
-from spillover.errors import SpilloverError, choices
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Item, Question
 from spillover.sources.families import FamilyError, manager, members, parts, reason, yaml_file
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
@@ -180,7 +180,7 @@ def _check_columns(name: str, task: Any) -> None:  # noqa: ANN401
         if not isinstance(word, str) or not word.isidentifier() or word in columns:
             continue
         if get_close_matches(word, columns, n=1):
-            raise SpilloverError(f"harness:{name}: {key}: found no column {word!r}; {choices(word, columns)}")
+            raise SpilloverError(f"harness:{name}: {key}: found no column {word!r}; {did_you_mean(word, columns)}")
 
 
 def _render(name: str, task: Any, number: int, document: Any) -> tuple[tuple[str, ...], int]:  # noqa: ANN401

@@ -20,14 +20,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from spillover.errors import SpilloverError, choices
-from spillover.languages import lookup, ordered
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.languages import in_paper_order, lookup
 from spillover.records import Item, Question
+from spillover.sources.files import TableRow
 from spillover.sources.folder import check_columns, words
 from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
-from spillover.sources.sheet import id_column, id_of
-from spillover.sources.tables import Row
+from spillover.sources.table import id_column, id_of
 from spillover.tasks import Task
 
 SPLITS = {"questions": "train", "items": "test"}
@@ -37,7 +37,7 @@ UNLABELED = (None, -1, "-1", "-", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class HubLayout:
     """Where a data set has what."""
 
     columns: tuple[str, ...]
@@ -58,27 +58,27 @@ class Layout:
 
 NLI = ("entailment", "neutral", "contradiction")
 PRESETS = {
-    "fancyzhx/amazon_polarity": Layout(
+    "fancyzhx/amazon_polarity": HubLayout(
         ("content",), {"en": "amazon_polarity"}, "sentiment", labels=("negative", "positive")
     ),
-    "stanfordnlp/snli": Layout(("premise", "hypothesis"), {"en": "plain_text"}, "entailment", labels=NLI),
-    "google-research-datasets/paws": Layout(
+    "stanfordnlp/snli": HubLayout(("premise", "hypothesis"), {"en": "plain_text"}, "entailment", labels=NLI),
+    "google-research-datasets/paws": HubLayout(
         ("sentence1", "sentence2"), {"en": "labeled_final"}, "paraphrase", labels=("different", "same")
     ),
-    "facebook/xnli": Layout(
+    "facebook/xnli": HubLayout(
         ("premise", "hypothesis"),
         {code: code for code in ("en", "bg", "de", "es", "fr", "hi", "ru", "sw", "th", "zh")},
         "entailment",
         labels=NLI,
     ),
-    "google-research-datasets/paws-x": Layout(
+    "google-research-datasets/paws-x": HubLayout(
         ("sentence1", "sentence2"),
         {code: code for code in ("en", "de", "es", "fr", "ja", "zh")},
         "paraphrase",
         labels=("different", "same"),
         gap="NS",
     ),
-    "openai/gsm8k": Layout(("question",), {"en": "main"}, label=""),
+    "openai/gsm8k": HubLayout(("question",), {"en": "main"}, label=""),
 }
 """Id → layout. In XNLI and PAWS-X a row is the same in every language, so `translate.with = "parallel"` works."""
 
@@ -135,9 +135,9 @@ class Hub:
         if preset and preset.task != task.name:
             return ()
         layout = self._layout(task)
-        return ordered(code for code in layout.configs if self._has_labels(layout, code))
+        return in_paper_order(code for code in layout.configs if self._has_labels(layout, code))
 
-    def _has_labels(self, layout: Layout, language: str) -> bool:
+    def _has_labels(self, layout: HubLayout, language: str) -> bool:
         if layout.labels:
             return True
         if SPLITS["items"] not in self._asked("get_dataset_split_names", layout.configs[language]):
@@ -145,10 +145,10 @@ class Hub:
         rows = self._cells(layout, layout.configs[language], SPLITS["items"])
         return any(layout.label in cells for cells in islice(rows, 1))
 
-    def _preset(self) -> Layout | None:
+    def _preset(self) -> HubLayout | None:
         return None if self._columns or self._config else PRESETS.get(self._id)
 
-    def _layout(self, task: Task) -> Layout:
+    def _layout(self, task: Task) -> HubLayout:
         """Return the preset, if there is one and it fits the task, else what the column map and the set itself say."""
         preset = self._preset()
         if preset and (preset.task not in ("", task.name) or len(preset.columns) != len(task.fields)):
@@ -161,7 +161,7 @@ class Hub:
         check_columns(self._columns, task)
         named = {name: self._columns.get(name, name) for name in (*task.fields, "label")}
         fields = tuple(named[name] for name in task.fields)
-        return Layout(fields, self._configs(), task.name, named["label"], id=self._columns.get("id"))
+        return HubLayout(fields, self._configs(), task.name, named["label"], id=self._columns.get("id"))
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
@@ -173,10 +173,10 @@ class Hub:
             return by_language or {"en": names[0]}
         raise SpilloverError(
             f"source 'hub:{self._id}': found configuration {self._config!r}, expected hub:ID:CONFIG; "
-            f"{choices(self._config, names)}"
+            f"{did_you_mean(self._config, names)}"
         )
 
-    def _rows(self, layout: Layout, language: str, kind: str) -> Iterator[tuple[str, Row]]:
+    def _rows(self, layout: HubLayout, language: str, kind: str) -> Iterator[tuple[str, TableRow]]:
         """Yield each row that has its texts, with its id."""
         if language not in layout.configs:
             there = ", ".join(layout.configs)
@@ -186,10 +186,10 @@ class Hub:
         read = [layout.configs[language], *(config for config in layout.configs.values() if layout.gap)]
         parallel = zip(*(self._cells(layout, config, SPLITS[kind]) for config in read), strict=False)
         for number, (cells, *others) in enumerate(parallel):
-            row = Row(f"{place}: row {number}", cells)
+            row = TableRow(f"{place}: row {number}", cells)
             if column is None:
                 column = id_column([row], (*layout.columns, layout.label)) or ""
-            if not all(_filled(Row(row.place, each), layout) for each in (cells, *others)):
+            if not all(_filled(TableRow(row.place, each), layout) for each in (cells, *others)):
                 continue
             id = id_of(row, number, column or None)
             if id in seen:
@@ -198,7 +198,7 @@ class Hub:
                 seen.add(id)
             yield id, row
 
-    def _cells(self, layout: Layout, config: str, split: str) -> Iterator[dict[str, object]]:
+    def _cells(self, layout: HubLayout, config: str, split: str) -> Iterator[dict[str, object]]:
         """Yield the rows as the library reads them; a label that has a name in the set by that name."""
         rows = self._asked("load_dataset", config, split=split, streaming=self._streaming)
         names = getattr((rows.features or {}).get(layout.label), "names", ())
@@ -251,6 +251,6 @@ def _is_labeled(value: object) -> bool:
     return value not in UNLABELED and value == value  # NaN, a table's own gap, is unlike itself
 
 
-def _filled(row: Row, layout: Layout) -> bool:
+def _filled(row: TableRow, layout: HubLayout) -> bool:
     texts = [row.value(column) for column in layout.columns]
     return all(text is not None and str(text).strip() not in ("", layout.gap) for text in texts)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from spillover.errors import SpilloverError, choices
-from spillover.sources.tables import Row
-from spillover.texts import normal
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.sources.files import TableRow
+from spillover.utils.text import normal
 
 Classes = Sequence[str] | Mapping[str, str]
 """Labels in the order of their codes, which count from 0, `A` or false; or code or word → label."""
@@ -63,12 +63,12 @@ class Legend:
         gold = forms.get(normal(text))
         return forms.get(code, self.codes.get(code)) if gold is None and code is not None else gold
 
-    def read(self, row: Row, column: str) -> int:
+    def read(self, row: TableRow, column: str) -> int:
         """Return the index that a row's label means; one sentence if it means none."""
         value = row.value(column)
         gold = self.gold(value)
         if gold is None:
-            expected = f"expected a label; {choices(str(value).strip(), self.words)}"
+            expected = f"expected a label; {did_you_mean(str(value).strip(), self.words)}"
             raise SpilloverError(f"{row.place}: column {column!r}: found {value!r}, {expected}")
         return gold
 
@@ -93,7 +93,7 @@ def code_of(value: object) -> str | None:
 def open_legend(
     words: Mapping[str, int],
     labels: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     column: str,
     fields: Sequence[str],
     classes: Classes,
@@ -152,7 +152,7 @@ def _stated(classes: Classes, labels: Sequence[str]) -> dict[str, int]:
     for name in names:
         if normal(name) not in forms:
             raise LabelError(
-                f"classes: found {name!r}, expected a label of the task; {choices(name, labels)}; for several tasks, "
+                f"classes: found {name!r}, expected a label of the task; {did_you_mean(name, labels)}; for several tasks, "
                 f"an entry for each: classes = {{ task = {_example((), labels)} }}",
                 "classes",
             )
@@ -165,14 +165,14 @@ def _stated(classes: Classes, labels: Sequence[str]) -> dict[str, int]:
     return {code: gold for codes in (NUMBERS, LETTERS, truth) for code, gold in zip(codes, golds, strict=False)}
 
 
-def _unread(legend: Legend, rows: Iterable[Row], column: str) -> list[str]:
+def _unread(legend: Legend, rows: Iterable[TableRow], column: str) -> list[str]:
     """Return the codes in a column that have no meaning, each once, in their order."""
     values = [row.cells.get(column) for row in rows]
     codes = {code for value in values if (code := code_of(value)) is not None and legend.gold(value) is None}
     return sorted(codes, key=lambda code: (int(code) if NUMBER.fullmatch(code) else 0, code))
 
 
-def _beside(plain: Legend, rows: Sequence[Row], column: str) -> dict[str, int]:
+def _beside(plain: Legend, rows: Sequence[TableRow], column: str) -> dict[str, int]:
     """Return code → index, from a column that names what the codes stand for, one name for each and each another."""
     names = {name.format(label=column).casefold() for name in BESIDE} - {column.casefold()}
     for name in [name for name in rows[0].cells if name.casefold() in names]:
@@ -184,7 +184,7 @@ def _beside(plain: Legend, rows: Sequence[Row], column: str) -> dict[str, int]:
 
 
 def _unstated(
-    codes: Sequence[str], labels: Sequence[str], rows: Sequence[Row], column: str, fields: Sequence[str]
+    codes: Sequence[str], labels: Sequence[str], rows: Sequence[TableRow], column: str, fields: Sequence[str]
 ) -> str:
     """Show two rows as they would be read in the task's order, and the key that states an order."""
     meant = _in_order(codes, labels)
@@ -216,6 +216,6 @@ def _example(codes: Sequence[str], labels: Sequence[str]) -> str:
     return f"{{ {', '.join(entries)}{', …' if len(codes) > len(labels) else ''} }}"
 
 
-def _short(row: Row, fields: Sequence[str]) -> str:
+def _short(row: TableRow, fields: Sequence[str]) -> str:
     text = " / ".join(str(row.cells.get(name)) for name in fields)
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

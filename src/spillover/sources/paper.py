@@ -20,19 +20,19 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from spillover.errors import SpilloverError, choices
-from spillover.records import Annotated, Item, Question
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.records import Item, LabeledQuestion, Question
+from spillover.sources.files import TableRow, read_rows
 from spillover.sources.labels import Legend
-from spillover.sources.places import by_language, existing, file_of
-from spillover.sources.sheet import Sheet, items
-from spillover.sources.tables import Row, read_rows
+from spillover.sources.places import by_language, file_of, require_folder
+from spillover.sources.table import LabeledTable, items
 from spillover.tasks import Task
 
 Fields = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PaperLayout:
     """Where a task's files are and what their columns are called."""
 
     folder: str
@@ -59,9 +59,9 @@ class Layout:
 
 
 LAYOUTS = {
-    "sentiment": Layout("ap_emotion", "emotion", ("input",)),
-    "entailment": Layout("snli", "snli", ("premise", "hypothesis")),
-    "paraphrase": Layout("paws", "paws", ("sentence1", "sentence2")),
+    "sentiment": PaperLayout("ap_emotion", "emotion", ("input",)),
+    "entailment": PaperLayout("snli", "snli", ("premise", "hypothesis")),
+    "paraphrase": PaperLayout("paws", "paws", ("sentence1", "sentence2")),
 }
 
 REPAIRED = {
@@ -74,7 +74,7 @@ REPAIRED = {
 }
 """(task, language) → the file's words for the published labels, where they are not the published scorer's."""
 
-SHOWN = {
+PUBLISHED_EXEMPLARS = {
     "sentiment": (
         "2be51714f6ead63882f72b6f33ea2d0bdb96978a3bc33b743eb8cd182039342c",
         "082ec8709532d4105275b51ac16f69ba911b554bad011a2f8d3e14f35d732655",
@@ -96,7 +96,7 @@ class Paper:
             raise SpilloverError("source 'paper': found no directory, expected paper:DIR")
         if columns:
             raise SpilloverError(f"source 'paper:{directory}': found a column map {dict(columns)!r}, expected none")
-        self._directory = existing(Path(directory))
+        self._directory = require_folder(Path(directory))
 
     def questions(self, task: Task, language: str) -> list[Question]:
         """Return the questions; a translation is refused whose English side is not that row's question."""
@@ -119,26 +119,26 @@ class Paper:
         """Return the items, their gold read in the words that the file uses."""
         return items(self.sheet(task, language), task.name, language)
 
-    def sheet(self, task: Task, language: str) -> Sheet:
+    def sheet(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand in their file."""
         layout = _layout(task)
         rows = read_rows(file_of(self._directory / layout.folder, layout.items, language), language)
         labels = _published(task.name, "en")
         words = self._words(task.name, language)
         golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
-        return Sheet(rows, layout.columns, "answer", Legend(golds))
+        return LabeledTable(rows, layout.columns, "answer", Legend(golds))
 
     def _words(self, task: str, language: str) -> Fields:
         return REPAIRED.get((task, language)) or _published(task, language)
 
-    def annotated(self, task: Task, language: str) -> list[Annotated]:
+    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the untranslated questions that have an answer: none where the annotators did not agree on one."""
         layout, labels = _layout(task), _published(task.name, language)
         english = _published(task.name, "en")
         legend = Legend({word: task.labels.index(label) for word, label in zip(labels, english, strict=True)})
         rows = read_rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
-            Annotated(task.name, str(number), language, _fields(row, layout), legend.read(row, "answer"))
+            LabeledQuestion(task.name, str(number), language, _fields(row, layout), legend.read(row, "answer"))
             for number, row in enumerate(rows)
             if row.cells.get("answer") is not None
         ]
@@ -150,7 +150,7 @@ class Paper:
         layout = _layout(task)
         return tuple(by_language(self._directory / layout.folder, layout.items))
 
-    def _english(self, layout: Layout) -> list[Fields]:
+    def _english(self, layout: PaperLayout) -> list[Fields]:
         """Return the English questions: from their own file, else from a translated one's answers."""
         folder = self._directory / layout.folder
         translated = by_language(folder, layout.translated)
@@ -163,7 +163,7 @@ class Paper:
 class AsPublished(Paper):
     """The same files with nothing repaired: a label is what the published scorer takes it for, if it knows the word."""
 
-    def sheet(self, task: Task, language: str) -> Sheet:
+    def sheet(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand, with those that the published prompts show as exemplars."""
         return replace(Paper.sheet(self, task, language), shown=self._shown(task))
 
@@ -172,20 +172,21 @@ class AsPublished(Paper):
 
     def _shown(self, task: Task) -> frozenset[str]:
         """Find the published exemplars among the English items."""
-        if task.name not in SHOWN or "en" not in self.item_languages(task):
+        if task.name not in PUBLISHED_EXEMPLARS or "en" not in self.item_languages(task):
             return frozenset()
         english = Paper.sheet(self, task, "en")
         return frozenset(
             str(number)
             for number, row in enumerate(english.rows)
-            if hashlib.sha256(str(row.cells.get(english.fields[0])).encode()).hexdigest() in SHOWN[task.name]
+            if hashlib.sha256(str(row.cells.get(english.fields[0])).encode()).hexdigest()
+            in PUBLISHED_EXEMPLARS[task.name]
         )
 
 
-def _layout(task: Task) -> Layout:
+def _layout(task: Task) -> PaperLayout:
     """Return where a task's files are; refuse a task that only shares a published one's name."""
     if task.name not in LAYOUTS:
-        raise SpilloverError(f"source 'paper': found no task {task.name!r}; {choices(task.name, LAYOUTS)}")
+        raise SpilloverError(f"source 'paper': found no task {task.name!r}; {did_you_mean(task.name, LAYOUTS)}")
     layout, labels = LAYOUTS[task.name], _published(task.name, "en")
     if len(task.fields) != len(layout.columns) or set(task.labels) != set(labels):
         raise SpilloverError(
@@ -195,11 +196,11 @@ def _layout(task: Task) -> Layout:
     return layout
 
 
-def _fields(row: Row, layout: Layout) -> Fields:
+def _fields(row: TableRow, layout: PaperLayout) -> Fields:
     return tuple(row.text(column) for column in layout.columns)
 
 
-def _parsed(rows: Sequence[Row], column: str, count: int) -> list[Fields]:
+def _parsed(rows: Sequence[TableRow], column: str, count: int) -> list[Fields]:
     """Parse rendered questions back to their `count` fields.
 
     A question is a `name: text` for each field, then the answer's cue. The names differ from file to file and

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spillover.errors import SpilloverError, choices
-from spillover.languages import lookup, ordered, other_script
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.languages import in_paper_order, lookup, other_script
+from spillover.sources.files import ENDINGS
 from spillover.sources.remarks import remark
-from spillover.sources.tables import ENDINGS
 
 FORMAT = f"<{'|'.join(ENDINGS)}>"
 PLACEHOLDERS = {
@@ -61,7 +61,7 @@ def by_language(folder: Path, name: str) -> dict[str, Path]:
             )
     for reason, names in found.ignored.items():
         remark(folder, f"{REASONS[reason]}: {', '.join(names)}")
-    return {code: found.files[code][0] for code in ordered(found.files)}
+    return {code: found.files[code][0] for code in in_paper_order(found.files)}
 
 
 def _sorted_out(folder: Path, name: str) -> _Folder:
@@ -94,17 +94,17 @@ def file_of(folder: Path, name: str, language: str) -> Path:
     """Return the file of one language among `by_language`'s; where there is none, say which there are."""
     files = by_language(folder, name)
     if language not in files:
-        wanted = existing(folder) / name.replace("<language>", language)
+        wanted = require_folder(folder) / name.replace("<language>", language)
         there = ", ".join(files) or "none"
         raise SpilloverError(f"{wanted}: found no such file; languages that are there: {there}")
     return files[language]
 
 
-def existing(folder: Path) -> Path:
+def require_folder(folder: Path) -> Path:
     """Return the folder; where there is none, say which folders stand where its path ends."""
     if folder.is_dir():
         return folder
     missing = next(part for part in (folder, *folder.parents) if part.parent.is_dir())
     beside = sorted(path.name for path in missing.parent.iterdir() if path.is_dir())
-    there = choices(missing.name, beside) if beside else "there is none beside it"
+    there = did_you_mean(missing.name, beside) if beside else "there is none beside it"
     raise SpilloverError(f"{folder}: found no folder {missing.name!r} in {missing.parent}; {there}")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from spillover.progress import say
+from spillover.utils.progress import notify
 
 Remarks = dict[tuple[Path, str], str]
 """Folder and what is said of it → the whole sentence."""
@@ -24,7 +24,7 @@ def remark(folder: Path, text: str, first: str = "") -> None:
         remarks.setdefault((folder, text), sentence)
     elif (folder, text) not in _said:
         _said[folder, text] = sentence
-        say(sentence)
+        notify(sentence)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 
 from spillover.errors import SpilloverError
 from spillover.plugins import SOURCES, resolve
-from spillover.records import Annotated, Item, Question
+from spillover.records import Item, LabeledQuestion, Question
 from spillover.sources.labels import Stated
-from spillover.sources.sheet import Sheet
+from spillover.sources.table import LabeledTable
 from spillover.tasks import Task
 
 
@@ -33,10 +33,10 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Sheeted(Protocol):
+class InspectableSource(Protocol):
     """A source whose items can be seen before anything is refused: the doctor then finds all that is wrong."""
 
-    def sheet(self, task: Task, language: str) -> Sheet:
+    def sheet(self, task: Task, language: str) -> LabeledTable:
         """Return the items of a task in a language as they stand. Raises where there are no rows to be had."""
 
 
@@ -44,7 +44,7 @@ class Sheeted(Protocol):
 class AnnotatedSource(Source, Protocol):
     """A source that knows the answers to its questions too."""
 
-    def annotated(self, task: Task, language: str) -> list[Annotated]:
+    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions that have an answer, with it: for the rivals alone. Raises as `questions` does."""
 
 
@@ -56,7 +56,7 @@ class Gapped(Source, Protocol):
         """Return the source without such rows; `markers` are what stands for a missing text, beside blanks."""
 
 
-def annotated_questions(source: Source, task: Task, language: str, where: str) -> list[Annotated]:
+def annotated_questions(source: Source, task: Task, language: str, where: str) -> list[LabeledQuestion]:
     """Return a source's questions with their answers.
 
     Raises:

@@ -8,7 +8,6 @@ made anew.
 Knows files and records, but neither models nor what a stage means.
 """
 
-from spillover.marker import write_text
 from spillover.store.formats import (
     Arrays,
     read_arm,
@@ -21,15 +20,16 @@ from spillover.store.formats import (
     write_records,
 )
 from spillover.store.keys import digest
-from spillover.store.run import Store, UnmadeError, stages_of
-from spillover.store.stages import Stage, check_whole
+from spillover.store.run import MissingArtifactError, Store, artifacts_under
+from spillover.store.stages import Artifact, check_whole
 from spillover.store.writing import write_files, write_folder
+from spillover.utils.marker import write_text
 
 __all__ = [
     "Arrays",
-    "Stage",
+    "Artifact",
     "Store",
-    "UnmadeError",
+    "MissingArtifactError",
     "check_whole",
     "digest",
     "read_arm",
@@ -37,7 +37,7 @@ __all__ = [
     "read_layers",
     "read_predictions",
     "read_records",
-    "stages_of",
+    "artifacts_under",
     "write_arrays",
     "write_files",
     "write_folder",

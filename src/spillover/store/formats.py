@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from spillover.errors import SpilloverError, refusal
+from spillover.errors import SpilloverError, as_os_error
 from spillover.records import Prediction
 from spillover.store.stages import check_whole
 
@@ -61,7 +61,7 @@ def write_arrays(path: Path, **arrays: np.ndarray[Any, Any]) -> None:
     try:
         save_file(whole, path)
     except SafetensorError as error:
-        raise refusal(error, path) from error
+        raise as_os_error(error, path) from error
 
 
 def read_arrays(path: Path) -> Arrays:

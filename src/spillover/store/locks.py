@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from spillover.progress import say
+from spillover.utils.progress import notify
 
 
 def acquire(path: Path, by_process: bool = False) -> AbstractContextManager[object]:
@@ -26,7 +26,7 @@ def acquire(path: Path, by_process: bool = False) -> AbstractContextManager[obje
         held = lock.acquire(timeout=0)
     except Timeout:
         who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-        say(f"{path.name}: waiting for {who}")
+        notify(f"{path.name}: waiting for {who}")
         held = lock.acquire()
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     return held

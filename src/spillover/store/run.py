@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from spillover.errors import SpilloverError
-from spillover.findings import Cost
-from spillover.launch import leads
-from spillover.marker import MARKER, is_whole, mark, write_text
+from spillover.records import StageCost
 from spillover.store.keys import digest
 from spillover.store.locks import acquire
-from spillover.store.stages import Stage, Write, build, finished, follow
-from spillover.store.writing import place_in, write_files, writing
-from spillover.texts import is_file_name
+from spillover.store.stages import Artifact, Write, build, finished, wait_for_main_process
+from spillover.store.writing import safe_join, write_files, writing
+from spillover.utils.distributed import is_main_process
+from spillover.utils.marker import MARKER, is_complete, write_marker, write_text
+from spillover.utils.text import is_file_name
 
 
-class UnmadeError(Exception):
+class MissingArtifactError(Exception):
     """Something asked a store that only looks for a stage that is not there."""
 
 
@@ -37,9 +37,9 @@ class Store:
             raise SpilloverError(f"--name: found {name!r}, expected the name of a folder, without a path")
         self.stages = runs / ".stages"
         self.run = self._own = runs / name
-        self.leads = leads()
+        self.leads = is_main_process()
         self._looks = False
-        self._used: dict[str, Stage] = {}
+        self._used: dict[str, Artifact] = {}
         self._held: list[AbstractContextManager[object]] = []
 
     def within(self, folder: str) -> "Store":
@@ -60,7 +60,7 @@ class Store:
         inner._looks = True
         return inner
 
-    def make(self, kind: str, inputs: object, link: str, write: Write, resumable: bool = False) -> Stage:
+    def make(self, kind: str, inputs: object, link: str, write: Write, resumable: bool = False) -> Artifact:
         """Return the stage of these inputs, calling `write(folder)` first where no finished one exists.
 
         Args:
@@ -73,45 +73,45 @@ class Store:
         """
         path = self.stages / f"{kind}-{digest(inputs)}"
         if self._looks:
-            if not is_whole(path):
-                raise UnmadeError(kind)
-            return Stage(path)
+            if not is_complete(path):
+                raise MissingArtifactError(kind)
+            return Artifact(path)
         if not self.leads:
-            return follow(path, write, resumable)
-        place = place_in(self.run, link)
+            return wait_for_main_process(path, write, resumable)
+        place = safe_join(self.run, link)
         with writing(path, f"stage {kind!r}"):
             self._hold()
             with acquire(path):
                 if not finished(path):
                     self.log("made", stage=path.name, seconds=build(path, write, resumable))
             _link(place, path)
-        self._used[path.name] = Stage(path)
+        self._used[path.name] = Artifact(path)
         return self._used[path.name]
 
-    def linked(self, link: str) -> Stage:
+    def linked(self, link: str) -> Artifact:
         """Return the stage that a link of the run folder leads to."""
-        return Stage((self.run / link).resolve().parent)
+        return Artifact((self.run / link).resolve().parent)
 
     def replace(self, name: str, inputs: object, contents: Callable[[], Mapping[str, str | bytes]]) -> Path:
         """Return a folder of the run's own, made anew and as a whole unless it was made from these inputs already.
 
         A report is copied and sent, so it lives in the run folder itself. Its marker says what it was made from.
         """
-        folder, key = place_in(self.run, name), digest(inputs)
+        folder, key = safe_join(self.run, name), digest(inputs)
         with writing(folder, name):
             self._hold()
-            if not finished(folder) or Stage(folder).marker.get("inputs") != key:
+            if not finished(folder) or Artifact(folder).marker.get("inputs") != key:
                 _replace(folder, contents(), key)
         return folder
 
-    def costs(self) -> tuple[Cost, ...]:
+    def costs(self) -> tuple[StageCost, ...]:
         """Return what each kind of stage this run used took to make, whichever run made it."""
-        total: dict[str, Cost] = {}
+        total: dict[str, StageCost] = {}
         for stage in self._used.values():
             kind, marker = stage.path.name.rpartition("-")[0], stage.marker
-            before = total.get(kind, Cost(kind, 0.0, 0))
+            before = total.get(kind, StageCost(kind, 0.0, 0))
             peak = max(before.peak_memory, int(marker.get("peak_memory", 0)))
-            total[kind] = Cost(kind, before.seconds + float(marker["seconds"]), peak)
+            total[kind] = StageCost(kind, before.seconds + float(marker["seconds"]), peak)
         return tuple(total.values())
 
     def log(self, event: str, **details: object) -> None:
@@ -135,12 +135,12 @@ class Store:
 
     def save_new(self, name: str, text: str) -> Path:
         """Write a text file that a user will edit: one that is there already stays as it is."""
-        path = place_in(self.run, name)
+        path = safe_join(self.run, name)
         return path if path.exists() else self.save(name, text)
 
     def save(self, name: str, text: str) -> Path:
         """Write a text file of the run folder itself, atomically."""
-        path = place_in(self.run, name)
+        path = safe_join(self.run, name)
         if not self.leads:
             return path
         with writing(path, name):
@@ -162,12 +162,12 @@ class Store:
             self._held.append(acquire(self.stages / name, by_process=True))
 
 
-def stages_of(run: Path, kind: str) -> list[Stage]:
+def artifacts_under(run: Path, kind: str) -> list[Artifact]:
     """Return the stages of one kind that a run folder links to, each once."""
     links = [place for place in ((run / kind), *(run / kind).rglob("*")) if place.is_symlink()]
     ends = [link.resolve() for link in links]
     folders = sorted({end if end.is_dir() else end.parent for end in ends})
-    return [Stage(folder) for folder in folders if (folder / MARKER).exists()]
+    return [Artifact(folder) for folder in folders if (folder / MARKER).exists()]
 
 
 def _link(place: Path, target: Path) -> None:
@@ -188,7 +188,7 @@ def _replace(folder: Path, contents: Mapping[str, str | bytes], key: str) -> Non
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
     write_files(fresh, contents)
-    mark(fresh, inputs=key)
+    write_marker(fresh, inputs=key)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from spillover.errors import SpilloverError
-from spillover.marker import MARKER, flaw, is_whole, mark
-from spillover.progress import say
+from spillover.utils.marker import MARKER, integrity_error, is_complete, write_marker
+from spillover.utils.progress import notify
 
 POLL = 0.2
 """Seconds between two looks at what another process makes."""
@@ -26,7 +26,7 @@ Write = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
-class Stage:
+class Artifact:
     """A finished stage."""
 
     path: Path
@@ -46,22 +46,22 @@ class Stage:
 
 def finished(path: Path) -> bool:
     """Return whether there is a whole stage; say so if there was one, and it was damaged."""
-    found = flaw(path)
+    found = integrity_error(path)
     if found and (path / MARKER).exists():
-        say(f"{found}; making {path.name} again")
+        notify(f"{found}; making {path.name} again")
     return not found
 
 
 def build(path: Path, write: Write, resumable: bool) -> float:
     """Make a stage, beside its place first, and return the seconds that took. Whoever calls holds its lock."""
     partial, start = _partial(path), time.monotonic()
-    if not is_whole(partial):  # else it was killed with nothing left to do but the renaming
+    if not is_complete(partial):  # else it was killed with nothing left to do but the renaming
         if not resumable:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         try:
             write(partial)
-            mark(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
+            write_marker(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
         except BaseException as error:  # Ctrl-C too: what is half-written serves nobody who cannot go on from it
             if not resumable or isinstance(error, SpilloverError):  # nor does what would be refused again
                 shutil.rmtree(partial, ignore_errors=True)
@@ -71,15 +71,15 @@ def build(path: Path, write: Write, resumable: bool) -> float:
     return round(time.monotonic() - start, 3)
 
 
-def follow(path: Path, write: Write, resumable: bool) -> Stage:
+def wait_for_main_process(path: Path, write: Write, resumable: bool) -> Artifact:
     """Wait until the process that leads has made a stage, taking part where it is made together."""
     waits = not resumable
-    while not is_whole(path):
+    while not is_complete(path):
         if not waits and (partial := _partial(path)).exists():
             write(partial)
             waits = True
         time.sleep(POLL)
-    return Stage(path)
+    return Artifact(path)
 
 
 def check_whole(path: Path) -> None:
@@ -89,7 +89,7 @@ def check_whole(path: Path) -> None:
     """
     place = path.resolve()
     folder = place if place.is_dir() else place.parent
-    if (folder / MARKER).exists() and (found := flaw(folder)):
+    if (folder / MARKER).exists() and (found := integrity_error(folder)):
         raise SpilloverError(f"{path}: {found}; run the experiment again, which makes anew what is damaged")
 
 

@@ -34,7 +34,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
         raise SpilloverError(f"{error.filename or path}: cannot write {what}: {reason}{remedy}") from error
 
 
-def place_in(folder: Path, name: str) -> Path:
+def safe_join(folder: Path, name: str) -> Path:
     """Return the place of `name` in a folder; refuse one that leads out of it."""
     place, root = Path(os.path.normpath(folder / name)), Path(os.path.normpath(folder))
     if root not in place.parents:
@@ -45,7 +45,7 @@ def place_in(folder: Path, name: str) -> Path:
 def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     """Write files by their names, which may have folders in them, into a folder."""
     for name, content in contents.items():
-        place = place_in(folder, name)
+        place = safe_join(folder, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
 

@@ -6,30 +6,33 @@ What is finished is not touched again; what several experiments share is made on
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spillover.lineup import GridFindings, Standing
 from spillover.plugins import EXECUTORS, resolve
+from spillover.records import ExperimentStatus, SweepFindings
 from spillover.store import Store
-from spillover.sweep.board import Board, Outcome, Row
+from spillover.sweep.display import watched
 from spillover.sweep.grid import Trial, load_grid
-from spillover.sweep.means import Means
-from spillover.sweep.plan import Task, plan
-from spillover.sweep.watch import watched
-from spillover.sweep.work import finished, perform, report_key
+from spillover.sweep.plan import SweepTask, plan
+from spillover.sweep.resources import Resources
+from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
+from spillover.sweep.worker import is_finished, report_key, run_task
 
-__all__ = ["Board", "Means", "Trial", "load_grid", "open_board", "report", "sweep"]
+__all__ = ["Schedule", "Resources", "Trial", "load_grid", "open_board", "report", "sweep"]
 
 
-def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Board:
+def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
     """Return where these experiments stand, and what is left to do."""
     store = Store(runs, grid)
-    kept = {trial.name for trial in trials if finished(store.member(trial.name), trial.experiment)}
+    kept = {trial.name for trial in trials if is_finished(store.member(trial.name), trial.experiment)}
     rows = {
-        trial.name: Row(trial.name, "done", kept=True) if trial.name in kept else Row(trial.name) for trial in trials
+        trial.name: ExperimentRow(trial.name, "done", kept=True) if trial.name in kept else ExperimentRow(trial.name)
+        for trial in trials
     }
-    return Board(rows, plan([trial for trial in trials if trial.name not in kept], runs, grid))
+    return Schedule(rows, plan([trial for trial in trials if trial.name not in kept], runs, grid))
 
 
-def sweep(board: Board, executor: str, means: Means, work: Callable[[Task], Outcome] = perform) -> None:
+def sweep(
+    board: Schedule, executor: str, means: Resources, work: Callable[[SweepTask], TaskOutcome] = run_task
+) -> None:
     """Do what is left to do; a failed experiment stops no other.
 
     Args:
@@ -44,21 +47,21 @@ def sweep(board: Board, executor: str, means: Means, work: Callable[[Task], Outc
             run(board, means, work)
 
 
-def report(trials: Sequence[Trial], board: Board, runs: Path, grid: str, file: str) -> Path:
+def report(trials: Sequence[Trial], board: Schedule, runs: Path, grid: str, file: str) -> Path:
     """Write the grid's report from the experiments that are done; return its folder. `file` is the grid's TOML."""
-    from spillover.report import drawing_code
+    from spillover.report import code_digest
 
     store = Store(runs, grid)
     done = [trial for trial in trials if board.rows[trial.name].state == "done"]
-    standings = tuple(Standing(row.name, row.state, row.error) for row in board.rows.values())
+    standings = tuple(ExperimentStatus(row.name, row.state, row.error) for row in board.rows.values())
     made_from = [report_key(store.member(trial.name)) for trial in done]
 
     def contents() -> dict[str, str | bytes]:
-        from spillover.analysis.transfer import transfers
+        from spillover.analysis.statistics.transfer import transfers
         from spillover.report.grid import render
-        from spillover.runs import read_run
+        from spillover.runs.read import read_run
 
         runs = [read_run(store.member(trial.name).run, trial.setting) for trial in done]
-        return render(GridFindings(grid, standings, transfers(runs) if runs else (), file))
+        return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
 
-    return store.replace("report", [made_from, standings, file, drawing_code()], contents)
+    return store.replace("report", [made_from, standings, file, code_digest()], contents)

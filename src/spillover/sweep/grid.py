@@ -19,10 +19,10 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment, read_table
 from spillover.store import digest
 
-MOST = 100_000
+MAX_EXPERIMENTS = 100_000
 """Experiments that a grid may have."""
 
-LONGEST = {"value": 60, "name": 200}
+MAX_LENGTH = {"value": 60, "name": 200}
 """Letters of a value and of a whole name, which has to stay below what file systems take."""
 
 REPEATED = ("to", "seed")
@@ -61,8 +61,8 @@ def load_grid(path: Path, overrides: Sequence[str] = ()) -> list[Trial]:
     axes = list(_axes(table, Experiment, ()))
     for axis in axes:
         _check(axis, str(path))
-    if (count := prod(len(axis.values) for axis in axes)) > MOST:
-        raise SpilloverError(f"{path}: found {count} combinations, expected at most {MOST}")
+    if (count := prod(len(axis.values) for axis in axes)) > MAX_EXPERIMENTS:
+        raise SpilloverError(f"{path}: found {count} combinations, expected at most {MAX_EXPERIMENTS}")
     trials = [_trial(table, axes, values, str(path)) for values in product(*(axis.values for axis in axes))]
     _check_different(trials, str(path))
     seen = Counter(trial.name.casefold() for trial in trials)  # some file systems do not tell cases apart
@@ -123,7 +123,7 @@ def _trial(table: Mapping[str, Any], axes: Sequence[Axis], values: Sequence[Any]
     keys = [axis.path[-1] if last[axis.path[-1]] == 1 else ".".join(axis.path) for axis in axes]
     told = (_distinct(value, axis.values) for axis, value in zip(axes, values, strict=True))
     parts = {key: f"{_text(key)}={_text(value)}" for key, value in zip(keys, told, strict=True)}
-    name = ",".join(parts.values())[: LONGEST["name"]] or "only"
+    name = ",".join(parts.values())[: MAX_LENGTH["name"]] or "only"
     setting = ",".join(part for key, part in parts.items() if key not in REPEATED)
     return Trial(name, setting, parse_experiment(own, f"{where}, {name}" if axes else where))
 
@@ -150,7 +150,7 @@ def _text(value: Any) -> str:  # noqa: ANN401
         text = "".join(
             letter if (letter.isascii() and letter.isalnum()) or letter in "._" else "-" for letter in f"{value}"
         )
-    return text.strip("-.")[-LONGEST["value"] :] or "none"
+    return text.strip("-.")[-MAX_LENGTH["value"] :] or "none"
 
 
 def _told_apart(trial: Trial) -> Trial:

@@ -18,7 +18,7 @@ the next begins."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class SweepTask:
     """A piece of work for one worker."""
 
     step: str
@@ -41,7 +41,7 @@ class Task:
     """Folder that relative paths of the experiment start from."""
 
 
-def plan(trials: Sequence[Trial], runs: Path, grid: str) -> list[Task]:
+def plan(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask]:
     """Return the tasks of these experiments, each after those it needs, one model's before the next's.
 
     A language is translated once, a base model measured once, an adapter tuned once, whatever number of experiments
@@ -56,7 +56,7 @@ def plan(trials: Sequence[Trial], runs: Path, grid: str) -> list[Task]:
             serves.setdefault(key, []).append(trial.name)
     kept = {key for key, (step, *_) in found.items() if step in ("run", "tune") or len(serves[key]) > 1}
     tasks = [
-        Task(
+        SweepTask(
             *(step, key, name, experiment),
             serves=tuple(serves[key]),
             needs=tuple(need for need in needs if need in kept),

@@ -4,8 +4,8 @@ from spillover.tasks.published import published_names
 from spillover.tasks.task import (
     LABEL_KINDS,
     PLACEHOLDER,
-    Row,
     Task,
+    TaskLanguage,
     entailment,
     load_task,
     open_task,
@@ -16,7 +16,7 @@ from spillover.tasks.task import (
 __all__ = [
     "LABEL_KINDS",
     "PLACEHOLDER",
-    "Row",
+    "TaskLanguage",
     "Task",
     "entailment",
     "load_task",

@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from spillover.errors import SpilloverError, choices
-from spillover.languages import language as known_language
-from spillover.plugins import FAMILIES, TASKS, resolve
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.languages import get_language as known_language
+from spillover.plugins import TASK_FAMILIES, TASKS, resolve
 from spillover.records import Item, Prompt
-from spillover.texts import is_file_name
+from spillover.utils.text import is_file_name
 
 LABEL_KINDS = ("english", "native", "agnostic")
 """In which words a task's labels can be asked; the exemplars show the same words."""
@@ -48,7 +48,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Row(_Strict):
+class TaskLanguage(_Strict):
     """How a task reads in one language."""
 
     fields: tuple[Text, ...]
@@ -76,16 +76,16 @@ class Task(_Strict):
     """The label of each exemplar."""
     draft: bool = False
     """Whether a machine drafted some of it and nobody has confirmed it."""
-    rows: dict[str, Row]
+    rows: dict[str, TaskLanguage]
     """Language code → how the task reads in it."""
     source: str = ""
     """Where its items come from, if it brings its own: as in `evaluate.source`."""
 
-    def row(self, language: str) -> Row:
+    def row(self, language: str) -> TaskLanguage:
         """Return the row of a language; one sentence if the task has none."""
         if language not in self.rows:
             raise SpilloverError(
-                f"task {self.name!r} has no row for language {language!r}; {choices(language, self.rows)}"
+                f"task {self.name!r} has no row for language {language!r}; {did_you_mean(language, self.rows)}"
             )
         return self.rows[language]
 
@@ -128,7 +128,7 @@ def _check(task: Task, where: str) -> None:
     """Refuse a table whose parts do not fit together, with the place."""
     unknown = [label for label in task.exemplar_labels if label not in task.labels]
     if unknown:
-        raise SpilloverError(f"{where}: exemplar_labels: found {unknown[0]!r}; {choices(unknown[0], task.labels)}")
+        raise SpilloverError(f"{where}: exemplar_labels: found {unknown[0]!r}; {did_you_mean(unknown[0], task.labels)}")
     for part, words in (("labels", task.labels), ("agnostic", task.agnostic)):
         if len(words) != len(task.labels) or len(set(words)) != len(words):
             raise SpilloverError(
@@ -196,8 +196,8 @@ def paraphrase() -> Task:
 def open_task(name: str, where: str = "task") -> Task:
     """Return a task by name, from a user's TOML file, a family's, or from a user's own `package.module:function`."""
     family, _, member = name.partition(":")
-    if family in FAMILIES:
-        of_family: Task = resolve(FAMILIES, family, where)(member)
+    if family in TASK_FAMILIES:
+        of_family: Task = resolve(TASK_FAMILIES, family, where)(member)
         return of_family
     if name.endswith(".toml"):
         return load_task(Path(name))

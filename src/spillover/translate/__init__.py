@@ -1,6 +1,15 @@
 """From questions in one language to the same questions in another."""
 
-from spillover.translate.checks import REVISION, available, check, kept, tally
+from spillover.translate.checks import REVISION, available_checks, check, count_flags, without_flags
 from spillover.translate.translator import Translator, open_translator, pairs
 
-__all__ = ["REVISION", "Translator", "available", "check", "kept", "open_translator", "pairs", "tally"]
+__all__ = [
+    "REVISION",
+    "Translator",
+    "available_checks",
+    "check",
+    "without_flags",
+    "open_translator",
+    "pairs",
+    "count_flags",
+]

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 
 from spillover.errors import SpilloverError
-from spillover.languages import language
+from spillover.languages import get_language
 
 PARAGRAPH = "\n\n"
 """What Apertium moves nothing across."""
@@ -32,7 +32,7 @@ class Apertium:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate line by line; blank lines and the white space around a line stay as they are."""
-        mode = f"{language(source).iso639_3}-{language(target).iso639_3}"
+        mode = f"{get_language(source).iso639_3}-{get_language(target).iso639_3}"
         modes = _run(["-l"]).split()
         if mode not in modes:
             raise SpilloverError(

@@ -13,15 +13,14 @@ from itertools import groupby
 
 import numpy as np
 
-from spillover.findings import Checked
-from spillover.records import Flag, Pair
-from spillover.texts import foreign, identifies, normal
+from spillover.records import Pair, PairChecks, PairFlag
 from spillover.translate.numerals import numbers
+from spillover.utils.text import foreign, identifies, normal
 
 REVISION = 2
 """Counts the changes of what a check finds: pairs that an older one checked are checked again."""
 
-BATCH = 10_000
+BATCH_SIZE = 10_000
 """Pairs whose languages are identified at a time: bounds the memory, and is far more than keeps the cores busy."""
 
 WORDS = 3
@@ -115,7 +114,7 @@ def lost_lines(source: str, target: str) -> bool:
     return source.count("\n") != target.count("\n")
 
 
-def each(accuses: Callable[[str, str], bool]) -> Callable[[Sequence[Pair]], set[int]]:
+def any_field(accuses: Callable[[str, str], bool]) -> Callable[[Sequence[Pair]], set[int]]:
     """Return a check that accuses a pair if any of its fields is accused."""
 
     def check(pairs: Sequence[Pair]) -> set[int]:
@@ -158,47 +157,47 @@ def collapsed(pairs: Sequence[Pair]) -> set[int]:
 def in_another_language(pairs: Sequence[Pair]) -> set[int]:
     """Accuse translations that are surely in another language than they should be."""
     found: set[int] = set()
-    for start in range(0, len(pairs), BATCH):
-        batch = pairs[start : start + BATCH]
+    for start in range(0, len(pairs), BATCH_SIZE):
+        batch = pairs[start : start + BATCH_SIZE]
         texts = [" ".join(pair.source) for pair in batch]
         found |= {start + index for index in foreign(texts, batch[0].source_language)}
     return found
 
 
-CHECKS: dict[Flag, Callable[[Sequence[Pair]], set[int]]] = {
-    "copy": each(copied),
+CHECKS: dict[PairFlag, Callable[[Sequence[Pair]], set[int]]] = {
+    "copy": any_field(copied),
     "language": in_another_language,
     "length": odd_lengths,
-    "repetition": each(repeating),
-    "digits": each(lost_digits),
-    "markers": each(lost_markers),
-    "quotes": each(lost_quotes),
-    "lines": each(lost_lines),
+    "repetition": any_field(repeating),
+    "digits": any_field(lost_digits),
+    "markers": any_field(lost_markers),
+    "quotes": any_field(lost_quotes),
+    "lines": any_field(lost_lines),
     "collapse": collapsed,
 }
 """Flag → the check that raises it."""
 
 
-def available() -> tuple[Flag, ...]:
+def available_checks() -> tuple[PairFlag, ...]:
     """Return the flags whose checks can run here: all, but for `language` without the extra `quality`."""
     return tuple(flag for flag in CHECKS if flag != "language" or identifies())
 
 
 def check(pairs: Sequence[Pair]) -> Iterator[Pair]:
     """Yield the pairs of one direction, in their order, with the flags of every available check."""
-    accused = {flag: CHECKS[flag](pairs) for flag in available()}
+    accused = {flag: CHECKS[flag](pairs) for flag in available_checks()}
     for index, pair in enumerate(pairs):
         flags = tuple(flag for flag, found in accused.items() if index in found)
         yield replace(pair, flags=flags) if flags != pair.flags else pair
 
 
-def kept(pairs: Sequence[Pair], drop: Sequence[Flag]) -> list[Pair]:
+def without_flags(pairs: Sequence[Pair], drop: Sequence[PairFlag]) -> list[Pair]:
     """Return the pairs that have none of the flags in `drop`."""
     return [pair for pair in pairs if not set(drop).intersection(pair.flags)]
 
 
-def tally(pairs: Sequence[Pair], drop: Sequence[Flag]) -> Checked:
+def count_flags(pairs: Sequence[Pair], drop: Sequence[PairFlag]) -> PairChecks:
     """Count the flags of one language's checked pairs, at least one, and what `drop` takes of them."""
     counted = Counter(flag for pair in pairs for flag in pair.flags)
-    flags = tuple((flag, counted[flag]) for flag in available())
-    return Checked(pairs[0].source_language, len(pairs), len(pairs) - len(kept(pairs, drop)), flags)
+    flags = tuple((flag, counted[flag]) for flag in available_checks())
+    return PairChecks(pairs[0].source_language, len(pairs), len(pairs) - len(without_flags(pairs, drop)), flags)

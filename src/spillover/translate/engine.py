@@ -10,11 +10,11 @@ from threading import Event
 from typing import Protocol
 
 from spillover.errors import SpilloverError
-from spillover.progress import bar
 from spillover.records import Question
-from spillover.translate.memory import Direction, Memory
+from spillover.translate.memory import MemoryKey, TranslationMemory
+from spillover.utils.progress import bar
 
-BATCH = 16
+BATCH_SIZE = 16
 """Texts handed to an engine at once, where it does not say."""
 
 
@@ -40,10 +40,12 @@ def silent(*, language: str, characters: int, seconds: float) -> None:
     """Keep nothing."""
 
 
-class ByText:
+class EngineTranslator:
     """A translator of questions whose texts an engine translates."""
 
-    def __init__(self, engine: Engine, identity: str, memory: Memory, budget: int = 0, log: Log = silent) -> None:
+    def __init__(
+        self, engine: Engine, identity: str, memory: TranslationMemory, budget: int = 0, log: Log = silent
+    ) -> None:
         """Take an engine.
 
         Args:
@@ -60,7 +62,7 @@ class ByText:
         """Return the questions in another language."""
         if not questions:
             return []
-        direction = Direction(self._identity, questions[0].language, language)
+        direction = MemoryKey(self._identity, questions[0].language, language)
         known, new = self._known(direction, questions)
         if new:
             known |= self._new(direction, new)
@@ -70,19 +72,19 @@ class ByText:
         """Return how many characters were never translated, and how many were, each text counted once."""
         if not questions:
             return 0, 0
-        known, new = self._known(Direction(self._identity, questions[0].language, language), questions)
+        known, new = self._known(MemoryKey(self._identity, questions[0].language, language), questions)
         return sum(map(len, new)), sum(map(len, known))
 
-    def _known(self, direction: Direction, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
+    def _known(self, direction: MemoryKey, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
         """Return text → translation of what is known, and the texts that are not."""
         texts = dict.fromkeys(text for question in questions for text in question.fields)
         known = self._memory.known(direction, texts)
         return known, [text for text in texts if text not in known]
 
-    def _new(self, direction: Direction, texts: Sequence[str]) -> dict[str, str]:
+    def _new(self, direction: MemoryKey, texts: Sequence[str]) -> dict[str, str]:
         """Translate texts; after a failure start no other batch, but keep those under way."""
         self._spend(direction, texts)
-        size, jobs = getattr(self._engine, "batch", BATCH), getattr(self._engine, "jobs", 1)
+        size, jobs = getattr(self._engine, "batch", BATCH_SIZE), getattr(self._engine, "jobs", 1)
         stop, start = Event(), time.monotonic()
 
         def unless_stopped(batch: Sequence[str]) -> dict[str, str]:
@@ -109,7 +111,7 @@ class ByText:
             self._log(language=direction.target, characters=came, seconds=round(time.monotonic() - start, 3))
         return found
 
-    def _batch(self, direction: Direction, texts: Sequence[str]) -> dict[str, str]:
+    def _batch(self, direction: MemoryKey, texts: Sequence[str]) -> dict[str, str]:
         """Translate one batch and keep it."""
         translated = self._engine.translate(texts, direction.source, direction.target)
         if len(translated) != len(texts) or not all(isinstance(text, str) for text in translated):
@@ -121,7 +123,7 @@ class ByText:
         self._memory.add(direction, found)  # before this thread takes up the next: that is all a killed run loses
         return found
 
-    def _spend(self, direction: Direction, texts: Sequence[str]) -> None:
+    def _spend(self, direction: MemoryKey, texts: Sequence[str]) -> None:
         """Refuse what would go beyond the budget, before any of it is translated."""
         needed = sum(map(len, texts))
         if self._budget and self._spent + needed > self._budget:

@@ -11,7 +11,7 @@ from google.api_core import client_options, exceptions, retry
 from google.cloud import translate_v2
 
 from spillover.errors import SpilloverError
-from spillover.languages import language
+from spillover.languages import get_language
 
 PATIENCE = 120.0
 """Seconds for which a batch is tried again."""
@@ -42,7 +42,7 @@ class Google:
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate a batch as plain text: nothing is escaped."""
         again = retry.Retry(predicate=retry.if_exception_type(*PASSING), initial=0.5, timeout=PATIENCE)
-        codes = {"source_language": language(source).google, "target_language": language(target).google}
+        codes = {"source_language": get_language(source).google, "target_language": get_language(target).google}
         try:
             found = again(self._client.translate)(list(texts), format_="text", **codes)
         except (exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:

@@ -27,7 +27,7 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
+class MemoryKey:
     """What a translation depends on beside its text."""
 
     engine: str
@@ -38,7 +38,7 @@ class Direction:
     """Code of the language translated into."""
 
 
-class Memory:
+class TranslationMemory:
     """The translations kept in one file."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -51,7 +51,7 @@ class Memory:
             with self._file:
                 self._file.execute(SCHEMA)
 
-    def known(self, direction: Direction, texts: Iterable[str]) -> dict[str, str]:
+    def known(self, direction: MemoryKey, texts: Iterable[str]) -> dict[str, str]:
         """Return text → translation for those of the texts that were translated before."""
         query = "SELECT translation FROM translations WHERE engine = ? AND source = ? AND target = ? AND text = ?"
         key = (direction.engine, direction.source, direction.target)
@@ -63,7 +63,7 @@ class Memory:
                     found[text] = row[0]
         return found
 
-    def add(self, direction: Direction, translations: Mapping[str, str]) -> None:
+    def add(self, direction: MemoryKey, translations: Mapping[str, str]) -> None:
         """Keep text → translation; what another process added meanwhile stays as it is."""
         key = (direction.engine, direction.source, direction.target)
         with self._one_sentence(), self._one_at_a_time, self._file:

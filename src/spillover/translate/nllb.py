@@ -19,10 +19,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from platformdirs import user_cache_path
 
-from spillover.digests import content_digest
-from spillover.errors import SpilloverError, choices
-from spillover.languages import Language, language, languages
-from spillover.progress import say
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.languages import Language, get_language, languages
+from spillover.utils.digests import content_digest
+from spillover.utils.progress import notify
 
 PATTERNS = ("*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.spm")
 """Files of a model on the hub that the converter and the tokenizer may want."""
@@ -33,7 +33,7 @@ DIGEST = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """How a family of models is told into which language."""
 
     codes: Callable[[Language], tuple[str, ...]]
@@ -49,11 +49,11 @@ def _iso(known: Language) -> tuple[str, ...]:
     return (known.code, known.iso639_3, individual, known.nllb)
 
 
-FAMILIES = {
-    "NllbTokenizer": Family(lambda known: (known.nllb,), "{}", begins_source=False),
-    "M2M100Tokenizer": Family(_iso, "__{}__", begins_source=False),
-    "T5Tokenizer": Family(_iso, "<2{}>", begins_source=True),
-    "MarianTokenizer": Family(_iso, ">>{}<<", begins_source=True),
+MODEL_FAMILIES = {
+    "NllbTokenizer": ModelFamily(lambda known: (known.nllb,), "{}", begins_source=False),
+    "M2M100Tokenizer": ModelFamily(_iso, "__{}__", begins_source=False),
+    "T5Tokenizer": ModelFamily(_iso, "<2{}>", begins_source=True),
+    "MarianTokenizer": ModelFamily(_iso, ">>{}<<", begins_source=True),
 }
 """Class of the tokenizer → its family: NLLB, M2M100, MADLAD, OPUS."""
 
@@ -73,11 +73,11 @@ class Nllb:
         with _loading(model):
             self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         kind = type(self._tokenizer).__name__.removesuffix("Fast")
-        if kind not in FAMILIES:
+        if kind not in MODEL_FAMILIES:
             raise SpilloverError(
-                f"translate.model: {model!r} is no translation model: found a {kind}; {choices(kind, FAMILIES)}"
+                f"translate.model: {model!r} is no translation model: found a {kind}; {did_you_mean(kind, MODEL_FAMILIES)}"
             )
-        self._family = FAMILIES[kind]
+        self._family = MODEL_FAMILIES[kind]
         with _loading(model):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         self._window = int(getattr(config, "max_position_embeddings", WINDOW))
@@ -103,7 +103,7 @@ class Nllb:
         inputs = [self._tokenizer.convert_ids_to_tokens(self._tokenizer(before + line).input_ids) for line in lines]
         longest = max(map(len, inputs), default=0)
         if longest > self._window:
-            say(f"{self._name}: lines of up to {longest} tokens are cut to the {self._window} that it reads")
+            notify(f"{self._name}: lines of up to {longest} tokens are cut to the {self._window} that it reads")
         found = self._translator.translate_batch(
             inputs,
             target_prefix=[prefix] * len(inputs),
@@ -126,7 +126,9 @@ class Nllb:
             return self._one_way(source, target)
         for code in (target,) if self._family.begins_source else (source, target):
             if code not in known:
-                raise SpilloverError(f"translate.model: {self._name!r} lacks language {code!r}; {choices(code, known)}")
+                raise SpilloverError(
+                    f"translate.model: {self._name!r} lacks language {code!r}; {did_you_mean(code, known)}"
+                )
         if not self._family.begins_source:
             self._tokenizer.src_lang = known[source]
         return self._family.token.format(known[target])
@@ -140,7 +142,7 @@ class Nllb:
         """Accept the one direction of a model without tokens for languages; it names them in its tokenizer."""
         one = (getattr(self._tokenizer, "source_lang", None), getattr(self._tokenizer, "target_lang", None))
         for code, name in zip((source, target), one, strict=True):
-            if name not in (None, *_iso(language(code))):
+            if name not in (None, *_iso(get_language(code))):
                 raise SpilloverError(
                     f"translate.model: {self._name!r} translates {one[0]}→{one[1]}, found {source}→{target}"
                 )
@@ -182,7 +184,7 @@ def _converted(folder: Path, precision: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
             if not place.exists():
-                say(f"converting {folder} to {precision}, once")
+                notify(f"converting {folder} to {precision}, once")
                 shutil.rmtree(partial, ignore_errors=True)
                 converter = ctranslate2.converters.TransformersConverter(str(folder), trust_remote_code=False)
                 converter.convert(str(partial), quantization=precision)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from spillover.errors import SpilloverError
-from spillover.plugins import ENGINES, TRANSLATORS, resolve
+from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
 from spillover.records import Pair, Question
-from spillover.translate.engine import ByText, Engine, Log, silent
-from spillover.translate.memory import Memory
+from spillover.translate.engine import Engine, EngineTranslator, Log, silent
+from spillover.translate.memory import TranslationMemory
 
 Own = Callable[[str], Iterable[Question]]
 """Language code → the questions that the source itself has in that language."""
@@ -43,7 +43,7 @@ def open_translator(
         budget: characters an engine may translate in all; 0: no bound.
         log: told what an engine translated.
     """
-    thing = resolve(TRANSLATORS | ENGINES, translator, "translate.with")
+    thing = resolve(TRANSLATORS | TRANSLATION_ENGINES, translator, "translate.with")
     given = {key: value for key, value in (("model", model), ("endpoint", endpoint)) if value}
     taken = () if translator in TRANSLATORS else signature(thing).parameters
     for key in given:
@@ -54,7 +54,7 @@ def open_translator(
         return opened
     engine: Engine = thing(**given)
     identity = f"{translator} {getattr(engine, 'version', None) or _written(thing)}"
-    return ByText(engine, identity, Memory(), budget, log)
+    return EngineTranslator(engine, identity, TranslationMemory(), budget, log)
 
 
 def _written(thing: type) -> str:

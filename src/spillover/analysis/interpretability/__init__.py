@@ -1,0 +1,1 @@
+"""What lenses, neurons, hidden states and their geometry show, as pure functions of arrays."""

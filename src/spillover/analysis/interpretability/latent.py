@@ -1,0 +1,158 @@
+"""What lenses saw, over items: curves with bands by layer, and what sums them up, base against tuned.
+
+Pure. Knows readings and cells, but neither states nor models. Definitions are in `docs/inside.md`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import trapezoid
+
+from spillover.analysis.interpretability.lens import LensOutput
+from spillover.analysis.statistics.bands import DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band, mean_estimate
+from spillover.analysis.statistics.estimate import percentile_interval, resample
+from spillover.records import Cell, Curve, Estimate, LensSummary, Trajectory
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the depth at which two curves cross."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellReading:
+    """What one lens reads in one cell."""
+
+    cell: Cell
+    """The cell."""
+    lens: str
+    """Name of the lens."""
+    reading: LensOutput
+    """Item by item; in both arms the same items in the same order."""
+
+
+def trajectory(seen: CellReading) -> Trajectory:
+    """Average a reading over its items; intervals as in `bands`."""
+    reading, told = seen.reading, _distinguishable(seen.reading)
+    return Trajectory(
+        arm=seen.cell.arm,
+        task=seen.cell.task,
+        language=seen.cell.language,
+        lens=seen.lens,
+        english=_curve(reading.english[told], PROBABILITY),
+        native=_curve(reading.native[told], PROBABILITY),
+        all_english=_curve(reading.all_english, PROBABILITY),
+        all_native=_curve(reading.all_native, PROBABILITY),
+        entropy=_curve(reading.entropy, POSITIVE),
+        energy=_curve(reading.energy, POSITIVE),
+        english_rank=_geometric(reading.english_rank),
+        native_rank=_geometric(reading.native_rank),
+        items=len(reading.entropy),
+        told=int(told.sum()),
+    )
+
+
+def _distinguishable(reading: LensOutput) -> NDArray[np.bool_]:
+    told: NDArray[np.bool_] = np.logical_not(np.isnan(reading.english).any(axis=1))
+    return told
+
+
+def _curve(values: NDArray[np.float32], kind: Range, shape: Callable[[Array], Array] = np.asarray) -> Curve:
+    """Return the mean over items of (items, layers) values, put through `shape`; nan without items."""
+    if not len(values):
+        unknown = (float("nan"),) * values.shape[1]
+        return Curve(unknown, unknown, unknown)
+    numbers = values.astype(np.float64)
+    return Curve(*(tuple(shape(part).tolist()) for part in (numbers.mean(axis=0), *mean_band(numbers, kind))))
+
+
+def _geometric(ranks: NDArray[np.float32]) -> Curve:
+    return _curve(np.log(ranks), POSITIVE, np.exp)
+
+
+def english(reading: LensOutput) -> Array:
+    """Return the area under each item's probability of the right English answer over relative depth, (items,).
+
+    In [0, 1]: how much English comes up on the way.
+    """
+    area: Array = trapezoid(reading.english, dx=1 / (reading.english.shape[1] - 1), axis=1)
+    return area
+
+
+def share(reading: LensOutput) -> Array:
+    """Return the part of the right answer, in either language, in all answers at the last layer, (items,).
+
+    In [0, 1]; by chance 1 / labels.
+    """
+    right = reading.english[:, -1] + reading.native[:, -1]
+    quotient: Array = right / (reading.all_english + reading.all_native)[:, -1]
+    return quotient
+
+
+def overtakes(reading: LensOutput, weights: Array) -> Array:
+    """Return the relative depth, in [0, 1], from which on the native answer is more probable than the English one.
+
+    Of the mean curves by each row of weights, (resamples, items) → (resamples,): the first layer that it leads and
+    leads ever after; nan where it does not lead at the end.
+    """
+    leads = weights @ reading.native > weights @ reading.english
+    from_here = np.logical_and.accumulate(leads[:, ::-1], axis=1)[:, ::-1]
+    depths: Array = np.where(leads[:, -1], from_here.argmax(axis=1) / (leads.shape[1] - 1), np.nan)
+    return depths
+
+
+def _means(measure: Callable[[LensOutput], Array], base: LensOutput, tuned: LensOutput) -> list[Estimate | None]:
+    """Return the mean over items of a measure of each, in the base arm, in the tuned one, and tuned − base."""
+    before, after = measure(base), measure(tuned)
+    parts = ((before, PROBABILITY), (after, PROBABILITY), (after - before, DIFFERENCE))
+    return [mean_estimate(values, kind) for values, kind in parts]
+
+
+def _depths(base: LensOutput, tuned: LensOutput) -> list[Estimate | None]:
+    """Return where native overtakes English in the base arm, in the tuned one, and tuned − base, resampling items.
+
+    A resample in which it does not lead at the end counts as depth 1, so that the interval is not about the others
+    alone: its upper end says 1 where it may never overtake.
+    """
+    n = len(base.english)
+    weights = np.concatenate([np.ones((1, n)), *resample(n, RESAMPLES)]) / n
+    before, after = overtakes(base, weights), overtakes(tuned, weights)
+    parts = ((before, np.nan_to_num(before, nan=1)), (after, np.nan_to_num(after, nan=1)))
+    depths = [*parts, (after - before, parts[1][1] - parts[0][1])]
+    return [None if np.isnan(exact[0]) else percentile_interval(exact[0], draws[1:], n) for exact, draws in depths]
+
+
+MEASURES: dict[Literal["english", "overtakes", "share"], Callable[[LensOutput, LensOutput], list[Estimate | None]]] = {
+    "english": partial(_means, english),
+    "overtakes": _depths,
+    "share": partial(_means, share),
+}
+"""Name → what sums up the readings of the base and the tuned arm: each of them, and tuned − base."""
+
+
+def latents(seen: Sequence[CellReading]) -> list[LensSummary]:
+    """Sum up each lens in each task and language, both arms over the same resampled items."""
+    arms = {(s.lens, s.cell.arm, s.cell.task, s.cell.language): s.reading for s in seen}
+    pairs = [
+        (s.cell.task, s.cell.language, s.lens, s.reading, arms[s.lens, "tuned", s.cell.task, s.cell.language])
+        for s in seen
+        if s.cell.arm == "base"
+    ]
+    return [found for pair in pairs for found in _latents(*pair)]
+
+
+def _latents(task: str, language: str, lens: str, base: LensOutput, tuned: LensOutput) -> list[LensSummary]:
+    told = _distinguishable(base)
+    n = int(told.sum())
+    if not n:
+        return [LensSummary(task, language, lens, name, None, None, None) for name in MEASURES]
+    arms = _only(base, told), _only(tuned, told)
+    return [LensSummary(task, language, lens, name, *measure(*arms)) for name, measure in MEASURES.items()]
+
+
+def _only(reading: LensOutput, items: NDArray[np.bool_]) -> LensOutput:
+    return LensOutput(*(getattr(reading, name)[items].astype(np.float64) for name in LensOutput.__slots__))

@@ -1,0 +1,183 @@
+"""Lenses: what a model would say if it stopped at a layer. Pure: states and a readout come in as arrays.
+
+Sources: the logit lens (nostalgebraist 2020), as used for latent English by Wendler et al. 2024 (arXiv 2402.10588) and
+in section 6.1 of arXiv 2405.13816. Knows neither models nor languages; `docs/inside.md` says how to read the numbers.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.records import AffineLens
+
+Array = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+ROWS, COLUMNS = 128, 2048
+"""States × tokens unembedded at a time: 1 MiB of logits, which stay in a core's cache until they are reduced."""
+
+ROUNDING = 1e-5
+"""Relative difference under which two logits count as equal: two matrix products may round apart."""
+
+
+class Unembedding(Protocol):
+    """A model's way from a hidden state to the vocabulary."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+
+    def normed(self, states: Array) -> Array:
+        """(n, width) states of the residual stream → the same after the final norm."""
+
+    def logits(self, hidden: Array, tokens: slice | Integers) -> Array:
+        """(n, width) normed states → (n, |tokens|) logits of a part of the vocabulary."""
+
+    def energy(self, states: Array) -> Array:
+        """(n, width) states of the residual stream → (n,) token energy."""
+
+
+@dataclass(frozen=True, slots=True)
+class LensInput:
+    """What a lens looks at in one cell. Choices are the English answers, then the native ones, in the task's order."""
+
+    last: Array
+    """(items, layers, width): the residual stream where the answer is about to come."""
+    inner: Array
+    """(m, layers, width): the same at tokens inside answers that begin alike."""
+    nodes: Integers
+    """(items, 2 × labels, depth): which state says how an answer goes on, in `last` then `inner`; -1 after its end."""
+    tokens: Integers
+    """(items, 2 × labels, depth): the token with which it goes on; -1 after the one that tells it apart."""
+    gold: Integers
+    """(items,) index of the right label."""
+    same: bool
+    """Whether the input is English itself, whose native answers are the English ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class LensOutput:
+    """What a lens reads, all (items, layers). Answers count up to the token that tells them apart."""
+
+    english: Array
+    """Probability of the right answer in English, in [0, 1]; nan where the input's language has the same word."""
+    native: Array
+    """The same in the input's language, nan likewise."""
+    all_english: Array
+    """Probability of all English answers together, in [0, 1]."""
+    all_native: Array
+    """Probability of all native answers together, in [0, 1]."""
+    entropy: Array
+    """Entropy of the next token in bits, in [0, log2 of the vocabulary]."""
+    energy: Array
+    """Latent energy: how much of the state lies where tokens are, at least 0; at 1 as much as tokens themselves."""
+    english_rank: Array
+    """Rank of the first token of the right English answer in the vocabulary; 1 is the most probable."""
+    native_rank: Array
+    """The same for the right native answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """What one pass over the vocabulary says of n states."""
+
+    log_total: NDArray[np.float64]
+    """(n,) log of the softmax's denominator."""
+    entropy: NDArray[np.float64]
+    """(n,) bits."""
+    above: Integers
+    """(n, marks) number of tokens whose logit exceeds each mark."""
+
+
+def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> LensOutput:
+    """Read every layer.
+
+    Args:
+        sight: what to read.
+        lens: turns a layer's states into what the last block would have made of them.
+        readout: the model's final norm and unembedding.
+    """
+    items, labels = sight.gold.shape[0], sight.nodes.shape[1] // 2
+    states = apply_affine(np.concatenate([sight.last, sight.inner]), lens)
+    count, layers, width = states.shape
+    flat = states.reshape(count * layers, width)
+    hidden = readout.normed(flat)
+    known = np.unique(sight.tokens[sight.tokens >= 0])
+    logits = readout.logits(hidden, known).reshape(count, layers, len(known))
+    columns = np.searchsorted(known, sight.tokens)  # -1 lands anywhere and is masked below
+    each = np.arange(items)
+    first = np.stack([columns[each, sight.gold, 0], columns[each, labels + sight.gold, 0]], axis=1)
+    marks = np.full((count, layers, 2), np.inf, dtype=np.float32)  # only the last position has a rank
+    marks[:items] = np.take_along_axis(logits[:items], first[:, None], axis=2)
+    totals = _stream(hidden, readout, marks.reshape(count * layers, 2))
+    spoken = logits - totals.log_total.reshape(count, layers, 1)
+    steps = spoken[sight.nodes[..., None], np.arange(layers), columns[..., None]]  # items, choices, depth, layers
+    spoken_paths = np.exp(np.where(sight.nodes[..., None] >= 0, steps, 0).sum(axis=2))
+    ranks = 1 + totals.above.reshape(count, layers, 2)[:items]
+    entropy = totals.entropy.reshape(count, layers)[:items]
+    right = np.stack([spoken_paths[each, sight.gold], spoken_paths[each, labels + sight.gold]])
+    alike = (sight.tokens[each, sight.gold] == sight.tokens[each, labels + sight.gold]).all(axis=1)
+    right[:, alike & (not sight.same)] = np.nan
+    return LensOutput(
+        english=_single(right[0]),
+        native=_single(right[1]),
+        all_english=_single(spoken_paths[:, :labels].sum(axis=1)),
+        all_native=_single(spoken_paths[:, labels:].sum(axis=1)),
+        entropy=_single(entropy),
+        energy=readout.energy(flat[: items * layers]).reshape(items, layers),
+        english_rank=_single(ranks[..., 0]),
+        native_rank=_single(ranks[..., 1]),
+    )
+
+
+def apply_affine(states: Array, lens: AffineLens) -> Array:
+    """Return h + (h V) U + b, (n, layers, width), with the V, U and b of each layer."""
+    moved = np.einsum("nlr,lrw->nlw", np.einsum("nlw,lwr->nlr", states, lens.down), lens.up)
+    found: Array = states + moved + lens.bias
+    return found
+
+
+def _single(values: NDArray[Any]) -> Array:
+    return values.astype(np.float32)
+
+
+def _stream(hidden: Array, readout: Unembedding, marks: Array) -> _Totals:
+    """Pass over the vocabulary once, so that nothing of size states × vocabulary ever exists.
+
+    The blocks are the same however many threads there are, and so are their sums.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a matrix product uses every core, what follows it only one
+        parts = list(
+            pool.map(
+                lambda row: _block(hidden[row : row + ROWS], readout, marks[row : row + ROWS]),
+                range(0, len(hidden), ROWS),
+            )
+        )
+    return _Totals(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Totals.__slots__))
+
+
+def _block(hidden: Array, readout: Unembedding, given: Array) -> _Totals:
+    """Keep Z = Σ exp(x − top) and M = Σ exp(x − top) (x − top), with `top` the largest logit x so far.
+
+    H = log Z − M / Z: where a weight underflows to 0 its product with the logit is 0, never nan.
+    """
+    top, total, moment = np.full(len(hidden), -1e30), np.zeros(len(hidden)), np.zeros(len(hidden))
+    marks = given + ROUNDING * np.maximum(1, np.abs(given))
+    above = np.zeros(marks.shape, dtype=np.int64)
+    for start in range(0, readout.vocabulary, COLUMNS):
+        logits = readout.logits(hidden, slice(start, start + COLUMNS))
+        for mark in range(marks.shape[1]):
+            above[:, mark] += np.greater(logits, marks[:, mark, None]).view(np.int8).sum(axis=1, dtype=np.int32)
+        higher = np.maximum(top, logits.max(axis=1))
+        logits -= higher[:, None].astype(np.float32)
+        weights = np.exp(logits)
+        shrink = np.exp(top - higher)
+        moment = shrink * (moment + total * (top - higher)) + np.einsum("nv,nv->n", weights, logits)
+        total = shrink * total + weights @ np.ones(weights.shape[1], dtype=np.float32)  # faster than sum
+        top = higher
+    entropy = np.maximum(0, np.log(total) - moment / total) / np.log(2)
+    return _Totals(top + np.log(total), entropy, above)

@@ -1,0 +1,129 @@
+"""Which MLP neurons belong to which languages, from how often each is active: LAPE and a split in three.
+
+Sources: LAPE, Tang et al. 2024 (arXiv 2402.16438); the split, Zhang et al. 2025 (arXiv 2505.21505). Pure: knows counts
+and cells, but neither states nor models.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import entropy
+
+from spillover.records import Cell, LanguageNeurons
+
+Array = NDArray[np.float64]
+
+ACTIVE_THRESHOLD = 0.95
+"""A neuron counts as active in a language if it is so more often than this share of all (neuron, language) pairs."""
+
+SHARE = 0.01
+"""Share of all neurons, those of the lowest LAPE, that are the base model's language neurons. Both as in Tang et al."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How active the MLP neurons are in one cell."""
+
+    cell: Cell
+    """The cell."""
+    active: NDArray[np.int64]
+    """(blocks, neurons) number of tokens in which each is active."""
+    tokens: int
+    """Number of tokens in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What makes a language neuron, as found in the base model.
+
+    Neurons are ordered by LAPE; those of the same LAPE by their highest probability, from the highest down; those of
+    the same probability by their place. Ties are common: every neuron that is active in one language alone has LAPE 0.
+    """
+
+    active: float
+    """Probability of activation, in [0, 1], above which a neuron counts as active in a language."""
+    lape: float
+    """LAPE, in nats, of the last language neuron in that order; −inf: there is none."""
+    peak: float
+    """Its highest probability of activation."""
+    place: int
+    """Its place among all neurons, block by block."""
+
+
+def lape(probabilities: Array) -> Array:
+    """Return the language activation probability entropy of each neuron in nats, in [0, log languages].
+
+        LAPE = −Σ_k p'_k log p'_k,  p' = p / Σ_k p_k
+
+    probabilities: (languages, …) of activation. Low: active in few languages. Inf where it is active in none.
+    """
+    total = probabilities.sum(axis=0)
+    found: Array = np.where(total > 0, entropy(np.where(total > 0, probabilities, 1), axis=0), np.inf)
+    return found
+
+
+def thresholds(probabilities: Array) -> Thresholds:
+    """Return what makes a language neuron, from (languages, blocks, neurons) probabilities of the base model.
+
+    The bar of activation is a quantile of them all. Of the neurons that are active in some language, the first in the
+    order pass, as many as `SHARE` of all neurons (Tang et al. take their number exactly, too).
+    """
+    active = float(np.quantile(probabilities, ACTIVE_THRESHOLD))
+    entropies, peaks = _keys(probabilities)
+    candidates = np.flatnonzero(probabilities.max(axis=0).ravel() > active)
+    ordered = candidates[np.lexsort((candidates, -peaks[candidates], entropies[candidates]))]
+    language_neurons = ordered[: max(1, round(SHARE * len(peaks)))]
+    if not len(language_neurons):
+        return Thresholds(active, -np.inf, 0.0, 0)
+    last = int(language_neurons[-1])
+    return Thresholds(active, float(entropies[last]), float(peaks[last]), last)
+
+
+def languages_of(probabilities: Array, known: Thresholds) -> NDArray[np.bool_]:
+    """Return in which languages each neuron counts, (languages, blocks, neurons); in none if it is a general one."""
+    entropies, peaks = _keys(probabilities)
+    places = np.arange(len(peaks))
+    not_later = (peaks > known.peak) | ((peaks == known.peak) & (places <= known.place))
+    passes = (entropies < known.lape) | ((entropies == known.lape) & not_later)
+    members: NDArray[np.bool_] = (probabilities > known.active) & passes.reshape(probabilities.shape[1:])
+    return members
+
+
+def _keys(probabilities: Array) -> tuple[Array, Array]:
+    """Return LAPE, rounded so that the order of the languages makes no difference, and highest probability."""
+    return np.round(lape(probabilities), 9).ravel(), probabilities.max(axis=0).ravel()
+
+
+def neurons(cells: Sequence[Activity]) -> list[LanguageNeurons]:
+    """Count specific, related and general neurons by block, of each task's base and tuned arm by the base's bars.
+
+    Specific: a language neuron active in one language; related: in several, but not all; general: every other. Since
+    the bars are the base model's, the tuned one's counts say what tuning changed. Nothing for fewer than two languages.
+    """
+    found: list[LanguageNeurons] = []
+    for task in dict.fromkeys(each.cell.task for each in cells):
+        known: Thresholds | None = None
+        for arm in ("base", "tuned"):
+            own = [each for each in cells if (each.cell.task, each.cell.arm) == (task, arm)]
+            if len(own) < 2 or not own[0].active.size:
+                continue
+            probabilities = np.stack([each.active / each.tokens for each in own])
+            known = known or thresholds(probabilities)
+            members = languages_of(probabilities, known)
+            found += _counts(arm, task, [each.cell.language for each in own], members)
+    return found
+
+
+def _counts(arm: str, task: str, codes: Sequence[str], members: NDArray[np.bool_]) -> list[LanguageNeurons]:
+    many = members.sum(axis=0)
+    kinds = {"specific": many == 1, "related": (many > 1) & (many < len(codes))}
+    width = members.shape[2]
+    found = []
+    for block in range(members.shape[1]):
+        own = {kind: which[block] for kind, which in kinds.items()}
+        for code, which in (("", np.ones(width, dtype=bool)), *zip(codes, members[:, block], strict=True)):
+            specific, related = int((own["specific"] & which).sum()), int((own["related"] & which).sum())
+            found.append(LanguageNeurons(arm, task, code, block + 1, specific, related, width - specific - related))
+    return found

@@ -1,0 +1,1 @@
+"""From predictions to gains, intervals, tests, verdicts and gates, as pure functions."""

@@ -1,0 +1,151 @@
+"""Intervals, tests and power, each a pure function. Formulas and their sources are in `docs/statistics.md`.
+
+Knows arrays and counts, but neither items nor languages nor what is a good result.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit, logsumexp
+from scipy.stats import binom, norm, rankdata
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.records import Estimate
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+"""Level of every interval; tests are at 1 − this."""
+
+RESAMPLES = 10_000
+"""Bootstrap resamples, unless fewer are enough."""
+
+CORRECTIONS = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
+"""How to correct p-values for their number → statsmodels' names. Holm bounds the chance of any false one."""
+
+_BLOCK = 30_000
+"""Numbers in a block of resamples: few enough for a processor's cache, which is three times faster."""
+
+
+def wilson(successes: float, n: float) -> Estimate:
+    """Return a share with its Wilson score interval (Wilson 1927), within [0, 1].
+
+    n is at least 1; neither has to be whole: an effective number of items is not (Dean and Pagano 2015).
+    """
+    low, high = proportion_confint(successes, n, 1 - CONFIDENCE, method="wilson")
+    return Estimate(successes / n, float(low), float(high), round(n))
+
+
+def mcnemar(changes: Array, units: NDArray[np.str_] | None = None) -> float:
+    """Return the two-sided p of the exact McNemar test, by units whose items change together.
+
+    changes: (items,), 1 where an item was fixed, −1 where it was broken, else 0; units: (items,) the independent unit
+    of each; None: every item by itself. If tuning does nothing, a unit's net change is as likely to be its negative, so
+    p is the share of all signs whose sum is as far from 0. With single items that is `fixed` against
+    Binomial(fixed + broken, 1/2). 1 where nothing changed. Conservative: p < a happens with a chance of at most a.
+    """
+    nets = changes if units is None else np.bincount(np.unique(units, return_inverse=True)[1], changes)
+    sizes = np.abs(nets).astype(int)
+    odds = np.ones(1)  # of each sum of the units with a plus
+    for size, count in zip(*np.unique(sizes[sizes > 0], return_counts=True), strict=True):
+        step = np.zeros(size * count + 1)
+        step[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        odds = np.convolve(odds, step)
+    sums = 2 * np.arange(len(odds)) - sizes.sum()
+    return min(1.0, float(odds[np.abs(sums) >= abs(round(float(nets.sum())))].sum()))
+
+
+def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
+    """Correct p-values for their number; never below the raw ones, at most 1, in the same order.
+
+    Raises:
+        SpilloverError: the correction is none of `CORRECTIONS`.
+    """
+    if correction not in CORRECTIONS:
+        raise SpilloverError(f"correction: found {correction!r}; {did_you_mean(correction, CORRECTIONS)}")
+    result: Array = multipletests(p_values, method=CORRECTIONS[correction])[1]
+    return result
+
+
+def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | None = None) -> Estimate | None:
+    """Mean over labels of the AUC of `s_k − logsumexp of the others` for gold = k against the rest.
+
+    scores: (items, labels), nats; gold: (items,). Range [0, 1]; 1/2 by chance; ties count half. It asks
+    how the scores *rank* the items: with two labels, a constant added to one changes nothing. The interval is
+    DeLong's (1988) on the logit scale, its components averaged over labels and, where `units`, (items,), tell which
+    items are not independent, summed over those (Obuchowski 1997). Where the ranking is perfect, it is Wilson's for as
+    many items, or units, as the rarest label has. None if a label is gold fewer than twice.
+    """
+    own = np.arange(len(gold)) if units is None else np.unique(units, return_inverse=True)[1]
+    n, labels = scores.shape
+    counts = np.bincount(gold, minlength=labels)
+    if counts.min() < 2:
+        return None
+    areas = np.empty(labels)
+    deviations = np.zeros(n)
+    for label in range(labels):
+        margin = scores[:, label] - logsumexp(np.delete(scores, label, axis=1), axis=1)
+        placements = _placements(margin, gold == label)
+        areas[label] = placements[gold == label].mean()
+        size = np.where(gold == label, counts[label], n - counts[label])
+        deviations += (placements - areas[label]) / np.sqrt(size * (size - 1)) / labels
+    area = float(areas.mean())
+    if area in (0.0, 1.0):
+        rarest = min(len(np.unique(own[gold == label])) for label in range(labels))
+        bound = wilson(int(area) * rarest, rarest)
+        return Estimate(area, bound.low, bound.high, n)
+    error = np.sqrt((np.bincount(own, deviations) ** 2).sum())
+    reach = norm.ppf((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
+    return Estimate(area, float(expit(logit(area) - reach)), float(expit(logit(area) + reach)), n)
+
+
+def _placements(values: Array, positive: NDArray[np.bool_]) -> Array:
+    """Return for each positive the share of negatives below it, for each negative of positives above it."""
+    ranks = rankdata(values)
+    within = np.empty(len(values))
+    within[positive] = rankdata(values[positive])
+    within[~positive] = rankdata(values[~positive])
+    lower = ranks - within
+    positives = int(positive.sum())
+    result: Array = np.where(positive, lower / (len(values) - positives), 1 - lower / positives)
+    return result
+
+
+def resample(n: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Array]:
+    """Yield how often each of n things occurs in each bootstrap resample, in blocks (some resamples, n).
+
+    Rows sum to n. The same n and seed give the same resamples, and fewer resamples are the first of more.
+    """
+    random = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // n)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        drawn = random.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def percentile_interval(value: float, draws: Array, n: int) -> Estimate:
+    """Return an estimate with the percentile interval of its bootstrap draws, (resamples,)."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Estimate(float(value), float(low), float(high), n)
+
+
+def detectable_gain(pairs: float, discordance: float, alpha: float = 1 - CONFIDENCE, power: float = 0.8) -> float:
+    """Return the smallest mean change that would have been shown with this power.
+
+    pairs: effective number of independent pairs, `MeanChange.effective`; discordance: share of outcomes that changed,
+    in [0, 1]. Solves Miettinen's (1968) sample size. No difference exceeds its discordance, so where the answer would,
+    all changes are taken to be gains. In (0, 1]; 1 where there are too few pairs for any.
+    """
+    test, beta = norm.ppf(1 - alpha / 2), norm.ppf(power)
+
+    def missing(gain: float) -> float:
+        changed = max(discordance, gain)
+        return float(test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2) - gain * np.sqrt(pairs))
+
+    return float(brentq(missing, 1e-12, 1.0)) if missing(1.0) < 0 else 1.0

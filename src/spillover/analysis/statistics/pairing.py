@@ -1,0 +1,160 @@
+"""Two arms side by side: predictions matched item by item, or refused in a sentence that says what differs.
+
+Knows nothing of statistics.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.analysis.statistics.clusters import Clusters
+from spillover.errors import SpilloverError
+from spillover.languages import get_language, in_paper_order
+from spillover.records import Prediction
+
+Array = NDArray[np.float64]
+Golds = NDArray[np.int_]
+Units = NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmScores:
+    """What one arm says in one task and language."""
+
+    raw: Array
+    """(items, labels) log-probabilities, nats."""
+    normalized: Array | None
+    """(items, labels) the same a token; None where scoring was not `exact`."""
+    content_free: Array | None
+    """(labels,) log-probabilities after a content-free prompt; None where it was not scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedCell:
+    """One task and language in both arms, items sorted by id."""
+
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+    ids: tuple[str, ...]
+    """(items,)"""
+    gold: Golds
+    """(items,) index of the right label."""
+    before: ArmScores
+    """The arm without adapter."""
+    after: ArmScores
+    """The arm with adapter."""
+    units: Units
+    """(items,) the independent unit of each item: the first id of its cluster, or its own."""
+
+    @property
+    def base(self) -> Array:
+        """(items, labels) log-probabilities of the arm without adapter, nats."""
+        return self.before.raw
+
+    @property
+    def tuned(self) -> Array:
+        """(items, labels) those of the arm with adapter."""
+        return self.after.raw
+
+    @property
+    def difference(self) -> Array:
+        """(items,): 1 where an item was fixed, −1 where it was broken, else 0."""
+        return is_correct(self.tuned, self.gold) - is_correct(self.base, self.gold)
+
+
+def is_correct(scores: Array, gold: Golds) -> Array:
+    """Return (items,): 1 where the label with the highest score (the first of several) is gold, else 0."""
+    result: Array = (scores.argmax(axis=1) == gold).astype(np.float64)
+    return result
+
+
+def pair_arms(
+    base: Iterable[Prediction], tuned: Iterable[Prediction], clusters: Mapping[str, Clusters] | None = None
+) -> list[PairedCell]:
+    """Return the cells, tasks in the order given and languages in the paper's.
+
+    `clusters`: task → its clusters; an item that is in none is independent of the others.
+
+    Raises:
+        SpilloverError: there is nothing; the arms do not share cells, items, golds and number of labels; an
+            item occurs twice; a score is not finite.
+    """
+    arms = {"base": _by_cell(base), "tuned": _by_cell(tuned)}
+    if not arms["base"] and not arms["tuned"]:
+        raise SpilloverError("found no predictions, expected those of at least one task and language in both arms")
+    for one, other in (("base", "tuned"), ("tuned", "base")):
+        for task, code in arms[one].keys() - arms[other].keys():
+            raise SpilloverError(f"{task}, {code}: found in the {one} arm only, expected the same cells in both")
+    tasks = dict.fromkeys(task for task, _ in arms["base"])
+    keys = [(task, code) for task in tasks for code in in_paper_order(c for t, c in arms["base"] if t == task)]
+    known = clusters or {}
+    cells = [_pair(key, arms["base"][key], arms["tuned"][key], known.get(key[0], {})) for key in keys]
+    for task in tasks:
+        labels = sorted({cell.base.shape[1] for cell in cells if cell.task == task})
+        if len(labels) > 1:
+            raise SpilloverError(f"{task}: found {labels} labels in different languages, expected one number")
+    return cells
+
+
+def _by_cell(predictions: Iterable[Prediction]) -> dict[tuple[str, str], dict[str, Prediction]]:
+    cells: dict[tuple[str, str], dict[str, Prediction]] = defaultdict(dict)
+    for prediction in predictions:
+        where = f"{prediction.task}, {prediction.language}, item {prediction.id!r}"
+        get_language(prediction.language, where)
+        if prediction.id in cells[prediction.task, prediction.language]:
+            raise SpilloverError(f"{where}: found twice in one arm, expected once")
+        if len(prediction.scores) < 2 or not np.isfinite(prediction.scores).all():
+            raise SpilloverError(f"{where}: found scores {prediction.scores}, expected two or more finite numbers")
+        if not 0 <= prediction.gold < len(prediction.scores):
+            raise SpilloverError(
+                f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.scores)}, "
+                "the number of labels"
+            )
+        cells[prediction.task, prediction.language][prediction.id] = prediction
+    return dict(cells)
+
+
+def _pair(
+    key: tuple[str, str], base: Mapping[str, Prediction], tuned: Mapping[str, Prediction], clusters: Clusters
+) -> PairedCell:
+    where = ", ".join(key)
+    odd = sorted(base.keys() ^ tuned.keys())
+    if odd:
+        arm = "base" if odd[0] in base else "tuned"
+        raise SpilloverError(
+            f"{where}: found {len(odd)} items in one arm only (first {odd[0]!r}, in {arm}), "
+            "expected the same items in both"
+        )
+    ids = tuple(sorted(base))
+    labels = len(base[ids[0]].scores)
+    for id in ids:
+        golds = (base[id].gold, tuned[id].gold)
+        if golds[0] != golds[1]:
+            raise SpilloverError(f"{where}, item {id!r}: found golds {golds} in the two arms, expected the same")
+        counts = (len(base[id].scores), len(tuned[id].scores))
+        if counts != (labels, labels):
+            raise SpilloverError(
+                f"{where}, item {id!r}: found {counts} scores in the two arms, expected {labels} in each"
+            )
+    return PairedCell(
+        *key,
+        ids=ids,
+        gold=np.array([base[id].gold for id in ids]),
+        before=_scores([base[id] for id in ids]),
+        after=_scores([tuned[id] for id in ids]),
+        units=np.array([clusters.get(id, id) for id in ids]),
+    )
+
+
+def _scores(predictions: Sequence[Prediction]) -> ArmScores:
+    content_free = predictions[0].content_free
+    return ArmScores(
+        raw=np.array([p.scores for p in predictions], dtype=np.float64),
+        normalized=np.array([p.normalized for p in predictions]) if all(p.normalized for p in predictions) else None,
+        content_free=np.array(content_free) if content_free and np.isfinite(content_free).all() else None,
+    )

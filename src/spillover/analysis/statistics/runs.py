@@ -1,0 +1,138 @@
+"""Recipes side by side: several runs of the same items, seeds of one recipe taken together; else a refusal.
+
+Rules and formulas are in `docs/statistics.md`. Knows predictions, but neither a run folder nor how a table looks.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from spillover.analysis.statistics.pairing import Array, PairedCell, is_correct, pair_arms
+from spillover.analysis.statistics.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
+from spillover.analysis.statistics.verdicts import verdict
+from spillover.errors import SpilloverError
+from spillover.records import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
+
+Cells = Mapping[tuple[str, str], PairedCell]
+
+
+def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
+    """Lay runs side by side over the tasks and languages that all of them measured.
+
+    Args:
+        runs: two or more; those that share `recipe` are taken as seeds of one.
+        margin: differences within ± this share count as equivalent.
+
+    Raises:
+        SpilloverError: fewer than two runs, two of one name, or some that do not share their items.
+    """
+    names = [run.name for run in runs]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise SpilloverError(f"compare: found runs {names}, expected two or more, each once")
+    cells = [
+        {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)} for run in runs
+    ]
+    shared = _shared(runs, cells)
+    recipes: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
+        recipes.setdefault(run.recipe, []).append(place)
+    groups = list(recipes.values())
+    results: list[list[TaskResult]] = [[] for _ in groups]
+    duels: list[PairedComparison] = []
+    for task, codes in shared.items():
+        bench = _TaskComparison(runs, groups, [[own[task, code] for code in codes] for own in cells])
+        for found, members in zip(results, groups, strict=True):
+            found.append(bench.result(members))
+        for one, other in combinations(groups, 2):
+            duels += bench.duel(one, other, margin)
+    entries = [
+        RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(found))
+        for members, found in zip(groups, results, strict=True)
+    ]
+    return RunComparison(tuple(entries), tuple(duels))
+
+
+def _shared(runs: Sequence[FinishedRun], cells: Sequence[Cells]) -> dict[str, list[str]]:
+    """Return task → the languages that every run measured, their items being the same in all; or refuse."""
+    keys = [key for key in cells[0] if all(key in own for own in cells)]
+    if not keys:
+        measured = "; ".join(
+            f"{run.name} measured {', '.join(dict.fromkeys(task for task, _ in own))} "
+            f"in {', '.join(dict.fromkeys(code for _, code in own))}"
+            for run, own in zip(runs, cells, strict=True)
+        )
+        raise SpilloverError(f"compare: found no task and language that all runs share: {measured}")
+    for task, code in keys:
+        reference = cells[0][task, code]
+        for run, own in zip(runs[1:], cells[1:], strict=True):
+            same_items(f"compare: {task}, {code}", reference, own[task, code], runs[0].name, run.name)
+    return {task: [code for t, code in keys if t == task] for task in dict.fromkeys(task for task, _ in keys)}
+
+
+def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival: str) -> None:
+    """Refuse two runs whose cell of one task and language has not the same items."""
+    odd = sorted(set(one.ids) ^ set(other.ids))
+    if odd:
+        has, lacks = (name, rival) if odd[0] in one.ids else (rival, name)
+        raise SpilloverError(
+            f"{where}: run {has} has an item {odd[0]!r} that {lacks} lacks ({len(odd)} ids differ), "
+            "expected the same items"
+        )
+    if one.base.shape != other.base.shape:
+        raise SpilloverError(
+            f"{where}: found {one.base.shape[1]} labels in {name} and {other.base.shape[1]} in {rival}, "
+            "expected as many"
+        )
+    wrong = np.flatnonzero(one.gold != other.gold)
+    if len(wrong):
+        raise SpilloverError(
+            f"{where}: item {one.ids[wrong[0]]!r} has another gold in {name} than in {rival} ({len(wrong)} differ), "
+            "expected the same items"
+        )
+
+
+class _TaskComparison:
+    """One task: every run's outcome of every item."""
+
+    def __init__(
+        self, runs: Sequence[FinishedRun], recipes: Sequence[Sequence[int]], cells: Sequence[Sequence[PairedCell]]
+    ) -> None:
+        self.runs, self.recipes, self.cells = runs, recipes, cells
+        self.codes = [cell.language for cell in cells[0]]
+        units = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
+        places = {id: place for place, id in enumerate(sorted(units))}
+        self.units = np.array([units[id] for id in places])
+        values = np.full((2, len(runs), len(places), len(self.codes)), np.nan)
+        for run, own in enumerate(cells):
+            for column, cell in enumerate(own):
+                rows = [places[id] for id in cell.ids]
+                values[:, run, rows, column] = is_correct(cell.base, cell.gold), is_correct(cell.tuned, cell.gold)
+        self.base, self.tuned = values
+
+    def new(self, members: Sequence[int]) -> list[int]:
+        """Return the columns of the languages that none of these runs read or wrote."""
+        seen = {code for place in members for code in self.runs[place].seen}
+        return [column for column, code in enumerate(self.codes) if code not in seen]
+
+    def result(self, members: Sequence[int]) -> TaskResult:
+        new, gain = self.new(members), None
+        if new:
+            outcomes = (self.tuned - self.base)[:, :, new]
+            gain = over_seeds(outcomes[members], self.units, self._spread(outcomes))
+        base, tuned = (tuple(np.nanmean(arm[members], axis=1).mean(axis=0).tolist()) for arm in (self.base, self.tuned))
+        return TaskResult(self.cells[0][0].task, tuple(self.codes), base, tuned, gain)
+
+    def duel(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[PairedComparison]:
+        new = self.new([*one, *other])
+        if not new:
+            return []
+        hits = self.tuned[:, :, new]
+        difference = difference_over_seeds(hits[one], hits[other], self.units, self._spread(hits))
+        names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
+        word = verdict(difference, len(self.units), margin)
+        return [PairedComparison(self.cells[0][0].task, names[0], names[1], len(new), difference, word)]
+
+    def _spread(self, outcomes: Array) -> SeedSpread:
+        """Return how far seeds are apart in (runs, items, languages) outcomes, pooled over the recipes."""
+        return seed_spread([outcomes[members] for members in self.recipes], self.units)

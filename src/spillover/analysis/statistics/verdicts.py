@@ -1,0 +1,99 @@
+"""The rules that turn an interval into a word, and the word into a sentence; see `docs/statistics.md`.
+
+Knows estimates only.
+"""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from spillover.records import ALARM_RATE, Estimate, Gain, Summary, Verdict
+from spillover.utils.formatting import points
+
+FEWEST_ITEMS = 30
+"""With fewer items no interval is trusted with a verdict, a gate or an alarm."""
+
+
+def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
+    """Say what a difference is; a missing significance alone never means "equivalent".
+
+    Args:
+        difference: with its interval, as shares.
+        items: how many items are behind it.
+        margin: differences within ± this count as equivalent.
+        significant: whether a test, corrected for the number of tests, also excludes 0.
+    """
+    if items < FEWEST_ITEMS:
+        return "inconclusive"
+    if significant and difference.low > 0:
+        return "improved"
+    if significant and difference.high < 0:
+        return "harmed"
+    if -margin <= difference.low and difference.high <= margin:
+        return "equivalent"
+    return "inconclusive"
+
+
+def sentence(summary: Summary, languages: int, margin: float, changed: bool = True) -> str:
+    """Say a summary's verdict in one sentence.
+
+    Args:
+        summary: of one task.
+        languages: number of unseen ones.
+        margin: differences within ± this count as equivalent.
+        changed: whether any item was fixed or broken in an unseen language.
+    """
+    if summary.unseen is None or summary.detectable is None:
+        reason = "every language measured was tuned on or is the pivot"
+        return f"{summary.task}: no verdict, since {reason}; over all of them {_interval(summary.overall)}."
+    over = f"over {languages} language{'s' if languages > 1 else ''} not tuned on"
+    start = f"{summary.task}: {summary.verdict}"
+    nothing = "" if changed else f"nothing changed in {summary.n} items"
+    if summary.verdict == "equivalent":
+        same = f"; {nothing}" if nothing else ""
+        return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}{same}."
+    if summary.verdict == "inconclusive":
+        missed = f"with so few a mean change of up to {100 * summary.unseen.high:.1f} points could have been missed"
+        power = f"a mean gain of {100 * summary.detectable:.1f} points would have been seen with 80% power"
+        seen = f"{nothing}, and {missed}" if nothing else power
+        few = f", but fewer than {FEWEST_ITEMS} items are given no verdict" if summary.n < FEWEST_ITEMS else ""
+        return f"{start} {over}, {_interval(summary.unseen)}; {seen}{few}."
+    return f"{start} {over}, {_interval(summary.unseen)}; {_moved(summary)}."
+
+
+def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
+    """Say the verdicts of all tasks in one sentence, with the languages harmed and the number of alarms.
+
+    Harm is a language's verdict, corrected for the number of tasks and languages: if tuning does nothing, any is found
+    in at most 2.5% of runs. Possible harm is not corrected, so the sentence says how many of those chance alone raises.
+    """
+    told = []
+    for word in (*get_args(Verdict), None):
+        own = [s for s in summaries if s.verdict == word]
+        tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in own]
+        if tasks:
+            told.append(f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}")
+    return f"Over languages not tuned on: {', '.join(told)}{_harm(gains)}."
+
+
+def _harm(gains: Sequence[Gain]) -> str:
+    """Say how many languages are harmed beyond doubt, and how many more perhaps; empty if none."""
+    harmed = sum(gain.verdict == "harmed" for gain in gains)
+    alarms = sum(gain.alarm and gain.verdict != "harmed" for gain in gains)
+    of = f"of {len(gains)} tasks × languages"
+    shown = f"; harm in {harmed} {of}, corrected for their number" if harmed else ""
+    chance = f"uncorrected; up to {ALARM_RATE * len(gains):.1f} by chance"
+    return shown + (f"; possible harm in {alarms}{' more' if harmed else f' {of}'} ({chance})" if alarms else "")
+
+
+def _moved(summary: Summary) -> str:
+    """Say which part of the gain's split moved: those whose interval excludes 0."""
+    if summary.discrimination is None or summary.prior is None:
+        return "whether discrimination or the label prior moved is withheld, since the golds are unbalanced"
+    parts = {"discrimination": summary.discrimination, "the label prior": summary.prior}
+    moved = [f"{name} ({points(part.value)})" for name, part in parts.items() if part.low > 0 or part.high < 0]
+    return f"what moved: {' and '.join(moved) or 'neither discrimination nor the label prior beyond doubt'}"
+
+
+def _interval(estimate: Estimate) -> str:
+    value, low, high = (points(number) for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} points (95% interval {low} to {high})"

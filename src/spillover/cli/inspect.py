@@ -1,0 +1,86 @@
+"""Looking without running: `lint`, `prompts`, `languages`, `models`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from spillover.cli.options import File, Overrides
+from spillover.errors import SpilloverError, did_you_mean
+
+app = typer.Typer()
+models = typer.Typer(help="List the models that travel as packages, or print where one is.")
+
+
+@app.command()
+def lint(
+    file: File,
+    overrides: Overrides = [],  # noqa: B006
+    form: Annotated[str, typer.Option("--format", help="text, or json for a list.")] = "text",
+) -> None:
+    """Say all that is wrong with an experiment's data; end with status 1 if something is an error."""
+    from spillover import pipeline
+    from spillover.experiment import load_experiment
+    from spillover.lint import FORMATS
+
+    if form not in FORMATS:
+        raise SpilloverError(f"--format: found {form!r}; {did_you_mean(form, FORMATS)}")
+    found = pipeline.lint(load_experiment(file, overrides))
+    typer.echo(FORMATS[form](found))
+    raise typer.Exit(int(any(defect.severity == "error" for defect in found)))
+
+
+@app.command()
+def prompts(
+    file: File,
+    overrides: Overrides = [],  # noqa: B006
+    task: Annotated[str, typer.Option(help="Only this task.")] = "",
+    language: Annotated[str, typer.Option(help="Only this language.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Items of each cell; 0: all.")] = 0,
+    scores: Annotated[bool, typer.Option("--scores", help="Add the base model's log-probabilities.")] = False,
+) -> None:
+    """Print, as JSON lines, exactly what the model reads. Needs no pairs and no tuning."""
+    from spillover import pipeline
+    from spillover.experiment import load_experiment
+
+    narrowed = [
+        f"evaluate.{key}={json.dumps([value])}" for key, value in (("tasks", task), ("languages", language)) if value
+    ]
+    for line in pipeline.prompts(load_experiment(file, [*overrides, *narrowed]), limit, scores):
+        typer.echo(json.dumps(line, ensure_ascii=False))
+
+
+@app.command()
+def languages() -> None:
+    """List the languages."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from spillover.languages import languages as known
+
+    table = Table("code", "name", "autonym", "script", "family", "resources", "NLLB", box=None, pad_edge=False)
+    for row in known().values():
+        table.add_row(row.code, row.name, row.autonym, row.script, row.family, row.tier, row.nllb)
+    Console().print(table)
+
+
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context) -> None:
+    """List the models that travel as packages."""
+    if context.invoked_subcommand is not None:
+        return
+    from spillover.models.locate import ALIASES
+
+    for name, alias in ALIASES.items():
+        typer.echo(f"{name}  {alias.parameters} parameters, {alias.megabytes} MB unpacked, {alias.license}")
+
+
+@models.command("path")
+def model_path(name: str) -> None:
+    """Print the folder of a model, unpacked on first use; plain transformers loads it."""
+    from spillover.models.locate import locate
+
+    typer.echo(locate(name))
+
+
+app.add_typer(models, name="models")

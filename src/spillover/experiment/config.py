@@ -1,0 +1,313 @@
+"""The experiment file: TOML ↔ a frozen model, every key with a default. Knows no stage and reads no data.
+
+An error names the file, the key's path, what was found and what was expected.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.experiment.treatments import treatment
+from spillover.frozen import frozen
+from spillover.languages import Language, canonical, from_code, get_language, languages, register
+from spillover.plugins import METRICS
+from spillover.records import PairFlag, Setup
+from spillover.utils.paths import expanded
+
+NonNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A number of things, as large as one can count to."""
+
+
+Place = Annotated[str, AfterValidator(expanded)]
+"""A name that may be a path, such as `~/model` or `folder:$HOME/data`."""
+
+Classes = tuple[str, ...] | dict[str, str]
+"""Labels in the order of their codes, or code → label."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _tables_are_frozen(self) -> Self:
+        """Let nothing change a table, so that every section can be hashed."""
+        for name, value in self:
+            object.__setattr__(self, name, frozen(value))  # frozen itself only once it is checked
+        return self
+
+
+class ModelConfig(_Section):
+    """Which model, and how it is loaded."""
+
+    name: Place = "gemma-3-270m"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["none", "nf4"] = "none"
+    template: Literal["none", "chat"] = "none"
+    template_arguments: dict[str, Any] = {}
+    """Variables that the chat template reads, such as `enable_thinking`."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
+
+
+class _SourceConfig(_Section):
+    """What is done where a source has no translation of a row."""
+
+    missing: Literal["error", "leave-out"] = "error"
+    """`leave-out`: a row that lacks a text in one language is left out in every language."""
+    gaps: tuple[str, ...] = ()
+    """What stands where a translation is missing, such as `NS`; a blank text always means that."""
+
+    @model_validator(mode="after")
+    def _gaps_have_a_use(self) -> Self:
+        if self.gaps and self.missing == "error":
+            raise SpilloverError(f"gaps: found {list(self.gaps)} with missing = 'error', expected 'leave-out'")
+        return self
+
+    @property
+    def markers(self) -> tuple[str, ...] | None:
+        """The texts that stand for a missing translation, beside blank ones; None where nothing is left out."""
+        return self.gaps if self.missing == "leave-out" else None
+
+
+class QuestionsConfig(_SourceConfig):
+    """Where the questions come from."""
+
+    source: Place = "starter"
+    task: Place = "sentiment"
+    limit: NonNegative = 10_000
+    columns: dict[str, str] = {}
+    classes: Classes = ()
+    """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
+
+
+class TranslateConfig(_Section):
+    """Into which languages the questions are translated, by what, and which flags drop a pair (the paper: none)."""
+
+    to: tuple[str, ...] = ("zh", "de")
+    translator: Annotated[str, Field(alias="with")] = "parallel"
+    drop: tuple[PairFlag, ...] = ()
+    model: Place = ""
+    endpoint: str = ""
+    budget: NonNegative = 0
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """What translates, without what for: the translator's name and its own keys."""
+        return self.model_dump(include={"translator", "model", "endpoint", "budget"})
+
+
+class MixtureConfig(_Section):
+    """How pairs become training examples."""
+
+    recipe: str = "question-translation"
+    pivot: str = "en"
+    frame: Literal["plain", "task-frame", "paper"] = "plain"
+    sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = {}
+    unrelated: QuestionsConfig = QuestionsConfig()
+    allow_overlap: bool = False
+
+
+class TuneConfig(_Section):
+    """LoRA and its optimizer. `docs/tuning.md` says which defaults are the paper's."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    epochs: Annotated[float, Field(gt=0)] = 3
+    batch: Annotated[int, Field(ge=1)] = 16
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    cutoff: Annotated[int, Field(ge=8)] = 2048
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    translations: NonNegative = 40
+    report_to: tuple[str, ...] = ()
+
+
+class EvaluateConfig(_SourceConfig):
+    """On what both arms are measured."""
+
+    source: Place = ""
+    tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
+    languages: Literal["all"] | tuple[str, ...] = "all"
+    labels: Literal["english", "native", "agnostic"] = "english"
+    scoring: Literal["exact", "constrained", "first-token"] = "exact"
+    overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
+    limit: NonNegative = 0
+    columns: dict[str, str] = {}
+    classes: Classes | dict[str, Classes] = ()
+    """As in `questions`; for several tasks an entry for each, by its name."""
+    merged: bool = False
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+
+class AnalyzeConfig(_Section):
+    """What is looked at inside the model."""
+
+    lenses: tuple[str, ...] = ("logit",)
+    metrics: tuple[str, ...] = tuple(METRICS)
+    limit: NonNegative = 100
+    texts: NonNegative = 100
+    """Items a cell whose own texts tell, by their bits per byte, what was forgotten."""
+    patch: NonNegative = 2
+
+
+class ReportConfig(_Section):
+    """By which rules the two arms are compared."""
+
+    correction: Literal["holm", "benjamini-hochberg"] = "holm"
+    margin: Annotated[float, Field(ge=0, le=100)] = 2
+    """Differences within ± this many points count as equivalent."""
+
+
+class LanguageConfig(_Section):
+    """A language that this project does not have, and what other tools call it."""
+
+    name: str
+    autonym: str = ""
+    script: str
+    family: str
+    tier: Literal["high", "low"]
+    nllb: str = ""
+    iso639_3: str = ""
+    google: str = ""
+    lingua: str = ""
+
+    def row(self, code: str) -> Language:
+        """Return the language; where nothing is said, Apertium and Google know it by its code, the others do not."""
+        said = {key: value for key, value in self.model_dump().items() if value}
+        unsaid = {"autonym": self.name, "nllb": "", "iso639_3": code, "google": code, "lingua": ""}
+        return Language(**unsaid | said, code=code)
+
+
+class Experiment(_Section):
+    """One experiment. The two arms differ in the adapter and in nothing else."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    model: ModelConfig = ModelConfig()
+    questions: QuestionsConfig = QuestionsConfig()
+    translate: TranslateConfig = TranslateConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    tune: TuneConfig = TuneConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    analyze: AnalyzeConfig = AnalyzeConfig()
+    report: ReportConfig = ReportConfig()
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = {}
+
+    @model_validator(mode="after")
+    def _languages_are_known(self) -> "Experiment":
+        for code, row in self.languages.items():
+            register(row.row(code))
+        self._write_codes_alike()
+        for code in self.mixture.sizes:
+            if code not in (*self.translate.to, "en"):
+                raise SpilloverError(
+                    f"mixture.sizes: found {code!r}, expected a language of translate.to, or en for annotated "
+                    f"questions; {did_you_mean(code, (*self.translate.to, 'en'))}"
+                )
+        listed = {"evaluate.tasks": self.evaluate.tasks, "evaluate.languages": self.evaluate.languages}
+        for key, names in listed.items():
+            if not names:
+                raise SpilloverError(f"{key}: found [], expected at least one")
+        if len(set(self.evaluate.tasks)) != len(self.evaluate.tasks):
+            raise SpilloverError(
+                f"evaluate.tasks: found a task twice in {list(self.evaluate.tasks)}, expected each once"
+            )
+        if not self.translate.to or self.mixture.pivot in self.translate.to:
+            raise SpilloverError(
+                f"translate.to: found {list(self.translate.to)}, expected at least one language, and not the pivot "
+                f"{self.mixture.pivot!r}; {did_you_mean('', [c for c in languages() if c != self.mixture.pivot])}"
+            )
+        return self
+
+    def _write_codes_alike(self) -> None:
+        """Replace each code by this project's: `zh-CN`, `zho_Hans` and `ZH` are `zh` in all that follows."""
+        sizes, measured = self.mixture.sizes, self.evaluate.languages
+        codes = [from_code(written) or written for written in sizes]
+        _refuse_twice(codes, list(sizes), "mixture.sizes")
+        changes: dict[str, dict[str, Any]] = {
+            "translate": {"to": _canonical(self.translate.to, "translate.to")},
+            "mixture": {
+                "pivot": canonical(self.mixture.pivot, "mixture.pivot"),
+                "sizes": frozen(dict(zip(codes, sizes.values(), strict=True))),
+            },
+        }
+        if measured != "all":
+            changes["evaluate"] = {"languages": _canonical(measured, "evaluate.languages")}
+        for name, values in changes.items():
+            section = getattr(self, name).model_copy(update=values)
+            object.__setattr__(self, name, section)  # frozen only once it is checked
+
+    @property
+    def mixture_name(self) -> str:
+        """The mixture as the paper writes it, `zh/de=>en`."""
+        return self._described(treatment(self.mixture.recipe).name)
+
+    @property
+    def treatment(self) -> str:
+        """What tuning does, in words that follow `tuned on zh/de=>en:`."""
+        return self._described(treatment(self.mixture.recipe).sentence)
+
+    @property
+    def tuned_on(self) -> tuple[str, ...]:
+        """The languages that tuning sees beside the pivot."""
+        return self.translate.to if "{to}" in treatment(self.mixture.recipe).name else ()
+
+    @property
+    def setup(self) -> Setup:
+        """What a report says was done."""
+        return Setup(
+            model=self.model.name,
+            mixture=self.mixture_name,
+            asked=self.questions.task,
+            labels=self.evaluate.labels,
+            treatment=self.treatment,
+            tuned_on=self.tuned_on,
+        )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """By which rules arms are compared, as `compare` takes them."""
+        return {
+            "tuned_on": self.tuned_on,
+            "pivot": self.mixture.pivot,
+            "margin": self.report.margin / 100,
+            "correction": self.report.correction,
+        }
+
+    def _described(self, template: str) -> str:
+        mixture, names = self.mixture, [get_language(code).name for code in self.translate.to]
+        return template.format(
+            to="/".join(self.translate.to),
+            pivot=mixture.pivot,
+            sources=" and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part),
+            target=get_language(mixture.pivot).name,
+            recipe=mixture.recipe,
+            frame=mixture.frame,
+            task=self.questions.task,
+            unrelated=mixture.unrelated.task,
+        )
+
+
+def _canonical(written: tuple[str, ...], key: str) -> tuple[str, ...]:
+    codes = tuple(canonical(code, key) for code in written)
+    _refuse_twice(codes, written, key)
+    return codes
+
+
+def _refuse_twice(codes: Sequence[str], written: Sequence[str], key: str) -> None:
+    if len(set(codes)) < len(codes):
+        raise SpilloverError(f"{key}: found a language twice in {list(written)}, expected each once")
+
+
+def _path(place: Sequence[int | str]) -> list[str]:
+    """Return a key's path without pydantic's names for the kinds that it may be of."""
+    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple["))]
+
+
+def _allowed(message: str) -> str:
+    """Return what pydantic says that a value should be, in TOML's words."""
+    words = message[0].lower() + message[1:]
+    return words.removeprefix("input should be ").replace("a valid tuple", "a list")

@@ -1,0 +1,92 @@
+"""Experiment files: TOML and overrides in, a checked experiment out; errors name file, key, found and expected."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import tomli_w
+from pydantic import ValidationError
+
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.experiment.config import Experiment, _allowed, _path
+
+MAX_SHOWN = 200
+"""Characters of a wrong value that an error repeats."""
+
+
+def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment file and apply overrides such as `tune.epochs=1`.
+
+    Raises:
+        SpilloverError: the file is missing or not TOML, a key is unknown, a value does not fit.
+    """
+    return parse_experiment(read_table(path, overrides), str(path))
+
+
+def read_table(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read an experiment file and apply overrides; return its nested table, not yet checked.
+
+    Raises:
+        SpilloverError: the file is missing or not TOML, an override is none.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpilloverError(f"{path}: cannot read the experiment file: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or a number of 5,000 digits
+        raise SpilloverError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(table, override)
+    return table
+
+
+def parse_experiment(table: Mapping[str, Any], where: str) -> Experiment:
+    """Return the experiment that a nested table describes; `where` names its origin in errors."""
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        raise SpilloverError(f"{where}: {_sentence(error)}") from error
+    except SpilloverError as error:
+        raise SpilloverError(f"{where}: {error}") from error
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SpilloverError(f"--set {override}: expected key.path=value, such as tune.epochs=1")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text  # `--set model.name=gemma-3-270m` need not be quoted
+    *path, last = key.strip().split(".")
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise SpilloverError(f"--set {override}: {part!r} is a value, expected a section")
+    table[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """Turn the first of pydantic's findings into one sentence with the key's path, what was found and expected."""
+    paths = [(_path(each["loc"]), each) for each in error.errors()]
+    path, first = max(
+        ((path, each) for path, each in paths if path[: len(paths[0][0])] == paths[0][0]), key=lambda row: len(row[0])
+    )
+    key = ".".join(part if part.isprintable() else repr(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        section: Any = Experiment
+        for part in path[:-1]:
+            rows = get_args(section)  # a table whose keys are the user's own: the next part is one of them
+            section = rows[-1] if rows else section.model_fields[part].annotation
+        known = [field.alias or name for name, field in section.model_fields.items()]
+        return f"unknown key {key!r}; {did_you_mean(path[-1], known)}"
+    allowed = [_allowed(each["msg"]) for other, each in paths if other == path]  # a key may be of one of two kinds
+    found = repr(first["input"])
+    short = found if len(found) <= MAX_SHOWN else f"{found[:MAX_SHOWN]}…"
+    return f"{key}: found {short}, expected: {' or '.join(allowed)}"
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """Write an experiment as TOML that `load_experiment` reads back to an equal one."""
+    return tomli_w.dumps(experiment.model_dump(mode="json", by_alias=True))

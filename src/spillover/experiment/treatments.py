@@ -1,0 +1,62 @@
+"""What each recipe is called: the mixture's name as the paper writes it, and what tuning does in words."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a recipe does, in words. `{to}`, `{pivot}` and the like stand for what the experiment says."""
+
+    name: str
+    """As the paper writes it, `{to}=>{pivot}`. A recipe tunes on the languages that its name mentions."""
+    sentence: str
+    """What follows `tuned on zh/de=>en:`."""
+
+
+_FRAMED = "(frame: {frame})"
+
+
+_ANSWERING = "answering annotated {task} questions, in the evaluation's own prompt without exemplars, in"
+
+
+TREATMENTS = {
+    "question-translation": Treatment(
+        "{to}=>{pivot}", f"translating questions, without their answers, from {{sources}} into {{target}} {_FRAMED}"
+    ),
+    "reverse": Treatment(
+        "{pivot}=>{to}", f"translating questions, without their answers, from {{target}} into {{sources}} {_FRAMED}"
+    ),
+    "both": Treatment(
+        "{to}<=>{pivot}",
+        f"translating questions, without their answers, between {{sources}} and {{target}}, both ways {_FRAMED}",
+    ),
+    "shuffled-pairs": Treatment(
+        "{to}=>{pivot} (shuffled)",
+        f"a control: questions in {{sources}}, each followed by another question in {{target}} {_FRAMED}",
+    ),
+    "copy": Treatment("{pivot}=>{pivot} (copied)", f"a control: copying questions in {{target}} {_FRAMED}"),
+    "unrelated": Treatment(
+        "{to}=>{pivot} (unrelated)",
+        "a control: translating questions of {unrelated}, as many target tokens, from {sources} into {target} "
+        f"{_FRAMED}",
+    ),
+    "annotated-english": Treatment("en (annotated)", f"{_ANSWERING} English"),
+    "annotated-multilingual": Treatment("en/{to} (annotated)", f"{_ANSWERING} English and translated into {{sources}}"),
+    "two-stage": Treatment(
+        "{to}=>{pivot}, then en (annotated)",
+        "first translating questions, without their answers, from {sources} into {target} "
+        f"{_FRAMED}, then {_ANSWERING} English",
+    ),
+}
+"""Recipe → what it does."""
+
+
+CUSTOM_TREATMENT = Treatment(
+    "{to}=>{pivot} ({recipe})", f"a recipe of one's own on questions in {{sources}} and {{target}} {_FRAMED}"
+)
+"""The same for a recipe that is not of this project."""
+
+
+def treatment(recipe: str) -> Treatment:
+    """Return what a recipe of `TREATMENTS` or of a user's own does."""
+    return TREATMENTS.get(recipe, CUSTOM_TREATMENT)

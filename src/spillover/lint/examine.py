@@ -1,0 +1,137 @@
+"""The examination: reads everything an experiment would read, and asks every check about it.
+
+Takes how the model reads prompts as a function, so it knows no model. What it cannot even open (an unknown name, no
+such folder) is the user's to correct first, and raises as it would in a run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from spillover.errors import SpilloverError, UnreachableError
+from spillover.experiment import Experiment
+from spillover.lint import characters, labels, pairs, prompts, texts, tokens
+from spillover.lint.formats import errors_first, from_error
+from spillover.lint.reading import Fault, RawItems, read, summarized
+from spillover.lint.tokens import Reads
+from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
+from spillover.records import Defect, Item, Prompt, Question
+from spillover.sources import open_source
+from spillover.sources.remarks import gathering
+from spillover.stages.evaluation import items_origin, listed_tasks, measured_languages
+from spillover.stages.items import REFERENCE_LANGUAGE
+from spillover.tasks import Task, open_task
+from spillover.translate.parallel import Parallel
+
+
+def examine(experiment: Experiment, reads: Reads) -> list[Defect]:
+    """Return all that is wrong with an experiment's data, errors first."""
+    questions: dict[str, list[Question]] = {}
+    asked = open_task(experiment.questions.task, "questions.task").name
+    with gathering() as remarks:
+        defects = [*tokens.wrapped(reads, experiment.analyze.texts), *_questions(experiment, questions)]
+        for task in listed_tasks(experiment).values():
+            defects += _task(experiment, task, questions if task.name == asked else {}, reads)
+    notes = (from_error(SpilloverError(remark), "file") for remark in remarks.values())
+    defects += (replace(note, severity="warning") for note in notes)
+    return errors_first(list(dict.fromkeys(defects)))  # a hub that cannot be reached is so for questions and for items
+
+
+def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> Iterator[Defect]:
+    """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
+    asked = experiment.questions
+    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
+    task = open_task(asked.task, "questions.task")
+    try:
+        questions[REFERENCE_LANGUAGE] = list(islice(source.questions(task, REFERENCE_LANGUAGE), asked.limit or None))
+    except SpilloverError as error:
+        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else REFERENCE_LANGUAGE)
+        return
+    if resolve(TRANSLATORS | TRANSLATION_ENGINES, experiment.translate.translator, "translate.with") is not Parallel:
+        return
+    parallel = Parallel(lambda code: source.questions(task, code))
+    faults = []
+    for code in (experiment.mixture.pivot, *experiment.translate.to):
+        if code != REFERENCE_LANGUAGE:
+            try:
+                questions[code] = parallel.translate(questions[REFERENCE_LANGUAGE], code)
+                yield from pairs.unpaired(questions[code], questions[REFERENCE_LANGUAGE])
+            except SpilloverError as error:
+                defect = from_error(error, "file", code)
+                faults.append(Fault((defect.message,), defect))
+    yield from summarized(faults)
+
+
+def _task(experiment: Experiment, task: Task, questions: dict[str, list[Question]], reads: Reads) -> Iterator[Defect]:
+    """Yield what is wrong with a task's items and prompts."""
+    try:
+        source, where = items_origin(experiment, task).open()
+        languages = measured_languages(experiment, task, source)
+    except SpilloverError as error:
+        yield from_error(error, "file")
+        return
+    if not languages:
+        yield Defect("error", "file", f"{where}: found no items of task {task.name!r} in any language")
+        return
+    readings: dict[str, RawItems] = {}
+    for code in languages:
+        readings[code] = read(source, task, code)
+        if readings[code].unreachable:
+            yield from (replace(fault.first, language="") for fault in readings[code].faults)
+            return
+    yield from summarized(fault for reading in readings.values() for fault in reading.faults)
+    usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != REFERENCE_LANGUAGE)}
+    yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
+    yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
+    for reading in readings.values():
+        if not task.labels or reading.language in task.rows:
+            yield from _lengths(experiment, task, reading, reads)
+
+
+def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
+    """Yield what is wrong with items; the first language is what the others are held against."""
+    right = labels.agreed({reading.language: reading for reading in readings})
+    yield from labels.imbalance(right, task)
+    yield from texts.published_exemplars(readings)
+    yield from characters.one_language_alone(readings)
+    for reading in readings:
+        yield from labels.unknown_words(reading, right, task)
+        yield from labels.disagreements(reading, right, task)
+        yield from labels.differing_ids(reading, readings[0], task)
+        yield from pairs.misaligned(reading, readings[0])
+        yield from texts.exemplars(reading, task)
+        yield from texts.tuned_on(reading, questions.get(reading.language, ()))
+        yield from texts.collapse(reading, readings[0], right)
+        yield from texts.another_language(reading)
+
+
+def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads) -> Iterator[Defect]:
+    """Yield which items do not fit the model's context, as they are scored and traced; and choices that items bring."""
+    chosen, where = experiment.evaluate, f"task {task.name!r}"
+    items = [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
+    scored = {item.id: task.prompt(item, chosen.labels) for item in items}
+    if not task.labels:
+        yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
+    keep = chosen.overflow == "error"
+    kinds = [chosen.labels, *(["native"] if task.labels and experiment.analyze.limit else [])]
+    made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
+    yield from tokens.too_long(reads, made, where, reading.language)
+
+
+def _cut(prompt: Prompt, keep: bool) -> Prompt:
+    """Return a prompt without the exemplars that it may lose."""
+    return prompt if keep else replace(prompt, exemplars=())
+
+
+def _prompts(experiment: Experiment, task: Task, languages: Sequence[str], reads: Reads) -> Iterator[Defect]:
+    """Yield what is wrong with how items are asked."""
+    chosen = experiment.evaluate
+    yield from prompts.white_space(task, languages)
+    yield from tokens.same_tokens(task, languages, chosen.labels, chosen.scoring, reads)
+    if chosen.scoring == "first-token":
+        consequence = "`first-token` scoring cannot tell them apart"
+        yield from tokens.same_beginnings(task, languages, chosen.labels, reads, consequence)
+    if experiment.analyze.limit:
+        for kind in ("english", "native"):
+            consequence = "the lenses cannot tell them apart there"
+            yield from tokens.same_beginnings(task, languages, kind, reads, consequence)

@@ -1,0 +1,57 @@
+"""How what the doctor found becomes a list, and how the list is written. Knows nothing of how it was found."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+
+from spillover.errors import SpilloverError
+from spillover.records import Defect
+
+PLACE = re.compile(r"(?P<file>.*?)(?:: (?:row|line) (?P<row>\d+))?")
+"""What a row of a file calls its place."""
+
+BEGINNING = re.compile(r"(?P<place>[^:]*[/.][^:]*(?:: (?:row|line) \d+)?): (?P<message>.*)", re.DOTALL)
+"""How an error begins that is about a file."""
+
+
+def from_error(error: SpilloverError, check: str, language: str = "") -> Defect:
+    """Return an error as a defect, with the place that its sentence begins with."""
+    match = BEGINNING.fullmatch(str(error))
+    if match is None:
+        return Defect("error", check, str(error), language=language)
+    return Defect("error", check, match["message"], match["place"], language)
+
+
+def errors_first(defects: Sequence[Defect]) -> list[Defect]:
+    """Return the errors, then the warnings, each in the order in which they were found."""
+    return sorted(defects, key=lambda defect: defect.severity != "error")
+
+
+def as_text(defects: Sequence[Defect]) -> str:
+    """Return a line for each defect and one that counts them."""
+    lines = [f"{one.severity}: {one} [{one.check}]" for one in defects]
+    errors = sum(one.severity == "error" for one in defects)
+    return "\n".join([*lines, f"{errors} errors, {len(defects) - errors} warnings"])
+
+
+def as_json(defects: Sequence[Defect]) -> str:
+    """Return a JSON list; what a defect does not have is null."""
+    return json.dumps([_row(one) for one in defects], ensure_ascii=False, indent=1)
+
+
+def _row(defect: Defect) -> dict[str, object]:
+    match = PLACE.fullmatch(defect.place)
+    assert match  # every text is a file's name with nothing behind it, if nothing else
+    return {
+        "severity": defect.severity,
+        "check": defect.check,
+        "file": match["file"] or None,
+        "row": int(match["row"]) if match["row"] else None,
+        "language": defect.language or None,
+        "ceiling": defect.ceiling,
+        "message": defect.message,
+    }
+
+
+FORMATS: dict[str, Callable[[Sequence[Defect]], str]] = {"text": as_text, "json": as_json}
+"""Name → how defects are written."""

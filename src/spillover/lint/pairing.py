@@ -1,0 +1,194 @@
+"""Whether the texts that share an id are translations of each other, told from the texts alone.
+
+For every row, the text of the same id is ranked among its neighbors' texts by `LIKENESSES`, none of which needs a
+dictionary or a model. A random pairing of the same rows gives each rank with equal probability, so its mean share is
+0.5 with a variance of 1 / (12 rows): what a pairing has to beat. Knows neither files nor tasks.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.stats import rankdata
+
+from spillover.utils.text import normal
+
+Fields = tuple[str, ...]
+Matrix = NDArray[np.float64]
+
+FEWEST = 20
+"""Rows below which nothing is claimed."""
+
+BLOCK, BLOCKS = 100, 12
+"""Rows that are ranked among each other, and how many such blocks are looked at, the first and the last included."""
+
+DEVIATIONS, CLOSE = 3.0, 0.6
+"""A pairing is random if its mean share is below 0.5 plus so many standard deviations, and below so large a share."""
+
+WINDOW, GOOD = 20, 0.8
+"""Rows of a stretch, and the mean share of the file's best stretch from which a random one stands out."""
+
+SHIFTS = tuple(sorted((shift for shift in range(-5, 6) if shift), key=abs))
+"""By how many rows a file may have slipped."""
+
+GRAMS = (2, 3)
+"""Lengths of the pieces of a text that are compared, in characters."""
+
+MARKS = tuple(map(re.compile, (r"[?؟]", r"!", r"[,、،]", r'["“”„«»「」『』]', r"[:;؛]", r"[()]", r"\d")))
+"""What many scripts share: question marks, exclamation marks, commas, quotation marks, colons, brackets, digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How the texts of the same ids rank."""
+
+    rows: NDArray[np.intp]
+    """The rows that were looked at, in their order."""
+    shares: Matrix
+    """Per row: the share of the block's other texts that are less like it than the text of the same id; in [0, 1]."""
+
+    @property
+    def random(self) -> bool:
+        """Whether a random pairing of the rows does as well."""
+        chance = 0.5 + DEVIATIONS / np.sqrt(12 * len(self.shares))
+        return bool(self.shares.mean() < min(CLOSE, chance))
+
+    @property
+    def stretch(self) -> tuple[int, int] | None:
+        """The first and the last row that are paired at random: of all rows, or of stretches among well-paired ones."""
+        if self.random:
+            return int(self.rows[0]), int(self.rows[-1])
+        if len(self.shares) < 2 * WINDOW:
+            return None
+        means = np.convolve(self.shares, np.ones(WINDOW) / WINDOW, "valid")
+        low = np.flatnonzero(means < CLOSE)
+        if not len(low) or means.max() < GOOD:
+            return None
+        return int(self.rows[low[0]]), int(self.rows[low[-1] + WINDOW - 1])
+
+    def mean(self, first: int, last: int) -> float:
+        """Return the mean share of the rows from `first` to `last`."""
+        return float(self.shares[(first <= self.rows) & (self.rows <= last)].mean())
+
+
+def rank(texts: Sequence[Fields], others: Sequence[Fields]) -> Ranking | None:
+    """Rank each of `others` as the translation of the text in the same row.
+
+    Returns:
+        None where nothing can be said: fewer than `FEWEST` rows, or texts that do not differ in anything compared.
+    """
+    if len(texts) < FEWEST:
+        return None
+    blocks = np.array_split(np.arange(len(texts)), -(-len(texts) // BLOCK))
+    picked = np.unique(np.linspace(0, len(blocks) - 1, min(BLOCKS, len(blocks))).round().astype(int))
+    rows, shares = [], []
+    for block in (blocks[number] for number in picked):
+        likeness = _likeness([texts[row] for row in block], [others[row] for row in block])
+        if likeness.any():
+            rows.append(block)
+            shares.append(_shares(likeness))
+    return Ranking(np.concatenate(rows), np.concatenate(shares)) if rows else None
+
+
+def slip(texts: Sequence[Fields], others: Sequence[Fields]) -> int:
+    """Return by how many rows the translations stand further down (below 0: further up); 0 where no shift mends it."""
+    means = {0: 0.0}
+    for shift in SHIFTS:
+        here, there = (texts[:-shift], others[shift:]) if shift > 0 else (texts[-shift:], others[:shift])
+        ranking = rank(here, there)
+        if ranking and not ranking.random:
+            means[shift] = float(ranking.shares.mean())
+    return max(means, key=lambda shift: means[shift])
+
+
+def _shares(likeness: Matrix) -> Matrix:
+    right = likeness.diagonal()[:, None]
+    below, same = (likeness < right).sum(1), (likeness == right).sum(1) - 1
+    return np.asarray((below + same / 2) / (len(likeness) - 1))
+
+
+def _likeness(texts: Sequence[Fields], others: Sequence[Fields]) -> Matrix:
+    """Return how like each text (row) is to each of the others (column): all likenesses, each with one variance."""
+    plain = [_plain(fields) for fields in (*texts, *others)]
+    total = np.zeros((len(texts), len(texts)))
+    for alike in LIKENESSES:
+        matrix = alike(plain[: len(texts)], plain[len(texts) :])
+        centered = matrix - matrix.mean(0) - matrix.mean(1)[:, None] + matrix.mean()
+        deviation = centered.std()
+        if deviation > 1e-9:
+            total += centered / deviation
+    return total
+
+
+def _plain(fields: Fields) -> str:
+    text = normal(" ".join(fields))
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+
+
+def by_length(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+    """Long texts have long translations: the difference of their ranks."""
+    here, there = rankdata([len(text) for text in texts]), rankdata([len(text) for text in others])
+    return np.asarray(-np.abs(here[:, None] - there))
+
+
+def by_marks(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+    """A question stays a question, a quotation a quotation: differences in the numbers of `MARKS`, standardized."""
+    here, there = _counts(texts), _counts(others)
+    return np.asarray(-np.abs(here[:, None] - there).sum(2))
+
+
+def by_pieces(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+    """Names, numbers, addresses and cognates stay: the cosine of the texts' rare pieces."""
+    here, there = _pieces(texts, others)
+    return np.asarray((here @ there.T).toarray())
+
+
+def by_company(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+    """Texts that share words have translations that share words, in any script.
+
+    For a text and a candidate: the product, summed over all other rows as they are paired, of how like the text is to
+    that row's text and how like the candidate is to that row's translation (a Mantel statistic, by its rows).
+    """
+    here, there = _pieces(texts, others)
+    return _company((here @ here.T).toarray()) @ _company((there @ there.T).toarray())
+
+
+LIKENESSES: tuple[Callable[[Sequence[str], Sequence[str]], Matrix], ...] = (by_length, by_marks, by_pieces, by_company)
+"""What makes two texts alike although they are in two languages."""
+
+
+def _counts(texts: Sequence[str]) -> Matrix:
+    counts: Matrix = np.log1p([[len(mark.findall(text)) for mark in MARKS] for text in texts])
+    spread = counts.std(0)
+    return np.asarray((counts - counts.mean(0)) / np.where(spread > 0, spread, 1))
+
+
+def _pieces(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_array, csr_array]:
+    """Return the texts' pieces, weighted by how rare they are; each text a row of length 1."""
+    bags = [_bag(f" {text} ") for text in (*texts, *others)]
+    frequency = Counter(piece for bag in bags for piece in bag)
+    column = {piece: number for number, piece in enumerate(frequency)}
+    rarity = {piece: np.log(len(bags) / count) for piece, count in frequency.items()}
+    weights = [np.array([(1 + np.log(count)) * rarity[piece] for piece, count in bag.items()]) for bag in bags]
+    values = np.concatenate([row / (np.linalg.norm(row) or 1) for row in weights])
+    places = [column[piece] for bag in bags for piece in bag]
+    matrix = csr_array((values, places, np.cumsum([0, *map(len, bags)])), shape=(len(bags), len(column)))
+    return matrix[: len(texts)], matrix[len(texts) :]
+
+
+def _bag(text: str) -> Counter[str]:
+    return Counter(text[start : start + size] for size in GRAMS for start in range(len(text) - size + 1))
+
+
+def _company(cosines: Matrix) -> Matrix:
+    """Center the likenesses of texts in one language; a text is no company of its own."""
+    others = cosines - np.diag(cosines.diagonal())
+    means = others.sum(1) / (len(others) - 1)
+    centered = others - means - means[:, None] + means.mean()
+    np.fill_diagonal(centered, 0)
+    return np.asarray(centered)

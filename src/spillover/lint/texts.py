@@ -1,0 +1,146 @@
+"""The texts themselves: test items that were shown, that fell together in translation, that are in another language.
+
+Pure: readings in, defects out. Two texts are near if 90% of their characters, in order, are the same, in every field;
+all pairs are compared, so none is missed.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spillover.languages import get_language as known_language
+from spillover.lint.labels import ceiling
+from spillover.lint.reading import RawItem, RawItems
+from spillover.records import Defect, Question, Severity
+from spillover.tasks import Task
+from spillover.utils.text import foreign, identifies, normal
+
+NEAR_PERCENT = 90
+"""Similarity in percent (1 − insertions and deletions / characters of both) from which two texts are near."""
+
+CHUNK = 1000
+"""Texts compared with all items at a time: bounds the memory."""
+
+Fields = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A text that is nearly a test item."""
+
+    query: int
+    """Index of the text."""
+    entry: int
+    """Index of the item it is most like."""
+    exact: bool
+    """Whether nothing but case, width and white space tells them apart."""
+
+
+def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> list[Match]:
+    """Return, for each query that is near some entry in every field, the one it is most like."""
+    from rapidfuzz.process import cdist
+
+    found: list[Match] = []
+    if not entries:
+        return found
+    known = [[normal(fields[place]) for fields in entries] for place in range(len(entries[0]))]
+    for start in range(0, len(queries), CHUNK):
+        chunk = [tuple(map(normal, fields)) for fields in queries[start : start + CHUNK]]
+        rows = np.arange(len(chunk))
+        least = np.full((len(chunk), len(entries)), 100, np.uint8)
+        for place, texts in enumerate(known):
+            asked = [chunk[row][place] for row in rows]
+            alike = cdist(asked, texts, score_cutoff=NEAR_PERCENT, dtype=np.uint8, workers=-1) if asked else least[:0]
+            least = np.minimum(least, alike)
+            near = least.any(axis=1)  # below the cutoff a similarity is 0
+            rows, least = rows[near], least[near]
+        for row, similar in zip(rows.tolist(), least, strict=True):
+            best = int(similar.argmax())
+            exact = chunk[row] == tuple(texts[best] for texts in known)
+            found.append(Match(start + row, best, exact))
+    return found
+
+
+def exemplars(reading: RawItems, task: Task) -> Iterator[Defect]:
+    """Yield exemplars of the task that are test items, or nearly."""
+    shown = task.rows[reading.language].exemplars if reading.language in task.rows else ()
+    for match in near_duplicates(shown, [entry.fields for entry in reading.entries]):
+        entry = reading.entries[match.entry]
+        message = (
+            f"task {task.name!r}: exemplar {match.query + 1} is {'' if match.exact else 'nearly '}the test item "
+            f"{entry.id!r}, so every prompt shows its answer: worth up to {100 / len(reading.entries):.1f} points"
+        )
+        severity: Severity = "error" if match.exact else "warning"
+        yield Defect(severity, "exemplar", message, entry.place, reading.language)
+
+
+def published_exemplars(readings: Sequence[RawItems]) -> Iterator[Defect]:
+    """Yield the items that the prompts published with the files show as exemplars, once for all languages."""
+    for reading in readings[:1]:
+        for entry in reading.entries:
+            if entry.id in reading.shown:
+                message = (
+                    f"the published prompts show the test item {entry.id!r} with its answer, as an exemplar: worth up "
+                    f"to {100 / len(reading.entries):.1f} points to every published result; prompts here show others"
+                )
+                yield Defect("warning", "exemplar", message, entry.place, reading.language)
+
+
+def tuned_on(reading: RawItems, questions: Sequence[Question]) -> Iterator[Defect]:
+    """Yield how many of the questions to tune on are test items, or nearly."""
+    found = near_duplicates([question.fields for question in questions], [entry.fields for entry in reading.entries])
+    if found:
+        exact = sum(match.exact for match in found)
+        items = {match.entry for match in found}
+        first = reading.entries[found[0].entry]
+        message = (
+            f"{exact} of {len(questions)} questions to tune on are test items and {len(found) - exact} nearly (first: "
+            f"question {questions[found[0].query].id!r} and item {first.id!r}): {len(items)} of {len(reading.entries)} "
+            f"items are not new to the tuned model"
+        )
+        yield Defect("warning", "question", message, first.place, reading.language)
+
+
+def collapse(reading: RawItems, reference: RawItems, right: dict[str, int]) -> Iterator[Defect]:
+    """Yield items that became alike in translation: fields of one, or one and another."""
+    original = {entry.id: _normal(entry) for entry in reference.entries}
+    known = [(entry, _normal(entry)) for entry in reading.entries if entry.id in original]
+    fields = [entry for entry, own in known if len(set(own)) < len(set(original[entry.id]))]
+    originals: dict[Fields, set[Fields]] = {}
+    for entry, own in known:
+        originals.setdefault(own, set()).add(original[entry.id])
+    items = [entry for entry, own in known if len(originals[own]) > 1]
+    told = {f"the fields of {_items(fields)}": fields, _items(items): items}
+    # of what fell together alone: other faults of the labels are told as such
+    bound = ceiling([replace(entry, gold=right.get(entry.id)) for entry in reading.entries], right)
+    for what, entries in told.items():
+        if entries:
+            message = f"{what} became identical in translation (first: item {entries[0].id!r})"
+            limit = f": a perfect model would be given at most {bound:.1f}%" if bound < 100 else ""
+            yield Defect(
+                "warning", "collapse", message + limit, entries[0].place, reading.language, bound if limit else None
+            )
+
+
+def _items(entries: Sequence[RawItem]) -> str:
+    return "1 item" if len(entries) == 1 else f"{len(entries)} items"
+
+
+def _normal(entry: RawItem) -> Fields:
+    return tuple(map(normal, entry.fields))
+
+
+def another_language(reading: RawItems) -> Iterator[Defect]:
+    """Yield how many items are surely in another language; needs the extra `quality`."""
+    if not identifies():
+        return
+    found = foreign([" ".join(entry.fields) for entry in reading.entries], reading.language)
+    if found:
+        total = len(reading.entries)
+        names = [f"{known_language(code).name} {count}" for code, count in Counter(found.values()).most_common()]
+        expected = known_language(reading.language).name
+        message = f"{len(found)} of {total} items are not in {expected}: {', '.join(names)}"
+        severity: Severity = "error" if 2 * len(found) > total else "warning"
+        yield Defect(severity, "language", message, reading.entries[next(iter(found))].place, reading.language)

@@ -1,0 +1,178 @@
+"""What the model's tokenizer and chat template make of prompts: items that are too long, labels that share tokens.
+
+Weights are not read. Knows no file of items.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spillover.errors import SpilloverError
+from spillover.experiment import Experiment
+from spillover.models.tokenization import NO_START
+from spillover.records import Defect, Prompt, Severity
+from spillover.tasks import Task
+
+if TYPE_CHECKING:  # torch costs seconds
+    from spillover.models.inference.encode import Encoded
+
+EXPANSION = 12
+"""Tokens that a byte of text may become at most: one, and more where a normal form (NFKC) writes a character out."""
+
+UNSCORED = "`first-token` scoring gives it no probability; choose 'exact'"
+"""What follows where no token begins a label."""
+
+NESTED = {"constrained": "'constrained' decoding cannot end there; choose 'exact' or other labels"}
+"""Scoring that needs labels of which none begins another → what is said to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """How the model under examination reads prompts."""
+
+    encode: "Callable[[Sequence[Prompt]], Sequence[Encoded]]"
+    """Prompts → their tokens, with all their exemplars, whether or not they fit."""
+    context: int
+    """Tokens that the model can read at once."""
+    starts: Callable[[Prompt], Sequence[Sequence[int]]] = lambda prompt: [(0,)] * len(prompt.choices)
+    """A prompt → for each choice the tokens that spell a beginning of it: `models.labels.starts`."""
+    chat: bool = False
+    """Whether a chat template wraps prompts."""
+    begins: bool = True
+    """Whether it has a token after which a text begins."""
+    warnings: tuple[str, ...] = ()
+    """What there is to know of how it wraps texts."""
+    refusal: str = ""
+    """Why its chat template cannot be used; prompts are then read without it."""
+
+
+def open_reads(experiment: Experiment) -> Reads:
+    """Return how an experiment's model reads prompts.
+
+    Raises:
+        SpilloverError: there is no such model, or no tokenizer in it.
+    """
+    from spillover.models.inference.encode import encode_whole, first_token_ids
+    from spillover.models.load import without_weights
+
+    chosen, refusal = experiment.model, ""
+    model = without_weights(chosen.name, chosen.template, chosen.template_arguments)
+    try:
+        warnings = model.dialogue.warnings if model.chat else ()
+    except SpilloverError as error:
+        refusal, warnings, model = str(error), (), without_weights(chosen.name)
+    begins = model.tokenization.start is not None
+    encode = partial(encode_whole, model)
+    return Reads(encode, model.context, partial(first_token_ids, model), model.chat, begins, warnings, refusal)
+
+
+def wrapped(reads: Reads, texts: int) -> Iterator[Defect]:
+    """Yield what is wrong with how the model wraps texts, and that it cannot begin one where bits per byte need it."""
+    if reads.refusal:
+        yield Defect("error", "template", reads.refusal)
+    for warning in reads.warnings:
+        yield Defect("warning", "template", warning)
+    if texts and not reads.begins:
+        yield Defect("error", "tokens", NO_START)
+
+
+def too_long(reads: Reads, prompts: Mapping[str, Sequence[Prompt]], where: str, language: str) -> Iterator[Defect]:
+    """Yield, as one error, the items whose shortest prompt is longer than the model's context, or cannot be rendered.
+
+    Args:
+        reads: the model.
+        prompts: id of an item → the prompts made of it, without the exemplars that may be dropped.
+        where: the task, as errors name it.
+        language: code of the items' language.
+    """
+    longest: dict[str, int] = {}
+    for id, made in prompts.items():
+        near = [prompt for prompt in made if reads.chat or _bytes(prompt) * EXPANSION > reads.context]
+        try:
+            lengths = [len(choice) for encoded in reads.encode(near) for choice in encoded.choices]
+        except SpilloverError as error:
+            yield Defect("error", "template", f"{where}: item {id!r}: {error}", language=language)
+            return
+        if lengths and max(lengths) > reads.context:
+            longest[id] = max(lengths)
+    if longest:
+        id = next(iter(longest))
+        more = f" ({len(longest)} items are longer)" if len(longest) > 1 else ""
+        message = (
+            f"{where}: item {id!r} has {longest[id]} tokens, expected at most {reads.context}, the model's "
+            f"context{more}; shorten it, take it out, or choose another model"
+        )
+        yield Defect("error", "length", message, language=language)
+
+
+def _bytes(prompt: Prompt) -> int:
+    return sum(len(text.encode()) for text in (*prompt.exemplars, prompt.body, max(prompt.choices, key=len)))
+
+
+def same_tokens(task: Task, languages: Sequence[str], kind: str, scoring: str, reads: Reads) -> Iterator[Defect]:
+    """Yield labels that the model's tokenizer does not tell apart: whatever the model says, they score the same.
+
+    Also labels that have no token, and labels whose tokens are the beginning of another's.
+    """
+    for code in languages:
+        words, cue = task.words(kind, code), _cue(task, code, kind)
+        (encoded,) = reads.encode([cue])
+        yield from apart(encoded, words, scoring, f"task {task.name!r}", code)
+        without = [word for word, tokens in zip(words, reads.starts(cue), strict=True) if not tokens]
+        if scoring == "first-token" and without:
+            message = f"task {task.name!r}: no single token spells a beginning of the label {without[0]!r}: {UNSCORED}"
+            yield Defect("error", "tokens", message, language=code)
+
+
+def own_choices(
+    reads: Reads, prompts: Mapping[str, Prompt], scoring: str, where: str, language: str
+) -> Iterator[Defect]:
+    """Yield what is wrong with the choices that items bring themselves: for each fault the first item that has it.
+
+    A choice that continues another one is no fault of theirs unless decoding needs an end.
+    """
+    faults: dict[str, Defect] = {}
+    for (id, prompt), encoded in zip(prompts.items(), reads.encode(list(prompts.values())), strict=True):
+        for defect in apart(encoded, prompt.choices, scoring, f"{where}: item {id!r}", language):
+            if defect.severity == "error":
+                faults.setdefault(defect.check, defect)
+    yield from faults.values()
+
+
+def apart(encoded: "Encoded", words: Sequence[str], scoring: str, where: str, language: str) -> Iterator[Defect]:
+    """Yield why the tokens of choices, whose words these are, do not tell them apart."""
+    listed = ", ".join(map(repr, words))
+    if empty := encoded.without_tokens:
+        message = f"{where}: the label {words[empty[0]]!r} has no token under the chosen model, expected one or more"
+        yield Defect("error", "tokens", message, language=language)
+    elif len(set(encoded.choices)) < len(set(words)):
+        message = f"{where}: two of the labels {listed} are the same tokens under the chosen model"
+        yield Defect("error", "tokens", message, language=language)
+    elif nested := encoded.nested:
+        short, long = (words[place] for place in nested[0])
+        consequence = NESTED.get(scoring, "it can never score lower")
+        severity: Severity = "error" if scoring in NESTED else "warning"
+        message = f"{where}: under the chosen model the tokens of {long!r} begin with those of {short!r}: {consequence}"
+        yield Defect(severity, "tokens", message, language=language)
+
+
+def same_beginnings(
+    task: Task, languages: Sequence[str], kind: str, reads: Reads, consequence: str
+) -> Iterator[Defect]:
+    """Yield, as one warning, the languages in which labels begin with the same token, and what follows from it."""
+    alike = [code for code in languages if len(set(first := _first(task, code, kind, reads))) < len(first)]
+    if alike:
+        message = f"task {task.name!r}: {kind} labels begin with the same token in {', '.join(alike)}: {consequence}"
+        yield Defect("warning", "tokens", message, language=alike[0] if len(alike) == 1 else "")
+
+
+def _first(task: Task, code: str, kind: str, reads: Reads) -> list[tuple[int, ...]]:
+    """Return the token with which each label begins: the first after what all of them share with the bare prompt."""
+    (encoded,) = reads.encode([_cue(task, code, kind)])
+    return [label[:1] for label in encoded.labels]
+
+
+def _cue(task: Task, code: str, kind: str) -> Prompt:
+    """Return the end of a task's prompts, with the labels that may follow."""
+    return Prompt((), f"{task.row(code).answer}:", task.choices(kind, code))

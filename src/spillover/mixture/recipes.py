@@ -1,0 +1,190 @@
+"""From pairs to training examples: the recipes and the frames, pure functions.
+
+A recipe says which texts are paired and in which order; a frame says how a pair reads. A recipe is given what its
+parameters name and nothing else, so one that does not ask for `annotated` questions cannot see a label. Knows neither
+tokenizers nor files.
+"""
+
+import random
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from spillover.errors import SpilloverError
+from spillover.mixture.frames import Frame
+from spillover.records import Example, LabeledQuestion, Pair
+from spillover.tasks import Task
+
+TokenCounter = Callable[[Sequence[str]], list[int]]
+"""Texts → the number of tokens of each."""
+
+
+def _cued(task: Task, fields: tuple[str, ...], code: str) -> str:
+    """Render a question up to where its answer would begin."""
+    return f"{task.question(fields, code)}\n{task.row(code).answer}:"
+
+
+# The treatment, in three directions
+
+
+def question_translation(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
+    """Translate every language's questions into the pivot, in one seeded shuffle: the paper's treatment."""
+    examples = [
+        Example(id=pair.id, language=pair.source_language, source=source, target=target)
+        for pair in pairs
+        for source, target in [frame(task, pair)]
+    ]
+    random.Random(seed).shuffle(examples)
+    return examples
+
+
+def reverse(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
+    """Translate the pivot's questions into every language."""
+    return question_translation([_reverse_pair(pair) for pair in pairs], task, frame, seed)
+
+
+def both(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
+    """Translate in both directions, every pair once in each."""
+    return question_translation([*pairs, *map(_reverse_pair, pairs)], task, frame, seed)
+
+
+def _reverse_pair(pair: Pair) -> Pair:
+    return Pair(pair.task, pair.id, pair.target_language, pair.source_language, pair.target, pair.source)
+
+
+# The controls: what of the treatment's effect is there without its cause?
+
+
+def shuffled_pairs(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
+    """Keep every text and give each a wrong partner of its own language: all of the treatment but the translation."""
+    groups = ([pair for pair in pairs if pair.source_language == code] for code in dict.fromkeys(_sources_of(pairs)))
+    wrong = [pair for group in groups for pair in _deranged(group, seed)]
+    return question_translation(wrong, task, frame, seed)
+
+
+def _sources_of(pairs: Sequence[Pair]) -> Iterator[str]:
+    return (pair.source_language for pair in pairs)
+
+
+def _deranged(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """Permute the targets so that no source keeps a target of its own text.
+
+    Equal targets are laid side by side, in an order drawn from the seed, and all move on by the size of the largest
+    group: none lands in its own. Where all differ this is a random cycle through all pairs.
+    """
+    order = list(range(len(pairs)))
+    random.Random(seed).shuffle(order)
+    place: dict[tuple[str, ...], int] = {}
+    for index in order:
+        place.setdefault(pairs[index].target, len(place))
+    order.sort(key=lambda index: place[pairs[index].target])
+    shift = max(Counter(pair.target for pair in pairs).values())
+    if 2 * shift > len(pairs):
+        raise SpilloverError(
+            f"mixture.recipe: 'shuffled-pairs' found {shift} of {len(pairs)} {pairs[0].source_language} pairs with one "
+            "and the same target, expected at most half, so that each source can get another's"
+        )
+    partner = {index: order[(rank + shift) % len(order)] for rank, index in enumerate(order)}
+    return [replace(pair, target=pairs[partner[index]].target) for index, pair in enumerate(pairs)]
+
+
+def copy(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
+    """Copy the pivot's questions in the same frame, each as often as the treatment writes it."""
+    same = [replace(pair, source_language=pair.target_language, source=pair.target) for pair in pairs]
+    return question_translation(same, task, frame, seed)
+
+
+def unrelated(
+    pairs: Sequence[Pair],
+    task: Task,
+    unrelated: Sequence[Pair],
+    unrelated_task: Task,
+    frame: Frame,
+    seed: int,
+    count: TokenCounter,
+) -> list[Example]:
+    """Translate another source's questions, cut where they have the treatment's number of target tokens.
+
+    The token that ends each target is one of them.
+
+    Raises:
+        SpilloverError: there are not as many.
+    """
+    wanted = sum(_target_tokens(question_translation(pairs, task, frame, seed), count))
+    examples = question_translation(unrelated, unrelated_task, frame, seed)
+    totals = list(accumulate(_target_tokens(examples, count)))
+    if not totals or totals[-1] < wanted:
+        raise SpilloverError(
+            f"mixture.unrelated: found {totals[-1] if totals else 0} target tokens in {len(examples)} pairs, expected "
+            f"the {wanted} of the questions' own; choose a larger source or limit"
+        )
+    reached = bisect_left(totals, wanted)
+    before = totals[reached - 1] if reached else 0
+    return examples[: reached + (totals[reached] - wanted <= wanted - before)]
+
+
+def _target_tokens(examples: Sequence[Example], count: TokenCounter) -> list[int]:
+    return [tokens + 1 for tokens in count([example.target for example in examples])]
+
+
+# The rivals, which need labels
+
+
+def annotated_english(annotated: Sequence[LabeledQuestion], task: Task, labels: str, seed: int) -> list[Example]:
+    """Answer labeled questions as the evaluation asks them, without exemplars: what annotating in English gives.
+
+    `labels` says in which words: those that the evaluation scores.
+    """
+    examples = [_answered(task, row, labels) for row in annotated]
+    random.Random(seed).shuffle(examples)
+    return examples
+
+
+def annotated_multilingual(
+    annotated: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
+) -> list[Example]:
+    """Answer them in every language too, the label taken over from the original: translate-train.
+
+    A pair whose question has no label is left out.
+    """
+    golds = {row.id: row.gold for row in annotated}
+    translated = [
+        LabeledQuestion(pair.task, pair.id, pair.source_language, pair.source, golds[pair.id])
+        for pair in pairs
+        if pair.id in golds
+    ]
+    return annotated_english([*annotated, *translated], task, labels, seed)
+
+
+def two_stage(
+    pairs: Sequence[Pair],
+    annotated: Sequence[LabeledQuestion],
+    task: Task,
+    frame: Frame,
+    labels: str,
+    seed: int,
+) -> list[Example]:
+    """First question translation, then annotated English, with one adapter: QAlign (Zhu et al. 2024)."""
+    second = annotated_english(annotated, task, labels, seed)
+    return [*question_translation(pairs, task, frame, seed), *(replace(example, stage=1) for example in second)]
+
+
+def _answered(task: Task, row: LabeledQuestion, labels: str) -> Example:
+    source = _cued(task, row.fields, row.language)
+    return Example(row.id, row.language, source, task.choices(labels, row.language)[row.gold])
+
+
+# What a mixture is called
+
+
+def take_first(pairs: Sequence[Pair], sizes: Mapping[str, int]) -> list[Pair]:
+    """Return the first pairs of each source language, as many as `sizes` says; all where it says nothing."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for pair in pairs:
+        seen[pair.source_language] += 1
+        if seen[pair.source_language] <= sizes.get(pair.source_language, len(pairs)):
+            kept.append(pair)
+    return kept

@@ -1,0 +1,253 @@
+"""The shared prefix: encode once what every sequence of a cell begins with, and read the rest in batches over it.
+
+Shared by scoring and tracing. Takes token ids; knows neither texts nor labels.
+
+A row of a batch is a small tree: a chain of tokens (the body) from which the inner tokens of the labels may branch.
+Every token sees the prefix, its ancestors and itself, so a row's labels ride in one pass and a filled cache is never
+extended. Rows are padded on the right; positions count from the prefix, so padding shifts nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from spillover.errors import SpilloverError
+from spillover.models.inference.probe import can_share, ignores_padding
+from spillover.models.inference.trees import Positions, Tree, height, path_to
+from spillover.models.load import Model
+
+BATCH_TOKENS = 16_384
+"""Tokens, prefix included, that a batch may hold: beyond it a CPU gains nothing. A GPU takes 32 times it."""
+
+PADDING = 64
+"""Tokens in whose time a CPU starts another batch, so that more padding than this is worth one; a GPU starts slower."""
+
+Aim = Callable[[list[int], list[Positions]], None]
+"""Told before a pass which trees it reads and where in it their tokens stand."""
+
+Batch = tuple[list[int], Tensor]
+"""Indices of the trees that a pass read, and their hidden states (rows, width, d)."""
+
+
+class _TransientLayer(DynamicLayer):  # type: ignore[misc] # transformers is untyped
+    """A layer's keys and values for one pass: what the pass adds is handed to the attention and kept by nobody.
+
+    Nothing is ever read after it, and kept in all layers until the pass ends it would be most of a batch's memory.
+    """
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prefix's keys and values with the pass's own behind them."""
+        return torch.cat([self.keys, key_states], dim=-2), torch.cat([self.values, value_states], dim=-2)
+
+
+class Prefix:
+    """A prefix's keys and values in every layer, computed once."""
+
+    def __init__(self, model: Model, tokens: Sequence[int], beyond: int | None = None) -> None:
+        """Encode `tokens`, or none: then every row stands alone.
+
+        Args:
+            model: what reads them.
+            tokens: token ids.
+            beyond: a position that every pass contains, in a token that no other sees, so that a network which asks
+                how long its input is takes it for a long one; None: no such token.
+        """
+        self._model, self._beyond = model, beyond
+        self.length = len(tokens)
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        if tokens:
+            cache = DynamicCache()  # without a configuration: no layer forgets what left its window
+            inputs = {"input_ids": torch.tensor([tokens], device=model.device)}
+            if beyond is not None:
+                inputs["input_ids"] = torch.nn.functional.pad(inputs["input_ids"], (0, 1))
+                inputs["position_ids"] = torch.tensor([[*range(self.length), beyond]], device=model.device)
+            model.backbone(**inputs, past_key_values=cache, use_cache=True)
+            length = self.length
+            self._layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
+
+    def _cache(self, rows: int) -> DynamicCache:
+        """Return fresh layers over the same tensors, which no pass changes."""
+        cache = DynamicCache()
+        for keys, values in self._layers:
+            layer = _TransientLayer()
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
+            cache.layers.append(layer)
+        return cache
+
+    def read(self, trees: Sequence[Tree]) -> Tensor:
+        """Return (rows, width, d) hidden states of one batch, right-padded to the longest of `trees` or more."""
+        model, beyond = self._model, self._beyond
+        width = max(len(tree.tokens) for tree in trees) + (beyond is not None)
+        ids = np.zeros((len(trees), width), dtype=np.int64)
+        depth = np.zeros((len(trees), width), dtype=np.int64)
+        sees = np.broadcast_to(np.eye(width, dtype=bool), (len(trees), width, width)).copy()
+        for row, tree in enumerate(trees):
+            ids[row, : len(tree.tokens)] = tree.tokens
+            for index, parent in enumerate(tree.parents):
+                if parent >= 0:
+                    sees[row, index] |= sees[row, parent]
+                    depth[row, index] = depth[row, parent] + 1
+        if beyond is not None:
+            depth[:, -1] = beyond - self.length
+        positions = torch.from_numpy(depth).to(model.device) + self.length
+        out = model.backbone(
+            input_ids=torch.from_numpy(ids).to(model.device),
+            attention_mask=self._masks(torch.from_numpy(sees).to(model.device), positions),
+            position_ids=positions,
+            past_key_values=self._cache(len(trees)) if self._layers else None,
+            use_cache=bool(self._layers),
+        )
+        hidden: Tensor = out.last_hidden_state
+        return hidden
+
+    def _masks(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+        """Return the attention mask (rows, 1, width, prefix + width), one for each kind of layer the model mixes."""
+        rows, width = positions.shape
+        before = torch.arange(self.length, device=sees.device).expand(rows, -1)
+        keys = torch.cat([before, positions], dim=1)
+        full = torch.cat([sees.new_ones(rows, width, self.length), sees], dim=2)
+        window = getattr(self._model.config, "sliding_window", None)
+        near = full if window is None else full & (positions[:, :, None] - keys[:, None, :] < window)
+        masks = {"full_attention": self._shaped(full), "sliding_attention": self._shaped(near)}
+        kinds = set(getattr(self._model.config, "layer_types", None) or [])
+        if len(kinds) > 1:
+            return masks
+        if kinds:
+            return masks[kinds.pop()]
+        return masks["sliding_attention"]  # one kind of layer, windowed where the configuration has a window
+
+    def _shaped(self, mask: Tensor) -> Tensor:
+        mask = mask[:, None]
+        if self._model.config._attn_implementation != "eager":
+            return mask
+        hidden_dtype: torch.dtype = self._model.network.dtype
+        lowest = torch.finfo(hidden_dtype).min
+        return torch.zeros(mask.shape, dtype=hidden_dtype, device=mask.device).masked_fill(~mask, lowest)
+
+
+def batches(lengths: Sequence[int], prefix: int, budget: int) -> Iterator[list[int]]:
+    """Split indices into batches of like length whose (prefix + longest) × rows stays within the budget.
+
+    A batch also ends where its padding costs more than another batch would. The longest come first: if memory runs out
+    it does so at once.
+    """
+    allowed = max(PADDING, budget // 256)
+    batch: list[int] = []
+    longest = padding = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        padding += longest - lengths[index]
+        if batch and ((prefix + longest) * (len(batch) + 1) > budget or padding > allowed):
+            yield batch
+            batch = []
+        if not batch:
+            longest, padding = lengths[index], 0
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+class PrefixReader:
+    """Reads trees over a shared prefix with one model; a model whose state cannot be shared is read without."""
+
+    def __init__(self, model: Model) -> None:
+        """Probe once whether the model's state can be shared, and else whether padding changes what it reads.
+
+        Raises:
+            SpilloverError: the model cannot be scored (`dissect`).
+        """
+        self.model = model
+        model.head  # noqa: B018 - found, or refused, before anything else is tried
+        self.budget = BATCH_TOKENS * (32 if model.device.type == "cuda" else 1)
+        self.shares = can_share(model, partial(Prefix, model))
+        self.pads = self.shares or ignores_padding(model)
+
+    @torch.inference_mode()
+    def read(self, prefix: Sequence[int], trees: Sequence[Tree], aim: Aim | None = None) -> Iterator[Batch]:
+        """Yield batches in whatever order is fastest: indices into `trees`, and (rows, width, d) hidden states.
+
+        Args:
+            prefix: tokens that come before every tree; may be empty.
+            trees: the rows; a state's place in a row is its token's index in the tree. One more token follows each.
+            aim: told before each pass which trees it reads and where in it their tokens stand, for hooks.
+
+        Raises:
+            SpilloverError: hooks are to be aimed at a model that reads every path of a tree in a pass of its own.
+        """
+        aim = aim or (lambda batch, places: None) if self.pads else _refuse_hooks(self.model, aim)
+        lengths = [len(prefix) + height(tree) + 1 for tree in trees] if self.model.turn else [0] * len(trees)
+        for side in self.model.sides(lengths):
+            beyond = self.model.turn if self.model.turn and lengths[side[0]] > self.model.turn else None
+            if self.shares:
+                yield from self._shared(Prefix(self.model, prefix, beyond), trees, side, aim)
+            else:
+                for index in side:
+                    yield [index], self._whole(prefix, trees[index], beyond, partial(_aim_at_one, aim, index))
+
+    def _shared(self, encoded: Prefix, trees: Sequence[Tree], side: Sequence[int], aim: Aim) -> Iterator[Batch]:
+        pending = list(batches([len(trees[index].tokens) for index in side], encoded.length, self.budget))[::-1]
+        while pending:
+            batch = pending.pop()
+            chosen = [side[place] for place in batch]
+            lengths = [len(trees[index].tokens) for index in chosen]
+            aim(chosen, [np.stack([np.full(length, row), np.arange(length)]) for row, length in enumerate(lengths)])
+            try:
+                states = encoded.read([trees[index] for index in chosen])
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                half = len(batch) // 2
+                pending += [batch[half:], batch[:half]]
+                continue
+            yield chosen, states
+
+    def _whole(self, prefix: Sequence[int], tree: Tree, beyond: int | None, aim: Callable[[Positions], None]) -> Tensor:
+        """Read the path to each leaf from the prefix's first token on; return (1, tokens, d) states of the tree."""
+        leaves = sorted(set(range(len(tree.tokens))) - set(tree.parents))
+        paths = [path_to(tree, leaf) for leaf in leaves]
+        width = max(len(prefix) + max(map(len, paths)), 0 if beyond is None else beyond + 1)
+        ids = torch.zeros(len(paths), width, dtype=torch.long)
+        attended = torch.zeros_like(ids)
+        places: Positions = np.empty((2, len(tree.tokens)), dtype=np.int64)
+        for row, path in enumerate(paths):
+            tokens = [*prefix, *(tree.tokens[node] for node in path)]
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            attended[row, : len(tokens)] = 1
+            places[:, path] = np.stack([np.full(len(path), row), len(prefix) + np.arange(len(path))])
+        aim(places)
+        states = self._padded(ids, attended) if self.pads else self._alone(ids, attended)
+        return states[places[0], places[1]][None]
+
+    def _padded(self, ids: Tensor, attended: Tensor) -> Tensor:
+        device = self.model.device
+        out = self.model.backbone(input_ids=ids.to(device), attention_mask=attended.to(device))
+        states: Tensor = out.last_hidden_state
+        return states
+
+    def _alone(self, ids: Tensor, attended: Tensor) -> Tensor:
+        """Read each row (width,) in a pass of its own, without its padding."""
+        rows = [
+            row[None, : int(length)].to(self.model.device) for row, length in zip(ids, attended.sum(1), strict=True)
+        ]
+        states = [self.model.backbone(input_ids=row).last_hidden_state[0] for row in rows]
+        return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+
+
+def _aim_at_one(aim: Aim, index: int, places: Positions) -> None:
+    aim([index], [places])
+
+
+def _refuse_hooks(model: Model, aim: Aim | None) -> Aim:
+    if aim is not None:
+        raise SpilloverError(
+            f"{model.config.model_type}: padding changes what it reads, so its layers cannot be looked into; "
+            "choose another model"
+        )
+    return lambda batch, places: None

@@ -1,0 +1,1 @@
+"""Scores of choices and texts, by transformers or by vLLM."""

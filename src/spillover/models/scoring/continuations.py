@@ -1,0 +1,50 @@
+"""Score continuations of contexts, given as token ids: the log-probability, and whether greedy decoding writes it.
+
+Whatever the requests share is read once (`ask`). Knows no text, no task and no label.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.queries import Query, answer_queries
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A context and its continuation."""
+
+    tokens: tuple[int, ...]
+    """Token ids of both, one after the other."""
+    start: int
+    """Where the continuation begins: at least 1, below the number of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What the model makes of a request."""
+
+    log_p: float
+    """log p(continuation | context), in nats, at most 0."""
+    greedy: bool
+    """Whether no other token is likelier at any step."""
+
+
+def score_continuations(
+    reader: PrefixReader, requests: Sequence[Request], advance: Callable[[int], None] = lambda requests: None
+) -> list[Continuation]:
+    """Return what the model makes of each request, in the order given.
+
+    Args:
+        reader: the model.
+        requests: in any order; what any two of them share is read once, wherever they stand.
+        advance: told, as they are read, how many more there are.
+    """
+    # a continuation's last token predicts nothing that is asked
+    queries = [Query(r.tokens[:-1], tuple(enumerate(r.tokens[r.start :], r.start - 1))) for r in requests]
+    answers = answer_queries(reader, queries, lambda numbers: advance(len(numbers)))
+    return [
+        Continuation(math.fsum(log_p for log_p, _ in answer), all(likeliest for _, likeliest in answer))
+        for answer in answers
+    ]

@@ -1,0 +1,1 @@
+"""Hidden states of every layer: recording, reading through lenses, patching."""

@@ -1,0 +1,105 @@
+"""Activation patching at the last position: what becomes of an answer when another run's state is put in its place.
+
+Causal where a lens only looks. Knows states and tokens, but neither languages nor what a good effect is.
+Source: interchange interventions (Vig et al. 2020; Meng et al. 2022, arXiv 2202.05262), here between languages.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spillover.models.inference.encode import cut_at_divergence, encode
+from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.trees import Positions, linear_tree
+from spillover.models.inference.unembed import log_probabilities
+from spillover.models.load import Model
+from spillover.models.tracing.anatomy import anatomy, entering, leaving
+from spillover.models.tracing.trace import Array
+from spillover.records import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """log p(answer | prompt) in nats, up to the token that tells the answer apart from the prompt's other choices."""
+
+    plain: float
+    """As the model says it."""
+    patched: Array
+    """(sources, layers): with a source's state in place of its own, after one block; layer 0 is the embedding."""
+
+
+def patch(reader: PrefixReader, prompt: Prompt, choice: int, states: Array) -> Patched:
+    """Put each state in place of the prompt's own at the position where its answer is about to come.
+
+    Everything before that position is as it was, and a state replaced at a layer passes through all later ones. Only
+    that position is computed anew, over the keys and values of what precedes it.
+
+    Args:
+        reader: the model.
+        prompt: the run that is patched.
+        choice: index of the answer whose probability is asked for.
+        states: (sources, layers, width), of other runs at the same position: the embedding and what leaves each block.
+    """
+    encoded = cut_at_divergence(encode(reader.model, [prompt], "drop-exemplars")[0])
+    answer, last = encoded.choices[choice], encoded.boundary - 1
+    sources, layers, width = states.shape
+    flat = torch.from_numpy(states).reshape(sources * layers, width)
+    patcher = _Patcher(flat.to(reader.model.device, reader.model.network.dtype), layers)
+    trees = [linear_tree(answer[last:-1])] * (sources * layers + 1)  # one a state, and one that stays as it is
+    hidden: list[Tensor] = [torch.empty(0)] * len(trees)
+    with _patching(reader.model, patcher):
+        for batch, found in reader.read(answer[:last], trees, patcher.aim):
+            for row, index in enumerate(batch):
+                hidden[index] = found[row, : len(answer) - 1 - last].float()
+    steps = len(answer) - 1 - last
+    wanted = [(tree * steps + step, answer[last + 1 + step]) for tree in range(len(trees)) for step in range(steps)]
+    values = log_probabilities(reader.model, torch.cat(hidden), wanted).reshape(len(trees), steps).sum(dim=1).numpy()
+    return Patched(float(values[-1]), values[:-1].reshape(sources, layers))
+
+
+class _Patcher:
+    """Which rows of the pass at hand get which state at which layer."""
+
+    def __init__(self, states: Tensor, layers: int) -> None:
+        self._states, self._layers = states, layers
+        self._rows: dict[int, tuple[list[int], list[int], list[int]]] = {}
+
+    def aim(self, batch: list[int], places: list[Positions]) -> None:
+        """Prepare for a pass that reads the trees of `batch`: tree s × layers + l is patched by state s at layer l."""
+        self._rows = {layer: ([], [], []) for layer in range(self._layers)}
+        for index, place in zip(batch, places, strict=True):
+            if index < len(self._states):
+                rows, columns, states = self._rows[index % self._layers]
+                rows.append(int(place[0, 0]))
+                columns.append(int(place[1, 0]))
+                states.append(index)
+
+    def layer(self, layer: int, hidden: Tensor) -> None:
+        """Replace states (rows, width, d) of the pass in place."""
+        rows, columns, states = self._rows.get(layer, ([], [], []))
+        if rows:
+            hidden[rows, columns] = self._states[states]
+
+
+@contextmanager
+def _patching(model: Model, patcher: _Patcher) -> Iterator[None]:
+    """Let the patcher at what enters the first block and at what leaves each."""
+
+    def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        patcher.layer(0, entering(args, kwargs))
+
+    def leaves(layer: int) -> Any:  # noqa: ANN401 - a hook
+        return lambda module, args, output: patcher.layer(layer, leaving(output))
+
+    blocks = anatomy(model).blocks
+    hooks = [blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
+    hooks += [block.register_forward_hook(leaves(layer)) for layer, block in enumerate(blocks, start=1)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

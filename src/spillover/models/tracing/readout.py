@@ -1,0 +1,84 @@
+"""The model's own way from a hidden state to the vocabulary: final norm, unembedding, and the energy between them.
+
+Arrays in, arrays out, so that lenses need no model. Knows no layers and no labels.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from spillover.models.load import Model
+from spillover.models.tracing.anatomy import anatomy
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+BLOCK = 16_384
+"""Rows of the unembedding taken at a time: 40 MiB in float32 at a width of 640."""
+
+
+class Readout:
+    """Reads states of the residual stream with the model's final norm and unembedding."""
+
+    def __init__(self, model: Model) -> None:
+        """Find the final norm; raises `SpilloverError` where there is none."""
+        self._model, self._norm = model, anatomy(model).norm
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return self._model.head.vocabulary
+
+    @torch.inference_mode()
+    def normed(self, states: Array) -> Array:
+        """Return (n, width) states after the final norm, as the unembedding takes them."""
+        hidden = self._norm(torch.from_numpy(states).to(self._model.device, self._model.network.dtype))
+        found: Array = hidden.float().cpu().numpy()
+        return found
+
+    @torch.inference_mode()
+    def logits(self, hidden: Array, tokens: slice | np.ndarray[Any, np.dtype[np.int64]]) -> Array:
+        """Return the logits (n, |tokens|) of normed states (n, width) for a part of the vocabulary, in float32."""
+        part = tokens if isinstance(tokens, slice) else torch.from_numpy(tokens)
+        found: Array = self._model.logits(torch.from_numpy(hidden).to(self._model.device), part).cpu().numpy()
+        return found
+
+    @torch.inference_mode()
+    def energy(self, states: Array) -> Array:
+        """Return how much of each state (n, width) lies where tokens are, (n,), at least 0.
+
+            E(h) = sqrt(mean over tokens i of cos²(u_i, h)) / sqrt(mean over tokens i, j of cos²(u_i, u_j))
+
+        with u_i the token's unembedding times the final norm's gain. 1: as close to the tokens as they are to each
+        other; near 0: orthogonal to all of them. Wendler et al. 2024 (arXiv 2402.10588), section 4.2 and its code; for
+        a LayerNorm, which they do not treat, h is centered as the norm does. The mean over tokens is a quadratic form
+        hᵀMh, so its cost does not depend on the vocabulary.
+        """
+        form, mean = self._form
+        directions = self._gained(torch.from_numpy(states).float())
+        squares = torch.einsum("nd,de,ne->n", directions, form, directions) / states.shape[1]
+        found: Array = (squares.clamp(min=0).sqrt() / mean).cpu().numpy()
+        return found
+
+    def _gained(self, states: torch.Tensor) -> torch.Tensor:
+        """Return gain × state, the state scaled to a mean square of 1; the norm's bias cancels."""
+        states = states.to(self._model.device, self._model.network.dtype)
+        odd: torch.Tensor = self._norm(states) - self._norm(-states)
+        return odd.float() / 2
+
+    @cached_property
+    def _form(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean over tokens of u uᵀ / ‖gain × u‖², (width, width), and the root mean square of their cosines."""
+        weight = self._model.unembedding.weight[: self.vocabulary]
+        width = weight.shape[1]
+        signs = torch.ones(1, width, device=weight.device)
+        signs[:, 1::2] = -1  # mean 0 and mean square 1: both RMSNorm and LayerNorm leave it as it is
+        gain = (self._gained(signs) * signs)[0]
+        form = torch.zeros(width, width, device=weight.device)
+        for start in range(0, len(weight), BLOCK):
+            rows = weight[start : start + BLOCK].float()
+            rows = rows / (rows * gain).norm(dim=1, keepdim=True).clamp(min=1e-12)
+            form += rows.T @ rows
+        form /= len(weight)
+        return form, (gain[:, None] * form * gain).norm()

@@ -1,0 +1,23 @@
+"""What happened in tuning, as the file beside the adapter. Reading it loads no model."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spillover.records import Translation, Tuning
+
+NAME = "history.json"
+
+
+def write_history(folder: Path, tuning: Tuning) -> None:
+    """Write what happened into the adapter's folder."""
+    (folder / NAME).write_text(json.dumps(asdict(tuning), ensure_ascii=False), encoding="utf-8")
+
+
+def read_history(folder: Path) -> Tuning:
+    """Read what `write_history` wrote."""
+    table = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    told = tuple(Translation(**line) for line in table.pop("translations"))
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    return Tuning(**fields, translations=told)

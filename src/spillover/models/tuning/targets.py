@@ -1,0 +1,149 @@
+"""Which linear maps of a network get an adapter, from what `tune.targets` says, and whether each of them learns."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from transformers.pytorch_utils import Conv1D
+
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.models.load import Model
+from spillover.utils.progress import notify
+
+ALL = "all-linear"
+"""What `tune.targets` may be beside names: every linear map of the decoder, the unembedding left out."""
+
+QUERY_AND_VALUE = (
+    ("q_proj", "v_proj"),
+    ("query", "value"),
+    ("query_key_value",),
+    ("qkv_proj",),
+    ("c_attn",),
+    ("Wqkv",),
+    ("Wq", "Wv"),
+)
+"""How architectures call the maps that the paper adapts, its own names first; some have query and value in one map."""
+
+READ_PAST = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"), "out_proj")
+"""Architecture → the linear map whose weight its kernels read past the map's forward pass: no adapter would count."""
+
+
+def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
+    """Return names for peft's `target_modules` that stand for linear maps of the decoder and for no other module.
+
+    Args:
+        model: whose network has no adapter yet.
+        targets: names of linear maps, ends of their paths, or `ALL`. The paper's `q_proj` and `v_proj`, where neither
+            is there, stand for what the architecture calls query and value.
+
+    Raises:
+        SpilloverError: a name stands for no linear map that can be adapted, or there is no name.
+    """
+    linear = _linear(model)
+    if targets == ALL or ALL in targets:
+        names = sorted(_last_parts(linear))
+        if named := [name for name in targets if name != ALL and targets != ALL]:
+            _require_there(model, linear, named)
+    else:
+        names = _translated(model, linear, list(dict.fromkeys(targets)))
+        _require_there(model, linear, names)
+    chosen = {path for path in linear if _stands_for(names, path)}
+    everywhere = {path for path, _ in model.network.named_modules() if _stands_for(names, path)}
+    return names if chosen == everywhere else sorted(chosen)  # such as the vision tower's maps of the same name
+
+
+def require_learning(network: Any, named: bool) -> None:  # noqa: ANN401 - with its adapter
+    """Refuse, after the first backward pass, adapters without a gradient: they would be measured untrained.
+
+    Some architectures do not use a map in all of their layers. So a line says which adapters are idle, where others of
+    that name learn, or where nobody named it.
+
+    Args:
+        network: after a backward pass.
+        named: whether the user named the maps, and did not ask for all.
+
+    Raises:
+        SpilloverError: no adapter of a name that the user gave has a gradient.
+    """
+    learns = {
+        path: parameter.grad is not None and bool(parameter.grad.any())
+        for name, parameter in network.named_parameters()
+        for path, is_output, _ in [name.partition(".lora_B.")]
+        if is_output
+    }
+    idle = [path for path, does in learns.items() if not does]
+    learning = _last_parts(path for path, does in learns.items() if does)
+    for name in sorted(_last_parts(idle) - learning if named or not learning else ()):
+        others = did_you_mean(name, sorted(learning)) if learning else "name other linear maps"
+        raise SpilloverError(
+            f"tune.targets: {name!r} gets no gradient in this model, so an adapter there learns nothing; {others}"
+        )
+    if idle:
+        notify(f"{len(idle)} of {len(learns)} adapters get no gradient and stay as they are, the first at {idle[0]}")
+
+
+def _linear(model: Model) -> dict[str, torch.nn.Module]:
+    """Return path → module of the decoder's linear maps.
+
+    The unembedding is none of them. Loss and scores read its weight and not its forward pass, and where it is the
+    embedding's too, merging an adapter into it would change what the network reads.
+    """
+    decoder = {id(module) for module in model.backbone.modules()}
+    head, past = model.network.get_output_embeddings(), READ_PAST.get(model.network.config.model_type)
+    return {
+        path: module
+        for path, module in model.network.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and id(module) in decoder
+        and module is not head
+        and path.rpartition(".")[2] != past
+    }
+
+
+def _translated(model: Model, linear: dict[str, torch.nn.Module], names: list[str]) -> list[str]:
+    """Return what the paper's names are called in this architecture; names that are there, or others, as they are."""
+    paper, there = set(QUERY_AND_VALUE[0]), _last_parts(linear)
+    if set(names) != paper or paper & there:
+        return names
+    kind = str(model.config.model_type)
+    known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(kind, ())
+    rows = (*QUERY_AND_VALUE, () if isinstance(known, str) else tuple(known))  # a text is a pattern of paths
+    here = next((row for row in rows if row and set(row) <= there), tuple(names))
+    if set(here) != paper:
+        notify(f"tune.targets: {kind} calls query and value {' and '.join(here)}, which are adapted")
+    return list(here)
+
+
+def _require_there(model: Model, linear: dict[str, torch.nn.Module], names: Sequence[str]) -> None:
+    known = [*sorted(_last_parts(linear)), ALL]
+    if not names:
+        raise SpilloverError(f"tune.targets: found [], expected at least one name; {did_you_mean('', known)}")
+    for name in names:
+        if not any(_stands_for([name], path) for path in linear):
+            raise SpilloverError(
+                f"tune.targets: found {list(names)}: {_why_not(model, name)}; {did_you_mean(name, known)}"
+            )
+
+
+def _why_not(model: Model, name: str) -> str:
+    """Return why a name stands for nothing that can be adapted."""
+    modules = [module for path, module in model.network.named_modules() if _stands_for([name], path)]
+    if not modules:
+        return f"no module of this model is called {name!r}"
+    if model.network.get_output_embeddings() in modules:
+        return f"{name!r} is the unembedding, which is read apart and often is the embedding too, so it is not adapted"
+    if name == READ_PAST.get(model.network.config.model_type):
+        return f"{name!r} is read past its forward pass by this architecture's kernels, so it is not adapted"
+    return f"{name!r} is a {type(modules[0]).__name__} and no linear map of the decoder"
+
+
+def _stands_for(names: Sequence[str], path: str) -> bool:
+    """Whether one of the names is a path or the end of one, as peft reads them."""
+    return any(path == name or path.endswith(f".{name}") for name in names)
+
+
+def _last_parts(paths: Iterable[str]) -> set[str]:
+    """Return what modules are called in their parents, with the parent's own name where that is only a number."""
+    parts = [path.rpartition(".") for path in paths]
+    return {f"{parent.rpartition('.')[2]}.{last}" if last.isdigit() else last for parent, _, last in parts}

@@ -1,0 +1,199 @@
+"""The `transformers` Trainer with this project's steps, loss and checkpoints.
+
+A step is the same examples whatever fits in memory and however many processes share it. Knows no recipe.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from spillover.errors import SpilloverError
+from spillover.models.inference.prefix import batches
+from spillover.models.tuning import checkpoints
+from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate
+from spillover.models.tuning.targets import require_learning
+from spillover.utils.progress import Bar
+
+MICRO_BATCH_TOKENS = 256
+"""Tokens of a micro-batch, padding included; on a GPU 64 times it. A CPU gains nothing from more, and holds it all."""
+
+SAVE_EVERY = 20
+"""Steps between two checkpoints; there is one at the end of each epoch too."""
+
+
+class Steps:
+    """A loader's batches: the examples of each step, in an order that the seed and the epoch alone decide.
+
+    Every process draws the same steps and takes its share of each: no example is repeated to make the shares even.
+    """
+
+    def __init__(self, examples: int, batch: int, seed: int) -> None:
+        """Begin with the first epoch."""
+        self._examples, self._batch, self._seed, self._epoch = examples, batch, seed, 0
+
+    def __len__(self) -> int:
+        """Return the number of steps of an epoch."""
+        return -(-self._examples // self._batch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch, counted from 0."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the places of each step's examples."""
+        order = list(range(self._examples))
+        random.Random(f"{self._seed} {self._epoch}").shuffle(order)
+        yield from (order[start : start + self._batch] for start in range(0, len(order), self._batch))
+
+
+class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
+    """The Trainer on rows, whose loss is the sum over a step's target tokens divided by their number."""
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401
+        rows: Sequence[TokenizedExample],
+        held_out: Sequence[TokenizedExample],
+        order: Steps,
+        args: TrainingArguments,
+        named: bool = True,
+    ) -> None:
+        """Prepare to learn `rows`; `network` has its adapter, and learns inside `loss.learning`.
+
+        `named` says whether the user named the adapted maps: then each name has to learn.
+        """
+        args._n_gpu = min(1, args.n_gpu)  # one process drives one device: nn.DataParallel would split steps on its own
+        super().__init__(model=network, args=args, train_dataset=rows, eval_dataset=held_out or None)
+        self.remove_callback(PrinterCallback)
+        self.order, self._named = order, named
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        epochs: float = self.args.num_train_epochs
+        return math.ceil(len(self.order) * epochs)
+
+    def learn(self, progress: Bar) -> TrainerState:
+        """Train, or go on from the newest whole checkpoint; return the state at the end, which has a checkpoint."""
+        self.add_callback(_Callbacks(self, progress))
+        checkpoint = checkpoints.latest(Path(self.args.output_dir))
+        if checkpoint is not None:
+            state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+            progress.advance(state.global_step)
+            if state.global_step >= self.steps:
+                return state
+        self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return self.state
+
+    def get_train_dataloader(self) -> DataLoader[TokenizedExample]:
+        """Return a loader of whole steps, the same in every process."""
+        return DataLoader(self.train_dataset, batch_sampler=self.order, collate_fn=collate)
+
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: object = None,
+    ) -> Tensor:
+        """Accumulate the gradient of the whole step over its micro-batches and processes; return its loss."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        parts, total = list(self._parts(inputs)), (inputs["labels"] != IGNORED).sum()
+        own = torch.zeros((), device=total.device)
+        for place, part in enumerate(parts, start=1):
+            with self._gathering(model, last=place == len(parts)):
+                share = model(**part) * (self.args.world_size / total)  # engines average over the processes
+                self.accelerator.backward(share)
+            own += share.detach()
+        loss: Tensor = self.accelerator.reduce(own, "mean")
+        if not torch.isfinite(loss):
+            step, ids = self.state.global_step + 1, ", ".join(inputs["ids"])
+            raise SpilloverError(
+                f"tune: the loss of step {step} is {loss.item()}; lower the learning rate, or look at the step's "
+                f"examples: {ids}"
+            )
+        if self.state.global_step == 0 and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            require_learning(model, self._named)  # engines that take gradients apart show none here
+        return loss
+
+    def _gathering(self, model: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Exchange gradients with the other processes in a step's last micro-batch alone."""
+        self.accelerator.gradient_state._set_sync_gradients(last)  # as the Trainer does; DeepSpeed steps by it
+        return nullcontext() if last else self.accelerator.no_sync(model)
+
+    @torch.no_grad()
+    def evaluate(self, *args: object, **kwargs: object) -> dict[str, float]:
+        """Log and return the loss per target token on the held-out examples."""
+        self.model_wrapped.eval()
+        inputs = self._prepare_inputs(collate(self.eval_dataset))
+        total = (inputs["labels"] != IGNORED).sum()
+        loss = sum(self.model_wrapped(**part) for part in self._parts(inputs)) / total
+        metrics = {"eval_loss": self.accelerator.reduce(loss, "sum").item()}
+        self.log(dict(metrics))
+        return metrics
+
+    def _parts(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
+        """Yield this process's share of a step as micro-batches, as many in every process.
+
+        Rows are dealt out in groups of like length, one to each process; where the last group is short, a process
+        reads a row that another learns.
+        """
+        lengths, processes = inputs["lengths"].tolist(), self.args.world_size
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        groups = [order[start : start + processes] for start in range(0, len(order), processes)]
+        budget = MICRO_BATCH_TOKENS * (64 if inputs["labels"].device.type == "cuda" else 1)
+        for chosen in batches([lengths[group[0]] for group in groups], 0, budget):
+            rows = [groups[group][min(self.args.process_index, len(groups[group]) - 1)] for group in chosen]
+            width = max(lengths[row] for row in rows)
+            part = {name: inputs[name][rows, :width] for name in ("input_ids", "labels")}
+            for place, group in enumerate(chosen):
+                if self.args.process_index >= len(groups[group]):
+                    part["labels"][place] = IGNORED
+            attended = torch.arange(width, device=part["labels"].device) < inputs["lengths"][rows][:, None]
+            yield part | {"attention_mask": attended.long()}
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
+        with checkpoints.saving(Path(self.args.output_dir)):
+            super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoints.commit(Path(self.args.output_dir), self.state.global_step, self.state.best_global_step)
+
+
+class _Callbacks(TrainerCallback):  # type: ignore[misc]
+    """Measures before the first step, orders the epochs, asks for checkpoints, shows the loss as it falls."""
+
+    def __init__(self, trainer: TargetTrainer, progress: Bar) -> None:
+        self._trainer, self._progress = trainer, progress
+
+    def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Measure the held-out loss of the model as it came."""
+        if state.global_step == 0 and self._trainer.eval_dataset is not None:
+            self._trainer.evaluate()
+
+    def on_epoch_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Order the epoch that begins, or that is gone on with."""
+        self._trainer.order.set_epoch(state.global_step // len(self._trainer.order))
+
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save from time to time; not where an epoch ends, which is first measured and then saved."""
+        ends = state.global_step % len(self._trainer.order) == 0 or state.global_step == self._trainer.steps
+        control.should_save = state.global_step % SAVE_EVERY == 0 and not ends
+
+    def on_epoch_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """Save."""
+        control.should_save = True
+
+    def on_log(self, *_: object, logs: dict[str, float], **named: object) -> None:
+        """Advance the bar by a step."""
+        if "loss" in logs:
+            self._progress.advance(note=f"loss {logs['loss']:.3f}")

@@ -1,0 +1,80 @@
+"""What is asked of a model and what it answers: prompts, cells, predictions, texts' likelihoods."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads for one item. The full text of a choice is `header + body + choice`."""
+
+    exemplars: tuple[str, ...]
+    """The exemplars, which every item of a cell shares, each with its closing delimiter."""
+    body: str
+    """The item itself, up to where the answer begins."""
+    choices: tuple[str, ...]
+    """The continuations to score, one a label, each with its closing delimiter: none is a prefix of another."""
+
+    @property
+    def header(self) -> str:
+        """The exemplars as one text."""
+        return "".join(self.exemplars)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one evaluation measures: an arm, a task, a language."""
+
+    arm: str
+    """`base` or `tuned`."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says to one item. Every choice's score is kept, so no analysis needs the model again."""
+
+    id: str
+    """The item's id."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+    gold: int
+    """Index of the right label."""
+    scores: tuple[float, ...]
+    """log p(choice | prompt) in nats, one a label; at most 0."""
+    normalized: tuple[float, ...] = ()
+    """The same divided by the choice's number of tokens, nats a token; empty where scoring is not `exact`."""
+    content_free: tuple[float, ...] = ()
+    """Scores of the cell's content-free prompts, nats, one a label: the same for all its items; empty if not asked."""
+
+    @property
+    def chosen(self) -> int:
+        """Index of the label with the highest score; the first of them where several tie."""
+        return int(np.argmax(self.scores))
+
+    @property
+    def tied(self) -> bool:
+        """Whether the highest score occurs more than once."""
+        return self.scores.count(max(self.scores)) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class TextNLL:
+    """How little a model expects an item's own texts."""
+
+    id: str
+    """The item's id."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+    nats: float
+    """−log p of the whole text, each token given those before; at least 0."""
+    bytes: int
+    """Length of the text in UTF-8."""

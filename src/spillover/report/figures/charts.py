@@ -1,0 +1,242 @@
+"""Rows to Vega-Lite charts (altair), one function a kind of chart. Knows rows and colors, but no findings.
+
+The colors can be told apart with any color vision, and have a contrast of at least 3 to 1 on white and on the page's
+dark ground; no chart tells anything by color alone. Widths are the caller's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+Datum = dict[str, Any]
+
+BLUE, ORANGE, GRAY, GREEN = "#2f7ec2", "#d1660f", "#7d8590", "#159a78"
+HEAT = ("#eef4fa", "#c3d9ee", "#8fb9de", "#4f8cc4", "#1c5590")
+"""From chance to 1; the reader's mode does not change it, since each cell is its own ground."""
+DARK_FROM = 0.84
+"""Share of the way from chance to 1 above which white on a cell is easier to read than black."""
+
+LANGUAGE = "language"
+"""Name of the parameter of charts that show one language at a time."""
+
+
+def forest(
+    rows: Sequence[Datum], groups: Sequence[str], domain: tuple[float, float], first: str, margin: float
+) -> alt.LayerChart:
+    """Draw differences with their intervals around a zero line with a band of ± `margin`, in the order given.
+
+    rows: language, group, value, low, high (points), text (for the tooltip). The row named `first` stands out.
+    """
+    weight = alt.condition(f"datum.value === '{first}'", alt.value("bold"), alt.value("normal"))
+    axis = alt.Axis(ticks=False, domain=False, labelLimit=130, labelFontWeight=weight)
+    y = alt.Y("language:N", sort=[row["language"] for row in rows], title=None, axis=axis)
+    title = "gain in points"
+    x = alt.X("value:Q", title=title).scale(domain=domain, nice=True).axis(tickCount=6)
+    legend = alt.Legend(title=None, orient="top", symbolSize=70)
+    color = alt.Color("group:N", legend=legend).scale(domain=groups, range=[BLUE, ORANGE, GRAY])
+    shape = alt.Shape("group:N", legend=legend).scale(domain=groups, range=["circle", "diamond", "square"])
+    size = alt.condition(f"datum.language === '{first}'", alt.value(100), alt.value(60))
+    told = [
+        alt.Tooltip("language:N"),
+        alt.Tooltip("group:N"),
+        alt.Tooltip("text:N", title="gain [95% interval]"),
+    ]
+    base = alt.Chart(_data(rows)).encode(y=y, color=color, tooltip=told)
+    zero = alt.Chart(_data([{"zero": 0}])).mark_rule(color=GRAY, strokeWidth=1).encode(x=alt.X("zero:Q", title=title))
+    band = alt.Chart(_data([{"from": -margin, "to": margin}])).mark_rect(color=GRAY, opacity=0.15)
+    band = band.encode(x=alt.X("from:Q", title=title), x2="to:Q")
+    lines = base.mark_rule(strokeWidth=1.8).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    dots = base.mark_point(filled=True, opacity=1).encode(x=x, shape=shape, size=size)
+    return alt.layer(band, zero, lines, dots).properties(height=20 * len(rows))
+
+
+def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
+    """Draw shares as colored cells with their numbers, a row a language, a column a task and arm.
+
+    rows: language, task, arm, column (`base 0`, `tuned 0`, `base 1`, …: the arm and the task's place), value in
+    [0, 1], percent (the same as text). Tasks are named above their two columns.
+    """
+    columns = list(dict.fromkeys(row["column"] for row in rows))
+    named = list({row["task"]: row for row in reversed(rows)}.values())  # the first row of each task
+    x = alt.X("column:N", sort=columns, title=None).scale(paddingInner=0.04)
+    arms = x.axis(orient="top", labelAngle=0, labelExpr="split(datum.label, ' ')[0]", ticks=False, domain=False)
+    names = list(dict.fromkeys(row["language"] for row in rows))
+    y = alt.Y("language:N", sort=names, title=None)
+    legend = alt.Legend(title="accuracy", format="%", orient="bottom", gradientLength=160, tickCount=5)
+    color = alt.Color("value:Q", legend=legend).scale(domain=[chance, 1], range=list(HEAT), clamp=True)
+    told = [
+        alt.Tooltip("language:N"),
+        alt.Tooltip("task:N"),
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("percent:N", title="accuracy in percent"),
+    ]
+    base = alt.Chart(_data(rows)).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=told)
+    dark = alt.datum.value > chance + DARK_FROM * (1 - chance)
+    ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#000000"))
+    cells = base.mark_rect().encode(color=color)
+    numbers = base.mark_text(fontSize=11).encode(text="percent:N", color=ink)
+    heads = (
+        alt.Chart(_data(named))
+        .mark_text(dy=-22, fontWeight="bold", fontSize=11, baseline="bottom", limit=120)
+        .encode(x=alt.X("column:N", sort=columns, bandPosition=1), y=alt.value(0), text="task:N")
+    )
+    return alt.layer(cells, numbers, heads).properties(height=21 * len(names))
+
+
+def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
+    """Draw two probabilities by layer with their bands: a color each, base dashed and tuned solid.
+
+    rows: language, arm, word (english or native), note (shown in place of curves), and layer, depth, value, low, high:
+    lists, a number a layer; None where not measurable. `top` is the highest of all languages' bands, so that they can
+    be compared.
+    """
+    legend = alt.Legend(
+        title=None,
+        orient="top",
+        symbolType="stroke",
+        symbolStrokeWidth=3,
+        symbolOpacity=1,
+        labelExpr="datum.value === 'english' ? 'in English' : 'in the language'",
+    )
+    color = alt.Color("word:N", legend=legend).scale(domain=["english", "native"], range=[BLUE, ORANGE])
+    y = alt.Y("value:Q", title="probability").scale(domain=[0, top], nice=True).axis(tickCount=5, format="~p")
+    told = [
+        alt.Tooltip("word:N", title="answer"),
+        alt.Tooltip("value:Q", title="probability", format=".2%"),
+    ]
+    last = max(rows[0]["layer"])
+    note = (
+        alt.Chart()
+        .transform_filter("datum.note !== '' && datum.layer === 0 && datum.arm === 'tuned' && datum.word === 'native'")
+        .mark_text(color=GRAY, baseline="middle")
+        .encode(x=alt.datum(last / 2), y=alt.datum(top / 2), text="note:N")
+    )
+    return _curves(rows, y, told, color, ["word:N"], [note]).properties(height=220)
+
+
+def entropies(rows: Sequence[Datum], top: float) -> alt.LayerChart:
+    """Draw the entropy by layer with its band, base dashed and tuned solid.
+
+    rows: language, arm, and layer, depth, value, low, high: lists, a number a layer.
+    """
+    y = alt.Y("value:Q", title="entropy in bits").scale(domain=[0, top], nice=True).axis(tickCount=5)
+    told = [alt.Tooltip("value:Q", title="bits", format=".2f")]
+    return _curves(rows, y, told, alt.value(GREEN), [], []).properties(height=180)
+
+
+def _curves(
+    rows: Sequence[Datum],
+    y: alt.Y,
+    told: list[alt.Tooltip],
+    color: alt.Color | dict[str, Any],
+    detail: list[str],
+    notes: list[alt.Chart],
+) -> alt.LayerChart:
+    """Draw lines over their bands, and notes over both."""
+    scale = alt.Scale(domain=[0, max(rows[0]["layer"])], nice=False)
+    x = alt.X("layer:Q", title="layer", scale=scale).axis(grid=False, tickMinStep=1)
+    dash = alt.StrokeDash("arm:N", legend=alt.Legend(title=None, orient="top", symbolStrokeColor=GRAY))
+    dash = dash.scale(domain=["base", "tuned"], range=[[4, 3], [1, 0]])
+    told = [
+        alt.Tooltip("language:N"),
+        alt.Tooltip("arm:N", title="model"),
+        alt.Tooltip("layer:Q"),
+        alt.Tooltip("depth:Q", title="relative depth", format=".2f"),
+        *told,
+        alt.Tooltip("low:Q", title="from", format=".3~g"),
+        alt.Tooltip("high:Q", title="to", format=".3~g"),
+    ]
+    line = alt.Chart().mark_line(strokeWidth=2, invalid="break-paths-show-domains")
+    line = line.encode(x=x, y=y, color=color, detail=detail, strokeDash=dash, tooltip=told)
+    band = alt.Chart().mark_area(opacity=0.13, invalid="break-paths-show-domains")
+    band = band.encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", color=color, detail=["arm:N", *detail])
+    return alt.layer(band, line, *notes, data=_data(rows)).transform_flatten(["layer", "depth", "value", "low", "high"])
+
+
+def neurons(rows: Sequence[Datum]) -> alt.LayerChart:
+    """Draw counts by block as stacked bars, base beside tuned. rows: arm, layer, kind (specific, related), count."""
+    legend = alt.Legend(title=None, orient="top")
+    color = alt.Color("kind:N", legend=legend).scale(domain=["specific", "related"], range=[BLUE, ORANGE])
+    opacity = alt.Opacity("arm:O", legend=legend).scale(domain=["base", "tuned"], range=[0.45, 1])
+    told = [alt.Tooltip("layer:O", title="block"), alt.Tooltip("arm:N", title="model"), "kind:N", "count:Q"]
+    x = alt.X("layer:O", title="block").axis(labelAngle=0, labelOverlap=True, ticks=False)
+    y = alt.Y("sum(count):Q", title="neurons").axis(tickCount=5)
+    bars = alt.Chart().mark_bar().encode(x=x, xOffset="arm:N", y=y, color=color, opacity=opacity, tooltip=told)
+    return alt.layer(bars, data=_data(rows)).properties(height=200)
+
+
+def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
+    """Draw effects as colored cells, a row a language and way, a column a layer; `top` is the largest size of all.
+
+    rows: language, way, layer, depth, effect (nats).
+    """
+    legend = alt.Legend(title="effect in nats", orient="bottom", gradientLength=160, tickCount=5)
+    color = alt.Color("effect:Q", legend=legend)
+    color = color.scale(domain=[-top, 0, top], range=[ORANGE, "#eef1f4", BLUE], interpolate="rgb")
+    told = ["language:N", alt.Tooltip("way:N", title="state"), "layer:O"]
+    told += [alt.Tooltip("depth:Q", title="relative depth"), alt.Tooltip("effect:Q", format="+.3f")]
+    plain = {"ticks": False, "domain": False}
+    x = alt.X("layer:O", title="layer").axis(labelAngle=0, labelOverlap=True, **plain)
+    names = list(dict.fromkeys(row["language"] for row in rows))
+    y = alt.Y("language:N", sort=names, title=None).axis(**plain)
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    cells = alt.Chart().mark_rect().encode(x=x, y=y, yOffset=alt.YOffset("way:N", sort=ways), color=color, tooltip=told)
+    return alt.layer(cells, data=_data(rows)).properties(height=24 * len(names))
+
+
+def one_language(chart: alt.LayerChart, first: str) -> alt.LayerChart:
+    """Show one language at a time: `first`, until something sets the parameter `LANGUAGE` to another."""
+    shown = alt.param(name=LANGUAGE, value=first)
+    return chart.transform_filter(f"datum.language === {LANGUAGE}").add_params(shown)
+
+
+def each_language(chart: alt.LayerChart, languages: Sequence[str]) -> alt.FacetChart:
+    """Show every language in a small chart of its own, in the order given."""
+    facet = alt.Facet("language:N", sort=list(languages), title=None)
+    return chart.properties(width=150, height=110).facet(facet, columns=5)
+
+
+def losses(steps: Sequence[Datum], epochs: Sequence[Datum]) -> alt.LayerChart:
+    """Draw a loss by optimizer step as a line, and held-out losses as dots with the line between them.
+
+    Both: step, loss (nats a target token), of (`training` or `held out`).
+    """
+    scale = alt.Scale(domain=["training", "held out"], range=[BLUE, ORANGE])
+    color = alt.Color("of:N", legend=alt.Legend(title=None, orient="top"), scale=scale)
+    x = alt.X("step:Q", title="optimizer step").axis(grid=False, tickMinStep=1)
+    y = alt.Y("loss:Q", title="loss in nats a target token").scale(zero=False, nice=True).axis(tickCount=5)
+    told = [alt.Tooltip("of:N", title="loss"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")]
+    line = alt.Chart(_data(steps)).mark_line(strokeWidth=2).encode(x=x, y=y, color=color, tooltip=told)
+    point = {"size": 70, "filled": True, "opacity": 1}
+    dots = alt.Chart(_data(epochs)).mark_line(strokeWidth=1, strokeDash=[2, 3], point=point)
+    return alt.layer(line, dots.encode(x=x, y=y, color=color, tooltip=told)).properties(height=240)
+
+
+def _style(ground: str, ink: str, line: str) -> Datum:
+    """Return a Vega-Lite configuration: the colors of what is not data."""
+    text = {"labelColor": ink, "titleColor": ink, "titleFontWeight": "normal", "labelFontSize": 12}
+    return {
+        "background": ground,
+        "font": "sans-serif",
+        "padding": 4,
+        "view": {"stroke": None},
+        "axis": {**text, "gridColor": line, "domainColor": line, "tickColor": line, "titlePadding": 8},
+        "legend": {**text, "titleFontSize": 11, "offset": 10},
+        "header": {"labelColor": ink, "labelFontSize": 11},
+        "title": {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 14, "offset": 12},
+        "text": {"color": ink},
+        "facet": {"spacing": 18},
+    }
+
+
+STYLES = {
+    "picture": _style("#ffffff", "#2b323b", "#dfe3e8"),
+    "light": _style("transparent", "#3d4651", "#dfe3e8"),
+    "dark": _style("transparent", "#c3cbd5", "#333b45"),
+}
+"""Where a chart is shown → its style: a file, the page by day, the page by night."""
+
+
+def _data(rows: Sequence[Datum]) -> alt.InlineData:
+    return alt.InlineData(values=list(rows))

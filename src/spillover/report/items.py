@@ -1,0 +1,43 @@
+"""The data of the page's items browser: every item with both models' scores, a packed block a task and language.
+
+Columnar JSON, gzipped, in base64: the page unpacks only the blocks a reader asks for. Knows sheets, but no page.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from spillover.languages import get_language
+from spillover.records import ItemScores
+
+DIGITS = 2
+"""Decimals of a log-probability that a reader sees; which label is chosen is decided before rounding."""
+
+
+def packed(sheets: Sequence[ItemScores]) -> list[dict[str, Any]]:
+    """Return for each sheet its task, its language's code and name, its labels and its `data`, see `pack`."""
+    return [
+        {
+            "task": sheet.task,
+            "code": sheet.language,
+            "language": get_language(sheet.language).name,
+            "labels": sheet.labels,
+            "data": pack(sheet),
+        }
+        for sheet in sheets
+    ]
+
+
+def pack(sheet: ItemScores) -> str:
+    """Return a sheet's columns, base64 of gzip of JSON; the same sheet always gives the same text."""
+    columns = {"ids": sheet.ids, "texts": sheet.texts, "gold": sheet.gold} | {
+        arm: {
+            "chosen": [scores.index(max(scores)) for scores in rows],
+            "scores": [[round(score, DIGITS) for score in scores] for scores in rows],
+        }
+        for arm, rows in (("base", sheet.base), ("tuned", sheet.tuned))
+    }
+    text = json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

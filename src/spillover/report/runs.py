@@ -1,0 +1,149 @@
+"""Recipes side by side, as tables: the layouts of the paper's tables 1 to 6, gain against model size, duels.
+
+Pure: a lineup in, tables out. A table that the lineup has nothing for is left out.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from spillover.languages import languages
+from spillover.records import RecipeResult, RunComparison, TaskResult
+from spillover.report.tables.run import BLOCK
+from spillover.report.tables.table import FORMATS, Table, terminal
+from spillover.utils.formatting import percent, with_interval
+
+
+def by_language(lineup: RunComparison) -> list[Table]:
+    """Return the layout of the paper's tables 1 and 3: a row a recipe, ten languages a table, the best in bold."""
+    place = {code: index // BLOCK for index, code in enumerate(languages())}
+    found = []
+    for task, results in _by_task(lineup):
+        rows = [
+            *((label, result.base) for label, result in _bases(results)),
+            *((_label(entry, lineup), result.tuned) for entry, result in results),
+        ]
+        codes = results[0][1].languages
+        for _, block in groupby(range(len(codes)), key=lambda column: place[codes[column]]):
+            columns = list(block)
+            numbers = [[values[column] for column in columns] for _, values in rows]
+            texts = [(label, *map(percent, own)) for (label, _), own in zip(rows, numbers, strict=True)]
+            header = ("", *(codes[column] for column in columns))
+            found.append(Table(f"{task}: accuracy in percent.", header, tuple(texts), bold=_best(numbers, 1)))
+    return found
+
+
+def means(lineup: RunComparison) -> list[Table]:
+    """Return the layout of the paper's tables 2, 4, 5 and 6: mean over languages, a row a mixture.
+
+    A column is what else varies: the model (2, 4), the task measured (5), the kind of labels (6).
+    """
+    varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in lineup.entries}) > 1]
+    tasks = [task for task, _ in _by_task(lineup)]
+
+    def column(entry: RecipeResult, task: str) -> str:
+        parts = [*(getattr(entry.first, name) for name in varying), *([task] if len(tasks) > 1 or not varying else [])]
+        return ", ".join(parts)
+
+    cells: dict[tuple[str, str], float] = {}
+    for task, results in _by_task(lineup):
+        for entry, result in results:
+            cells.setdefault(("base", column(entry, task)), _mean(result.base))
+            cells[_mixture(entry, lineup), column(entry, task)] = _mean(result.tuned)
+    rows, columns = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
+    numbers = [[cells.get((row, column), float("nan")) for column in columns] for row in rows]
+    texts = tuple((row, *map(percent, own)) for row, own in zip(rows, numbers, strict=True))
+    caption = "Mean accuracy over the languages that all runs measured, in percent."
+    return [Table(caption, ("", *columns), texts, bold=_best(numbers, 1))]
+
+
+def sizes(lineup: RunComparison) -> list[Table]:
+    """Return the gain over languages not tuned on against the model's size, the smallest model first."""
+    known = [entry for entry in lineup.entries if entry.first.parameters]
+    rows = [
+        (
+            *(entry.first.model, f"{entry.first.parameters / 1e6:,.0f}", _mixture(entry, lineup), result.task),
+            *(percent(_mean(result.base)), percent(_mean(result.tuned)), with_interval(result.gain)),
+        )
+        for entry in sorted(known, key=lambda entry: entry.first.parameters)
+        for result in entry.results
+    ]
+    header = ("model", "million parameters", "mixture", "task", "base", "tuned", "gain, not tuned on")
+    caption = "Gain against model size: mean accuracy in percent; gain in points, with 95% intervals."
+    return [Table(caption, header, tuple(rows))] if rows else []
+
+
+def duels(lineup: RunComparison) -> list[Table]:
+    """Return the paired differences between tuned arms, every two recipes."""
+    rows = [(d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict) for d in lineup.duels]
+    caption = (
+        "Tuned arms, paired item by item: mean difference (first − second) in points over the languages that neither "
+        "was tuned on, with 95% intervals; the verdict is on the first."
+    )
+    header = ("task", "first", "second", "languages", "difference", "verdict")
+    return [Table(caption, header, tuple(rows), keys=3)] if rows else []
+
+
+TABLES: dict[str, Callable[[RunComparison], list[Table]]] = {
+    "by_language": by_language,
+    "means": means,
+    "sizes": sizes,
+    "duels": duels,
+}
+"""Name of the files → tables; none where there is nothing to tell."""
+
+
+def render(lineup: RunComparison) -> dict[str, str]:
+    """Return every table as a file in each format."""
+    made = {name: tables for name, make in TABLES.items() if (tables := make(lineup))}
+    return {f"{name}.{ending}": write(tables) for name, tables in made.items() for ending, write in FORMATS.items()}
+
+
+def shown(lineup: RunComparison) -> RenderableType:
+    """Return all tables for a terminal."""
+    tables = [table for make in TABLES.values() for table in make(lineup)]
+    return Group(*(part for table in tables for part in (Text(table.caption, "bold"), terminal(table), Text())))
+
+
+def _by_task(lineup: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:
+    tasks = [result.task for result in lineup.entries[0].results]
+    return [(task, [(entry, entry.results[place]) for entry in lineup.entries]) for place, task in enumerate(tasks)]
+
+
+def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str, TaskResult]]:
+    """Return the base arms that differ, each once: runs of one model have the same."""
+    several = len({entry.first.model for entry, _ in results}) > 1
+    found: dict[tuple[str, tuple[float, ...]], tuple[str, TaskResult]] = {}
+    for entry, result in results:
+        label = f"base, {entry.first.model}" if several else "base"
+        found.setdefault((label, result.base), (label, result))
+    return list(found.values())
+
+
+def _label(entry: RecipeResult, lineup: RunComparison) -> str:
+    """Name a recipe by its mixture, and by what else it takes to tell it from the others."""
+    several = len({e.first.model for e in lineup.entries}) > 1
+    label = _mixture(entry, lineup) + (f", {entry.first.model}" if several else "")
+    alike = [e for e in lineup.entries if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)]
+    return f"{label} ({entry.name})" if len(alike) > 1 else label
+
+
+def _mixture(entry: RecipeResult, lineup: RunComparison) -> str:
+    """Return a recipe's mixture, with the task whose questions it took and the number of seeds where they tell."""
+    asked = f", {entry.first.asked} questions" if len({e.first.asked for e in lineup.entries}) > 1 else ""
+    return f"{entry.first.mixture}{asked}{f', {entry.seeds} seeds' if entry.seeds > 1 else ''}"
+
+
+def _best(numbers: Sequence[Sequence[float]], first: int) -> frozenset[tuple[int, int]]:
+    """Return (row, column) of the largest number of each column; `first` is the column they begin at."""
+    found = set()
+    for column, values in enumerate(zip(*numbers, strict=True), start=first):
+        best = max((value for value in values if value == value), default=None)
+        found |= {(row, column) for row, value in enumerate(values) if value == best}
+    return frozenset(found)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

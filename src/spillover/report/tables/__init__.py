@@ -1,0 +1,1 @@
+"""The tables: Markdown, LaTeX, CSV and terminal text of what was found."""

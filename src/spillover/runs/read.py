@@ -1,0 +1,75 @@
+"""From run folders to a lineup: what each run was, and what both its arms said.
+
+Reads what is there and makes nothing: it knows neither models nor where items come from.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from spillover.analysis.statistics.runs import compare_runs
+from spillover.errors import SpilloverError
+from spillover.experiment import Experiment, load_experiment
+from spillover.records import FinishedRun, Prediction, RunComparison
+from spillover.store import digest, read_arm
+from spillover.tasks import open_task
+from spillover.utils.progress import notify
+
+CLUSTERS = "clusters.json"
+"""Where a run folder keeps its items' clusters: task → an item's id → the first id of its cluster."""
+
+
+def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:
+    """Lay finished runs side by side; differences within ± `margin` points count as equivalent.
+
+    Raises:
+        SpilloverError: a folder is not that of a finished run, or the runs do not share their items.
+    """
+    return compare_runs([read_run(folder) for folder in folders], margin / 100)
+
+
+def read_run(folder: Path, setting: str = "") -> FinishedRun:
+    """Read a run folder; it has to have a report, the last thing that a run makes. `setting` is its place in a grid."""
+    for name in ("experiment.toml", "provenance.json", "predictions"):
+        if not (folder / name).exists():
+            raise SpilloverError(f"compare: {folder}: found no {name}, expected the folder of a finished run")
+    experiment = load_experiment(folder / "experiment.toml")
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    base, tuned = (_measured(read_arm(folder, arm), experiment) for arm in ("base", "tuned"))
+    return FinishedRun(
+        name=folder.name,
+        recipe=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
+        model=experiment.model.name,
+        parameters=int(provenance.get("parameters", 0)),
+        mixture=experiment.mixture_name,
+        asked=experiment.questions.task,
+        labels=experiment.evaluate.labels,
+        seen=(*experiment.tuned_on, experiment.mixture.pivot),
+        base=base,
+        tuned=tuned,
+        setting=setting,
+        clusters=_clusters(folder),
+    )
+
+
+def _clusters(folder: Path) -> dict[str, dict[str, str]]:
+    """Return which items belong together; a run from before that was kept counts all of them as independent."""
+    path = folder / CLUSTERS
+    if not path.exists():
+        _mention_independence()
+        return {}
+    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def _mention_independence() -> None:
+    """Say it once a process, however many runs are read."""
+    notify(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
+
+
+def _measured(predictions: Sequence[Prediction], experiment: Experiment) -> tuple[Prediction, ...]:
+    """Leave out cells that the run folder keeps from an evaluation before its last one."""
+    tasks, codes = {open_task(name).name for name in experiment.evaluate.tasks}, experiment.evaluate.languages
+    return tuple(p for p in predictions if p.task in tasks and (codes == "all" or p.language in codes))

@@ -1,0 +1,176 @@
+"""Which languages to tune on: finished runs and a base model that was looked at, brought together.
+
+Reads run folders, counts tokens, and traces the base model once where no run has done so; what follows from it is
+`analysis.proposals`'s. Tunes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from pathlib import Path
+
+import numpy as np
+
+from spillover.analysis.interpretability.alignment import States, cka, shuffled
+from spillover.analysis.interpretability.geometry import MIN_ITEMS
+from spillover.analysis.statistics.suggest import Array, Similarity, collect
+from spillover.analysis.statistics.suggest import suggest as order
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.experiment import Experiment
+from spillover.languages import get_language
+from spillover.records import FinishedRun, Item, Suggestion
+from spillover.runs.read import read_run
+from spillover.stages.analyze import trace
+from spillover.stages.arms import Arm, cells_of
+from spillover.stages.items import balanced_subset, evaluation_items
+from spillover.store import Store, read_layers
+from spillover.tasks import open_task
+from spillover.utils.progress import bar, notify
+
+MAX_COMBINATIONS = 20_000
+"""Most combinations of languages that are looked at."""
+
+Items = dict[tuple[str, str], list[Item]]
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestRequest:
+    """What is asked."""
+
+    targets: tuple[str, ...]
+    """Codes of the languages that are to get better."""
+    count: int
+    """How many languages to tune on."""
+    among: tuple[str, ...]
+    """Codes of the languages to choose from; none: all that have items but the targets and the pivot."""
+
+
+def suggest(experiment: Experiment, store: Store, request: SuggestRequest, runs: Sequence[Path]) -> Suggestion:
+    """Order the choices of languages to tune on; see `analysis.proposals`.
+
+    Args:
+        experiment: the model, the items and the task whose questions would be translated.
+        store: where traces are kept.
+        request: what is asked.
+        runs: folders of finished runs; those of another model, task of questions, labels or recipe are left out.
+
+    Raises:
+        SpilloverError: a language has no items, or there are too many combinations.
+    """
+    everywhere = experiment.evaluate.model_copy(update={"languages": "all"})
+    items = evaluation_items(experiment.model_copy(update={"evaluate": everywhere}))
+    codes = _shared(items)
+    wanted = _choices(request, codes, experiment.mixture.pivot)
+    found = [read_run(folder) for folder in runs]
+    fitting = [run for run in found if _fits(run, experiment, request.targets, codes)]
+    if len(fitting) < len(found):
+        notify(
+            f"{len(found) - len(fitting)} of {len(found)} runs are of another model, mixture, task or set of languages"
+        )
+    likenesses = [
+        *_typology(codes),
+        _fertility(experiment, items, codes),
+        *_alignment(experiment, store, items, codes),
+    ]
+    return order(collect(fitting, codes), likenesses, codes, request.targets, wanted)
+
+
+def _choices(request: SuggestRequest, codes: Sequence[str], pivot: str) -> list[tuple[str, ...]]:
+    """Return every choice of languages to tune on; refuse what is unknown and what is too much."""
+    among = request.among or tuple(code for code in codes if code not in (*request.targets, pivot))
+    for name, asked in (("--for", request.targets), ("--among", among)):
+        if not asked:
+            raise SpilloverError(f"{name}: found no language, expected at least one; choose from {', '.join(codes)}")
+        for code in asked:
+            if code not in codes:
+                raise SpilloverError(
+                    f"{name}: found {code!r}, expected a language with items; {did_you_mean(code, codes)}"
+                )
+    if pivot in among or not 0 < request.count <= len(among):
+        raise SpilloverError(
+            f"--k: found {request.count} of {', '.join(among)}, expected at least one, as many at most, and not the "
+            f"pivot {pivot!r}"
+        )
+    number = comb(len(among), request.count)
+    if number > MAX_COMBINATIONS:
+        raise SpilloverError(
+            f"--k: {request.count} of {len(among)} languages are {number:,} combinations, expected at most {MAX_COMBINATIONS:,}; "
+            "name fewer with --among"
+        )
+    return list(combinations(among, request.count))
+
+
+def finished_runs(runs: Path) -> list[Path]:
+    """Return the folders of finished runs: a run writes its provenance last."""
+    return sorted(path.parent for path in runs.glob("*/provenance.json") if not path.parent.name.startswith("."))
+
+
+def _shared(items: Items) -> list[str]:
+    """Return the languages that have items of every task."""
+    tasks = {task for task, _ in items}
+    return [code for code in dict.fromkeys(code for _, code in items) if all((task, code) in items for task in tasks)]
+
+
+def _fits(run: FinishedRun, experiment: Experiment, targets: Sequence[str], codes: Sequence[str]) -> bool:
+    """Return whether a run tuned this model like this experiment, on some of the codes, and measured the targets."""
+    tuned_on = run.seen[:-1]
+    update = {"translate": experiment.translate.model_copy(update={"to": tuned_on})}
+    return (
+        bool(tuned_on)
+        and set(tuned_on) <= set(codes)
+        and run.model == experiment.model.name
+        and run.asked == experiment.questions.task
+        and run.labels == experiment.evaluate.labels
+        and run.mixture == experiment.model_copy(update=update).mixture_name
+        and {prediction.language for prediction in run.tuned} >= set(targets)
+    )
+
+
+def _typology(codes: Sequence[str]) -> list[Similarity]:
+    """Return what the table of languages says: whether two are the same, share a script, share a family."""
+    rows = [get_language(code) for code in codes]
+    return [
+        Similarity(name, np.array([[float(getattr(a, field) == getattr(b, field)) for b in rows] for a in rows]))
+        for name, field in (("itself", "code"), ("script", "script"), ("family", "family"))
+    ]
+
+
+def _fertility(experiment: Experiment, items: Items, codes: Sequence[str]) -> Similarity:
+    """Return how like languages are cut by the tokenizer: −|log ratio| of the tokens of the same items."""
+    from spillover.models.tokenizer import token_counter
+
+    count = token_counter(experiment.model.name)
+    texts = {
+        code: [text for (_, own), rows in items.items() if own == code for row in rows for text in row.fields]
+        for code in codes
+    }
+    tokens = np.log([sum(count(texts[code])) for code in codes])
+    return Similarity("fertility", -np.abs(tokens[:, None] - tokens))
+
+
+def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequence[str]) -> list[Similarity]:
+    """Return how alike the base model's states of the same items are: CKA, mean over layers and tasks."""
+    limit = experiment.analyze.limit
+    chosen = {key: balanced_subset(rows, limit) for key, rows in items.items() if limit and key[1] in codes}
+    labeled = {key: rows for key, rows in chosen.items() if open_task(key[0]).labels and len(rows) >= MIN_ITEMS}
+    if not labeled:
+        return []
+    arm = Arm("base", experiment, None)
+    with bar("trace (items)", sum(map(len, labeled.values()))) as progress:
+        traced = [
+            trace(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, labeled)
+        ]
+    layers = []
+    for task in dict.fromkeys(each.cell.task for each in traced):
+        own = {each.cell.language: each.stage.path for each in traced if each.cell.task == task}
+        states = [read_layers(own[code] / f"{code}.safetensors", "body_mean") for code in codes]
+        layers += [_aligned(np.stack(layer).astype(np.float64)) for layer in zip(*states, strict=True)]
+    return [Similarity("alignment", np.mean(layers, axis=0))]
+
+
+def _aligned(states: Array) -> Array:
+    """Return the CKA of every two languages' states, (languages, items, width), as they are paired."""
+    unread = np.zeros(states.shape[:2])  # CKA looks at mean states alone
+    found: Array = cka(States(states, states, unread), shuffled(states.shape[1], 0))[0]
+    return found

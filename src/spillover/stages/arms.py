@@ -1,0 +1,72 @@
+"""Arms: the base model and the tuned one, what identifies each, and its cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from spillover.experiment import Experiment
+from spillover.records import Cell, Item
+from spillover.store import Artifact
+
+if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
+    from spillover.models.inference.prefix import PrefixReader
+    from spillover.models.tracing.readout import Readout
+from spillover.stages.items import reads
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the two models compared. Nothing but the adapter tells them apart."""
+
+    name: str
+    """`base` or `tuned`."""
+    experiment: Experiment
+    """Says which model, and how it is loaded."""
+    adapter: Artifact | None
+    """The tuned arm's adapter."""
+
+    @cached_property
+    def key(self) -> list[str]:
+        """What the arm's results depend on: the weights, the precision, the template, the adapter."""
+        merged = ["merged"] if self.adapter and self.experiment.evaluate.merged else []
+        return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged]
+
+    @property
+    def reader(self) -> "PrefixReader":
+        """The model, loaded when first asked for; good until another arm's is asked for."""
+        from spillover.models.inference.resident import resident_reader
+
+        adapter = self.adapter.path if self.adapter else None
+        merged = self.experiment.evaluate.merged
+        return resident_reader(**self.experiment.model.model_dump(), adapter=adapter, merged=merged)
+
+    @cached_property
+    def readout(self) -> "Readout":
+        """Its final norm and unembedding."""
+        from spillover.models.tracing.readout import Readout
+
+        return Readout(self.reader.model)
+
+
+def model_key(experiment: Experiment) -> list[str]:
+    """Return what identifies the base model as loaded: its files, precision, quantization, template and its prompts."""
+    from spillover.models.load import resolve_dtype
+    from spillover.models.locate import fingerprint, locate
+
+    model = experiment.model
+    known = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
+    return [*known, *reads(experiment).prompt_key]
+
+
+def num_parameters(experiment: Experiment) -> int:
+    """Return the number of the base model's parameters."""
+    from spillover.models.locate import locate, parameters
+
+    return parameters(locate(experiment.model.name))
+
+
+def cells_of(arm: Arm, items: dict[tuple[str, str], list[Item]]) -> Iterator[tuple[Cell, list[Item]]]:
+    """Yield an arm's cells with their items."""
+    for (task, language), rows in items.items():
+        yield Cell(arm.name, task, language), rows

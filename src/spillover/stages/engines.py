@@ -1,0 +1,48 @@
+"""Scoring engines: which one scores an arm's prompts, and what refuses to where it cannot."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spillover.experiment import Experiment
+from spillover.stages.arms import Arm
+
+if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
+    from spillover.models.scoring.score import Scores
+
+
+def _by_transformers(arm: Arm) -> "Callable[..., Scores]":
+    from spillover.models.scoring.score import score
+
+    return partial(score, arm.reader)
+
+
+def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
+    from spillover.models.scoring.vllm import open_engine, score
+
+    model, adapter = arm.experiment.model, arm.adapter.path if arm.adapter else None
+    rank, arguments = arm.experiment.tune.rank, model.template_arguments
+    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, arguments))
+
+
+def _vllm_runs(experiment: Experiment) -> None:
+    from spillover.models.scoring.vllm import check_vllm
+
+    check_vllm(experiment.model.quantize, experiment.evaluate.merged)
+
+
+SCORING_ENGINES: "dict[str, Callable[[Arm], Callable[..., Scores]]]" = {
+    "transformers": _by_transformers,
+    "vllm": _by_vllm,
+}
+"""What scores: name → arm → `models.score.score` without its first argument."""
+
+
+ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"vllm": _vllm_runs}
+"""Name of an engine that cannot score everywhere → what refuses to."""
+
+
+def require_engine(experiment: Experiment) -> None:
+    """Refuse an engine that cannot score here, before an hour of tuning rather than after it."""
+    if refuse := ENGINE_CHECKS.get(experiment.evaluate.engine):
+        refuse(experiment)

@@ -1,0 +1,101 @@
+"""Scoring one cell: predictions, the scores of its items for the page, the likelihood of its texts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scipy.special import logsumexp
+
+from spillover.records import Cell, Item, ItemScores, Prediction, TextNLL
+from spillover.stages.arms import Arm
+from spillover.stages.engines import SCORING_ENGINES
+from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
+from spillover.tasks import open_task
+from spillover.utils.progress import Bar, notify
+
+if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
+    pass
+from spillover.stages.items import as_text, clusters, of_prompts
+
+
+def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
+    """Return a cell's predictions, scoring it first if that was not done before."""
+    chosen, task = arm.experiment.evaluate, open_task(cell.task)
+    prompts = [task.prompt(item, chosen.labels) for item in rows]
+    content_free = task.content_free(cell.language, chosen.labels)
+    name = f"{cell.language}.parquet"
+
+    def write(folder: Path) -> None:
+        asked = [*prompts, *content_free]
+        scores = SCORING_ENGINES[chosen.engine](arm)(asked, chosen.scoring, chosen.overflow, progress.advance)
+        empty = scores.choices[len(rows) :]
+        anyway = tuple(logsumexp(empty, axis=0, b=1 / len(empty)).tolist()) if empty else ()
+        if scores.dropped:
+            store.log(
+                "exemplars dropped",
+                arm=cell.arm,
+                task=cell.task,
+                language=cell.language,
+                count=scores.dropped,
+            )
+            notify(f"{cell.task} {cell.language}: {scores.dropped} exemplars did not fit the model's context")
+        found = [
+            Prediction(item.id, task.name, cell.language, item.gold, values, by_length, anyway)
+            for item, values, by_length in zip(rows, scores.choices, scores.normalized, strict=False)
+        ]
+        labels = task.labels or tuple(map(str, range(len(prompts[0].choices))))
+        write_predictions(folder / name, found, labels)
+
+    inputs = [
+        arm.key,
+        cell.language,
+        prompts,
+        content_free,
+        [(item.id, item.gold) for item in rows],
+        chosen.scoring,
+        chosen.overflow,
+        *chosen.model_dump(include={"engine"}, exclude_defaults=True).values(),
+        *as_text(arm.experiment, of_prompts([*prompts, *content_free])),
+    ]
+    with progress.counting(len(rows)):
+        stage = store.make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
+    return read_predictions(stage.path / name, task.name, cell.language)
+
+
+def item_scores(
+    items: Mapping[tuple[str, str], Sequence[Item]], both: Mapping[str, Sequence[Prediction]]
+) -> Iterator[ItemScores]:
+    """Yield every cell's items with both arms' scores; `both` are the predictions of each arm, in the items' order."""
+    base, tuned = (iter(both[arm]) for arm in ("base", "tuned"))
+    together = clusters(items)
+    for (name, code), rows in items.items():
+        task, own = open_task(name), (tuple(islice(base, len(rows))), tuple(islice(tuned, len(rows))))
+        before, after = (tuple(prediction.scores for prediction in arm) for arm in own)
+        texts, gold = tuple(item.fields for item in rows), tuple(item.gold for item in rows)
+        ids = tuple(item.id for item in rows)
+        shared = tuple(together[task.name].get(id, "") for id in ids)
+        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, before, after, shared)
+
+
+def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[TextNLL]:
+    """Return how little an arm expects the items' own texts, reading them first if that was not done before."""
+    task = open_task(cell.task).name
+    texts = ["\n".join(item.fields) for item in rows]
+    name = f"{cell.language}.parquet"
+
+    def write(folder: Path) -> None:
+        from spillover.models.scoring.likelihood import negative_log_likelihood
+
+        found = [
+            TextNLL(item.id, task, cell.language, nats, len(text.encode()))
+            for item, text, nats in zip(
+                rows, texts, negative_log_likelihood(arm.reader, texts, progress.advance), strict=True
+            )
+        ]
+        write_records(folder / name, TextNLL, found)
+
+    inputs = [arm.key, cell.language, texts, [item.id for item in rows], *as_text(arm.experiment, texts)]
+    with progress.counting(len(rows)):
+        stage = store.make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
+    return read_records(stage.path / name, TextNLL)

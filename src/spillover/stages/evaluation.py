@@ -1,0 +1,92 @@
+"""What an experiment measures: its tasks, the languages of each task, and where the items come from.
+
+Reads the experiment and opens sources; scores nothing.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from spillover.analysis.statistics.gates import Gate, parse_gate, target
+from spillover.errors import SpilloverError
+from spillover.experiment import Experiment
+from spillover.languages import in_paper_order
+from spillover.sources import Source, open_source
+from spillover.sources.labels import Stated
+from spillover.tasks import Task, open_task
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsOrigin:
+    """Where the items of a task come from."""
+
+    spec: str
+    """The source, as the experiment file or the task names it: `starter`, `folder:DIR`, …"""
+    columns: Mapping[str, str]
+    """Field of the task, `id` or `label` → column of the files, where their names differ."""
+    key: str
+    """The key that the source came from."""
+    markers: tuple[str, ...] | None = None
+    """What stands for a missing translation, where such items are left out; None where they are refused."""
+    classes: Stated = ()
+    """Which labels the numbers or letters in its columns of labels stand for."""
+
+    def open(self) -> tuple[Source, str]:
+        """Open the source; return it with the words that name it in errors."""
+        source = open_source(self.spec, self.columns, self.key, self.markers, self.classes)
+        return source, f"{self.key} {self.spec!r}"
+
+
+def listed_tasks(experiment: Experiment) -> dict[str, Task]:
+    """Return the tasks that an experiment measures, by the spelling in its list.
+
+    Raises:
+        SpilloverError: two tasks have one name, so that the results of one would overwrite those of the other.
+    """
+    tasks = {spelling: open_task(spelling, "evaluate.tasks") for spelling in experiment.evaluate.tasks}
+    spellings: dict[str, str] = {}
+    for spelling, task in tasks.items():
+        folder = unicodedata.normalize("NFC", task.name).casefold()  # some file systems do not tell these names apart
+        other = spellings.setdefault(folder, spelling)
+        if other != spelling:
+            raise SpilloverError(
+                f"evaluate.tasks: found {other!r} and {spelling!r}, which are both called {task.name!r}, "
+                "expected tasks of different names; a task's file says it in `name`"
+            )
+    return tasks
+
+
+def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
+    """Return where a task's items come from: its own, `evaluate.source`, the questions', or starter."""
+    evaluate, questions = experiment.evaluate, experiment.questions
+    if task.source:
+        return ItemsOrigin(task.source, {}, "evaluate.tasks")
+    if evaluate.source:
+        return ItemsOrigin(evaluate.source, evaluate.columns, "evaluate.source", evaluate.markers, evaluate.classes)
+    markers = evaluate.markers if evaluate.markers is not None else questions.markers
+    shared = ItemsOrigin(questions.source, questions.columns, "questions.source", markers, questions.classes)
+    source, _ = shared.open()
+    return shared if source.item_languages(task) else ItemsOrigin("starter", {}, "evaluate.source")
+
+
+def measured_languages(experiment: Experiment, task: Task, source: Source) -> tuple[str, ...]:
+    """Return the languages in which a task is measured, in the paper's order; none where the source has no items."""
+    wanted = experiment.evaluate.languages
+    return source.item_languages(task) if wanted == "all" else in_paper_order(wanted)
+
+
+def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:
+    """Return the gates that a user wrote.
+
+    Raises:
+        SpilloverError: a gate is none, or names what the experiment will not measure.
+    """
+    texts = tuple(texts)
+    if not texts:  # opening the sources of a gate's tasks can take seconds
+        return []
+    targets = []
+    for spelling, task in listed_tasks(experiment).items():
+        source, _ = items_origin(experiment, task).open()
+        codes = measured_languages(experiment, task, source)
+        targets.append(target(task.name, spelling, codes, experiment.tuned_on, experiment.mixture.pivot))
+    return [parse_gate(text, targets) for text in texts]

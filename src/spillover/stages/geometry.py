@@ -1,0 +1,90 @@
+"""The languages of a task beside each other: from the traces that its cells left to a `Geometry`.
+
+Sits beside `cells`: what is there is one cell, what is here takes all of a task's. It sees no model.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spillover.analysis.interpretability.geometry import PARTIAL, Layer, Sample, check_items, geometry
+from spillover.analysis.statistics.clusters import shared_contexts
+from spillover.plugins import METRICS, resolve
+from spillover.records import Alignment, Geometry, Item
+from spillover.store import Store, read_arrays, read_layers, write_arrays
+from spillover.tasks import open_task
+from spillover.utils.progress import bar
+
+ARMS = ("base", "tuned")
+Items = Mapping[tuple[str, str], Sequence[Item]]
+"""(task, language) → the items traced: in each language the same, in the same order."""
+
+
+def check_metrics(metrics: Sequence[str], items: Items) -> None:
+    """Refuse, before anything is made, a metric that is not known and too few items to measure one by."""
+    for name in metrics:
+        resolve(METRICS, name, "analyze.metrics")
+    for task, rows in _by_task(items).items() if metrics else ():
+        check_items(task, len(next(iter(rows.values()))))
+
+
+def compare_languages(store: Store, items: Items, metrics: Sequence[str]) -> list[Geometry]:
+    """Return what the traces of each task say of its languages, which must have been made; nothing for one language."""
+    tasks = _by_task(items) if metrics else {}
+    with bar("compare languages (tasks)", len(tasks)) as progress:
+        found = []
+        for task, rows in tasks.items():
+            found.append(_compare(store, task, rows, metrics))
+            progress.advance()
+        return found
+
+
+def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metrics: Sequence[str]) -> Geometry:
+    stages = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in ARMS]
+    paths = [
+        [stage.path / f"{language}.safetensors" for stage, language in zip(own, rows, strict=True)] for own in stages
+    ]
+    lengths = [[sum(len(text.encode()) for text in item.fields) for item in own] for own in rows.values()]
+    contexts = shared_contexts(next(iter(rows.values())))
+    sample = Sample(
+        task, ARMS, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
+    )
+    name = f"{task}.safetensors"
+
+    def write(folder: Path) -> None:
+        chosen = {metric: resolve(METRICS, metric, "analyze.metrics") for metric in metrics}
+        made = geometry(sample, _layers(paths), chosen)
+        tables = {a.metric: np.stack([a.value, a.null_low, a.null_high]) for a in made.alignments}
+        write_arrays(folder / name, components=made.components, **tables)
+
+    keys = [[stage.key for stage in own] for own in stages]
+    stage = store.make("geometry", [keys, list(rows), lengths, contexts, list(metrics)], f"geometry/{name}", write)
+    arrays = read_arrays(stage.path / name)
+    names = [metric + suffix for metric in metrics for suffix in ("", PARTIAL)]
+    return Geometry(
+        task=task,
+        arms=ARMS,
+        languages=sample.languages,
+        items=len(lengths[0]),
+        alignments=tuple(Alignment(metric, *arrays[metric]) for metric in names if metric in arrays),
+        components=arrays["components"],
+    )
+
+
+def _by_task(items: Items) -> dict[str, dict[str, Sequence[Item]]]:
+    """Return task → language → items, of the tasks with two languages or more."""
+    found: dict[str, dict[str, Sequence[Item]]] = defaultdict(dict)
+    for (task, language), rows in items.items():
+        found[open_task(task).name][language] = rows
+    return {task: rows for task, rows in found.items() if len(rows) > 1}
+
+
+def _layers(paths: Sequence[Sequence[Path]]) -> Iterator[Layer]:
+    """Yield each layer of the traces, paths[arm][language], of all arms and languages together."""
+    readers = {name: [[read_layers(path, name) for path in own] for own in paths] for name in ("last", "body_mean")}
+    flat = [reader for parts in readers.values() for own in parts for reader in own]
+    for states in zip(*flat, strict=True):
+        arrays = np.stack(states).reshape(2, len(paths), len(paths[0]), *states[0].shape)
+        yield Layer(last=arrays[0], body_mean=arrays[1])

@@ -1,0 +1,112 @@
+"""English items, translated: a labeled English test set becomes one in every language of the evaluation.
+
+Each field is translated by itself; ids and gold stay. What a machine translated says so in every row, and the report
+repeats it. Where a task has no row for a language, a draft of its table is written beside, for somebody who reads the
+language: a draft is refused until they confirm it. Knows neither models nor what the items are measured for.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import tomli_w
+
+from spillover.errors import SpilloverError
+from spillover.experiment import Experiment
+from spillover.plugins import TRANSLATION_ENGINES
+from spillover.records import Item, Question
+from spillover.sources.table import TRANSLATOR
+from spillover.stages.evaluation import items_origin, listed_tasks
+from spillover.stages.items import balanced_subset
+from spillover.store import Store, write_files
+from spillover.tasks import Task
+from spillover.translate import Translator, open_translator
+from spillover.utils.progress import notify
+
+ASKED = "en"
+"""The language of the user's items."""
+
+
+def translate_items(experiment: Experiment, store: Store) -> list[Path]:
+    """Translate the items of every task, and what the tasks lack to ask them.
+
+    Returns:
+        The folder of items, readable as `folder:`, and the tables drafted.
+
+    Raises:
+        SpilloverError: no languages are named, or nothing that translates.
+    """
+    if experiment.evaluate.languages == "all":
+        raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
+    languages = [code for code in experiment.evaluate.languages if code != ASKED]
+    translator = open_translator(
+        _refuse_parallel, **experiment.translate.engine, log=partial(store.log, "translated items")
+    )
+    contents: dict[str, str] = {}
+    drafts = []
+    for task in listed_tasks(experiment).values():
+        source, _ = items_origin(experiment, task).open()
+        items = balanced_subset(source.items(task, ASKED), experiment.evaluate.limit)
+        contents[f"{task.name}/items/{ASKED}.jsonl"] = _lines(task, items)
+        for code in languages:
+            contents[f"{task.name}/items/{code}.jsonl"] = _lines(task, _translated(items, translator, code, experiment))
+        lacking = [code for code in languages if code not in task.rows]
+        if lacking:
+            drafts.append(store.save_new(f"tasks/{task.name}.toml", _draft(task, translator, lacking)))
+            notify(
+                f"{drafts[-1]}: a draft of {', '.join(lacking)}: read it, mend it, and delete its line `draft = true`"
+            )
+
+    def write(folder: Path) -> None:
+        write_files(folder, contents)
+
+    store.make("items", contents, "items", write)
+    return [store.run / "items", *drafts]
+
+
+def _refuse_parallel(language: str) -> list[Question]:
+    raise SpilloverError(
+        f"translate.with: 'parallel' translates no items into {language}; choose from {', '.join(TRANSLATION_ENGINES)}"
+    )
+
+
+def _translated(items: Sequence[Item], translator: Translator, language: str, experiment: Experiment) -> list[Item]:
+    by = f"{experiment.translate.translator} {experiment.translate.model}".strip()
+    asked = [Question(item.task, item.id, item.language, item.fields) for item in items]
+    found = translator.translate(asked, language)
+    return [
+        Item(item.task, item.id, language, question.fields, item.gold, by)
+        for item, question in zip(items, found, strict=True)
+    ]
+
+
+def _lines(task: Task, items: Sequence[Item]) -> str:
+    """Write items as the JSON lines that `folder:` reads."""
+    rows = (
+        {"id": item.id, **dict(zip(task.fields, item.fields, strict=True)), "label": task.labels[item.gold]}
+        | ({TRANSLATOR: item.translator} if item.translator else {})
+        for item in items
+    )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _draft(task: Task, translator: Translator, languages: Sequence[str]) -> str:
+    """Return a task's table with rows for more languages, marked as a draft."""
+    row = task.row(ASKED)
+    texts = [(*row.fields, row.answer), row.labels, *row.exemplars]
+    asked = [Question(task.name, str(number), ASKED, part) for number, part in enumerate(texts)]
+    table = {"draft": True} | task.model_dump(mode="json", exclude={"draft"})
+    for code in languages:
+        named, labels, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(asked, code))
+        *fields, answer = named
+        table["rows"][code] = {"fields": fields, "answer": answer, "labels": labels, "exemplars": exemplars}
+    drafted = ", ".join(f"rows.{code}" for code in languages)
+    return (
+        f"# A machine drafted {drafted}. Somebody who reads the language corrects them and deletes the line below;\n"
+        f"# until then the task is refused.\n{tomli_w.dumps(table)}"
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,69 @@
+"""The executor `local`: worker processes on this machine, each with one model in memory."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from math import ceil
+from multiprocessing import connection, get_context, parent_process
+from threading import Thread
+
+from spillover.sweep.plan import SweepTask
+from spillover.sweep.resources import Resources
+from spillover.sweep.schedule import Schedule, TaskOutcome
+
+DIED = "the worker died (killed, or out of memory?)"
+
+
+def local(board: Schedule, means: Resources, work: Callable[[SweepTask], TaskOutcome]) -> None:
+    """Do a board's tasks in `means.workers` processes. Where one dies, another takes its place."""
+    pools: dict[int, ProcessPoolExecutor] = {}  # of one process each, so that who dies tells what it was doing
+    flying: dict[Future[TaskOutcome], tuple[int, SweepTask]] = {}
+    free = list(range(means.workers or 1))[::-1]
+    try:
+        while board.open:
+            while free and (task := board.next()):
+                slot = free.pop()
+                flying[_submit(pools, slot, means.gpus, work, task)] = (slot, task)
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                slot, task = flying.pop(future)
+                free.append(slot)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    pools.pop(slot).shutdown()
+                    outcome = TaskOutcome(DIED)
+                board.ended(task, outcome)
+    finally:
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
+
+
+def _submit(
+    pools: dict[int, ProcessPoolExecutor],
+    slot: int,
+    gpus: float,
+    work: Callable[[SweepTask], TaskOutcome],
+    task: SweepTask,
+) -> Future[TaskOutcome]:
+    """Give a task to a slot's process, starting one where there is none or it died while it had nothing to do."""
+    try:
+        return pools[slot].submit(work, task)
+    except (KeyError, BrokenProcessPool):
+        # spawned, not forked: a fork of a process with threads may hang, and CUDA refuses it
+        pools[slot] = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(slot, gpus))
+        return pools[slot].submit(work, task)
+
+
+def _begin(slot: int, gpus: float) -> None:
+    """Begin a worker: see its own GPUs alone, and end with the process that started it."""
+    if gpus:
+        first = int(slot * gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(first, first + ceil(gpus))))
+    Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    if parent := parent_process():
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,36 @@
+"""A task whose items come rendered: what the model reads and its choices are the item's own texts.
+
+Benchmarks that bring their own prompts, exemplars and all, are such tasks. Knows nothing of where they come from.
+"""
+
+from spillover.errors import SpilloverError
+from spillover.records import Item, Prompt
+from spillover.tasks.task import PLACEHOLDER, Task
+from spillover.utils.text import is_file_name
+
+
+class RenderedTask(Task):
+    """The first of an item's texts is the prompt's, the others are its choices."""
+
+    def prompt(self, item: Item, labels: str = "english") -> Prompt:
+        """Return the item as it is; it has no labels in other words."""
+        return Prompt(exemplars=(), body=item.fields[0], choices=item.fields[1:])
+
+    def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
+        """Return no prompt: without an item there is no text to empty, and choices differ from item to item."""
+        return []
+
+
+def harness(family: str) -> RenderedTask:
+    """Return a family of lm-evaluation-harness's tasks: `xnli_{language}`; `DIR/name_{language}` for a user's YAML."""
+    if PLACEHOLDER not in family:
+        raise SpilloverError(
+            f"harness:{family}: found no {PLACEHOLDER}, expected a task's name with {PLACEHOLDER} where its language "
+            f"stands, such as harness:xnli_{PLACEHOLDER}"
+        )
+    name = "_".join(part for part in family.rpartition("/")[2].replace(PLACEHOLDER, "").split("_") if part)
+    if not is_file_name(name):
+        raise SpilloverError(f"harness:{family}: found no name beside {PLACEHOLDER}, expected one such as xnli")
+    return RenderedTask(
+        name=name, fields=(), labels=(), agnostic=(), exemplar_labels=(), rows={}, source=f"harness:{family}"
+    )

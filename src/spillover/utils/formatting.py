@@ -1,0 +1,59 @@
+"""How numbers and texts are written for people: in sentences, tables and on the page.
+
+Files for other programs stay ASCII.
+"""
+
+import unicodedata
+
+from spillover.records import Estimate
+
+MINUS = "−"
+"""The minus of printed numbers."""
+
+
+def minus(text: str) -> str:
+    """Give a formatted number its true minus: `-0.051` is `−0.051`."""
+    return text.replace("-", MINUS)
+
+
+def ascii_minus(text: str) -> str:
+    """Take it back, for other programs."""
+    return text.replace(MINUS, "-")
+
+
+def directed(markdown: str) -> str:
+    """Let a piece of Markdown that holds right-to-left writing take its direction from its own letters."""
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in markdown):
+        return f'<span dir="auto">{markdown}</span>'
+    return markdown
+
+
+def percent(share: float) -> str:
+    """Write a share as percent: 0.5 is `50.0`; nan is empty."""
+    return "" if share != share else minus(f"{100 * share:.1f}")
+
+
+def points(difference: float) -> str:
+    """Write a difference of shares in points, with its sign: −0.051 is `−5.1`, and 0 has none."""
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if float(text) == 0 else minus(text)
+
+
+def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
+    """Write a difference with its interval, `+5.2 [+3.1, +7.3]`, or `missing` where there is none."""
+    if estimate is None:
+        return missing
+    return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in a unit that one reads: `40 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
+    if seconds != seconds:
+        return "unknown"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes: `1.2 MB`, `3.4 GB`; nan is `unknown`."""
+    return "unknown" if count != count else f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,123 @@
+"""What can be said of a text by itself: its normal form, whether it is empty, and whether it is in another language.
+
+Knows nothing of tasks, pairs or items. Identifying languages needs the extra `quality`; `identifies` says whether it is
+there.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import regex
+
+from spillover.errors import SpilloverError
+from spillover.languages import languages
+
+if TYPE_CHECKING:
+    from lingua import ConfidenceValue, Language, LanguageDetector
+
+READ = 119
+"""Characters of a text that are looked at, at one end: of longer texts lingua counts trigrams only, however slow."""
+
+MIN_LETTERS = 24
+"""Bytes of UTF-8 below which nothing is claimed: 24 Latin letters, 8 of Chinese or Thai say about as much."""
+
+MIN_CONFIDENCE = 0.9
+"""Confidence, among the languages in question, from which a text counts as one of another language."""
+
+
+UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\N{ARABIC TATWEEL}]+")
+"""Characters that no reader sees, by a property that Python's own tables lack; and what lengthens an Arabic word."""
+
+BLANK = regex.compile(r"[\p{White_Space}\p{Cc}\N{BRAILLE PATTERN BLANK}]+")
+"""Characters that a reader sees as a gap: white space, controls, the Braille cell without dots."""
+
+
+def is_file_name(text: str) -> bool:
+    """Return whether a text can name a visible file or folder: no path, and nothing that nobody can type."""
+    odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return bool(text) and not odd and not text.startswith(".") and not {"/", "\\"} & set(text)
+
+
+def normal(text: str) -> str:
+    """Return a text so that what reads the same is the same: the one form in which texts and words are compared.
+
+    Unicode's NFKC_Casefold (width, ligatures, composition, case; no `Default_Ignorable_Code_Point`), without tatweel,
+    and with one blank for each gap (`BLANK`), none at the ends.
+    """
+    # before NFKC, since U+034F keeps accents from composing; after it, since a presentation form can hold a tatweel
+    composed = unicodedata.normalize("NFKC", UNSEEN.sub("", text))
+    folded = unicodedata.normalize("NFKC", composed.casefold())
+    visible: str = BLANK.sub(" ", UNSEEN.sub("", folded))
+    return visible.strip()
+
+
+def is_empty(text: str) -> bool:
+    """Whether nothing is left to read of a text: only white space, controls and characters nobody sees."""
+    return not normal(text)
+
+
+def identifies() -> bool:
+    """Whether languages can be identified here."""
+    return find_spec("lingua") is not None
+
+
+def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
+    """Return index → code of the language that a text is in, for those that are surely not in `expected`.
+
+    A fast look (trigrams, all of the project's languages) picks suspects; a slow one (up to five letters, only the
+    languages in question) must confirm each at both ends, or it is let go: a text may begin with a title. A language
+    that the project does not have is none of the choices, so nobody is taken for a Dane or an Indonesian; nothing is
+    claimed where `expected` is one that lingua lacks.
+    """
+    codes = _codes()
+    if expected not in codes.values():
+        return {}
+    long = [index for index, text in enumerate(texts) if len(text[:READ].encode()) >= MIN_LETTERS]
+    looks = _best(_detector(frozenset(codes.values()), True), [texts[index][:READ] for index in long])
+    suspects = {
+        index: codes[look.language]
+        for index, look in zip(long, looks, strict=True)
+        if codes[look.language] != expected and look.value >= MIN_CONFIDENCE
+    }
+    if not suspects:
+        return {}
+    ends = [end for index in suspects for end in (texts[index][:READ], texts[index][-READ:])]
+    best = _best(_detector(frozenset({expected, *suspects.values()}), False), ends)
+    found = {
+        index: codes[first.language]
+        for index, first, last in zip(suspects, best[::2], best[1::2], strict=True)
+        if first.language == last.language and min(first.value, last.value) >= MIN_CONFIDENCE
+    }
+    return {index: code for index, code in found.items() if code != expected}
+
+
+def _best(detector: "LanguageDetector", texts: list[str]) -> "list[ConfidenceValue]":
+    return [ranked[0] for ranked in detector.compute_language_confidence_values_in_parallel(texts)]
+
+
+def _codes() -> "dict[Language, str]":
+    """Return lingua's language → code, for those that lingua has."""
+    from lingua import IsoCode639_1, Language
+
+    found = {}
+    for code, row in languages().items():
+        try:
+            if row.lingua:
+                found[Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper()))] = code
+        except ValueError as error:
+            raise SpilloverError(
+                f"languages.{code}.lingua: found {row.lingua!r}, expected a code that lingua has, or none"
+            ) from error
+    return found
+
+
+@cache
+def _detector(codes: frozenset[str], fast: bool) -> "LanguageDetector":
+    """Return lingua's identifier for at least two languages; each one's tables are read on first use."""
+    from lingua import LanguageDetectorBuilder
+
+    builder = LanguageDetectorBuilder.from_languages(*(known for known, code in _codes().items() if code in codes))
+    return (builder.with_low_accuracy_mode() if fast else builder).build()

@@ -1,0 +1,165 @@
+"""Lenses against a plain softmax over the whole vocabulary, state by state, in float64."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from scipy.stats import entropy
+
+from spillover.analysis.interpretability import lens as module
+from spillover.analysis.interpretability.lens import Array, LensInput, LensOutput, apply_lens
+from spillover.records import AffineLens
+
+ITEMS, INNER, LAYERS, WIDTH, VOCABULARY, LABELS = 5, 4, 3, 8, 5000, 2
+
+
+@dataclass
+class Plain:
+    """A readout: the norm halves, the vocabulary takes three blocks, the energy is the state's first number."""
+
+    weight: Array
+
+    @property
+    def vocabulary(self) -> int:
+        return len(self.weight)
+
+    def normed(self, states: Array) -> Array:
+        return states / 2
+
+    def logits(self, hidden: Array, tokens: slice | np.ndarray) -> Array:
+        return hidden @ self.weight[tokens].T
+
+    def energy(self, states: Array) -> Array:
+        return states[:, 0]
+
+
+@pytest.fixture
+def readout() -> Plain:
+    return Plain(np.random.default_rng(0).normal(size=(VOCABULARY, WIDTH)).astype(np.float32))
+
+
+@pytest.fixture
+def sight() -> LensInput:
+    """Two labels: the first is one token in both languages, the second begins alike and parts at its second."""
+    random = np.random.default_rng(1)
+    nodes = np.full((ITEMS, 2 * LABELS, 2), -1)
+    tokens = np.full((ITEMS, 2 * LABELS, 2), -1)
+    nodes[:, :, 0] = np.arange(ITEMS)[:, None]
+    nodes[:INNER, [1, 3], 1] = ITEMS + np.arange(INNER)[:, None]
+    tokens[:, :, 0] = [7, 4999, 2048, 4999]
+    tokens[:INNER, 1, 1], tokens[:INNER, 3, 1] = 11, 12
+    tokens[INNER:, 3, 0] = 13  # the last item's tokens part at once
+    return LensInput(
+        last=random.normal(0, 2, size=(ITEMS, LAYERS, WIDTH)).astype(np.float32),
+        inner=random.normal(0, 2, size=(INNER, LAYERS, WIDTH)).astype(np.float32),
+        nodes=nodes,
+        tokens=tokens,
+        gold=np.array([0, 1, 1, 0, 1]),
+        same=False,
+    )
+
+
+def identity(layers: int = LAYERS) -> AffineLens:
+    empty = np.zeros((layers, WIDTH, 0), np.float32)
+    return AffineLens(empty, empty.transpose(0, 2, 1), np.zeros((layers, WIDTH), np.float32))
+
+
+def naive(sight: LensInput, readout: Plain) -> LensOutput:
+    """Item by item, layer by layer, answer by answer."""
+    found = {name: np.zeros((ITEMS, LAYERS)) for name in LensOutput.__slots__}
+    states = np.concatenate([sight.last, sight.inner]).astype(np.float64)
+    for item in range(ITEMS):
+        for layer in range(LAYERS):
+            logp = [log_softmax(readout.weight.astype(np.float64) @ state[layer] / 2) for state in states]
+            answers = []
+            for choice in range(2 * LABELS):
+                steps = zip(sight.nodes[item, choice], sight.tokens[item, choice], strict=True)
+                answers.append(np.exp(sum(logp[node][token] for node, token in steps if node >= 0)))
+            gold, here = sight.gold[item], np.exp(logp[item])
+            right = {"english": gold, "native": LABELS + gold}
+            for name, choice in right.items():
+                found[name][item, layer] = answers[choice]
+                found[f"{name}_rank"][item, layer] = 1 + (here > here[sight.tokens[item, choice, 0]]).sum()
+            found["all_english"][item, layer] = sum(answers[:LABELS])
+            found["all_native"][item, layer] = sum(answers[LABELS:])
+            found["entropy"][item, layer] = entropy(here, base=2)
+            found["energy"][item, layer] = sight.last[item, layer, 0]
+    return LensOutput(**found)
+
+
+def check(sight: LensInput, readout: Plain) -> None:
+    found, expected = apply_lens(sight, identity(), readout), naive(sight, readout)
+    for name in LensOutput.__slots__:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2e-4, atol=1e-7, err_msg=name)
+
+
+def test_equals_a_plain_softmax(sight: LensInput, readout: Plain) -> None:
+    check(sight, readout)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2048), (512, 1), (7, 4999), (512, 6000)])
+def test_blocks_change_nothing(
+    sight: LensInput, readout: Plain, rows: int, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS", rows)
+    monkeypatch.setattr(module, "COLUMNS", columns)
+    check(sight, readout)
+
+
+@pytest.mark.parametrize("fault", ["a token short", "without inner steps", "norm left out"])
+def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, stream = module.apply_lens, module._stream
+    if fault == "a token short":
+        monkeypatch.setattr(module, "_stream", lambda h, r, marks: stream(h, replace(r, weight=r.weight[:-1]), marks))
+    elif fault == "without inner steps":
+        short = replace(sight, nodes=np.where([True, False], sight.nodes, -1))
+        monkeypatch.setitem(globals(), "read", lambda _, lens, readout: whole(short, lens, readout))
+    else:
+        monkeypatch.setattr(Plain, "normed", lambda self, states: states)
+    with pytest.raises(AssertionError):
+        check(sight, readout)
+
+
+def test_huge_logits_neither_overflow_nor_turn_into_nan(sight: LensInput, readout: Plain) -> None:
+    found = apply_lens(replace(sight, last=sight.last * 1e4, inner=sight.inner * 1e4), identity(), readout)
+    for name in LensOutput.__slots__:
+        assert np.isfinite(getattr(found, name)).all(), name
+    assert found.entropy.min() >= 0
+    assert found.entropy.max() < 0.1
+
+
+def test_equal_logits_have_the_entropy_of_the_vocabulary(sight: LensInput, readout: Plain) -> None:
+    found = apply_lens(replace(sight, last=sight.last * 0), identity(), readout)
+    np.testing.assert_allclose(found.entropy, np.log2(VOCABULARY), rtol=1e-6)
+    assert (found.english_rank == 1).all(), "none is above"
+
+
+def test_an_answer_that_is_the_same_word_in_both_cannot_be_told(sight: LensInput, readout: Plain) -> None:
+    """Unless the input is English itself, where both are the same word throughout."""
+    tokens = sight.tokens.copy()
+    tokens[:, 2] = tokens[:, 0]
+    found = apply_lens(replace(sight, tokens=tokens), identity(), readout)
+    for name in ("english", "native"):
+        assert (np.isnan(getattr(found, name)).all(axis=1) == (sight.gold == 0)).all()
+    assert np.isfinite(found.all_native).all()
+    itself = apply_lens(replace(sight, tokens=tokens, same=True), identity(), readout)
+    assert np.isfinite(itself.english).all()
+
+
+def test_a_lens_is_applied_layer_by_layer(sight: LensInput, readout: Plain) -> None:
+    random = np.random.default_rng(2)
+    down, up = random.normal(size=(LAYERS, WIDTH, 2)), random.normal(size=(LAYERS, 2, WIDTH))
+    bias = random.normal(size=(LAYERS, WIDTH))
+    affine = AffineLens(*(part.astype(np.float32) for part in (down, up, bias)))
+
+    def moved(states: Array) -> Array:
+        return np.stack(
+            [h + h @ (affine.down[i] @ affine.up[i]) + affine.bias[i] for i, h in enumerate(states.transpose(1, 0, 2))],
+            axis=1,
+        )
+
+    expected = apply_lens(replace(sight, last=moved(sight.last), inner=moved(sight.inner)), identity(), readout)
+    found = apply_lens(sight, affine, readout)
+    np.testing.assert_allclose(found.entropy, expected.entropy, rtol=1e-3)
+    assert not np.allclose(found.entropy, apply_lens(sight, identity(), readout).entropy, rtol=1e-2)

@@ -1,0 +1,134 @@
+"""Recipes side by side: paired differences against naive loops, seeds taken together, refusals with their reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spillover.analysis.statistics.gains import compare
+from spillover.analysis.statistics.runs import compare_runs
+from spillover.errors import SpilloverError
+from spillover.records import FinishedRun, Prediction
+
+CODES = ("en", "zh", "de", "th", "sw")
+ITEMS = 120
+
+
+def arm(skill: float, seed: int, task: str = "sentiment", items: int = ITEMS) -> tuple[Prediction, ...]:
+    random = np.random.default_rng(seed)
+    hard = np.random.default_rng(0).normal(size=(items, 1))  # the items are equally hard for every run
+    found = []
+    for code in CODES:
+        right = (random.normal(size=(items, 1)) + hard + skill)[:, 0] > 0
+        for i, good in enumerate(right.tolist()):
+            gold = i % 2
+            found.append(Prediction(f"{i:03}", task, code, gold, (-1.0, -2.0) if good == (gold == 0) else (-2.0, -1.0)))
+    return tuple(found)
+
+
+def run(name: str, skill: float, seed: int, mixture: str = "zh=>en", recipe: str = "") -> FinishedRun:
+    seen = tuple(mixture.replace("=>", "/").split("/"))
+    return FinishedRun(
+        name, recipe or name, "tiny", 1000, mixture, "sentiment", "english", seen, arm(0.0, 99), arm(skill, seed)
+    )
+
+
+def accuracy(predictions: tuple[Prediction, ...], code: str) -> float:
+    return float(np.mean([p.chosen == p.gold for p in predictions if p.language == code]))
+
+
+def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
+    one, other = run("one", 1.0, 1), run("other", 0.2, 2, "de=>en")
+    (duel,) = compare_runs([one, other], 0.02).duels
+    expected = np.mean([accuracy(one.tuned, code) - accuracy(other.tuned, code) for code in ("th", "sw")])
+    assert (duel.one, duel.other, duel.languages) == ("one", "other", 2)
+    assert duel.difference.value == pytest.approx(expected)
+    assert duel.verdict == "improved"
+    (back,) = compare_runs([other, one], 0.02).duels
+    found = (-back.difference.value, -back.difference.high, -back.difference.low)
+    assert found == pytest.approx((duel.difference.value, duel.difference.low, duel.difference.high), abs=0.01)
+    assert back.verdict == "harmed"
+
+
+def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
+    one, other = run("one", 0.5, 1), run("other", 0.2, 2)
+    (duel,) = compare_runs([one, other], 0.02).duels
+    expected = compare(other.tuned, one.tuned, ["zh"]).summaries[0].unseen
+    assert (duel.difference.value, duel.difference.low, duel.difference.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+
+
+def test_a_run_has_the_gain_it_has_alone():
+    one, other = run("one", 0.5, 1), run("other", 0.2, 2)
+    entry = compare_runs([one, other], 0.02).entries[0]
+    alone = compare(one.base, one.tuned, ["zh"]).summaries[0].unseen
+    gain = entry.results[0].gain
+    assert (gain.value, gain.low, gain.high) == pytest.approx((alone.value, alone.low, alone.high))
+    assert entry.results[0].tuned == pytest.approx([accuracy(one.tuned, code) for code in CODES])
+
+
+def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
+    seeds = [run(f"s{seed}", skill, seed, recipe="same") for seed, skill in ((1, 0.2), (2, 0.6), (3, 1.0))]
+    entry, alone = compare_runs([*seeds, run("other", 0.2, 9)], 0.02).entries
+    assert (entry.name, entry.seeds, alone.seeds) == ("s1 + s2 + s3", 3, 1)
+    means = [np.mean([accuracy(s.tuned, c) - accuracy(s.base, c) for c in ("de", "th", "sw")]) for s in seeds]
+    assert entry.results[0].gain.value == pytest.approx(np.mean(means))
+    gain, single = entry.results[0].gain, alone.results[0].gain
+    items = compare_runs([seeds[1], run("other", 0.2, 9)], 0.02).entries[0].results[0].gain
+    assert gain.high - gain.low > 1.5 * (items.high - items.low)
+    assert single.high - single.low > gain.high - gain.low, "one seed, but it is known how far seeds are apart"
+
+
+def test_without_languages_new_to_both_there_is_no_duel():
+    one, other = run("one", 1.0, 1, "zh/de/th=>en"), run("other", 0.2, 2, "sw=>en")
+    lineup = compare_runs([one, other], 0.02)
+    assert lineup.duels == ()
+    assert lineup.entries[0].results[0].gain is not None
+
+
+def test_only_shared_tasks_and_languages_count():
+    one, other = run("one", 1.0, 1), run("other", 0.2, 2)
+    few = replace(other, **{a: tuple(p for p in getattr(other, a) if p.language != "sw") for a in ("base", "tuned")})
+    assert compare_runs([one, few], 0.02).entries[0].results[0].languages == ("en", "zh", "de", "th")
+
+
+ONE = run("one", 0.5, 1)
+TWO = run("two", 0.2, 2)
+
+
+def changed(run: FinishedRun, change: str) -> FinishedRun:
+    def edit(p: Prediction) -> Prediction:
+        if change == "task":
+            return replace(p, task="entailment")
+        if change == "gold" and (p.language, p.id) == ("th", "005"):
+            return replace(p, gold=1 - p.gold)
+        if change == "labels":
+            return replace(p, scores=(*p.scores, -3.0))
+        return p
+
+    def kept(p: Prediction) -> bool:
+        return change != "ids" or (p.language, p.id) != ("th", "005")
+
+    arms = {a: tuple(edit(p) for p in getattr(run, a) if kept(p)) for a in ("base", "tuned")}
+    return replace(run, **arms)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([ONE], "found runs .*one.*expected two or more"),
+        ([ONE, ONE], "each once"),
+        (
+            [ONE, changed(TWO, "task")],
+            "no task and language that all runs share: one measured sentiment .* two measured",
+        ),
+        ([ONE, changed(TWO, "ids")], "sentiment, th: run one has an item '005' that two lacks"),
+        ([ONE, changed(TWO, "gold")], r"sentiment, th: item '005' has another gold in one than in two \(1 differ\)"),
+        ([ONE, changed(TWO, "labels")], "sentiment, en: found 2 labels in one and 3 in two"),
+    ],
+)
+def test_runs_that_do_not_share_their_items_are_refused(runs: list[FinishedRun], message: str):
+    with pytest.raises(SpilloverError, match=message) as refusal:
+        compare_runs(runs, 0.02)
+    assert "\n" not in str(refusal.value)

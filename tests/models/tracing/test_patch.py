@@ -1,0 +1,126 @@
+"""Patching against a plain model whose hidden states are replaced by hand, one whole sequence at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spillover.models.inference.encode import cut_at_divergence, encode
+from spillover.models.inference.prefix import PrefixReader
+from spillover.models.load import Model, load
+from spillover.models.tracing import patch as module
+from spillover.models.tracing.anatomy import anatomy
+from spillover.models.tracing.patch import patch
+from spillover.models.tracing.trace import Array, trace
+from spillover.records import Prompt
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+KINDS = ("llama", "qwen2", "mistral", "gemma3", "gpt_neox")
+CHOICES = (" good to see\n\n", " good to go\n\n", " bad\n\n")
+HEADER = ("Review: The room was clean.\nFeeling: bad\n\n",)
+TARGET = Prompt(HEADER, "Review: It works badly.\nFeeling:", CHOICES)
+SOURCE = Prompt(("Rezension: Gut.\nGefühl: gut\n\n",), "Rezension: Der Zug kam viel zu spät an.\nFeeling:", CHOICES)
+LAYERS = 4
+
+
+@pytest.fixture(scope="module")
+def readers(tiny: Callable[[str], Path]) -> dict[str, PrefixReader]:
+    return {kind: PrefixReader(load(str(tiny(kind)), "float32")) for kind in KINDS}
+
+
+@pytest.fixture(params=KINDS)
+def reader(request: pytest.FixtureRequest, readers: Mapping[str, PrefixReader]) -> PrefixReader:
+    return readers[request.param]
+
+
+def states(reader: PrefixReader, *prompts: Prompt) -> Array:
+    """(prompts, layers, width), without what the final norm makes of the last."""
+    return np.concatenate([trace(reader, [prompt]).last for prompt in prompts])[:, :-1]
+
+
+def naive(model: Model, prompt: Prompt, choice: int, layer: int, state: Array | None) -> float:
+    """Log p of the answer's first tokens, the state at the prompt's last token replaced in a run of the whole text."""
+    encoded = cut_at_divergence(encode(model, [prompt], "error")[0])
+    answer, start = encoded.choices[choice], encoded.boundary
+    found = anatomy(model).blocks
+
+    def put(hidden: torch.Tensor) -> None:
+        if state is not None:
+            hidden[0, start - 1] = torch.from_numpy(state)
+
+    if layer:
+        hook = found[layer - 1].register_forward_hook(lambda m, a, out: put(out if torch.is_tensor(out) else out[0]))
+    else:
+        hook = found[0].register_forward_pre_hook(
+            lambda m, args, kwargs: put(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        )
+    try:
+        with torch.inference_mode():
+            logits = model.network(torch.tensor([answer]), use_cache=False).logits[0].float().log_softmax(-1)
+    finally:
+        hook.remove()
+    return sum(float(logits[at - 1, answer[at]]) for at in range(start, len(answer)))
+
+
+def check(reader: PrefixReader) -> None:
+    given = states(reader, SOURCE, replace(SOURCE, body="Ok\nFeeling:"))
+    for choice in range(len(CHOICES)):
+        found = patch(reader, TARGET, choice, given)
+        assert found.patched.shape == (2, LAYERS)
+        assert found.plain == pytest.approx(naive(reader.model, TARGET, choice, 0, None), abs=1e-3)
+        for source in range(2):
+            for layer in range(LAYERS):
+                expected = naive(reader.model, TARGET, choice, layer, given[source, layer])
+                assert found.patched[source, layer] == pytest.approx(expected, abs=1e-3)
+
+
+def test_equals_a_naive_loop(reader: PrefixReader) -> None:
+    check(reader)
+
+
+def test_the_same_without_a_shared_prefix(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "shares", False)
+    check(reader)
+
+
+def test_the_same_in_many_small_batches(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "budget", 150)
+    check(reader)
+
+
+def test_the_items_own_states_change_nothing(reader: PrefixReader) -> None:
+    found = patch(reader, TARGET, 2, states(reader, TARGET))
+    np.testing.assert_allclose(found.patched, found.plain, atol=1e-3)
+
+
+def test_the_last_layer_gives_the_sources_own_answer(reader: PrefixReader) -> None:
+    """At the token read there, so for an answer that is told apart by its first one."""
+    found = patch(reader, TARGET, 2, states(reader, SOURCE))
+    source = patch(reader, SOURCE, 2, states(reader, SOURCE))
+    assert found.patched[0, -1] == pytest.approx(source.plain, abs=1e-3)
+    assert abs(found.plain - source.plain) > 0.1
+
+
+@pytest.mark.parametrize("fault", ["a layer late", "the wrong source"])
+def test_fails_for_a_broken_twin(
+    readers: Mapping[str, PrefixReader], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = module._Patcher.layer
+    if fault == "a layer late":
+        monkeypatch.setattr(module._Patcher, "layer", lambda self, layer, hidden: plain(self, layer - 1, hidden))
+    else:
+        start = module._Patcher.__init__
+        monkeypatch.setattr(module._Patcher, "__init__", lambda self, s, n: start(self, s.roll(n, dims=0), n))
+    with pytest.raises(AssertionError):
+        check(readers["llama"])
+
+
+def test_no_hook_stays_behind(readers: Mapping[str, PrefixReader]) -> None:
+    reader = readers["llama"]
+    before = patch(reader, TARGET, 0, states(reader, SOURCE)).plain
+    assert all(not block._forward_hooks and not block._forward_pre_hooks for block in anatomy(reader.model).blocks)
+    assert patch(reader, TARGET, 0, states(reader, SOURCE)).plain == before

@@ -1,0 +1,71 @@
+"""Greedy translations against a loop without batch, padding or cache."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sacrebleu
+import torch
+
+from spillover.models.load import Model, load
+from spillover.models.tuning import translations as module
+from spillover.models.tuning.translations import chrf, translate
+from spillover.records import Example
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EXAMPLES = [
+    Example(str(place), "de", source, target)
+    for place, (source, target) in enumerate(
+        (
+            ("Der Film war gut.\n", "The film was good."),
+            ("Nein.\n", "No."),
+            ("Ein langer, langer Satz über nichts und wieder nichts, wie man so sagt.\n", "A long, long sentence."),
+        )
+    )
+]
+
+
+def naive(model: Model, example: Example, room: int) -> str:
+    """Read everything again for every token."""
+    ids = model.tokenize([example.source])[0]
+    begin = len(ids)
+    while len(ids) - begin < room and (len(ids) == begin or ids[-1] != model.tokenizer.eos_token_id):
+        with torch.inference_mode():
+            ids.append(int(model.network(torch.tensor([ids], device=model.device)).logits[0, -1].argmax()))
+    return str(model.tokenizer.decode(ids[begin:], skip_special_tokens=True)).strip()
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral"])
+@pytest.mark.parametrize("budget", [1, 10_000])
+def test_translations_are_those_of_the_naive_loop(
+    tiny: Callable[[str], Path], kind: str, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUDGET", budget)
+    model = load(str(tiny(kind)), "float32")
+    room = 2 * max(map(len, model.tokenize([example.target for example in EXAMPLES])))
+    found = translate(model, EXAMPLES)
+    assert found == [naive(model, example, room) for example in EXAMPLES]
+    assert all(found)
+
+
+def test_padding_that_is_seen_changes_them(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(str(tiny("llama")), "float32")
+    expected, generate = translate(model, EXAMPLES), model.network.generate
+
+    def seen(attention_mask: torch.Tensor, **named: object) -> object:
+        return generate(attention_mask=torch.ones_like(attention_mask), **named)
+
+    monkeypatch.setattr(model.network, "generate", seen)
+    assert translate(model, EXAMPLES) != expected
+
+
+def test_nothing_to_translate_is_nothing(tiny: Callable[[str], Path]) -> None:
+    assert translate(load(str(tiny("llama")), "float32"), []) == []
+
+
+def test_chrf_is_sacrebleus_and_ignores_the_closing_line() -> None:
+    wrote, wanted = ["The film was well.", "No."], ["The film was good.\n", "No.\n"]
+    assert chrf(wrote, wanted) == sacrebleu.CHRF().corpus_score(wrote, [["The film was good.", "No."]]).score
+    assert chrf(["No."], ["No.\n"]) == 100
+    assert chrf(["xyz"], ["No.\n"]) == 0

@@ -1,0 +1,180 @@
+import csv
+import io
+import re
+import shutil
+import subprocess
+import tomllib
+from dataclasses import asdict, replace
+from importlib.resources import files
+from math import isnan
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from spillover.languages import languages
+from spillover.records import ArmMetrics, Data, Findings, Internals
+from spillover.report.tables import csvs, run
+from spillover.report.tables.run import main, summary_text
+from spillover.report.tables.table import Table, latex, markdown
+from spillover.utils.formatting import with_interval
+
+PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def numbers_in(value: object) -> list[float]:
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers_in(part)]
+    if isinstance(value, list | tuple):
+        return [number for part in value for number in numbers_in(part)]
+    return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def test_main_table_is_the_papers_two_rows_of_ten(findings: Findings):
+    order = list(languages())
+    for first, second in zip(main(findings)[::2], main(findings)[1::2], strict=True):
+        assert [*first.header[1:], *second.header[1:]] == order
+        assert first.caption == second.caption
+
+
+def test_difference_is_tuned_minus_base_and_the_better_is_bold(findings: Findings):
+    for table in main(findings):
+        base, tuned, difference = (row[1:] for row in table.rows[:3])
+        for column, (b, t, d) in enumerate(zip(base, tuned, difference, strict=True), start=1):
+            assert float(d.replace("−", "-")) == pytest.approx(float(t) - float(b), abs=0.11)
+            if float(t) > float(b):
+                assert (1, column) in table.bold
+                assert (0, column) not in table.bold
+
+
+def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Findings):
+    rows = {row["row"]: row for row in rows_of(csvs.main(findings)) if row["task"] == "sentiment"}
+    for place, code in enumerate(PAPER["setup"]["languages"]):
+        assert float(rows["paper base"][code]) == PAPER["table1"]["base"][place]
+        assert float(rows["paper tuned"][code]) == PAPER["table1"]["zh/de=>en"][place]
+    assert float(rows["paper difference"]["th"]) == pytest.approx(88.4 - 83.0)
+    for change in ({"mixture": "fr=>en"}, {"asked": "paraphrase"}, {"labels": "native"}):
+        other = rows_of(csvs.main(replace(findings, setup=replace(findings.setup, **change))))
+        assert {row["row"] for row in other} == {"base", "tuned", "difference"}
+    entailment = {row["row"] for row in rows_of(csvs.main(findings)) if row["task"] == "entailment"}
+    assert entailment == {"base", "tuned", "difference"}, "the paper's run of entailment was tuned on its own questions"
+
+
+def test_fewer_languages_leave_out_the_empty_row(findings: Findings):
+    kept = tuple(gain for gain in findings.comparison.gains if gain.language in ("en", "de", "ja"))
+    few = replace(findings, comparison=replace(findings.comparison, gains=kept))
+    assert [table.header for table in main(few)] == [("", "en", "de", "ja")] * 3
+
+
+def test_gains_csv_has_every_number_of_every_gain(findings: Findings):
+    rows = rows_of(csvs.gains(findings))
+    assert [(row["task"], row["language"]) for row in rows] == [
+        (gain.task, gain.language) for gain in findings.comparison.gains
+    ]
+    for row, gain in zip(rows, findings.comparison.gains, strict=True):
+        found = [float(part) for text in row.values() for part in text.split(";") if re.match(r"-?\d", part)]
+        assert sorted(found) == sorted(numbers_in(asdict(gain)))
+
+
+def test_what_does_not_exist_is_empty_and_moves_no_column(findings: Findings):
+    first = findings.comparison.gains[0]
+    base = ArmMetrics(first.base.accuracy, first.base.centered, None, first.base.chosen, first.base.ties, 0)
+    without = replace(first, base=base, discrimination=None)
+    changed = replace(findings, comparison=replace(findings.comparison, gains=(without,)))
+    row = rows_of(csvs.gains(changed))[0]
+    assert list(row) == list(rows_of(csvs.gains(findings))[0])
+    assert [row[f"base_auc{part}"] for part in ("", "_low", "_high", "_n")] == [""] * 4
+    assert row["discrimination"] == ""
+    assert float(row["tuned_auc"]) == pytest.approx(0.9)
+
+
+def test_lens_csv_has_a_row_a_layer_with_depth_from_0_to_1(findings: Findings):
+    rows = rows_of(csvs.lens(findings))
+    assert len(rows) == sum(len(t.entropy.value) for t in findings.inside.trajectories)
+    assert list(rows[0])[:8] == ["arm", "task", "language", "lens", "layer", "depth", "english", "english_low"]
+    assert list(rows[0])[-2:] == ["items", "told"]
+    last = [row for row in rows if row["layer"] == "18"]
+    assert {row["depth"] for row in last} == {"1.0"}
+    assert {row["depth"] for row in rows if row["layer"] == "0"} == {"0.0"}
+    assert all((row["english"] == "") == (row["language"] == "th") for row in rows)
+    assert not any(isnan(float(row["entropy"])) for row in rows)
+
+
+def test_markdown_keeps_its_columns_whatever_the_texts(hostile: Findings):
+    nasty = Table("a | b", ("x|y", "n"), (("*a*|<b>", "1"), ("new\nline", "−2")), bold=frozenset({(0, 1)}))
+    lines = markdown([nasty]).splitlines()
+    assert lines[0] == r"a \| b"
+    assert len(lines) == 6
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in lines[2:])
+    assert lines[4] == r"| \*a\*\|\<b\> | **1** |"
+    assert not re.search(r"(?<!\\)<", markdown(main(hostile)))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_whatever_the_texts(hostile: Findings, tmp_path: Path):
+    odd = Table(
+        r"\ { } $ & # ^ _ ~ % < > | [x]",
+        ("[a", "*b"),
+        (("[1]", "*"), (r"\input{x}", "−1 ± 2")),
+        bold=frozenset({(0, 0)}),
+    )
+    made = [odd, *(table for make in run.TABLES.values() for table in make(hostile)[:2])]
+    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{latex(made)}\end{{document}}"
+    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+
+
+def test_terminal_summary_fits_100_columns_and_says_the_verdicts(findings: Findings):
+    def lines(width: int) -> list[str]:
+        console = Console(width=width, file=io.StringIO(), record=True)
+        console.print(summary_text(findings))
+        return [line.rstrip() for line in console.export_text().splitlines()]
+
+    narrow = lines(100)
+    assert max(map(len, narrow)) <= 100
+    tabular = [line for line in lines(200) if re.search(r"\d  +[+−]?\d", line)]
+    assert len(tabular) == 24
+    assert set(tabular) <= set(narrow)  # no number is wrapped or cut
+    text = " ".join(narrow)
+    for summary in findings.comparison.summaries:
+        assert summary.sentence in text
+        assert with_interval(summary.unseen) in text
+
+
+def test_terminal_shows_markup_as_text(findings: Findings):
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(summary_text(replace(findings, setup=replace(findings.setup, model="[red]m[/red]"))))
+    assert "[red]m[/red]" in console.export_text()
+
+
+def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
+    nothing = replace(findings.tuning, losses=(), validation=(), chrf=(), translations=())
+    bare = replace(
+        findings,
+        inside=Internals((), (), (), ()),
+        tuning=nothing,
+        data=Data((), "", (), ()),
+        costs=(),
+        characters=(),
+        forgetting=(),
+    )
+    assert [name for name, make in run.TABLES.items() if not make(bare)] == [
+        *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "doctor"),
+        *("pairs", "cost", "characters"),
+    ]
+
+
+def test_what_tuning_did_beside_the_task_is_told(findings: Findings):
+    (translated,), (forgot,) = run.translations(findings), run.forgetting(findings)
+    assert "of 40 held-out examples: chrF 11.0 before tuning, 48.0 after" in translated.caption
+    assert translated.rows[1] == ("German", "Gut.", "Good.", "Gut. Gut.", "Good 1.")
+    assert len(translated.rows) == 5
+    assert forgot.rows[0] == ("English", "60", "9000", "1.100", "1.120", "+0.020 [+0.010, +0.030]")
+    assert forgot.rows[-1][-1] == "−0.037 [−0.047, −0.027]"
+    assert "3 examples were too long" in run.training(findings)[0].caption

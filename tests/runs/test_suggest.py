@@ -1,0 +1,129 @@
+"""`spillover suggest` through the real command line: run folders written by hand, a tiny model that is traced."""
+
+import json
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+from typer.testing import CliRunner, Result
+
+from spillover import cli
+from spillover.analysis.statistics import suggest
+from spillover.errors import SpilloverError
+from spillover.experiment import dump_experiment, parse_experiment
+from spillover.languages import languages
+from spillover.records import Prediction
+from spillover.store import write_predictions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+POOL = ("zh", "de", "fr", "sw", "hi")
+MIXTURES = (*((code,) for code in POOL), *combinations(POOL, 2))
+ITEMS = 200
+
+
+@pytest.fixture
+def experiment(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(suggest, "PERMUTATIONS", 99)
+    table = {
+        "model": {"name": str(tiny("llama")), "dtype": "float32"},
+        "evaluate": {"tasks": ["sentiment"], "limit": 6, "languages": ["en"]},
+        "analyze": {"limit": 4},
+    }
+    path = tmp_path / "small.toml"
+    path.write_text(tomli_w.dumps(table), encoding="utf-8")
+    return path
+
+
+def write_run(runs: Path, model: str, to: tuple[str, ...], gain: float, number: int) -> None:
+    """Write a finished run whose arms differ by `gain` in every language."""
+    folder, random = runs / f"run{number}", np.random.default_rng(number)
+    table = {"model": {"name": model}, "translate": {"to": list(to)}, "evaluate": {"tasks": ["sentiment"]}}
+    folder.mkdir(parents=True)
+    (folder / "experiment.toml").write_text(dump_experiment(parse_experiment(table, "test")), encoding="utf-8")
+    (folder / "provenance.json").write_text(json.dumps({"parameters": "1000"}), encoding="utf-8")
+    for arm, skill in (("base", 0.5), ("tuned", 0.5 + gain)):
+        for code in ("en", "th", "bn", "ms"):
+            wins = random.permutation(ITEMS) < skill * ITEMS
+            rows = [
+                Prediction(str(i), "sentiment", code, i % 2, (0.0, -1.0) if win == (i % 2 == 0) else (-1.0, 0.0))
+                for i, win in enumerate(wins.tolist())
+            ]
+            place = folder / "predictions" / arm / "sentiment" / f"{code}.parquet"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(place, rows, ("positive", "negative"))
+
+
+def call(experiment: Path, *options: str) -> Result:
+    arguments = ["suggest", str(experiment), "--runs", str(experiment.parent / "runs"), *options]
+    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, arguments)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_without_a_run_it_guesses_by_likeness_and_says_so(experiment: Path) -> None:
+    ended = call(experiment, "--for", "no,is")
+    assert ended.exit_code == 0, ended.output
+    found = flat(ended.output)
+    assert "Which languages help no, is is not known: no mixture was measured." in found
+    assert "By likeness alone, a guess, it would be" in found
+    for predictor in ("script", "family", "fertility", "alignment"):
+        assert predictor in found
+    assert "of 136" in found, "two of the 17 that are neither the pivot nor asked about"
+    traces = sorted((experiment.parent / "runs").glob(".stages/trace-*/complete.json"))
+    assert len(traces) == len(languages())
+    times = [path.stat().st_mtime_ns for path in traces]
+    assert flat(call(experiment, "--for", "no,is").stdout) == flat(ended.stdout)
+    assert [path.stat().st_mtime_ns for path in traces] == times, "traced once"
+
+
+def test_it_learns_from_the_runs_of_this_model_which_language_helps(
+    experiment: Path, tiny: Callable[[str], Path]
+) -> None:
+    runs = experiment.parent / "runs"
+    for number, to in enumerate(MIXTURES):
+        write_run(runs, str(tiny("llama")), to, 0.04 + 0.2 * ("fr" in to) / len(to), number)
+    write_run(runs, "another-model", ("fr",), -0.4, 99)
+    found = call(experiment, "--for", "th,bn", "--among", ",".join(POOL), "--set", "analyze.limit=0")
+    assert found.exit_code == 0, found.output
+    assert found.stderr.count("clusters.json") <= 1, "said once, not of each run"
+    text = flat(found.stdout)
+    assert "Tune on French and" in text or "and French" in text.partition(":")[0]
+    assert "predicted mean gain in th, bn +" in text
+    assert "Leaving out one of 15 mixtures at a time" in text
+    assert "alignment" not in text, "nothing is traced where the experiment traces nothing"
+    few = call(experiment, "--for", "th", "--from", "run0", "--from", str(runs / "run1"), "--set", "analyze.limit=0")
+    assert "2 mixtures were measured, too few to learn from. Of those measured, " in flat(few.stdout)
+
+
+def test_runs_that_differ_for_no_reason_teach_nothing(experiment: Path, tiny: Callable[[str], Path]) -> None:
+    gains = np.random.default_rng(1).normal(0.05, 0.03, len(MIXTURES))
+    for number, (to, gain) in enumerate(zip(MIXTURES, gains.tolist(), strict=True)):
+        write_run(experiment.parent / "runs", str(tiny("llama")), to, gain, number)
+    text = flat(call(experiment, "--for", "th,bn,ms", "--set", "analyze.limit=0").output)
+    assert "is not known: what was measured predicts no better than its mean." in text
+    assert "gained most: +" in text
+
+
+REFUSED = {
+    "an unknown target": (("--for", "xx"), "--for: found 'xx', expected a language with items; choose from en, zh"),
+    "no target": (("--for", " ,"), "--for: found no language, expected at least one"),
+    "an unknown choice": (("--for", "th", "--among", "thai"), "--among: found 'thai'"),
+    "the pivot": (("--for", "th", "--among", "de,en"), "and not the pivot 'en'"),
+    "more than there are": (("--for", "th", "--among", "de,fr", "--k", "3"), "--k: found 3 of de, fr"),
+    "too many": (("--for", "th", "--k", "9"), "expected at most 20,000; name fewer with --among"),
+    "no run": (("--for", "th", "--from", "nothing"), "found no experiment.toml"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_cannot_be_answered_is_refused(experiment: Path, fault: str) -> None:
+    options, words = REFUSED[fault]
+    ended = call(experiment, *options)
+    assert isinstance(ended.exception, SpilloverError)
+    assert words in str(ended.exception)
+    assert not (experiment.parent / "runs").exists()

@@ -1,0 +1,53 @@
+"""Stand-ins for what a worker does: they take no time, and leave in the run folder what they were asked."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from spillover.sweep.plan import SweepTask
+from spillover.sweep.schedule import TaskOutcome
+from spillover.sweep.worker import finish, open_store
+
+
+def note(task: SweepTask) -> None:
+    """Leave a line that says which process did which step of what, and when it began."""
+    store = open_store(task)
+    store.run.mkdir(parents=True, exist_ok=True)
+    with (task.runs / "notes.txt").open("a", encoding="utf-8") as notes:
+        notes.write(f"{task.step} {task.name} {task.key} {os.getpid()}\n")
+
+
+def instant(task: SweepTask) -> TaskOutcome:
+    """Do nothing, and finish."""
+    note(task)
+    if task.step == "run":
+        finish(open_store(task), task.experiment)
+    return TaskOutcome()
+
+
+def slow(task: SweepTask) -> TaskOutcome:
+    """The same, after a while."""
+    time.sleep(0.5)
+    return instant(task)
+
+
+def deadly(task: SweepTask) -> TaskOutcome:
+    """Be killed once where seed 1 is run."""
+    if task.step == "run" and task.experiment.seed == 1:
+        note(task)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return instant(task)
+
+
+def refusing(task: SweepTask) -> TaskOutcome:
+    """Refuse to tune on German."""
+    note(task)
+    if task.step == "tune" and "de" in task.experiment.translate.to:
+        return TaskOutcome("translate.to: found 'de'", refused=True)
+    return instant(task)
+
+
+def notes(runs: Path) -> list[list[str]]:
+    """Return what was noted: step, experiment, key, process."""
+    return [line.split() for line in (runs / "notes.txt").read_text("utf-8").splitlines()]

@@ -1,0 +1,153 @@
+"""A child process that runs the command line and kills itself where it is told to, as `kill -9` would.
+
+Audit events say where it is: Python's own for opening, renaming and linking, and `written`, which the writers wrapped
+here raise when their file is there. A torn file is cut in half first: what a kill amid the writing leaves.
+"""
+
+import os
+import re
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+PATHS = {"os.rename": 1, "os.symlink": 1, "open": 0, "written": 0}
+"""Audit event → which of its arguments is the path concerned."""
+
+SERVER = get_context("forkserver")
+"""Forks children from a process that has imported everything once and run nothing."""
+
+SERVER.set_forkserver_preload(
+    [
+        "spillover.pipeline",
+        "spillover.report.run",
+        *(f"spillover.models.{name}" for name in ("tune", "score", "trace", "lenses", "patch", "forgetting")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where to die."""
+
+    stage: str
+    """The stage of the pipeline that is being made."""
+    event: str
+    """The audit event."""
+    path: str
+    """A pattern that is found in the path concerned."""
+    torn: bool = False
+    """Whether the file being written is cut in half first."""
+    nth: int = 1
+    """At which such event."""
+
+
+class Engine:
+    """A user's own engine, whose translations are kept in SQLite: it turns texts around."""
+
+    version = "1"
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """Return each text with its words in the other order."""
+        return [" ".join(reversed(text.split())) for text in texts]
+
+
+class _Connection(sqlite3.Connection):
+    """Says when it has written rows that are not committed."""
+
+    def executemany(self, *given: Any) -> sqlite3.Cursor:  # noqa: ANN401
+        """Write rows."""
+        done = super().executemany(*given)
+        sys.audit("written", "translations.sqlite")
+        return done
+
+
+def _telling(write: Callable[..., object], place: int) -> Callable[..., object]:
+    """Wrap a writer so that it says what it has written; `place` is the argument that is the path."""
+
+    def told(*given: object, **named: object) -> object:
+        done = write(*given, **named)
+        sys.audit("written", str(given[place]))
+        return done
+
+    return told
+
+
+def _wrap_writers() -> None:
+    import peft.peft_model
+    import pyarrow.parquet as pq
+    import torch
+
+    from spillover.store import formats
+    from spillover.translate import memory
+
+    for owner, name, place in (
+        (pq, "write_table", 1),
+        (formats, "save_file", 1),
+        (peft.peft_model, "safe_save_file", 1),
+        (torch, "save", 1),
+        (Path, "write_bytes", 0),
+        (Path, "write_text", 0),
+    ):
+        setattr(owner, name, _telling(getattr(owner, name), place))
+    memory.sqlite3.connect = partial(sqlite3.connect, factory=_Connection)
+
+
+def _arm(point: Point, log: Path) -> None:
+    """Die at the point, and say so in the log."""
+    _wrap_writers()
+    seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event != point.event or not re.search(point.path, str(arguments[PATHS[event]])):
+            return
+        seen += 1
+        if seen == point.nth:
+            file = arguments[0]  # of a renaming: what is renamed
+            if point.torn:
+                os.truncate(file, os.stat(file).st_size // 2)  # noqa: PTH116
+            with log.open("a") as lines:
+                lines.write(f"{point.stage}: {event} {arguments[PATHS[event]]}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def _run(arguments: Sequence[str], home: Path, point: Point | None, prepare: Callable[[], None] | None) -> None:
+    import torch
+
+    from spillover import cli
+
+    torch.set_num_threads(1)
+    output = os.open(home / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ["XDG_DATA_HOME"] = str(home)
+    if prepare:
+        prepare()
+    if point:
+        _arm(point, home / "hits")
+    sys.argv = ["spillover", *arguments]
+    cli.main()
+
+
+def run(arguments: Sequence[str], home: Path, point: Point | None = None, prepare: Any = None) -> int:  # noqa: ANN401
+    """Run the command line in a child and return its exit status, negative for the signal that killed it.
+
+    Args:
+        arguments: what follows `spillover`.
+        home: a folder for the user's data, the child's `output` and its `hits`.
+        point: where to die.
+        prepare: a function of a module that the child calls first.
+    """
+    child = SERVER.Process(target=_run, args=(arguments, home, point, prepare))
+    child.start()
+    child.join(300)
+    assert child.exitcode is not None, "it hangs"
+    return child.exitcode

@@ -1,0 +1,23 @@
+"""Numbers as people read them, and back."""
+
+from math import nan
+
+import pytest
+
+from spillover.records import Estimate
+from spillover.utils.formatting import ascii_minus, minus, percent, points, with_interval
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0512, "+5.1"), (-0.0512, "−5.1"), (0.0004, "0.0"), (-0.0004, "0.0"), (1, "+100.0")]
+)
+def test_a_difference_has_its_sign_unless_it_rounds_to_nothing(share: float, text: str) -> None:
+    assert points(share) == text
+
+
+def test_no_hyphen_stands_for_a_minus_and_none_is_lost_on_the_way_back() -> None:
+    estimate = Estimate(-0.021, -0.04, -0.002, 60)
+    assert with_interval(estimate) == "−2.1 [−4.0, −0.2]"
+    assert ascii_minus(with_interval(estimate)) == "-2.1 [-4.0, -0.2]"
+    assert (minus("-0.5"), percent(-0.005), percent(nan)) == ("−0.5", "−0.5", "")
+    assert with_interval(None, "withheld") == "withheld"
