@@ -73,7 +73,7 @@ def examining(items: int, asked: int) -> dict[str, object]:
             save(folder, "questions", code, [{"id": q.id, "text": q.fields[0]} for q in questions(code, asked)])
         table = {"questions": {"source": f"folder:{folder}"}, "evaluate": {"tasks": [TASK.name]}}
         experiment = parse_experiment(table, "benchmark")
-        seconds = timed(lambda: examine(experiment, lambda texts: [list(map(ord, text)) for text in texts]))
+        seconds = timed(lambda: examine(Inputs(experiment), lambda texts: [list(map(ord, text)) for text in texts]))
     total = items * len(languages())
     return {"items": total, "questions": 3 * asked, "seconds": round(seconds, 1), "per_second": round(total / seconds)}
 

@@ -25,13 +25,13 @@ from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, LlamaConf
 
 from rivals import Folded, best_product, now
 from scoring import peak, table
-from spillover import pipeline
 from spillover.experiment import parse_experiment
 from spillover.models.load import Model, load, resolve_dtype
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
 from spillover.models.tuning.trainer import Steps, TargetTrainer
+from spillover.pipeline import Run
 from spillover.records import Example
-from spillover.store import Store, read_records
+from spillover.store import Store
 from spillover.utils.environment import machine, versions
 from spillover.utils.progress import notify
 
@@ -191,8 +191,8 @@ def examples(asked: argparse.Namespace) -> tuple[list[Example], list[Example]]:
         "evaluate": {"tasks": ["paraphrase"]},  # nothing is measured
     }
     with tempfile.TemporaryDirectory() as place:
-        built = pipeline.build(parse_experiment(table, "benchmark"), Store(Path(place), "tuning"))
-        found = read_records(built.path / "examples.parquet", Example)
+        run = Run(parse_experiment(table, "benchmark"), Store(Path(place), "tuning"))
+        found = run.training_set.examples
     return found[HELD_OUT : HELD_OUT + asked.examples], found[:HELD_OUT]
 
 

@@ -485,13 +485,12 @@ def test_the_public_names_are_there_and_cost_nothing_before_use() -> None:
 
 def test_from_python_the_same_stages_are_found(whole: Path, experiment: Path) -> None:
     before = times(whole.parent)
-    from spillover import pipeline
-
-    loaded, store = spillover.load_experiment(experiment), spillover.Store(whole.parent, "python")
-    found = pipeline.evaluate(loaded, store)
-    assert {arm: len(rows) for arm, rows in found.items()} == dict.fromkeys(("base", "tuned"), 3 * sum(SIZES.values()))
-    assert all(score <= 0 for rows in found.values() for row in rows for score in row.scores)
-    assert all(math.isfinite(score) for rows in found.values() for row in rows for score in row.scores)
+    run = spillover.Run(spillover.load_experiment(experiment), spillover.Store(whole.parent, "python"))
+    sizes: Counter[str] = Counter()
+    for cell, rows in run.predictions.items():
+        sizes[cell.arm] += len(rows)
+        assert all(score <= 0 and math.isfinite(score) for row in rows for score in row.scores)
+    assert sizes == dict.fromkeys(("base", "tuned"), 3 * sum(SIZES.values()))
     assert times(whole.parent) == before
 
 

@@ -185,8 +185,8 @@ def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
 def in_place() -> None:
     """Write stages where they belong at once, and trust what is there: what this project does not do."""
     stages._partial = lambda path: path
-    stages.flaw = lambda path: "" if path.exists() else "not there"
-    stages.is_whole = lambda path: False
+    stages.integrity_error = lambda path: "" if path.exists() else "not there"
+    stages.is_complete = lambda path: False
 
 
 def test_written_in_place_a_torn_file_would_be_read(experiment: Path, tmp_path: Path) -> None:

@@ -8,16 +8,17 @@ from importlib import import_module
 _WHERE = {
     "Experiment": "spillover.experiment",
     "load_experiment": "spillover.experiment",
+    "Run": "spillover.pipeline",
     "Store": "spillover.store",
-    "Item": "spillover.records.data",
-    "Prompt": "spillover.records.data",
-    "Prediction": "spillover.records.data",
+    "Item": "spillover.records",
+    "Prompt": "spillover.records",
+    "Prediction": "spillover.records",
     "SpilloverError": "spillover.errors",
     "load": "spillover.models.load",
     "PrefixReader": "spillover.models.inference.prefix",
     "score": "spillover.models.scoring.score",
     "open_task": "spillover.tasks",
-    "compare_folders": "spillover.analysis.statistics.gains",
+    "compare": "spillover.analysis.statistics.gains",
 }
 
 __all__ = list(_WHERE)

@@ -7,6 +7,7 @@ from spillover.experiment import load_experiment as load_experiment
 from spillover.models.inference.prefix import PrefixReader as PrefixReader
 from spillover.models.load import load as load
 from spillover.models.scoring.score import score as score
+from spillover.pipeline import Run as Run
 from spillover.records import Item as Item
 from spillover.records import Prediction as Prediction
 from spillover.records import Prompt as Prompt

@@ -21,6 +21,10 @@ class SpilloverError(Exception):
     """Something is wrong with what the user gave us: says where, what was found, what was expected, the choices."""
 
 
+class FollowerDone(Exception):  # noqa: N818 - nothing went wrong
+    """A process that was launched together with others has done its share: tuning is all that they have in common."""
+
+
 class UnreachableError(SpilloverError):
     """A place where data should be cannot be reached: whatever else is asked of it fails too."""
 

@@ -8,19 +8,17 @@ item; where there is none they are unknown. What else a run takes, drawing above
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from spillover import pipeline
-from spillover.experiment import Experiment
-from spillover.records import Cell, Example, Item, Question
+from spillover.pipeline import Run
+from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
-from spillover.stages.analyze import items_to_trace, trace
+from spillover.stages.analyze import trace
 from spillover.stages.arms import Arm, cells_of
 from spillover.stages.evaluate import predict, text_likelihoods
-from spillover.stages.items import evaluation_items, likelihood_items
-from spillover.store import Artifact, MissingArtifactError, Store, read_records
+from spillover.stages.items import Items
+from spillover.store import MissingArtifactError, Store
 from spillover.tasks import open_task
 from spillover.utils.progress import no_bar
 
-Items = dict[tuple[str, str], list[Item]]
 Measure = Callable[[Store, Arm, Cell, list[Item]], object]
 
 
@@ -46,65 +44,54 @@ class Step:
         )
 
 
-def translation(experiment: Experiment, store: Store) -> list[str]:
-    """Return how many characters would go where, a line a language."""
-    by = experiment.translate.translator
-    return [f"{each.language}: {each.new} characters to {by}" for each in pipeline.characters(experiment, store)]
+def translation(run: Run) -> list[str]:
+    """Return how many characters would go where, one line per language."""
+    by = run.experiment.translate.translator
+    return [f"{cost.language}: {cost.new} characters to {by}" for cost in run.translation_costs()]
 
 
-def forecast(experiment: Experiment, store: Store) -> list[str]:
-    """Return what is left to do: a line a language to translate into, one a part of the run, and what it comes to."""
-    steps = list(_steps(experiment, store))
+def forecast(run: Run) -> list[str]:
+    """Return what is left to do: a line per language to translate into, one per part of the run, and the sum."""
+    steps = list(_steps(run))
     total = sum((step.takes for step in steps if step.work), UnitCost(0, 0))
-    why = "" if total.known else f": no finished run of {experiment.model.name} in {store.run.parent} to go by"
-    return [*translation(experiment, store), *map(str, steps), f"in all: {total}{why}"]
+    runs, model = run.store.run.parent, run.experiment.model.name
+    why = "" if total.known else f": no finished run of {model} in {runs} to go by"
+    return [*translation(run), *map(str, steps), f"in all: {total}{why}"]
 
 
-def _steps(experiment: Experiment, store: Store) -> Iterator[Step]:
-    rates = {
-        part: rate for (model, part), rate in measured_costs(store.run.parent).items() if model == experiment.model
-    }
-    translated = not any(each.new for each in pipeline.characters(experiment, store))
+def _steps(run: Run) -> Iterator[Step]:
+    experiment, costs = run.experiment, measured_costs(run.store.run.parent)
+    rates = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
+    translated = not any(cost.new for cost in run.translation_costs())
     # without an earlier run of the model nothing of it can be there, and it need not be looked for on the hub
-    adapter = _adapter(experiment, store) if translated and rates else None
-    examples = _examples(experiment, store, translated) * experiment.tune.epochs
+    adapter = run.existing_adapter() if translated and rates else None
+    examples = _num_examples(run, translated) * experiment.tune.epochs
     yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
     arms = [Arm("base", experiment, None), *([Arm("tuned", experiment, adapter)] if adapter else [])]
-    for name, (items, measure) in _measures(experiment).items():
-        done = sum(_done(items, measure, arm, store) for arm in arms) if rates else 0
+    for name, (items, measure) in _measures(run).items():
+        done = sum(_done(items, measure, arm, run.store) for arm in arms) if rates else 0
         yield Step(name, 2 * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
 
 
-def _examples(experiment: Experiment, store: Store, translated: bool) -> int:
-    """Return how many examples there are; a question in each language, where they cannot be built yet."""
-    if translated:
-        return len(read_records(pipeline.build(experiment, store).path / "examples.parquet", Example))
-    asked = read_records(pipeline.questions(experiment, store).path / "questions.parquet", Question)
-    return len(asked) * len(experiment.translate.to)
+def _num_examples(run: Run, translated: bool) -> int:
+    """Return how many examples there are; where they cannot be built yet, one per question and language."""
+    if not translated:
+        return len(run.questions) * len(run.experiment.translate.to)
+    _ = run.examples  # refuses questions that the evaluation asks too
+    return len(run.training_set.examples)
 
 
-def _adapter(experiment: Experiment, store: Store) -> Artifact | None:
-    pipeline.build(experiment, store)
-    try:
-        return pipeline.tune(experiment, store.looking())
-    except MissingArtifactError:
-        return None
-
-
-def _measures(experiment: Experiment) -> dict[str, tuple[Items, Measure]]:
+def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
     """Return part of a run → the items of each cell, and what is done with them."""
     idle = no_bar()
     return {
-        "evaluate": (
-            evaluation_items(experiment),
-            lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle),
-        ),
+        "evaluate": (run.items, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
         "analyze": (
-            items_to_trace(experiment),
+            run.traced_items,
             lambda store, arm, cell, rows: trace(store, arm, open_task(cell.task), cell, rows, idle),
         ),
         "texts": (
-            likelihood_items(experiment),
+            run.likelihood_items,
             lambda store, arm, cell, rows: text_likelihoods(store, arm, cell, rows, idle),
         ),
     }

@@ -1,26 +1,26 @@
-"""THE CENTER: the seven stages, each in terms of the one before.
+"""THE CENTER: one run, and the seven stages, each in terms of the ones before.
 
     questions → translate → build → tune → evaluate → analyze → report
 
-A stage asks for what it needs by calling the stage before, which returns at once where its result already exists.
-Every stage is keyed by the content it works on, so nothing is ever made twice and nothing stale is ever read.
+A `Run` works each part out once, when it is first asked for. What a part leaves on disk is keyed by the content that it
+was made from: nothing is made twice, and nothing stale is read.
 """
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import islice
+from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
-from spillover.errors import SpilloverError
+from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import Experiment, dump_experiment
+from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
-from spillover.models.tokenization import CUT
 from spillover.models.tuning.history import read_history
 from spillover.records import (
+    ARMS,
     Cell,
     Data,
     Defect,
@@ -35,25 +35,15 @@ from spillover.records import (
     TranslationCost,
 )
 from spillover.runs.read import CLUSTERS
-from spillover.sources import Source, open_source
 from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
-from spillover.stages.arms import Arm, cells_of, model_key, num_parameters
-from spillover.stages.build import ASKED, QuestionSource, TrainingSet, build_training_set
+from spillover.stages.arms import Arm, as_text, cells_of, model_key, num_parameters, shortened
+from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import item_scores, predict, text_likelihoods
 from spillover.stages.geometry import compare_languages
-from spillover.stages.items import (
-    as_text,
-    balanced_subset,
-    clusters,
-    evaluation_items,
-    likelihood_items,
-    machine_translated,
-    reads,
-    shortened,
-)
-from spillover.store import Artifact, Store, read_records, write_records
-from spillover.tasks import Task, open_task
+from spillover.stages.inputs import Inputs
+from spillover.stages.items import Items, clusters, machine_translated, subsets
+from spillover.store import Artifact, MissingArtifactError, Store, read_records, write_records
 from spillover.translate import (
     REVISION,
     Translator,
@@ -68,259 +58,278 @@ from spillover.utils.environment import provenance
 from spillover.utils.progress import Bar, bar
 
 Measured = TypeVar("Measured", Prediction, TextNLL)
+Measure = Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]]
 
 
-def questions(experiment: Experiment, store: Store) -> Artifact:
-    """Read the user's questions. Whatever answers the source has stay there."""
-    source, task = _asked(experiment)
-    found = list(islice(source.questions(task, ASKED), experiment.questions.limit or None))
-    name = "questions.parquet"
-    return store.make("questions", found, name, lambda folder: write_records(folder / name, Question, found))
+class Run:
+    """One experiment in its run folder."""
 
+    def __init__(self, experiment: Experiment, store: Store) -> None:
+        """Read and make nothing yet."""
+        self.experiment = experiment
+        self.store = store
+        self.inputs = Inputs(experiment)
 
-def translate(experiment: Experiment, store: Store) -> list[Artifact]:
-    """Pair each question with itself in the languages to tune on and check the pairs, one stage a language."""
-    asked, translator = _translation(experiment, store)
+    @cached_property
+    def defects(self) -> list[Defect]:
+        """All that is wrong with the experiment's data; of the model, weights are not read."""
+        return examine(self.inputs, open_reads(self.experiment))
 
-    def questions_in(language: str) -> list[Question]:
-        return asked if language == ASKED else translator.translate(asked, language)
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The user's questions, in English. Whatever answers the source has stay there."""
+        rows, name = self.inputs.questions, "questions.parquet"
+        self.store.make("questions", rows, name, lambda folder: write_records(folder / name, Question, rows))
+        return rows
 
-    def save(found: list[Pair], code: str) -> Artifact:
-        def write(folder: Path) -> None:
-            checked = list(check(found))
-            store.log("checked", language=code, pairs=len(checked), flags=dict(count_flags(checked, ()).flags))
-            write_records(folder / f"{code}.parquet", Pair, checked)
+    @cached_property
+    def pairs(self) -> dict[str, list[Pair]]:
+        """Each question with itself in the pivot, per language to tune on: checked, flagged, nothing dropped yet."""
+        pivot = self._questions_in(self.experiment.mixture.pivot)
+        return {
+            code: self._checked(code, pairs(self._questions_in(code), pivot)) for code in self.experiment.translate.to
+        }
 
-        brought = experiment.languages.items()  # texts are identified among these too
-        return store.make("pairs", [found, available_checks(), REVISION, *brought], f"pairs/{code}.parquet", write)
+    @cached_property
+    def training_set(self) -> TrainingSet:
+        """The examples of the mixture's recipe and frame, and those of their questions that the evaluation asks too."""
+        unrelated = self.experiment.model_copy(update={"questions": self.experiment.mixture.unrelated})
+        other = Run(unrelated, self.store.within("unrelated"))
+        return build_training_set(self.inputs, self._question_source, other._question_source)
 
-    pivot = questions_in(experiment.mixture.pivot)
-    return [save(pairs(questions_in(code), pivot), code) for code in experiment.translate.to]
+    @cached_property
+    def examples(self) -> Artifact:
+        """The training examples, stored; refused where the evaluation asks their questions too."""
+        training, name = self.training_set, "examples.parquet"
+        if training.overlaps:
+            self.store.log("overlap", questions=[overlap.id for overlap in training.overlaps])
+        if training.overlap and not self.experiment.mixture.allow_overlap:
+            raise SpilloverError(
+                f"mixture: {training.overlap}; take them out, or set mixture.allow_overlap = true, which marks the report"
+            )
+        rows = training.examples
+        return self.store.make("examples", rows, name, lambda folder: write_records(folder / name, Example, rows))
 
+    @cached_property
+    def adapter(self) -> Artifact:
+        """The adapter tuned on the examples.
 
-def build(experiment: Experiment, store: Store) -> Artifact:
-    """Turn pairs into training examples, by the mixture's recipe and frame; refuse what the evaluation asks too."""
-    mixed, name = _mixed(experiment, store), "examples.parquet"
-    if mixed.overlaps:
-        store.log("overlap", questions=[overlap.id for overlap in mixed.overlaps])
-    if mixed.overlap and not experiment.mixture.allow_overlap:
-        raise SpilloverError(
-            f"mixture: {mixed.overlap}; take them out, or set mixture.allow_overlap = true, which marks the report"
+        Raises:
+            FollowerDone: this process is not the first of those launched together, and its share is done.
+        """
+        adapter = self._tune(self.store)
+        if not self.store.leads:
+            raise FollowerDone
+        return adapter
+
+    def existing_adapter(self) -> Artifact | None:
+        """Return the adapter where it was tuned already; nothing is tuned."""
+        _ = self.examples
+        try:
+            return self._tune(self.store.looking())
+        except MissingArtifactError:
+            return None
+
+    @cached_property
+    def arms(self) -> tuple[Arm, Arm]:
+        """The base model and the tuned one. One of them is in memory at a time."""
+        return Arm("base", self.experiment, None), Arm("tuned", self.experiment, self.adapter)
+
+    @property
+    def items(self) -> Items:
+        """The items measured, per task and language: in each language the same ids."""
+        return self.inputs.items
+
+    @cached_property
+    def traced_items(self) -> Items:
+        """The items to trace, per task and language; refused where a lens or metric cannot be taken of them."""
+        return items_to_trace(self.experiment, self.items)
+
+    @cached_property
+    def likelihood_items(self) -> Items:
+        """The items whose texts tell what was forgotten, per task and language."""
+        return subsets(self.items, self.experiment.analyze.texts)
+
+    @cached_property
+    def predictions(self) -> dict[Cell, list[Prediction]]:
+        """The score of every choice of every item, per cell: the base model's, then the tuned one's."""
+        require_engine(self.experiment)
+        return self._measure("evaluate (items)", self.arms, self.items, predict)
+
+    @cached_property
+    def text_likelihoods(self) -> dict[Cell, list[TextNLL]]:
+        """How well each arm predicts the items' own texts, per cell."""
+        return self._measure("forget (texts)", self.arms, self.likelihood_items, text_likelihoods)
+
+    @cached_property
+    def internals(self) -> Internals:
+        """What lenses, neurons, patches and the languages' geometry show of the first items of each cell."""
+        items, arms = self.traced_items, self.arms
+        others = lens_training_prompts(self.items, items)
+        with bar("analyze (items)", 2 * count_passes(self.experiment, items)) as progress:
+            looks = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
+        geometry = compare_languages(self.store, items, self.experiment.analyze.metrics)
+        return replace(compare_arms(looks), geometry=tuple(geometry))
+
+    @cached_property
+    def findings(self) -> Findings:
+        """All that the report tells; the report is written, as tables, figures and one page."""
+        from spillover.analysis.statistics.forgetting import forgetting
+        from spillover.analysis.statistics.gains import compare
+        from spillover.report import code_digest
+
+        _ = self.traced_items  # what cannot be analyzed is refused before an hour of tuning, not after it
+        defects, predictions, internals, adapter = self.defects, self.predictions, self.internals, self.adapter
+        together = clusters(self.items)
+        findings = Findings(
+            name=self.store.run.name,
+            setup=self.experiment.setup,
+            comparison=compare(
+                *by_arm(predictions),
+                clusters=together,
+                tuned_on=self.experiment.tuned_on,
+                pivot=self.experiment.mixture.pivot,
+                margin=self.experiment.report.margin / 100,
+                correction=self.experiment.report.correction,
+            ),
+            sheets=tuple(item_scores(self.items, predictions)),
+            inside=internals,
+            tuning=read_history(adapter.path),
+            forgetting=forgetting(*by_arm(self.text_likelihoods)),
+            data=self._data(defects),
+            costs=self.store.costs(),
+            characters=tuple(self.translation_costs()),
+            provenance=provenance(
+                dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter.key
+            ),
         )
-    made = mixed.examples
-    return store.make("examples", made, name, lambda folder: write_records(folder / name, Example, made))
+        self.store.save(CLUSTERS, json.dumps(together, ensure_ascii=False))
+        self.store.replace("report", [findings, code_digest()], lambda: _render(findings))
+        return findings
+
+    def complete(self) -> Findings:
+        """Run all seven stages, unless the data have errors."""
+        errors = [defect for defect in self.defects if defect.severity == "error"]
+        if errors:
+            raise SpilloverError(f"{errors[0]} (the first of {len(errors)} errors; `spillover lint` tells all)")
+        for defect in self.defects:
+            self.store.log("lint", message=str(defect))
+        self.store.save("experiment.toml", dump_experiment(self.experiment))
+        findings = self.findings
+        self.store.save("provenance.json", json.dumps(dict(findings.provenance.facts), indent=1))
+        return findings
+
+    def measure_base(self) -> None:
+        """Measure the base model alone: what experiments share that differ in their tuning."""
+        arm, traced = Arm("base", self.experiment, None), self.traced_items
+        self._measure("base (items)", (arm,), self.items, predict)
+        self._measure("base (texts)", (arm,), self.likelihood_items, text_likelihoods)
+        with bar("base (items traced)", count_passes(self.experiment, traced)) as progress:
+            if traced:
+                analyze_arm(self.store, arm, traced, lens_training_prompts(self.items, traced), progress)
+
+    def translation_costs(self) -> Iterator[TranslationCost]:
+        """Yield what `translate` would send to be translated, and what it sent, per language; nothing is sent."""
+        log = self.store.logged("translated")
+        for code in dict.fromkeys((self.experiment.mixture.pivot, *self.experiment.translate.to)):
+            if code != ENGLISH:
+                lines = [line for line in log if line["language"] == code]
+                sent, seconds = (sum(line[key] for line in lines) for key in ("characters", "seconds"))
+                yield TranslationCost(code, *self._translator.characters(self.questions, code), sent, seconds)
+
+    def _tune(self, store: Store) -> Artifact:
+        experiment, examples = self.experiment, self.examples
+        rows = self.training_set.examples
+
+        def write(folder: Path) -> None:
+            from spillover.models.inference.resident import borrow_base_model
+            from spillover.models.tuning.tune import LoraSettings, tune
+
+            settings = LoraSettings(**experiment.tune.model_dump(), seed=experiment.seed)
+            with borrow_base_model(**experiment.model.model_dump()) as model:
+                tune(model, rows, settings, folder)
+
+        settings = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
+        spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
+        inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled]
+        return store.make("adapter", inputs, "adapter", write, resumable=True)
+
+    @cached_property
+    def _translator(self) -> Translator:
+        chosen, log = self.experiment.translate, partial(self.store.log, "translated")
+        return open_translator(
+            self.inputs.questions_in, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log
+        )
+
+    @cached_property
+    def _question_source(self) -> QuestionSource:
+        return QuestionSource(self.experiment.questions, lambda: self.questions, lambda: self._kept_pairs)
+
+    @cached_property
+    def _kept_pairs(self) -> list[Pair]:
+        drop = self.experiment.translate.drop
+        rows = [pair for checked in self.pairs.values() for pair in without_flags(checked, drop)]
+        if not rows:
+            raise SpilloverError(f"translate.drop: {list(drop)} leaves no pair to tune on")
+        return rows
+
+    def _questions_in(self, language: str) -> list[Question]:
+        return self.questions if language == ENGLISH else self._translator.translate(self.questions, language)
+
+    def _checked(self, code: str, rows: list[Pair]) -> list[Pair]:
+        """Check one language's pairs, or read what the checks said of them before."""
+        name = f"{code}.parquet"
+
+        def write(folder: Path) -> None:
+            checked = list(check(rows))
+            self.store.log("checked", language=code, pairs=len(checked), flags=dict(count_flags(checked, ()).flags))
+            write_records(folder / name, Pair, checked)
+
+        registered = self.experiment.languages.items()  # texts are identified among these too
+        artifact = self.store.make("pairs", [rows, available_checks(), REVISION, *registered], f"pairs/{name}", write)
+        return read_records(artifact.path / name, Pair)
+
+    def _measure(
+        self, title: str, arms: Sequence[Arm], items: Items, measure: Measure[Measured]
+    ) -> dict[Cell, list[Measured]]:
+        """Measure every cell, one arm after the other."""
+        with bar(title, len(arms) * sum(map(len, items.values()))) as progress:
+            return {
+                cell: measure(self.store, arm, cell, rows, progress)
+                for arm in arms
+                for cell, rows in cells_of(arm, items)
+            }
+
+    def _data(self, defects: Sequence[Defect]) -> Data:
+        """Gather what is wrong with the data: defects, leakage, the pairs' flags, what a machine translated."""
+        checked = self.pairs.values() if self.training_set.paired else ()  # else they would be translated for nothing
+        return Data(
+            defects=tuple(defects),
+            overlap=self.training_set.overlap,
+            pairs=tuple(count_flags(rows, self.experiment.translate.drop) for rows in checked),
+            translated=machine_translated(self.items),
+        )
 
 
-def checked_pairs(experiment: Experiment, store: Store) -> list[list[Pair]]:
-    """Return the pairs of each language to tune on, with their flags, dropped ones included."""
-    files = [file for stage in translate(experiment, store) for file in stage.path.glob("*.parquet")]
-    return [read_records(file, Pair) for file in files]
-
-
-def tune(experiment: Experiment, store: Store) -> Artifact:
-    """Tune an adapter on the examples."""
-    examples = build(experiment, store)
-
-    def write(folder: Path) -> None:
-        from spillover.models.inference.resident import borrow_base_model
-        from spillover.models.tuning.tune import LoraSettings, tune
-
-        recipe = LoraSettings(**experiment.tune.model_dump(), seed=experiment.seed)
-        with borrow_base_model(**experiment.model.model_dump()) as model:
-            tune(model, rows, recipe, folder)
-
-    rows = read_records(examples.path / "examples.parquet", Example)
-    recipe = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
-    spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
-    inputs = [*model_key(experiment), examples.key, *recipe, *shortened(experiment), *spelled]
-    adapter = store.make("adapter", inputs, "adapter", write, resumable=True)
-    if not store.leads:  # tuning is all that processes launched together share
-        sys.exit()
-    return adapter
-
-
-def evaluate(experiment: Experiment, store: Store) -> dict[str, list[Prediction]]:
-    """Score every choice of every item, for the base model and for the tuned one; return arm → predictions."""
-    require_engine(experiment)
-    return _by_arm(experiment, store, "evaluate (items)", evaluation_items(experiment), predict)
-
-
-def analyze(experiment: Experiment, store: Store) -> Internals:
-    """Trace the first items of each cell, and say what lenses, neurons, patches and the languages' geometry show."""
-    items, both = items_to_trace(experiment), arms(experiment, store)
-    others = lens_training_prompts(experiment, items)
-    with bar("analyze (items)", 2 * count_passes(experiment, items)) as progress:
-        found = compare_arms([analyze_arm(store, arm, items, others, progress) for arm in both] if items else [])
-    return replace(found, geometry=tuple(compare_languages(store, items, experiment.analyze.metrics)))
-
-
-def forget(experiment: Experiment, store: Store) -> dict[str, list[TextNLL]]:
-    """Measure how well each arm predicts the items' own texts; return arm → texts."""
-    return _by_arm(experiment, store, "forget (texts)", likelihood_items(experiment), text_likelihoods)
-
-
-def base(experiment: Experiment, store: Store) -> None:
-    """Measure the base model alone: what experiments share that differ in their tuning."""
-    arm, traced = Arm("base", experiment, None), items_to_trace(experiment)
-    parts = ((evaluation_items(experiment), predict), (likelihood_items(experiment), text_likelihoods))
-    work = sum(len(rows) for items, _ in parts for rows in items.values())
-    with bar("base (items)", work + count_passes(experiment, traced)) as progress:
-        for items, measure in parts:
-            for cell, rows in cells_of(arm, items):
-                measure(store, arm, cell, rows, progress)
-        if traced:
-            analyze_arm(store, arm, traced, lens_training_prompts(experiment, traced), progress)
-
-
-def report(experiment: Experiment, store: Store, defects: Sequence[Defect] | None = None) -> Findings:
-    """Compare the arms and write tables, figures and the page; `defects` are what `lint` found, if it was asked."""
-    from spillover.analysis.statistics.forgetting import forgetting
-    from spillover.analysis.statistics.gains import compare
-    from spillover.report import code_digest
-
-    items_to_trace(experiment)  # before an hour of tuning, not after it
-    known = lint(experiment) if defects is None else defects
-    together = clusters(evaluation_items(experiment))
-    predictions, inside, adapter = evaluate(experiment, store), analyze(experiment, store), tune(experiment, store)
-    findings = Findings(
-        name=store.run.name,
-        setup=experiment.setup,
-        comparison=compare(predictions["base"], predictions["tuned"], clusters=together, **experiment.rules),
-        sheets=tuple(item_scores(evaluation_items(experiment), predictions)),
-        inside=inside,
-        tuning=read_history(adapter.path),
-        forgetting=forgetting(**forget(experiment, store)),
-        data=_data(experiment, store, known),
-        costs=store.costs(),
-        characters=tuple(characters(experiment, store)),
-        provenance=provenance(dump_experiment(experiment), parameters=num_parameters(experiment), adapter=adapter.key),
-    )
-    store.save(CLUSTERS, json.dumps(together, ensure_ascii=False))
-    store.replace("report", [findings, code_digest()], lambda: _render(findings))
-    return findings
+def by_arm(cells: Mapping[Cell, Sequence[Measured]]) -> tuple[list[Measured], list[Measured]]:
+    """Return what was measured of the base model, and of the tuned one, over all cells."""
+    base, tuned = ([one for cell, rows in cells.items() if cell.arm == arm for one in rows] for arm in ARMS)
+    return base, tuned
 
 
 def _render(findings: Findings) -> dict[str, str | bytes]:
-    from spillover.report.run import render
+    from spillover.report.run import render  # altair and a browser engine: only where there is something to draw
 
     return render(findings)
 
 
-def lint(experiment: Experiment) -> list[Defect]:
-    """Return all that is wrong with the experiment's data; of the model only the tokenizer is read."""
-    return examine(experiment, open_reads(experiment))
-
-
-def run(experiment: Experiment, store: Store) -> Findings:
-    """Run all seven stages, unless the data have errors: the last asks for the ones before."""
-    found = lint(experiment)
-    errors = [defect for defect in found if defect.severity == "error"]
-    if errors:
-        raise SpilloverError(f"{errors[0]} (the first of {len(errors)} errors; `spillover lint` tells all)")
-    for defect in found:
-        store.log("lint", message=str(defect))
-    store.save("experiment.toml", dump_experiment(experiment))
-    findings = report(experiment, store, found)
-    store.save("provenance.json", json.dumps(dict(findings.provenance.facts), indent=1))
-    return findings
-
-
-def arms(experiment: Experiment, store: Store) -> Iterator[Arm]:
-    """Tune, then yield the base model and the tuned one, so that one of them is in memory at a time."""
-    adapters = {"base": None, "tuned": tune(experiment, store)}
-    return (Arm(name, experiment, adapter) for name, adapter in adapters.items())
-
-
-def _by_arm(
-    experiment: Experiment,
-    store: Store,
-    what: str,
-    items: dict[tuple[str, str], list[Item]],
-    measure: Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]],
-) -> dict[str, list[Measured]]:
-    """Measure every cell, one arm after the other; return arm → what was measured."""
-    both = arms(experiment, store)
-    with bar(what, 2 * sum(map(len, items.values()))) as progress:
-        return {
-            arm.name: [one for cell, rows in cells_of(arm, items) for one in measure(store, arm, cell, rows, progress)]
-            for arm in both
-        }
-
-
-def _data(experiment: Experiment, store: Store, defects: Sequence[Defect]) -> Data:
-    """Gather what is wrong with the data: the doctor's word, leakage, the pairs' flags, what a machine translated."""
-    mixed = _mixed(experiment, store)
-    checked = checked_pairs(experiment, store) if mixed.paired else []  # else they would be translated for nothing
-    return Data(
-        defects=tuple(defects),
-        overlap=mixed.overlap,
-        pairs=tuple(count_flags(found, experiment.translate.drop) for found in checked),
-        translated=machine_translated(evaluation_items(experiment)),
-    )
-
-
-def _asked(experiment: Experiment) -> tuple[Source, Task]:
-    """Open where the questions come from, and their task."""
-    asked = experiment.questions
-    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
-    return source, open_task(asked.task, "questions.task")
-
-
-def _mixed(experiment: Experiment, store: Store) -> TrainingSet:
-    """Make the examples from the questions and, for an unrelated control, from others kept beside them."""
-    other = experiment.model_copy(update={"questions": experiment.mixture.unrelated})
-    return build_training_set(experiment, _origin(experiment, store), _origin(other, store.within("unrelated")))
-
-
-def _origin(experiment: Experiment, store: Store) -> QuestionSource:
-    def asked() -> list[Question]:
-        return read_records(questions(experiment, store).path / "questions.parquet", Question)
-
-    def paired() -> list[Pair]:
-        drop = experiment.translate.drop
-        found = [pair for checked in checked_pairs(experiment, store) for pair in without_flags(checked, drop)]
-        if not found:
-            raise SpilloverError(f"translate.drop: {list(drop)} leaves no pair to tune on")
-        return found
-
-    return QuestionSource(experiment.questions, asked, paired)
-
-
-def _translation(experiment: Experiment, store: Store) -> tuple[list[Question], Translator]:
-    """Return what is translated, and what translates it."""
-    source, task = _asked(experiment)
-    asked = read_records(questions(experiment, store).path / "questions.parquet", Question)
-    log = partial(store.log, "translated")
-    return asked, open_translator(lambda code: source.questions(task, code), **experiment.translate.engine, log=log)
-
-
-def characters(experiment: Experiment, store: Store) -> Iterator[TranslationCost]:
-    """Yield what `translate` would send to be translated, and what it sent, by language; nothing is sent."""
-    asked, translator = _translation(experiment, store)
-    log = store.logged("translated")
-    for code in dict.fromkeys((experiment.mixture.pivot, *experiment.translate.to)):
-        if code != ASKED:
-            own = [line for line in log if line["language"] == code]
-            sent, seconds = (sum(line[key] for line in own) for key in ("characters", "seconds"))
-            yield TranslationCost(code, *translator.characters(asked, code), sent, seconds)
-
-
-def prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:
-    """Yield exactly what the base model reads, cell by cell; with `scores`, the score of each choice too.
-
-    In a chat also the prompt as its template renders it. Needs items alone, neither pairs nor tuning.
-    """
-    arm, chosen, model = Arm("base", experiment, None), experiment.evaluate, reads(experiment)
-    for cell, rows in cells_of(arm, evaluation_items(experiment)):
-        asked = [open_task(cell.task).prompt(item, chosen.labels) for item in balanced_subset(rows, limit)]
-        found: list[tuple[float, ...] | None] = [None] * len(asked)
-        if scores:
-            from spillover.models.scoring.score import score
-
-            found = list(score(arm.reader, asked, chosen.scoring, chosen.overflow).choices)
-        for prompt, values in zip(asked, found, strict=True):
-            line: dict[str, object] = {"task": cell.task, "language": cell.language}
-            line |= {"header": prompt.header, "body": prompt.body}
-            if model.chat:
-                line["rendered"] = model.wrap(prompt.header + prompt.body).replace(CUT, "")
-            yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})
+STAGES: dict[str, Callable[[Run], object]] = {
+    "questions": attrgetter("questions"),
+    "translate": attrgetter("pairs"),
+    "build": attrgetter("examples"),
+    "tune": attrgetter("adapter"),
+    "evaluate": attrgetter("predictions"),
+    "analyze": attrgetter("internals"),
+    "report": attrgetter("findings"),
+}
+"""Name of a stage → what makes its part of a run, with whatever that part needs; in the order of the pipeline."""

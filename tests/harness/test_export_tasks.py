@@ -9,12 +9,13 @@ import pytest
 from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
-from spillover import pipeline
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.export.tasks import export_tasks
-from spillover.stages.items import evaluation_items
+from spillover.pipeline import Run, by_arm
+from spillover.records import ARMS
+from spillover.stages.inputs import Inputs
 from spillover.store import Store
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +53,7 @@ def test_the_same_accuracy_and_the_same_scores(model: Path, tmp_path: Path, labe
     """Of both arms: the harness loads the base model, and the adapter with it."""
     chosen = experiment(model, labels=labels)
     store = Store(tmp_path / "runs", "run")
-    predictions = pipeline.evaluate(chosen, store)
+    predictions = dict(zip(ARMS, by_arm(Run(chosen, store).predictions), strict=True))
     folder = tmp_path / "somewhere"
     export_tasks(chosen, folder)
     folder = folder.rename(tmp_path / "moved")
@@ -87,7 +88,7 @@ def test_every_item_of_every_cell_is_there(model: Path, tmp_path: Path) -> None:
     chosen = experiment(model)
     names = export_tasks(chosen, tmp_path / "tasks")
     tasks = TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False).load(names)["tasks"]
-    for (task, language), items in evaluation_items(chosen).items():
+    for (task, language), items in Inputs(chosen).items.items():
         rows = tasks[f"spillover_{task}_{language}"].eval_docs
         assert [(row["id"], row["gold"]) for row in rows] == [(item.id, item.gold) for item in items]
 

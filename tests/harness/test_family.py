@@ -10,14 +10,14 @@ from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from local_tasks import CHOICE, CONFIGS, LETTERS, copa, nli, passages, write_task
-from spillover import pipeline
 from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.records import Item, Prompt
 from spillover.sources import families, open_source
 from spillover.sources import harness as module
-from spillover.stages.items import evaluation_items
+from spillover.stages.inputs import Inputs
+from spillover.stages.prompts import render_prompts
 from spillover.store import read_predictions
 from spillover.tasks import open_task
 
@@ -91,7 +91,7 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
     said: list[str] = []
     monkeypatch.setattr(families, "say", said.append)
     families.members.cache_clear()
-    cells = evaluation_items(experiment(folder, "small_xnli_{language}", "small_belebele_{language}"))
+    cells = Inputs(experiment(folder, "small_xnli_{language}", "small_belebele_{language}")).items
     assert [language for name, language in cells if "xnli" in name] == ["en", "de", "sw"]
     assert [language for name, language in cells if "belebele" in name] == ["en", "no"]
     assert len(said) == 2
@@ -102,7 +102,7 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
 def test_the_scores_are_the_harness_s(folder: Path, tiny: Callable[[str], Path], name: str) -> None:
     model = str(tiny("llama"))
     found = [
-        line["scores"] for line in pipeline.prompts(experiment(folder, f"{name}_{{language}}", model=model), 0, True)
+        line["scores"] for line in render_prompts(experiment(folder, f"{name}_{{language}}", model=model), 0, True)
     ]
     tasks = [
         task for task in TaskManager(include_path=str(folder), include_defaults=False).all_subtasks if name in task
@@ -145,20 +145,20 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_cannot_be_a_cell_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(SpilloverError, match=FAULTS[name]) as error:
-        evaluation_items(experiment(folder, name))
+        Inputs(experiment(folder, name)).items
     assert "\n" not in str(error.value)
 
 
 def test_a_language_that_the_family_lacks_is_refused_when_asked_for(folder: Path) -> None:
     with pytest.raises(SpilloverError, match="found no task for 'fr'; languages that are there: en, de, sw"):
-        evaluation_items(experiment(folder, "small_xnli_{language}", languages=["en", "fr"]))
+        Inputs(experiment(folder, "small_xnli_{language}", languages=["en", "fr"])).items
 
 
 def test_data_that_cannot_be_had(tmp_path: Path) -> None:
     write_task(tmp_path, "gone_en", nli(), XNLI)
     (tmp_path / "gone_en.jsonl").unlink()
     with pytest.raises(SpilloverError, match="harness:gone_en: cannot load the task: FileNotFoundError"):
-        evaluation_items(experiment(tmp_path, "gone_{language}"))
+        Inputs(experiment(tmp_path, "gone_{language}")).items
 
 
 def test_a_family_has_no_questions() -> None:

@@ -15,6 +15,7 @@ from spillover.lint import Reads, examine
 from spillover.models.inference.encode import Encoded
 from spillover.records import Defect, Item, Prompt, Question
 from spillover.sources import open_source, reach
+from spillover.stages.inputs import Inputs
 from spillover.tasks import Task, open_task
 from spillover.utils.text import identifies
 
@@ -60,7 +61,7 @@ def lint(corpus: Path, **evaluate: object) -> list[Defect]:
         "translate": {"to": ["de"]},
         "evaluate": {"tasks": ["sentiment", "entailment"], "languages": list(LANGUAGES)} | evaluate,
     }
-    return examine(parse_experiment(table, "test"), READS)
+    return examine(Inputs(parse_experiment(table, "test")), READS)
 
 
 Damage = Callable[[list[Row]], object]
@@ -231,11 +232,11 @@ class Own:
 def test_a_source_that_shows_no_sheet_is_read_strictly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "own_source", sys.modules[__name__])
     table = {"questions": {"source": "own_source:Own"}, "evaluate": {"tasks": ["sentiment"]}}
-    assert examine(parse_experiment(table, "test"), READS) == []
+    assert examine(Inputs(parse_experiment(table, "test")), READS) == []
 
 
 def test_the_starter_corpus_has_no_errors() -> None:
-    assert [one for one in examine(parse_experiment({}, "test"), READS) if one.severity == "error"] == []
+    assert [one for one in examine(Inputs(parse_experiment({}, "test")), READS) if one.severity == "error"] == []
 
 
 needs_published = pytest.mark.skipif(
@@ -248,7 +249,7 @@ def published(source: str) -> list[Defect]:
         "questions": {"source": f"{source}:{PUBLISHED}", "task": "entailment", "limit": 500},
         "evaluate": {"tasks": ["sentiment", "entailment"]},
     }
-    return examine(parse_experiment(table, "test"), READS)
+    return examine(Inputs(parse_experiment(table, "test")), READS)
 
 
 @needs_published
@@ -284,7 +285,7 @@ def test_labels_as_published_are_untouched(tmp_path: Path) -> None:
     assert [item.gold for item in repaired.items(task, "no")] == [0, 1, 2] * 2
     assert [item.gold for item in untouched.items(task, "no")] == [0, 2, 1] * 2
     table = {"evaluate": {"source": f"paper-as-published:{tmp_path}", "tasks": ["entailment"]}}
-    found = [one for one in examine(parse_experiment(table, "test"), READS) if one.check in ("swap", "label")]
+    found = [one for one in examine(Inputs(parse_experiment(table, "test")), READS) if one.check in ("swap", "label")]
     assert {(one.check, one.language, one.ceiling) for one in found} == {("swap", "no", 33.3), ("label", "ja", 66.7)}
 
 
@@ -427,7 +428,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPa
             "questions": {"source": "hub:facebook/xnli", "task": "entailment"},
             "evaluate": {"tasks": ["entailment"]},
         }
-        (found,) = examine(parse_experiment(table, "test"), READS)
+        (found,) = examine(Inputs(parse_experiment(table, "test")), READS)
     finally:
         reach.obstacle.cache_clear()
     assert "the hub cannot be reached (OSError: no route to host)" in found.message

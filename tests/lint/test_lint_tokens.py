@@ -10,8 +10,7 @@ from tokenizers import Tokenizer, normalizers
 
 from calls import Call
 from spillover.experiment import Experiment, parse_experiment
-from spillover.stages.arms import model_key
-from spillover.stages.items import as_text
+from spillover.stages.arms import as_text, model_key
 
 TURN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
 CHAT = TURN + "{% if add_generation_prompt %}<assistant>{% endif %}"

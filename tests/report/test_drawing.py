@@ -12,18 +12,18 @@ from spillover.store import Store
 
 ROOT = Path(spillover.__file__).parent
 DRAWING = [
-    "typography.py",
+    "utils/formatting.py",
     "languages.py",
     "errors.py",
-    "findings/comparison.py",
-    "lineup.py",
-    "report/charts.py",
-    "report/page.js",
-    "report/page.css",
-    "report/macros.html.j2",
+    "records/comparison.py",
+    "records/runs.py",
+    "report/figures/charts.py",
+    "report/templates/page.js",
+    "report/templates/page.css",
+    "report/templates/macros.html.j2",
     "data/languages.toml",
 ]
-OTHERS = ["pipeline.py", "models/score.py", "sources/hub.py", "translate/nllb.py"]
+OTHERS = ["pipeline.py", "models/scoring/score.py", "sources/hub.py", "translate/nllb.py"]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,14 @@ def test_whatever_draws_counts_and_nothing_else(copy: Path) -> None:
 
 
 def test_a_module_counts_from_when_the_report_imports_it(copy: Path) -> None:
-    imports = (copy / "report" / "tables.py").read_text("utf-8")
-    (copy / "report" / "tables.py").write_text(f"{imports}\n\nfrom spillover import texts\n", encoding="utf-8")
+    imports = (copy / "report" / "tables" / "run.py").read_text("utf-8")
+    (copy / "report" / "tables" / "run.py").write_text(
+        f"{imports}\n\nfrom spillover.utils import text\n", encoding="utf-8"
+    )
     try:
-        assert changed(copy, "texts.py") != report._digest(copy)
+        assert changed(copy, "utils/text.py") != report._digest(copy)
     finally:
-        (copy / "report" / "tables.py").write_text(imports, encoding="utf-8")
+        (copy / "report" / "tables" / "run.py").write_text(imports, encoding="utf-8")
 
 
 def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
@@ -79,7 +81,7 @@ def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
     draw()
     draw()
     assert len(drawn) == 1
-    path = copy / "typography.py"
+    path = copy / "utils/formatting.py"
     path.write_text(path.read_text("utf-8").replace(':+.1f}"', ':+.2f}"'), encoding="utf-8")
     draw()
     assert len(drawn) == 2

@@ -13,6 +13,7 @@ from spillover.models.inference.encode import Encoded
 from spillover.records import Defect, Prompt
 from spillover.sources import open_source
 from spillover.sources.remarks import gathering
+from spillover.stages.inputs import Inputs
 from spillover.tasks import paraphrase
 
 PAIRS = {
@@ -94,7 +95,7 @@ def lint(root: Path, **keys: object) -> list[Defect]:
         "translate": {"to": ["de", "fr"]},
         "evaluate": {"tasks": ["paraphrase"]},
     }
-    return examine(parse_experiment(table, "test"), Reads(letters, 1 << 30))
+    return examine(Inputs(parse_experiment(table, "test")), Reads(letters, 1 << 30))
 
 
 def test_the_experiment_says_so_and_lint_repeats_it(tmp_path: Path) -> None:

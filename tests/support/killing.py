@@ -26,7 +26,17 @@ SERVER.set_forkserver_preload(
     [
         "spillover.pipeline",
         "spillover.report.run",
-        *(f"spillover.models.{name}" for name in ("tune", "score", "trace", "lenses", "patch", "forgetting")),
+        *(
+            f"spillover.models.{name}"
+            for name in (
+                "tuning.tune",
+                "scoring.score",
+                "scoring.likelihood",
+                "tracing.trace",
+                "tracing.lenses",
+                "tracing.patch",
+            )
+        ),
     ]
 )
 

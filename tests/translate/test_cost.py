@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from spillover import pipeline
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
+from spillover.pipeline import Run
 from spillover.records import TranslationCost
+from spillover.sources import open_source
 from spillover.store import Store
+from spillover.tasks import open_task
 
 LIMIT = 6
 
@@ -39,25 +41,25 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Experiment:
 
 def characters(experiment: Experiment, store: Store) -> dict[str, tuple[int, int, int]]:
     """Return language → characters that are new, known and sent."""
-    found: list[TranslationCost] = list(pipeline.characters(experiment, store))
+    found: list[TranslationCost] = list(Run(experiment, store).translation_costs())
     return {one.language: (one.new, one.known, one.sent) for one in found}
 
 
-def length(experiment: Experiment, store: Store) -> int:
+def length() -> int:
     """Return the characters of the questions, each text once, by a naive count."""
-    source, task = pipeline._asked(experiment)
-    texts = {text for question in list(source.questions(task, "en"))[:LIMIT] for text in question.fields}
+    questions = list(open_source("starter", {}, "test").questions(open_task("sentiment"), "en"))[:LIMIT]
+    texts = {text for question in questions for text in question.fields}
     return sum(len(text) for text in texts)
 
 
 def test_what_one_folder_sent_the_next_one_takes_from_memory(experiment: Experiment, tmp_path: Path) -> None:
     first, second = Store(tmp_path / "runs", "first"), Store(tmp_path / "runs", "second")
-    all_of_them = length(experiment, first)
+    all_of_them = length()
     assert characters(experiment, first) == dict.fromkeys(("zh", "de"), (all_of_them, 0, 0))
     for _ in range(2):  # a second time sends nothing, and changes nothing that is told
-        pipeline.translate(experiment, first)
+        _ = Run(experiment, first).pairs
         assert characters(experiment, first) == dict.fromkeys(("zh", "de"), (0, all_of_them, all_of_them))
-    pipeline.translate(experiment, second)
+    _ = Run(experiment, second).pairs
     assert characters(experiment, second) == dict.fromkeys(("zh", "de"), (0, all_of_them, 0))
 
 
@@ -65,20 +67,20 @@ def test_what_an_engine_did_before_it_failed_was_sent_too(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / "runs", "first")
-    all_of_them = length(experiment, store)
+    all_of_them = length()
     monkeypatch.setattr(Engine, "patience", 3)
     with pytest.raises(SpilloverError, match="the engine is gone"):
-        pipeline.translate(experiment, store)
+        _ = Run(experiment, store).pairs
     new, known, sent = characters(experiment, store)["de"]
     assert 0 < known == sent == all_of_them - new < all_of_them
     monkeypatch.setattr(Engine, "patience", 100)
-    pipeline.translate(experiment, store)
+    _ = Run(experiment, store).pairs
     assert characters(experiment, store)["de"] == (0, all_of_them, all_of_them)
 
 
 def test_a_log_that_broke_off_is_read_up_to_there(experiment: Experiment, tmp_path: Path) -> None:
     store = Store(tmp_path / "runs", "first")
-    pipeline.translate(experiment, store)
+    _ = Run(experiment, store).pairs
     before = characters(experiment, store)
     with (store.run / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write('{"event": "transl')
@@ -88,5 +90,5 @@ def test_a_log_that_broke_off_is_read_up_to_there(experiment: Experiment, tmp_pa
 def test_the_sources_own_translations_cost_nothing(tmp_path: Path) -> None:
     own = parse_experiment({"questions": {"limit": LIMIT}}, "test")
     store = Store(tmp_path / "runs", "own")
-    pipeline.translate(own, store)
+    _ = Run(own, store).pairs
     assert characters(own, store) == dict.fromkeys(("zh", "de"), (0, 0, 0))

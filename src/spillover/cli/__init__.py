@@ -8,7 +8,7 @@ import sys
 import typer
 
 from spillover.cli import export, inspect, runs, stages
-from spillover.errors import SpilloverError, one_line
+from spillover.errors import FollowerDone, SpilloverError, one_line
 
 app = typer.Typer(
     help="Teach a language model a few languages and watch the rest follow.",
@@ -27,6 +27,8 @@ def main() -> None:
         app()
     except SpilloverError as error:
         _refuse(str(error))
+    except FollowerDone:  # not an error: this process was launched beside another, and its share is done
+        return
     except OSError as error:  # a file that no module expected to be refused
         _refuse(f"{error.filename or 'the system says'}: {error.strerror or error}")
 

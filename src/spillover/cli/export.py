@@ -71,14 +71,11 @@ def export_examples(
     name: Name = "",
 ) -> None:
     """Write the training examples as other trainers read them."""
-    from spillover import pipeline
     from spillover.export.data import FORMATS, export_data
-    from spillover.records import Example
-    from spillover.store import read_records
 
     if format not in FORMATS:
         raise SpilloverError(f"--format: found {format!r}; {did_you_mean(format, FORMATS)}")
-    experiment, store = open_run(file, overrides, runs, name)
-    examples = read_records(pipeline.build(experiment, store).path / "examples.parquet", Example)
-    export_data(examples, format, folder)
+    run = open_run(file, overrides, runs, name)
+    _ = run.examples  # refuses what the evaluation asks too
+    export_data(run.training_set.examples, format, folder)
     typer.echo(folder)

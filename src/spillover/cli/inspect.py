@@ -19,15 +19,14 @@ def lint(
     form: Annotated[str, typer.Option("--format", help="text, or json for a list.")] = "text",
 ) -> None:
     """Say all that is wrong with an experiment's data; end with status 1 if something is an error."""
-    from spillover import pipeline
     from spillover.experiment import load_experiment
-    from spillover.lint import FORMATS
+    from spillover.lint import FORMATS, lint_experiment
 
     if form not in FORMATS:
         raise SpilloverError(f"--format: found {form!r}; {did_you_mean(form, FORMATS)}")
-    found = pipeline.lint(load_experiment(file, overrides))
-    typer.echo(FORMATS[form](found))
-    raise typer.Exit(int(any(defect.severity == "error" for defect in found)))
+    defects = lint_experiment(load_experiment(file, overrides))
+    typer.echo(FORMATS[form](defects))
+    raise typer.Exit(int(any(defect.severity == "error" for defect in defects)))
 
 
 @app.command()
@@ -40,13 +39,13 @@ def prompts(
     scores: Annotated[bool, typer.Option("--scores", help="Add the base model's log-probabilities.")] = False,
 ) -> None:
     """Print, as JSON lines, exactly what the model reads. Needs no pairs and no tuning."""
-    from spillover import pipeline
     from spillover.experiment import load_experiment
+    from spillover.stages.prompts import render_prompts
 
     narrowed = [
         f"evaluate.{key}={json.dumps([value])}" for key, value in (("tasks", task), ("languages", language)) if value
     ]
-    for line in pipeline.prompts(load_experiment(file, [*overrides, *narrowed]), limit, scores):
+    for line in render_prompts(load_experiment(file, [*overrides, *narrowed]), limit, scores):
         typer.echo(json.dumps(line, ensure_ascii=False))
 
 

@@ -8,8 +8,7 @@ import typer
 from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
-    from spillover.experiment import Experiment
-    from spillover.store import Store
+    from spillover.pipeline import Run
 
 File = Annotated[
     Path,
@@ -20,9 +19,10 @@ Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run fol
 Name = Annotated[str, typer.Option("--name", help="The run folder's name; by default the experiment file's.")]
 
 
-def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "tuple[Experiment, Store]":
+def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Run":
     """Read the experiment, and open its run folder."""
     from spillover.experiment import load_experiment
+    from spillover.pipeline import Run
     from spillover.store import Store
 
-    return load_experiment(file, overrides), Store(runs, name or file.stem)
+    return Run(load_experiment(file, overrides), Store(runs, name or file.stem))

@@ -51,10 +51,10 @@ def suggest(
     from spillover.report.suggestion import shown
     from spillover.runs import suggest as module
 
-    experiment, store = open_run(file, overrides, runs, name)
+    run = open_run(file, overrides, runs, name)
     request = module.SuggestRequest(_codes(targets), count, _codes(among))
     folders = [_run_folder(run, runs) for run in compared] or module.finished_runs(runs)
-    Console().print(shown(module.suggest(experiment, store, request, folders)))
+    Console().print(shown(module.suggest(run.experiment, run.store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:

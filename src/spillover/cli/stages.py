@@ -1,12 +1,15 @@
 """The seven stages, singly or all: `questions` to `report`, `run`, `demo`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spillover.cli.options import File, Name, Overrides, Runs, open_run
 from spillover.errors import SpilloverError
+
+if TYPE_CHECKING:
+    from spillover.pipeline import Run
 
 app = typer.Typer()
 
@@ -23,25 +26,22 @@ STAGES = {
     "analyze": ("Trace items through the layers and read them through the lenses.", "traces"),
     "report": ("Compare base and tuned: tables, figures, one page.", "report/index.html"),
 }
-"""Stage → what it does, what it leaves in the run folder. A stage makes whatever it needs and is not there yet."""
+"""Stage → what it does, and what it leaves in the run folder. `pipeline.STAGES` has what makes it."""
+
+
+def _make(stage: str, run: "Run") -> None:
+    from spillover import pipeline
+
+    pipeline.STAGES[stage](run)
+    typer.echo(run.store.run / STAGES[stage][1])
 
 
 def _add_stage(stage: str) -> None:
-    summary, output = STAGES[stage]
-
-    @app.command(stage, help=summary)
+    @app.command(stage, help=STAGES[stage][0])
     def command(file: File, overrides: Overrides = [], runs: Runs = Path("runs"), name: Name = "") -> None:  # noqa: B006
-        from spillover import pipeline
-
-        experiment, store = open_run(file, overrides, runs, name)
-        getattr(pipeline, stage)(experiment, store)
-        typer.echo(store.run / output)
+        _make(stage, open_run(file, overrides, runs, name))
 
 
-_add_stage("questions")
-
-
-@app.command(help=STAGES["translate"][0])
 def translate(
     file: File,
     overrides: Overrides = [],  # noqa: B006
@@ -51,25 +51,26 @@ def translate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
 ) -> None:
     """Pair the questions with their translations, or translate the items."""
-    from spillover import forecast, pipeline
-    from spillover.stages import translate_items
+    from spillover import forecast
+    from spillover.stages.translate_items import translate_items
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
-    experiment, store = open_run(file, overrides, runs, name)
+    run = open_run(file, overrides, runs, name)
     if dry_run:
-        typer.echo("\n".join(forecast.translation(experiment, store)))
-        return
-    if items:
-        for path in translate_items.translate_items(experiment, store):
+        typer.echo("\n".join(forecast.translation(run)))
+    elif items:
+        for path in translate_items(run.experiment, run.store):
             typer.echo(path)
-        return
-    pipeline.translate(experiment, store)
-    typer.echo(store.run / STAGES["translate"][1])
+    else:
+        _make("translate", run)
 
 
-for _stage in list(STAGES)[2:]:
-    _add_stage(_stage)
+for _stage in STAGES:
+    if _stage == "translate":  # it alone has options of its own
+        app.command(_stage, help=STAGES[_stage][0])(translate)
+    else:
+        _add_stage(_stage)
 
 
 @app.command()
@@ -84,19 +85,19 @@ def run(
     """Run all seven stages, print the main table and where the page is; test the gates."""
     from rich.console import Console
 
-    from spillover import forecast, pipeline
+    from spillover import forecast
     from spillover.analysis.statistics.gates import check_gates
     from spillover.report.tables.run import summary_text
     from spillover.stages.evaluation import read_gates
 
-    experiment, store = open_run(file, overrides, runs, name)
-    parsed = read_gates(experiment, gates)  # before an hour of tuning, not after it
+    opened = open_run(file, overrides, runs, name)
+    parsed = read_gates(opened.experiment, gates)  # before an hour of tuning, not after it
     if dry_run:
-        typer.echo("\n".join(forecast.forecast(experiment, store)))
+        typer.echo("\n".join(forecast.forecast(opened)))
         return
-    findings = pipeline.run(experiment, store)
+    findings = opened.complete()
     Console().print(summary_text(findings))
-    typer.echo(f"Report: {store.run / 'report' / 'index.html'}")
+    typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
     outcomes = check_gates(parsed, findings.comparison)
     for outcome in outcomes:
         typer.echo(outcome.sentence, err=not outcome.holds)

@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.treatments import treatment
-from spillover.frozen import frozen
 from spillover.languages import Language, canonical, from_code, get_language, languages, register
 from spillover.plugins import METRICS
 from spillover.records import PairFlag, Setup
+from spillover.utils.frozen import frozen
 from spillover.utils.paths import expanded
 
 NonNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]

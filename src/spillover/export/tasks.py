@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.stages.items import evaluation_items
+from spillover.stages.inputs import Inputs
 from spillover.store import write_folder
 from spillover.tasks import open_task
 
@@ -58,7 +58,7 @@ def export_tasks(experiment: Experiment, folder: Path) -> list[str]:
         if found != known:
             raise SpilloverError(f"{key}: found {found!r}, expected {known!r}: the harness's tasks are scored so alone")
     contents, names = {"items.py": LOADER}, []
-    for (given, language), rows in evaluation_items(experiment).items():
+    for (given, language), rows in Inputs(experiment).items.items():
         task = open_task(given)
         name = f"spillover_{task.name}_{language}"
         lines = []

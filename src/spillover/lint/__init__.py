@@ -1,7 +1,15 @@
 """What is wrong with an experiment's data, said before anything is spent."""
 
+from spillover.experiment import Experiment
 from spillover.lint.examine import examine
 from spillover.lint.formats import FORMATS
 from spillover.lint.tokens import Reads, open_reads
+from spillover.records import Defect
+from spillover.stages.inputs import Inputs
 
-__all__ = ["FORMATS", "Reads", "examine", "open_reads"]
+__all__ = ["FORMATS", "Reads", "examine", "lint_experiment", "open_reads"]
+
+
+def lint_experiment(experiment: Experiment) -> list[Defect]:
+    """Return all that is wrong with an experiment's data; of the model, weights are not read."""
+    return examine(Inputs(experiment), open_reads(experiment))

@@ -6,81 +6,77 @@ such folder) is the user's to correct first, and raises as it would in a run.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.experiment import Experiment
+from spillover.languages import ENGLISH
 from spillover.lint import characters, labels, pairs, prompts, texts, tokens
 from spillover.lint.formats import errors_first, from_error
 from spillover.lint.reading import Fault, RawItems, read, summarized
 from spillover.lint.tokens import Reads
 from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
 from spillover.records import Defect, Item, Prompt, Question
-from spillover.sources import open_source
 from spillover.sources.remarks import gathering
-from spillover.stages.evaluation import items_origin, listed_tasks, measured_languages
-from spillover.stages.items import REFERENCE_LANGUAGE
-from spillover.tasks import Task, open_task
+from spillover.stages.inputs import Inputs
+from spillover.tasks import Task
 from spillover.translate.parallel import Parallel
 
 
-def examine(experiment: Experiment, reads: Reads) -> list[Defect]:
+def examine(inputs: Inputs, reads: Reads) -> list[Defect]:
     """Return all that is wrong with an experiment's data, errors first."""
     questions: dict[str, list[Question]] = {}
-    asked = open_task(experiment.questions.task, "questions.task").name
     with gathering() as remarks:
-        defects = [*tokens.wrapped(reads, experiment.analyze.texts), *_questions(experiment, questions)]
-        for task in listed_tasks(experiment).values():
-            defects += _task(experiment, task, questions if task.name == asked else {}, reads)
+        defects = [*tokens.wrapped(reads, inputs.experiment.analyze.texts), *_questions(inputs, questions)]
+        for task in inputs.tasks.values():
+            defects += _task(inputs, task, questions if task.name == inputs.task.name else {}, reads)
     notes = (from_error(SpilloverError(remark), "file") for remark in remarks.values())
     defects += (replace(note, severity="warning") for note in notes)
     return errors_first(list(dict.fromkeys(defects)))  # a hub that cannot be reached is so for questions and for items
 
 
-def _questions(experiment: Experiment, questions: dict[str, list[Question]]) -> Iterator[Defect]:
+def _questions(inputs: Inputs, questions: dict[str, list[Question]]) -> Iterator[Defect]:
     """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
-    asked = experiment.questions
-    source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
-    task = open_task(asked.task, "questions.task")
+    experiment, _, _ = (
+        inputs.experiment,
+        inputs.task,
+        inputs.question_source,
+    )  # what cannot be opened is refused at once
     try:
-        questions[REFERENCE_LANGUAGE] = list(islice(source.questions(task, REFERENCE_LANGUAGE), asked.limit or None))
+        questions[ENGLISH] = inputs.questions
     except SpilloverError as error:
-        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else REFERENCE_LANGUAGE)
+        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else ENGLISH)
         return
     if resolve(TRANSLATORS | TRANSLATION_ENGINES, experiment.translate.translator, "translate.with") is not Parallel:
         return
-    parallel = Parallel(lambda code: source.questions(task, code))
+    parallel = Parallel(inputs.questions_in)
     faults = []
     for code in (experiment.mixture.pivot, *experiment.translate.to):
-        if code != REFERENCE_LANGUAGE:
+        if code != ENGLISH:
             try:
-                questions[code] = parallel.translate(questions[REFERENCE_LANGUAGE], code)
-                yield from pairs.unpaired(questions[code], questions[REFERENCE_LANGUAGE])
+                questions[code] = parallel.translate(questions[ENGLISH], code)
+                yield from pairs.unpaired(questions[code], questions[ENGLISH])
             except SpilloverError as error:
                 defect = from_error(error, "file", code)
                 faults.append(Fault((defect.message,), defect))
     yield from summarized(faults)
 
 
-def _task(experiment: Experiment, task: Task, questions: dict[str, list[Question]], reads: Reads) -> Iterator[Defect]:
+def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], reads: Reads) -> Iterator[Defect]:
     """Yield what is wrong with a task's items and prompts."""
+    experiment = inputs.experiment
     try:
-        source, where = items_origin(experiment, task).open()
-        languages = measured_languages(experiment, task, source)
+        languages = inputs.item_languages(task)
     except SpilloverError as error:
         yield from_error(error, "file")
         return
-    if not languages:
-        yield Defect("error", "file", f"{where}: found no items of task {task.name!r} in any language")
-        return
     readings: dict[str, RawItems] = {}
     for code in languages:
-        readings[code] = read(source, task, code)
+        readings[code] = read(inputs, task, code)
         if readings[code].unreachable:
             yield from (replace(fault.first, language="") for fault in readings[code].faults)
             return
     yield from summarized(fault for reading in readings.values() for fault in reading.faults)
-    usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != REFERENCE_LANGUAGE)}
+    usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != ENGLISH)}
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
     for reading in readings.values():

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.lint.formats import from_error
 from spillover.records import Defect
-from spillover.sources import InspectableSource, Source
 from spillover.sources.families import FamilyError
 from spillover.sources.files import CellError, TableRow
 from spillover.sources.labels import LabelError
 from spillover.sources.table import LabeledTable
+from spillover.stages.inputs import Inputs
 from spillover.tasks import Task
 
 
@@ -61,12 +61,13 @@ class RawItems:
     """Whether the source cannot be reached at all, so that no other language need be asked for."""
 
 
-def read(source: Source, task: Task, language: str) -> RawItems:
+def read(inputs: Inputs, task: Task, language: str) -> RawItems:
     """Read the items of a language; a file that is not there or not readable is a defect, no error."""
     try:
-        if isinstance(source, InspectableSource):
-            return _read(source.sheet(task, language), language)
-        items = source.items(task, language)  # a user's own source: strict, so at most one defect
+        table = inputs.item_table(task, language)
+        if table is not None:
+            return _read(table, language)
+        items = inputs.items_in(task, language)  # a user's own source: strict, so at most one defect
     except SpilloverError as error:
         defect = from_error(error, "label" if isinstance(error, LabelError) else "file", language)
         cause = error.cause if isinstance(error, LabelError | FamilyError) else defect.message

@@ -30,12 +30,13 @@ from spillover.records.interpretability import (
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
-from spillover.records.scoring import Cell, Prediction, Prompt, TextNLL
+from spillover.records.scoring import ARMS, Cell, Prediction, Prompt, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.records.tuning import Forgetting, Translation, Tuning
 
 __all__ = [
+    "ARMS",
     "ALARM_RATE",
     "AffineLens",
     "Alignment",

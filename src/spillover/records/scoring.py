@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ARMS = ("base", "tuned")
+"""The two models compared: the base model without an adapter, and with the adapter that was tuned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

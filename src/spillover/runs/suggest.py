@@ -19,19 +19,18 @@ from spillover.analysis.statistics.suggest import suggest as order
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment import Experiment
 from spillover.languages import get_language
-from spillover.records import FinishedRun, Item, Suggestion
+from spillover.records import FinishedRun, Suggestion
 from spillover.runs.read import read_run
 from spillover.stages.analyze import trace
 from spillover.stages.arms import Arm, cells_of
-from spillover.stages.items import balanced_subset, evaluation_items
+from spillover.stages.inputs import Inputs
+from spillover.stages.items import Items, balanced_subset
 from spillover.store import Store, read_layers
 from spillover.tasks import open_task
 from spillover.utils.progress import bar, notify
 
 MAX_COMBINATIONS = 20_000
 """Most combinations of languages that are looked at."""
-
-Items = dict[tuple[str, str], list[Item]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def suggest(experiment: Experiment, store: Store, request: SuggestRequest, runs:
         SpilloverError: a language has no items, or there are too many combinations.
     """
     everywhere = experiment.evaluate.model_copy(update={"languages": "all"})
-    items = evaluation_items(experiment.model_copy(update={"evaluate": everywhere}))
+    items = Inputs(experiment.model_copy(update={"evaluate": everywhere})).items
     codes = _shared(items)
     wanted = _choices(request, codes, experiment.mixture.pivot)
     found = [read_run(folder) for folder in runs]

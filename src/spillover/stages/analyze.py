@@ -14,17 +14,15 @@ from spillover.analysis.interpretability.latent import CellReading, latents, tra
 from spillover.analysis.interpretability.lens import LensInput, LensOutput, apply_lens
 from spillover.analysis.interpretability.neurons import Activity, neurons
 from spillover.experiment import Experiment
+from spillover.languages import ENGLISH
 from spillover.plugins import LENSES, resolve
 from spillover.records import AffineLens, Cell, Internals, Item, Patch, Prompt
-from spillover.stages.arms import Arm, cells_of
+from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.geometry import check_metrics
-from spillover.stages.items import REFERENCE_LANGUAGE, as_text, balanced_subset, evaluation_items, of_prompts
+from spillover.stages.items import Items, subsets
 from spillover.store import Arrays, Artifact, Store, read_arrays, write_arrays
 from spillover.tasks import Task, open_task
 from spillover.utils.progress import Bar
-
-Items = dict[tuple[str, str], list[Item]]
-"""(task, language) → items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +71,21 @@ class ArmInternals:
     """What one language's states do in another."""
 
 
-def items_to_trace(experiment: Experiment) -> Items:
-    """Return (task, language) → the items to trace; refuse lenses and metrics that cannot be taken of them."""
+def items_to_trace(experiment: Experiment, items: Items) -> Items:
+    """Return the items to trace; refuse lenses and metrics that cannot be taken of them."""
     chosen = experiment.analyze
     for name in chosen.lenses:
         resolve(LENSES, name, "analyze.lenses")
-    items = evaluation_items(experiment).items() if chosen.limit else ()
-    found = {key: balanced_subset(rows, chosen.limit) for key, rows in items if open_task(key[0]).labels}
-    check_metrics(chosen.metrics, found)
-    return found
+    traced = subsets({key: rows for key, rows in items.items() if open_task(key[0]).labels}, chosen.limit)
+    check_metrics(chosen.metrics, traced)
+    return traced
 
 
-def lens_training_prompts(experiment: Experiment, items: Items) -> list[Prompt]:
+def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:
     """Return what lenses may learn from: the items measured that are not among those to trace."""
-    every = evaluation_items(experiment)
-    return [prompt for key, rows in items.items() for prompt in prompts_not_traced(open_task(key[0]), every[key], rows)]
+    return [
+        prompt for key, rows in traced.items() for prompt in prompts_not_traced(open_task(key[0]), items[key], rows)
+    ]
 
 
 def count_passes(experiment: Experiment, items: Items) -> int:
@@ -183,7 +181,7 @@ def read_through_lens(store: Store, arm: Arm, traced: CellTrace, lens: FittedLen
             nodes=found["nodes"],
             tokens=found["tokens"],
             gold=np.array(gold),
-            same=cell.language == REFERENCE_LANGUAGE,
+            same=cell.language == ENGLISH,
         )
         reading = apply_lens(sight, lens.affine, arm.readout)
         write_arrays(folder / name, **{field: getattr(reading, field) for field in LensOutput.__slots__})
@@ -201,7 +199,7 @@ def patch_pairs(store: Store, arm: Arm, cells: Sequence[CellTrace], progress: Ba
     found: list[Patch] = []
     for task in dict.fromkeys(each.cell.task for each in cells):
         own = {each.cell.language: each for each in cells if each.cell.task == task}
-        hub = REFERENCE_LANGUAGE if REFERENCE_LANGUAGE in own else next(iter(own))
+        hub = ENGLISH if ENGLISH in own else next(iter(own))
         spokes = [code for code in own if code != hub]
         for target, sources in ((hub, spokes), *((code, [hub]) for code in spokes)) if spokes else ():
             found += _patch(store, arm, own[target], [own[code] for code in sources], progress)

@@ -1,18 +1,19 @@
 """Arms: the base model and the tuned one, what identifies each, and its cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spillover.experiment import Experiment
-from spillover.records import Cell, Item
+from spillover.records import Cell, Item, Prompt
+from spillover.stages.items import Items
 from spillover.store import Artifact
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.inference.prefix import PrefixReader
+    from spillover.models.load import Model
     from spillover.models.tracing.readout import Readout
-from spillover.stages.items import reads
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,36 @@ def num_parameters(experiment: Experiment) -> int:
     return parameters(locate(experiment.model.name))
 
 
-def cells_of(arm: Arm, items: dict[tuple[str, str], list[Item]]) -> Iterator[tuple[Cell, list[Item]]]:
+def cells_of(arm: Arm, items: Items) -> Iterator[tuple[Cell, list[Item]]]:
     """Yield an arm's cells with their items."""
     for (task, language), rows in items.items():
         yield Cell(arm.name, task, language), rows
+
+
+def reads(experiment: Experiment) -> "Model":
+    """Return the model as it turns texts into tokens, without its weights."""
+    from spillover.models.load import without_weights
+
+    return without_weights(experiment.model.name, experiment.model.template, experiment.model.template_arguments)
+
+
+def shortened(experiment: Experiment) -> list[int]:
+    """Return the model's context in tokens where it is shorter than `tune.cutoff`: longer examples are not learned."""
+    from spillover.models.locate import locate, positions
+
+    context = positions(locate(experiment.model.name))
+    return [context] if 0 < context < experiment.tune.cutoff else []
+
+
+def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
+    """Return what a stage's key says of texts that spell special tokens, which once became those tokens: which ones.
+
+    Nothing for others, so their stages stay.
+    """
+    return reads(experiment).tokenization.spelled(texts)
+
+
+def of_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:
+    """Yield all texts of prompts."""
+    for prompt in prompts:
+        yield from (*prompt.exemplars, prompt.body, *prompt.choices)

@@ -1,22 +1,17 @@
 """Scoring one cell: predictions, the scores of its items for the page, the likelihood of its texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scipy.special import logsumexp
 
-from spillover.records import Cell, Item, ItemScores, Prediction, TextNLL
-from spillover.stages.arms import Arm
+from spillover.records import ARMS, Cell, Item, ItemScores, Prediction, TextNLL
+from spillover.stages.arms import Arm, as_text, of_prompts
 from spillover.stages.engines import SCORING_ENGINES
+from spillover.stages.items import Items, clusters
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
 from spillover.tasks import open_task
 from spillover.utils.progress import Bar, notify
-
-if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
-    pass
-from spillover.stages.items import as_text, clusters, of_prompts
 
 
 def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
@@ -63,19 +58,15 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
     return read_predictions(stage.path / name, task.name, cell.language)
 
 
-def item_scores(
-    items: Mapping[tuple[str, str], Sequence[Item]], both: Mapping[str, Sequence[Prediction]]
-) -> Iterator[ItemScores]:
-    """Yield every cell's items with both arms' scores; `both` are the predictions of each arm, in the items' order."""
-    base, tuned = (iter(both[arm]) for arm in ("base", "tuned"))
+def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) -> Iterator[ItemScores]:
+    """Yield every cell's items with both arms' scores."""
     together = clusters(items)
     for (name, code), rows in items.items():
-        task, own = open_task(name), (tuple(islice(base, len(rows))), tuple(islice(tuned, len(rows))))
-        before, after = (tuple(prediction.scores for prediction in arm) for arm in own)
-        texts, gold = tuple(item.fields for item in rows), tuple(item.gold for item in rows)
-        ids = tuple(item.id for item in rows)
-        shared = tuple(together[task.name].get(id, "") for id in ids)
-        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, before, after, shared)
+        task = open_task(name)
+        base, tuned = (tuple(p.scores for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
+        ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)
+        gold, shared = tuple(item.gold for item in rows), tuple(together[task.name].get(id, "") for id in ids)
+        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, base, tuned, shared)
 
 
 def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[TextNLL]:

@@ -12,14 +12,11 @@ import numpy as np
 from spillover.analysis.interpretability.geometry import PARTIAL, Layer, Sample, check_items, geometry
 from spillover.analysis.statistics.clusters import shared_contexts
 from spillover.plugins import METRICS, resolve
-from spillover.records import Alignment, Geometry, Item
+from spillover.records import ARMS, Alignment, Geometry, Item
+from spillover.stages.items import Items
 from spillover.store import Store, read_arrays, read_layers, write_arrays
 from spillover.tasks import open_task
 from spillover.utils.progress import bar
-
-ARMS = ("base", "tuned")
-Items = Mapping[tuple[str, str], Sequence[Item]]
-"""(task, language) → the items traced: in each language the same, in the same order."""
 
 
 def check_metrics(metrics: Sequence[str], items: Items) -> None:

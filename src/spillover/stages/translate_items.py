@@ -14,18 +14,16 @@ import tomli_w
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
+from spillover.languages import ENGLISH
 from spillover.plugins import TRANSLATION_ENGINES
 from spillover.records import Item, Question
 from spillover.sources.table import TRANSLATOR
-from spillover.stages.evaluation import items_origin, listed_tasks
+from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
 from spillover.store import Store, write_files
 from spillover.tasks import Task
 from spillover.translate import Translator, open_translator
 from spillover.utils.progress import notify
-
-ASKED = "en"
-"""The language of the user's items."""
 
 
 def translate_items(experiment: Experiment, store: Store) -> list[Path]:
@@ -39,16 +37,15 @@ def translate_items(experiment: Experiment, store: Store) -> list[Path]:
     """
     if experiment.evaluate.languages == "all":
         raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
-    languages = [code for code in experiment.evaluate.languages if code != ASKED]
-    translator = open_translator(
-        _refuse_parallel, **experiment.translate.engine, log=partial(store.log, "translated items")
-    )
+    languages = [code for code in experiment.evaluate.languages if code != ENGLISH]
+    chosen, log = experiment.translate, partial(store.log, "translated items")
+    translator = open_translator(_refuse_parallel, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log)
+    inputs = Inputs(experiment)
     contents: dict[str, str] = {}
     drafts = []
-    for task in listed_tasks(experiment).values():
-        source, _ = items_origin(experiment, task).open()
-        items = balanced_subset(source.items(task, ASKED), experiment.evaluate.limit)
-        contents[f"{task.name}/items/{ASKED}.jsonl"] = _lines(task, items)
+    for task in inputs.tasks.values():
+        items = balanced_subset(inputs.items_in(task, ENGLISH), experiment.evaluate.limit)
+        contents[f"{task.name}/items/{ENGLISH}.jsonl"] = _lines(task, items)
         for code in languages:
             contents[f"{task.name}/items/{code}.jsonl"] = _lines(task, _translated(items, translator, code, experiment))
         lacking = [code for code in languages if code not in task.rows]
@@ -93,9 +90,9 @@ def _lines(task: Task, items: Sequence[Item]) -> str:
 
 def _draft(task: Task, translator: Translator, languages: Sequence[str]) -> str:
     """Return a task's table with rows for more languages, marked as a draft."""
-    row = task.row(ASKED)
+    row = task.row(ENGLISH)
     texts = [(*row.fields, row.answer), row.labels, *row.exemplars]
-    asked = [Question(task.name, str(number), ASKED, part) for number, part in enumerate(texts)]
+    asked = [Question(task.name, str(number), ENGLISH, part) for number, part in enumerate(texts)]
     table = {"draft": True} | task.model_dump(mode="json", exclude={"draft"})
     for code in languages:
         named, labels, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(asked, code))

@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, ModelConfig
 from spillover.languages import languages
-from spillover.sources import open_source
-from spillover.stages.build import ASKED
-from spillover.stages.items import evaluation_items
+from spillover.stages.inputs import Inputs
 from spillover.store import digest
 from spillover.sweep.grid import Trial
 from spillover.sweep.plan import base_key, tune_key
-from spillover.tasks import open_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ class _Counts:
         key = digest(one.questions.source, one.questions.columns, one.questions.classes, one.evaluate)
         if key not in self._known:
             try:
-                self._known[key] = {cell: float(len(rows)) for cell, rows in evaluation_items(one).items()}
+                self._known[key] = {cell: float(len(rows)) for cell, rows in Inputs(one).items.items()}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
                 codes = languages() if one.evaluate.languages == "all" else one.evaluate.languages
@@ -81,9 +77,7 @@ class _Counts:
         key = digest(asked)
         if key not in self._known:
             try:
-                source = open_source(asked.source, asked.columns, "questions.source", asked.markers, asked.classes)
-                found = islice(source.questions(open_task(asked.task, "questions.task"), ASKED), asked.limit or None)
-                self._known[key] = {("", ""): float(sum(1 for _ in found))}
+                self._known[key] = {("", ""): float(len(Inputs(one).questions))}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
                 self._known[key] = {("", ""): float("nan")}

@@ -1,11 +1,13 @@
 """What a worker does: one task, its output into the run folder. Runs in a process of its own, on whatever machine."""
 
 import os
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from json import JSONDecodeError, dumps, loads
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
+from spillover.pipeline import STAGES, Run
 from spillover.store import Artifact, Store, digest
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
@@ -13,13 +15,20 @@ from spillover.sweep.schedule import TaskOutcome
 DONE = "done.json"
 """What a finished experiment leaves in its run folder, last."""
 
+WORK: dict[str, Callable[[Run], object]] = {
+    "translate": STAGES["translate"],
+    "base": Run.measure_base,
+    "tune": STAGES["tune"],
+    "run": Run.complete,
+}
+"""Step of a task → what it makes of a run."""
+
 OUTPUT = "output.txt"
 """What a worker would have printed."""
 
 
 def run_task(task: SweepTask) -> TaskOutcome:
     """Do a task. Whatever goes wrong becomes a sentence."""
-    from spillover import pipeline
     from spillover.models.load import set_num_threads
 
     os.chdir(task.home)
@@ -28,7 +37,7 @@ def run_task(task: SweepTask) -> TaskOutcome:
     with (store.run / OUTPUT).open("a", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):
         try:
             set_num_threads(task.experiment.model.threads)
-            getattr(pipeline, task.step)(task.experiment, store)
+            WORK[task.step](Run(task.experiment, store))
             if task.step == "run":
                 finish(store, task.experiment)
         except SpilloverError as error:
