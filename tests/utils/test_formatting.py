@@ -5,7 +5,17 @@ from math import nan
 import pytest
 
 from spillover.records import Estimate
-from spillover.utils.formatting import ascii_minus, minus, percent, points, with_interval
+from spillover.utils.formatting import (
+    ascii_minus,
+    duration,
+    listed,
+    minus,
+    percent,
+    plural,
+    points,
+    size,
+    with_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,3 +31,9 @@ def test_no_hyphen_stands_for_a_minus_and_none_is_lost_on_the_way_back() -> None
     assert ascii_minus(with_interval(estimate)) == "-2.1 [-4.0, -0.2]"
     assert (minus("-0.5"), percent(-0.005), percent(nan)) == ("−0.5", "−0.5", "")
     assert with_interval(None, "withheld") == "withheld"
+
+
+def test_names_and_counts_are_written_as_in_a_sentence() -> None:
+    assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert [plural(count, "language") for count in range(3)] == ["0 languages", "1 language", "2 languages"]
+    assert (duration(nan), size(nan)) == ("unknown", "unknown")

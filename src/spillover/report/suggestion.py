@@ -6,7 +6,7 @@ from rich.text import Text
 from spillover.languages import get_language
 from spillover.records import Candidate, Suggestion
 from spillover.report.tables.table import Table, terminal
-from spillover.utils.formatting import points
+from spillover.utils.formatting import listed, points
 
 MAX_SHOWN = 10
 """Choices in the table."""
@@ -67,5 +67,4 @@ def shown(found: Suggestion) -> RenderableType:
 
 
 def _named(proposal: Candidate) -> str:
-    names = [get_language(code).name for code in proposal.languages]
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return listed([get_language(code).name for code in proposal.languages])

@@ -4,6 +4,8 @@ Files for other programs stay ASCII.
 """
 
 import unicodedata
+from collections.abc import Sequence
+from math import isnan
 
 from spillover.records import Estimate
 
@@ -17,20 +19,30 @@ def minus(text: str) -> str:
 
 
 def ascii_minus(text: str) -> str:
-    """Take it back, for other programs."""
+    """Write the true minus as ASCII again, for other programs."""
     return text.replace(MINUS, "-")
 
 
 def directed(markdown: str) -> str:
-    """Let a piece of Markdown that holds right-to-left writing take its direction from its own letters."""
+    """Mark a piece of Markdown that holds right-to-left writing, so that its letters decide its direction."""
     if any(unicodedata.bidirectional(character) in ("R", "AL") for character in markdown):
         return f'<span dir="auto">{markdown}</span>'
     return markdown
 
 
+def listed(names: Sequence[str]) -> str:
+    """Write names as in a sentence: `a`, `a and b`, `a, b and c`; no name is an empty text."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its regular noun: `1 language`, `2 languages`, `0 languages`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def percent(share: float) -> str:
     """Write a share as percent: 0.5 is `50.0`; nan is empty."""
-    return "" if share != share else minus(f"{100 * share:.1f}")
+    return "" if isnan(share) else minus(f"{100 * share:.1f}")
 
 
 def points(difference: float) -> str:
@@ -48,7 +60,7 @@ def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
 
 def duration(seconds: float) -> str:
     """Write a time in a unit that one reads: `40 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
-    if seconds != seconds:
+    if isnan(seconds):
         return "unknown"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
@@ -56,4 +68,6 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Write a number of bytes: `1.2 MB`, `3.4 GB`; nan is `unknown`."""
-    return "unknown" if count != count else f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+    if isnan(count):
+        return "unknown"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
