@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from spillover.errors import SpilloverError
@@ -84,11 +85,11 @@ def configured(folder: Path, **changes: object) -> None:
         (lambda folder: configured(folder, model_type="t5"), r"encoder-decoder \(t5\), expected a causal"),
         (lambda folder: configured(folder, model_type="unheard-of"), "cannot read the configuration"),
         (lambda folder: configured(folder, model_type="vit"), "cannot load"),
-        (lambda folder: (folder / "config.json").write_text("{"), "cannot read the configuration"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json of .* not JSON"),
         (without_tokenizer, "cannot load"),
         (with_pickled_weights, r"cannot load .*safetensors"),
-        (with_cut_weights, "cannot load"),
-        (lambda folder: configured(folder, hidden_size=64), "cannot load"),
+        (with_cut_weights, "is cut off or not safetensors"),
+        (lambda folder: configured(folder, hidden_size=64), "do not fit its config.json"),
         (lambda folder: configured(folder, num_hidden_layers=4), "weights"),
     ],
     ids=["encoder-decoder", "unknown", "images", "no-json", "no-tokenizer", "pickle", "cut-short", "shape", "layer"],
@@ -108,6 +109,16 @@ def test_an_encoder_is_refused(tokenizer_folder: Path, tmp_path: Path) -> None:
     BertLMHeadModel(BertConfig(**shape, vocab_size=800, initializer_range=0.5)).save_pretrained(folder)
     with pytest.raises(SpilloverError, match="expected a causal language model"):
         load(str(folder), "float32")
+
+
+def test_a_network_that_is_refused_is_named(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][3] = torch.nan
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(SpilloverError) as refused:
+        load(str(copy), "float32")
+    said = "has logits that are not finite numbers; its weights are damaged"
+    assert str(refused.value) == f"model.name: '{copy}' (llama) {said}"
 
 
 def test_chat_needs_a_template(tiny: Callable[[str], Path]) -> None:

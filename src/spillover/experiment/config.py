@@ -304,7 +304,7 @@ def _refuse_twice(codes: Sequence[str], written: Sequence[str], key: str) -> Non
 
 def _path(place: Sequence[int | str]) -> list[str]:
     """Return a key's path without pydantic's names for the kinds that it may be of."""
-    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple["))]
+    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple[", "dict["))]
 
 
 def _allowed(message: str) -> str:

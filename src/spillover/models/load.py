@@ -48,6 +48,8 @@ class Model:
     """Whether texts are wrapped in the tokenizer's chat template."""
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
+    name: str = ""
+    """What the experiment calls it; empty where it came as a network."""
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +72,7 @@ class Model:
 
     @cached_property
     def _halves(self) -> Halves:
-        return dissect(self.network, self.device)
+        return dissect(self.network, self.device, self.name)
 
     @property
     def unembedding(self) -> Any:  # noqa: ANN401
@@ -211,7 +213,7 @@ def load(
         network = adapted.merge_and_unload() if merged else adapted.get_base_model()
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
-    model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {})
+    model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {}, name)
     model.head  # noqa: B018 - what cannot be scored is refused when it is opened
     for warning in model.dialogue.warnings if model.chat else ():
         notify(warning)
@@ -226,7 +228,7 @@ def without_weights(name: str, template: str = "none", template_arguments: Mappi
     """
     folder = locate(name)
     config, tokenizer = _opened(folder, fingerprint(folder), name)
-    return Model(SimpleNamespace(config=config), tokenizer, template == "chat", template_arguments or {})
+    return Model(SimpleNamespace(config=config), tokenizer, template == "chat", template_arguments or {}, name)
 
 
 @cache

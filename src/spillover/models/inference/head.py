@@ -157,16 +157,22 @@ def probe_tokens(config: Any, length: int) -> list[int]:  # noqa: ANN401
 
 
 @torch.inference_mode()
-def dissect(network: Any, device: torch.device) -> Halves:  # noqa: ANN401
+def dissect(network: Any, device: torch.device, name: str = "") -> Halves:  # noqa: ANN401
     """Return a network's backbone and head, of which the logits of a short text prove that they are its halves.
+
+    Args:
+        network: a causal language model of `transformers`.
+        device: where its weights are.
+        name: what the experiment calls it; empty: nothing, and a refusal names its architecture alone.
 
     Raises:
         SpilloverError: the network cannot read a text alone, reads both ways, or has logits that its states don't give.
     """
     config, unembedding = network.config.get_text_config(), network.get_output_embeddings()
+    subject = f"model.name: {name!r} ({config.model_type})" if name else f"model.name: {config.model_type}"
     ids = torch.tensor([probe_tokens(config, PROBE)], device=device)
     with _watched(network) as readers:
-        whole = _read(network, ids)
+        whole = _read(network, ids, subject)
     expected = whole[:-FUTURE]
     for backbone in readers:
         output = _states(network, backbone, ids[:, :-FUTURE])
@@ -176,23 +182,22 @@ def dissect(network: Any, device: torch.device) -> Halves:  # noqa: ANN401
         head = _linear(unembedding, config, hidden, expected) or _own(network, backbone, output, hidden, expected)
         if head is not None:
             return Halves(backbone, head, ingredients(network))
-    if not _agree(_read(network, ids[:, :-FUTURE]), expected):  # an encoder, which would see its answers
-        raise SpilloverError(f"model.name: {config.model_type}: reads both ways, expected a causal language model")
+    if not _agree(_read(network, ids[:, :-FUTURE], subject), expected):  # an encoder, which would see its answers
+        raise SpilloverError(f"{subject} reads both ways, expected a causal language model")
     raise SpilloverError(
-        f"model.name: {config.model_type}: its logits cannot be computed from the hidden states of one of its parts, "
-        "so it cannot be scored here; choose another model"
+        f"{subject} has logits that cannot be computed from the hidden states of one of its parts, so it cannot be "
+        "scored here; choose another model"
     )
 
 
-def _read(network: Any, ids: Tensor) -> Tensor:  # noqa: ANN401
-    kind = network.config.model_type
+def _read(network: Any, ids: Tensor, subject: str) -> Tensor:  # noqa: ANN401
     try:
         expected = logits(network, ids)
     except Exception as error:  # whatever an architecture raises that needs more than a text
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise SpilloverError(f"model.name: {kind}: cannot read a text alone: {reason}") from error
+        raise SpilloverError(f"{subject} cannot read a text alone: {reason}") from error
     if not torch.isfinite(expected).all():
-        raise SpilloverError(f"model.name: {kind}: found logits that are not finite numbers; its weights are damaged")
+        raise SpilloverError(f"{subject} has logits that are not finite numbers; its weights are damaged")
     return expected
 
 
