@@ -300,6 +300,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "number for text": ("[model]\nname = 5", "model.name: found 5, expected: .*string"),
     "text for a list": ("[evaluate]\ntasks = 'sentiment'", "evaluate.tasks: found 'sentiment', expected: .*tuple|list"),
     "number in a list": ("[analyze]\nlenses = ['logit', 3]", r"analyze.lenses.1: found 3, expected: .*string"),
+    "number for classes": ("[questions]\nclasses = 3", "questions.classes: found 3, expected: a list or "),
     "value for a section": ("tune = 3", "tune: found 3, expected: "),
     "column without a name": ("[questions.columns]\ntext = 3", "questions.columns.text: found 3, expected: .*string"),
     "infinite": ("[tune]\nlearning_rate = inf", "tune.learning_rate: found inf, expected: .*finite"),
@@ -347,7 +348,7 @@ def test_a_fault_is_one_sentence_with_file_key_found_and_expected(tmp_path: Path
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
-    assert not any(word in message for word in ("pydantic", "Traceback", "literal[", "tuple["))
+    assert not any(word in message for word in ("pydantic", "Traceback", "literal[", "tuple[", "dict["))
 
 
 @pytest.mark.parametrize(
