@@ -18,6 +18,7 @@ from spillover.languages import languages
 from spillover.lint import examine
 from spillover.records import Item, Pair, Question
 from spillover.sources import open_source
+from spillover.stages.inputs import Inputs
 from spillover.tasks import open_task
 from spillover.translate import available_checks, check, count_flags, pairs
 from spillover.translate.checks import CHECKS

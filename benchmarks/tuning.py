@@ -92,7 +92,7 @@ def trl(model: Model, network: Any, rows: list[TokenizedExample], options: dict[
 
 def trl_as_it_comes(
     model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]
-) -> Callable[[], object]:  # noqa: ANN401
+) -> Callable[[], object]:
     """Return the same with TRL's own defaults: it recomputes activations, which saves memory and costs time."""
     return _trl(model, network, rows, options)
 

@@ -6,16 +6,18 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 import tomli_w
 from typer.testing import CliRunner
 
-from spillover import languages as module
 from spillover.cli import app
 from spillover.errors import SpilloverError
-from spillover.experiment import dump_experiment, load_experiment, parse_experiment
+from spillover.experiment import Experiment, dump_experiment, load_experiment, parse_experiment
 from spillover.languages import get_language, in_paper_order, languages, lookup, other_script
 from spillover.records import Example, Pair
 from spillover.store import read_records
@@ -29,12 +31,9 @@ ITEMS = {"en": ("Lovely food.", "Never again."), "ca": ("Un menjar excel·lent."
 
 
 @pytest.fixture(autouse=True)
-def brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
-    """What these tests bring, they take along; what they translate lands nowhere."""
-    mine: dict[str, object] = {}
-    monkeypatch.setattr(module, "_registered", mine)
+def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What these tests translate lands nowhere."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return mine
 
 
 class Phrases:
@@ -95,7 +94,7 @@ def ran(file: Path) -> Path:
 
 @pytest.mark.usefixtures("one_thread")
 def test_from_questions_to_a_tuned_model_and_its_report(
-    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brought: dict[str, object]
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "my_engine", sys.modules[__name__])
     run = ran(write_experiment(tmp_path, tiny("llama"), "my_engine:Phrases"))
@@ -108,9 +107,9 @@ def test_from_questions_to_a_tuned_model_and_its_report(
     page = (run / "report" / "index.html").read_text("utf-8")
     assert "Catalan" in page
     assert "ca=&gt;en" in page
-    brought.clear()  # as in a process that only reads the run
-    assert load_experiment(run / "experiment.toml").languages["ca"].name == "Catalan"
-    assert get_language("ca").autonym == "Catalan"
+    assert "ca" not in languages(), "nothing outlives the run"
+    with load_experiment(run / "experiment.toml").registered():
+        assert get_language("ca").autonym == "Catalan"
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -126,19 +125,35 @@ def test_apertium_translates_into_it(tiny: Callable[[str], Path], tmp_path: Path
     assert (run / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def brings(code: str = "ca", **row: str) -> None:
+def bringing(code: str = "ca", **row: str) -> Experiment:
     table = {"languages": {code: CATALAN | row}}
-    parse_experiment(json.loads(json.dumps(table)), "e.toml")
+    return parse_experiment(json.loads(json.dumps(table)), "e.toml")
 
 
 def test_it_comes_after_the_others_with_what_other_tools_call_it() -> None:
     before = list(languages())
-    brings(nllb="cat_Latn")
-    assert list(languages()) == [*before, "ca"]
-    assert in_paper_order(["ca", "sw", "en"]) == ("en", "sw", "ca")
-    known = get_language("ca")
+    with bringing(nllb="cat_Latn").registered():
+        assert list(languages()) == [*before, "ca"]
+        assert in_paper_order(["ca", "sw", "en"]) == ("en", "sw", "ca")
+        known = get_language("ca")
     assert (known.nllb, known.iso639_3, known.google, known.lingua) == ("cat_Latn", "cat", "ca", "ca")
-    brings(nllb="cat_Latn")  # a second experiment with the same row
+
+
+def test_experiments_with_different_rows_for_one_code_live_side_by_side() -> None:
+    """Building an experiment changes nothing in the process, and its words are those of its own rows."""
+    table = {"translate": {"to": ["ca"]}}
+    catalan, valencian = (
+        parse_experiment(table | {"languages": {"ca": CATALAN | {"name": name}}}, "e.toml")
+        for name in ("Catalan", "Valencian")
+    )
+    assert "ca" not in languages()
+    assert "from Catalan into English" in catalan.treatment
+    assert "from Valencian into English" in valencian.treatment
+    with catalan.registered(), valencian.registered():
+        assert get_language("ca").name == "Valencian"
+    with ThreadPoolExecutor(1) as pool, catalan.registered():
+        assert pool.submit(copy_context().run, get_language, "ca").result().name == "Catalan"
+    assert "ca" not in languages()
 
 
 def test_an_experiment_with_a_language_reads_back() -> None:
@@ -159,16 +174,8 @@ def test_an_experiment_with_a_language_reads_back() -> None:
 )
 def test_what_is_wrong_with_a_row_is_one_sentence(code: str, row: dict[str, str], message: str) -> None:
     with pytest.raises(SpilloverError, match=message):
-        brings(code, **row)
+        bringing(code, **row)
     assert len(languages()) == 20
-
-
-def test_a_row_that_differs_from_an_earlier_one_is_refused() -> None:
-    brings()
-    with pytest.raises(
-        SpilloverError, match=r"languages.ca: found Valencian, expected a code that Catalan does not have"
-    ):
-        brings(name="Valencian")
 
 
 def test_a_language_that_nobody_brought_is_unknown() -> None:
@@ -180,13 +187,15 @@ def test_a_language_that_nobody_brought_is_unknown() -> None:
 def test_texts_are_identified_among_it_where_lingua_has_it() -> None:
     texts = ["No hi tornaré mai més, perquè el menjar era fred i el cambrer ens va tractar malament.", "Hi ha 3."]
     english = ["I will never come back, because the food was cold and the waiter treated us badly."]
-    brings()
-    assert foreign([*texts, *english], "ca") == {2: "en"}
-    assert foreign(texts, "en") == {0: "ca"}
-    brings("ast", lingua="", name="Asturian")
-    assert foreign(english, "ast") == {}, "nothing is claimed of a language that lingua does not know"
-    brings("xx", lingua="xx", name="Nonsense")
-    with pytest.raises(SpilloverError, match=r"languages.xx.lingua: found 'xx', expected a code that lingua has"):
+    with bringing().registered():
+        assert foreign([*texts, *english], "ca") == {2: "en"}
+        assert foreign(texts, "en") == {0: "ca"}
+    with bringing("ast", lingua="", name="Asturian").registered():
+        assert foreign(english, "ast") == {}, "nothing is claimed of a language that lingua does not know"
+    with (
+        bringing("xx", lingua="xx", name="Nonsense").registered(),
+        pytest.raises(SpilloverError, match=r"languages.xx.lingua: found 'xx', expected a code that lingua has"),
+    ):
         foreign(english, "ca")
     assert "language" in available_checks()
 
@@ -240,10 +249,22 @@ def test_another_script_of_a_language_is_told_from_another_language() -> None:
 
 
 def test_a_language_that_an_experiment_brings_is_known_by_its_codes_too() -> None:
-    brings()
-    brings("he", name="Hebrew", script="Hebrew", iso639_3="heb", lingua="")
-    brings("sr", name="Serbian", script="Latin", iso639_3="srp", lingua="")
-    brings("zht", name="Traditional Chinese", script="Han", nllb="zho_Hant", google="zh-TW", iso639_3="zht", lingua="")
+    rows = [
+        CATALAN,
+        {"code": "he", "name": "Hebrew", "script": "Hebrew", "iso639_3": "heb", "lingua": ""},
+        {"code": "sr", "name": "Serbian", "script": "Latin", "iso639_3": "srp", "lingua": ""},
+        {
+            "code": "zht",
+            "name": "Traditional Chinese",
+            "script": "Han",
+            "nllb": "zho_Hant",
+            "google": "zh-TW",
+            "iso639_3": "zht",
+        },
+    ]
     spellings = {"cat_Latn": "ca", "ca-ES": "ca", "iw": "he", "heb_Hebr": "he", "sr-Latn": "sr", "srp_Cyrl": None}
     spellings |= {"zh-TW": "zht", "zho_Hant": "zht", "zh-HK": "zht", "zho": "zh", "zh-CN": "zh"}
-    assert {written: lookup(written) for written in spellings} == spellings
+    with ExitStack() as stack:
+        for row in rows:
+            stack.enter_context(bringing(**{"lingua": ""} | row).registered())
+        assert {written: lookup(written) for written in spellings} == spellings

@@ -6,11 +6,14 @@ tasks and keys of an experiment all ask it.
 
 import tomllib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import NamedTuple
 
 from spillover.errors import SpilloverError, did_you_mean
@@ -49,8 +52,10 @@ class Language:
     """Further names that people write, in English or in the language itself."""
 
 
-_registered: dict[str, Language] = {}
-"""What `bring` was told, by code; it stays for the life of the process."""
+_REGISTERED: ContextVar[Mapping[str, Language]] = ContextVar(
+    "languages that an experiment brings", default=MappingProxyType({})
+)
+"""What `registered` makes known for the duration of a block, by code."""
 
 
 @cache
@@ -60,22 +65,33 @@ def _shipped() -> dict[str, Language]:
     return {code: Language(code=code, **row) for code, row in rows.items()}
 
 
-def register(row: Language) -> None:
-    """Make a language known that this project does not have, after the others.
+@contextmanager
+def registered(rows: Sequence[Language]) -> Iterator[None]:
+    """Make languages known that this project does not have, after the others, for the duration of the block.
+
+    Nothing outlives the block, so experiments with different rows for one code live side by side. Threads started
+    within see the rows if they run in a copy of the context.
 
     Raises:
-        SpilloverError: its code is known already, as another language than this row says.
+        SpilloverError: a code is that of another language here.
     """
-    known = languages().get(row.code, row)
-    if known != row:
-        raise SpilloverError(f"languages.{row.code}: found {row.name}, expected a code that {known.name} does not have")
-    if row.code not in _shipped():
-        _registered[row.code] = row
+    shipped = _shipped()
+    for row in rows:
+        known = shipped.get(row.code, row)
+        if known != row:
+            raise SpilloverError(
+                f"languages.{row.code}: found {row.name}, expected a code that {known.name} does not have"
+            )
+    token = _REGISTERED.set({**_REGISTERED.get(), **{row.code: row for row in rows if row.code not in shipped}})
+    try:
+        yield
+    finally:
+        _REGISTERED.reset(token)
 
 
 def languages() -> dict[str, Language]:
-    """Return every language by its code, in the paper's order; then those that experiments of this process brought."""
-    return _shipped() | _registered
+    """Return every language by its code, in the paper's order; then those that are `registered` for now."""
+    return {**_shipped(), **_REGISTERED.get()}
 
 
 def get_language(code: str, where: str = "language") -> Language:

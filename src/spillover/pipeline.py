@@ -9,7 +9,7 @@ was made from: nothing is made twice, and nothing stale is read.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +58,22 @@ from spillover.utils.environment import provenance
 from spillover.utils.progress import Bar, bar
 
 Measured = TypeVar("Measured", Prediction, TextNLL)
+Result = TypeVar("Result")
 Measure = Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]]
+
+
+class part(cached_property[Result]):  # noqa: N801 - used like `cached_property`
+    """A part of a run: worked out when first asked for, with the experiment's own languages known, then kept."""
+
+    def __init__(self, work: Callable[..., Result]) -> None:
+        """Wrap the function that works the part out."""
+
+        @wraps(work)
+        def scoped(run: "Run") -> Result:
+            with run.experiment.registered():
+                return work(run)
+
+        super().__init__(scoped)
 
 
 class Run:
@@ -70,19 +85,19 @@ class Run:
         self.store = store
         self.inputs = Inputs(experiment)
 
-    @cached_property
+    @part
     def defects(self) -> list[Defect]:
         """All that is wrong with the experiment's data; of the model, weights are not read."""
         return examine(self.inputs, open_reads(self.experiment))
 
-    @cached_property
+    @part
     def questions(self) -> list[Question]:
         """The user's questions, in English. Whatever answers the source has stay there."""
         rows, name = self.inputs.questions, "questions.parquet"
         self.store.make("questions", rows, name, lambda folder: write_records(folder / name, Question, rows))
         return rows
 
-    @cached_property
+    @part
     def pairs(self) -> dict[str, list[Pair]]:
         """Each question with itself in the pivot, per language to tune on: checked, flagged, nothing dropped yet."""
         pivot = self._questions_in(self.experiment.mixture.pivot)
@@ -90,14 +105,14 @@ class Run:
             code: self._checked(code, pairs(self._questions_in(code), pivot)) for code in self.experiment.translate.to
         }
 
-    @cached_property
+    @part
     def training_set(self) -> TrainingSet:
         """The examples of the mixture's recipe and frame, and those of their questions that the evaluation asks too."""
         unrelated = self.experiment.model_copy(update={"questions": self.experiment.mixture.unrelated})
         other = Run(unrelated, self.store.within("unrelated"))
         return build_training_set(self.inputs, self._question_source, other._question_source)
 
-    @cached_property
+    @part
     def examples(self) -> Artifact:
         """The training examples, stored; refused where the evaluation asks their questions too."""
         training, name = self.training_set, "examples.parquet"
@@ -110,7 +125,7 @@ class Run:
         rows = training.examples
         return self.store.make("examples", rows, name, lambda folder: write_records(folder / name, Example, rows))
 
-    @cached_property
+    @part
     def adapter(self) -> Artifact:
         """The adapter tuned on the examples.
 
@@ -130,7 +145,7 @@ class Run:
         except MissingArtifactError:
             return None
 
-    @cached_property
+    @part
     def arms(self) -> tuple[Arm, Arm]:
         """The base model and the tuned one. One of them is in memory at a time."""
         return Arm("base", self.experiment, None), Arm("tuned", self.experiment, self.adapter)
@@ -140,28 +155,28 @@ class Run:
         """The items measured, per task and language: in each language the same ids."""
         return self.inputs.items
 
-    @cached_property
+    @part
     def traced_items(self) -> Items:
         """The items to trace, per task and language; refused where a lens or metric cannot be taken of them."""
         return items_to_trace(self.experiment, self.items)
 
-    @cached_property
+    @part
     def likelihood_items(self) -> Items:
         """The items whose texts tell what was forgotten, per task and language."""
         return subsets(self.items, self.experiment.analyze.texts)
 
-    @cached_property
+    @part
     def predictions(self) -> dict[Cell, list[Prediction]]:
         """The score of every choice of every item, per cell: the base model's, then the tuned one's."""
         require_engine(self.experiment)
         return self._measure("evaluate (items)", self.arms, self.items, predict)
 
-    @cached_property
+    @part
     def text_likelihoods(self) -> dict[Cell, list[TextNLL]]:
         """How well each arm predicts the items' own texts, per cell."""
         return self._measure("forget (texts)", self.arms, self.likelihood_items, text_likelihoods)
 
-    @cached_property
+    @part
     def internals(self) -> Internals:
         """What lenses, neurons, patches and the languages' geometry show of the first items of each cell."""
         items, arms = self.traced_items, self.arms
@@ -171,7 +186,7 @@ class Run:
         geometry = compare_languages(self.store, items, self.experiment.analyze.metrics)
         return replace(compare_arms(looks), geometry=tuple(geometry))
 
-    @cached_property
+    @part
     def findings(self) -> Findings:
         """All that the report tells; the report is written, as tables, figures and one page."""
         from spillover.analysis.statistics.forgetting import forgetting
@@ -254,18 +269,18 @@ class Run:
         inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled]
         return store.make("adapter", inputs, "adapter", write, resumable=True)
 
-    @cached_property
+    @part
     def _translator(self) -> Translator:
         chosen, log = self.experiment.translate, partial(self.store.log, "translated")
         return open_translator(
             self.inputs.questions_in, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log
         )
 
-    @cached_property
+    @part
     def _question_source(self) -> QuestionSource:
         return QuestionSource(self.experiment.questions, lambda: self.questions, lambda: self._kept_pairs)
 
-    @cached_property
+    @part
     def _kept_pairs(self) -> list[Pair]:
         drop = self.experiment.translate.drop
         rows = [pair for checked in self.pairs.values() for pair in without_flags(checked, drop)]

@@ -90,7 +90,7 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(families, "say", said.append)
-    families.members.cache_clear()
+    families._members.cache_clear()
     cells = Inputs(experiment(folder, "small_xnli_{language}", "small_belebele_{language}")).items
     assert [language for name, language in cells if "xnli" in name] == ["en", "de", "sw"]
     assert [language for name, language in cells if "belebele" in name] == ["en", "no"]
@@ -145,20 +145,20 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_cannot_be_a_cell_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(SpilloverError, match=FAULTS[name]) as error:
-        Inputs(experiment(folder, name)).items
+        _ = Inputs(experiment(folder, name)).items
     assert "\n" not in str(error.value)
 
 
 def test_a_language_that_the_family_lacks_is_refused_when_asked_for(folder: Path) -> None:
     with pytest.raises(SpilloverError, match="found no task for 'fr'; languages that are there: en, de, sw"):
-        Inputs(experiment(folder, "small_xnli_{language}", languages=["en", "fr"])).items
+        _ = Inputs(experiment(folder, "small_xnli_{language}", languages=["en", "fr"])).items
 
 
 def test_data_that_cannot_be_had(tmp_path: Path) -> None:
     write_task(tmp_path, "gone_en", nli(), XNLI)
     (tmp_path / "gone_en.jsonl").unlink()
     with pytest.raises(SpilloverError, match="harness:gone_en: cannot load the task: FileNotFoundError"):
-        Inputs(experiment(tmp_path, "gone_{language}")).items
+        _ = Inputs(experiment(tmp_path, "gone_{language}")).items
 
 
 def test_a_family_has_no_questions() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import File, Name, Overrides, Runs, open_run
+from spillover.cli.options import File, Name, Overrides, Runs, open_experiment, open_run
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.utils.paths import expanded_path
 
@@ -54,11 +54,11 @@ def export_cells(
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
     """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
-    from spillover.experiment import load_experiment
     from spillover.export.tasks import export_tasks
 
-    for task in export_tasks(load_experiment(file, overrides), folder):
-        typer.echo(task)
+    with open_experiment(file, overrides) as experiment:
+        for task in export_tasks(experiment, folder):
+            typer.echo(task)
 
 
 @app.command("data")
@@ -75,7 +75,7 @@ def export_examples(
 
     if format not in FORMATS:
         raise SpilloverError(f"--format: found {format!r}; {did_you_mean(format, FORMATS)}")
-    run = open_run(file, overrides, runs, name)
-    _ = run.examples  # refuses what the evaluation asks too
-    export_data(run.training_set.examples, format, folder)
-    typer.echo(folder)
+    with open_run(file, overrides, runs, name) as run:
+        _ = run.examples  # refuses what the evaluation asks too
+        export_data(run.training_set.examples, format, folder)
+        typer.echo(folder)

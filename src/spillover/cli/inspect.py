@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import File, Overrides
+from spillover.cli.options import File, Overrides, open_experiment
 from spillover.errors import SpilloverError, did_you_mean
 
 app = typer.Typer()
@@ -19,12 +19,12 @@ def lint(
     form: Annotated[str, typer.Option("--format", help="text, or json for a list.")] = "text",
 ) -> None:
     """Say all that is wrong with an experiment's data; end with status 1 if something is an error."""
-    from spillover.experiment import load_experiment
     from spillover.lint import FORMATS, lint_experiment
 
     if form not in FORMATS:
         raise SpilloverError(f"--format: found {form!r}; {did_you_mean(form, FORMATS)}")
-    defects = lint_experiment(load_experiment(file, overrides))
+    with open_experiment(file, overrides) as experiment:
+        defects = lint_experiment(experiment)
     typer.echo(FORMATS[form](defects))
     raise typer.Exit(int(any(defect.severity == "error" for defect in defects)))
 
@@ -39,14 +39,14 @@ def prompts(
     scores: Annotated[bool, typer.Option("--scores", help="Add the base model's log-probabilities.")] = False,
 ) -> None:
     """Print, as JSON lines, exactly what the model reads. Needs no pairs and no tuning."""
-    from spillover.experiment import load_experiment
     from spillover.stages.prompts import render_prompts
 
     narrowed = [
         f"evaluate.{key}={json.dumps([value])}" for key, value in (("tasks", task), ("languages", language)) if value
     ]
-    for line in render_prompts(load_experiment(file, [*overrides, *narrowed]), limit, scores):
-        typer.echo(json.dumps(line, ensure_ascii=False))
+    with open_experiment(file, [*overrides, *narrowed]) as experiment:
+        for line in render_prompts(experiment, limit, scores):
+            typer.echo(json.dumps(line, ensure_ascii=False))
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """What commands share: arguments, and the experiment and run folder that they name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +10,7 @@ import typer
 from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
+    from spillover.experiment import Experiment
     from spillover.pipeline import Run
 
 File = Annotated[
@@ -19,10 +22,21 @@ Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run fol
 Name = Annotated[str, typer.Option("--name", help="The run folder's name; by default the experiment file's.")]
 
 
-def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Run":
-    """Read the experiment, and open its run folder."""
+@contextmanager
+def open_experiment(file: Path, overrides: list[str]) -> "Iterator[Experiment]":
+    """Read the experiment; the languages that it brings are known within the block."""
     from spillover.experiment import load_experiment
+
+    experiment = load_experiment(file, overrides)
+    with experiment.registered():
+        yield experiment
+
+
+@contextmanager
+def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterator[Run]":
+    """Read the experiment, and open its run folder; the languages that it brings are known within the block."""
     from spillover.pipeline import Run
     from spillover.store import Store
 
-    return Run(load_experiment(file, overrides), Store(runs, name or file.stem))
+    with open_experiment(file, overrides) as experiment:
+        yield Run(experiment, Store(runs, name or file.stem))

@@ -24,12 +24,15 @@ def compare(
     from spillover.report import code_digest
     from spillover.report.runs import render, shown
     from spillover.runs.read import compare_folders as line_up
+    from spillover.runs.read import registered
     from spillover.store import Store
 
-    lineup = line_up([_run_folder(run, runs) for run in compared], margin)
-    Console().print(shown(lineup))
-    if name:
-        typer.echo(Store(runs, name).replace("tables", [lineup, code_digest()], lambda: render(lineup)))
+    folders = [_run_folder(run, runs) for run in compared]
+    with registered(folders):
+        lineup = line_up(folders, margin)
+        Console().print(shown(lineup))
+        if name:
+            typer.echo(Store(runs, name).replace("tables", [lineup, code_digest()], lambda: render(lineup)))
 
 
 @app.command()
@@ -51,10 +54,10 @@ def suggest(
     from spillover.report.suggestion import shown
     from spillover.runs import suggest as module
 
-    run = open_run(file, overrides, runs, name)
-    request = module.SuggestRequest(_codes(targets), count, _codes(among))
-    folders = [_run_folder(run, runs) for run in compared] or module.finished_runs(runs)
-    Console().print(shown(module.suggest(run.experiment, run.store, request, folders)))
+    with open_run(file, overrides, runs, name) as run:
+        request = module.SuggestRequest(_codes(targets), count, _codes(among))
+        folders = [_run_folder(run, runs) for run in compared] or module.finished_runs(runs)
+        Console().print(shown(module.suggest(run.experiment, run.store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def _make(stage: str, run: "Run") -> None:
 def _add_stage(stage: str) -> None:
     @app.command(stage, help=STAGES[stage][0])
     def command(file: File, overrides: Overrides = [], runs: Runs = Path("runs"), name: Name = "") -> None:  # noqa: B006
-        _make(stage, open_run(file, overrides, runs, name))
+        with open_run(file, overrides, runs, name) as run:
+            _make(stage, run)
 
 
 def translate(
@@ -56,14 +57,14 @@ def translate(
 
     if items and dry_run:
         raise SpilloverError("translate: found --items and --dry-run, expected one of them")
-    run = open_run(file, overrides, runs, name)
-    if dry_run:
-        typer.echo("\n".join(forecast.translation(run)))
-    elif items:
-        for path in translate_items(run.experiment, run.store):
-            typer.echo(path)
-    else:
-        _make("translate", run)
+    with open_run(file, overrides, runs, name) as run:
+        if dry_run:
+            typer.echo("\n".join(forecast.translation(run)))
+        elif items:
+            for path in translate_items(run.experiment, run.store):
+                typer.echo(path)
+        else:
+            _make("translate", run)
 
 
 for _stage in STAGES:
@@ -90,19 +91,19 @@ def run(
     from spillover.report.tables.run import summary_text
     from spillover.stages.evaluation import read_gates
 
-    opened = open_run(file, overrides, runs, name)
-    parsed = read_gates(opened.experiment, gates)  # before an hour of tuning, not after it
-    if dry_run:
-        typer.echo("\n".join(forecast.forecast(opened)))
-        return
-    findings = opened.complete()
-    Console().print(summary_text(findings))
-    typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
-    outcomes = check_gates(parsed, findings.comparison)
-    for outcome in outcomes:
-        typer.echo(outcome.sentence, err=not outcome.holds)
-    if not all(outcome.holds for outcome in outcomes):
-        raise typer.Exit(1)
+    with open_run(file, overrides, runs, name) as opened:
+        parsed = read_gates(opened.experiment, gates)  # before an hour of tuning, not after it
+        if dry_run:
+            typer.echo("\n".join(forecast.forecast(opened)))
+            return
+        findings = opened.complete()
+        Console().print(summary_text(findings))
+        typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
+        outcomes = check_gates(parsed, findings.comparison)
+        for outcome in outcomes:
+            typer.echo(outcome.sentence, err=not outcome.holds)
+        if not all(outcome.holds for outcome in outcomes):
+            raise typer.Exit(1)
 
 
 @app.command()

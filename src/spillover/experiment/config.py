@@ -4,13 +4,14 @@ An error names the file, the key's path, what was found and what was expected.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.treatments import treatment
-from spillover.languages import Language, canonical, from_code, get_language, languages, register
+from spillover.languages import Language, canonical, from_code, get_language, languages, registered
 from spillover.plugins import METRICS
 from spillover.records import PairFlag, Setup
 from spillover.utils.frozen import frozen
@@ -196,10 +197,17 @@ class Experiment(_Section):
     report: ReportConfig = ReportConfig()
     languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = {}
 
+    def registered(self) -> AbstractContextManager[None]:
+        """Return a block within which the languages that this experiment brings are known."""
+        return registered([row.row(code) for code, row in self.languages.items()])
+
     @model_validator(mode="after")
-    def _languages_are_known(self) -> "Experiment":
-        for code, row in self.languages.items():
-            register(row.row(code))
+    def _validate(self) -> "Experiment":
+        with self.registered():
+            self._check()
+        return self
+
+    def _check(self) -> None:
         self._write_codes_alike()
         for code in self.mixture.sizes:
             if code not in (*self.translate.to, "en"):
@@ -220,7 +228,6 @@ class Experiment(_Section):
                 f"translate.to: found {list(self.translate.to)}, expected at least one language, and not the pivot "
                 f"{self.mixture.pivot!r}; {did_you_mean('', [c for c in languages() if c != self.mixture.pivot])}"
             )
-        return self
 
     def _write_codes_alike(self) -> None:
         """Replace each code by this project's: `zh-CN`, `zho_Hans` and `ZH` are `zh` in all that follows."""
@@ -278,12 +285,14 @@ class Experiment(_Section):
         }
 
     def _described(self, template: str) -> str:
-        mixture, names = self.mixture, [get_language(code).name for code in self.translate.to]
+        mixture = self.mixture
+        with self.registered():
+            *names, target = (get_language(code).name for code in (*self.translate.to, mixture.pivot))
         return template.format(
             to="/".join(self.translate.to),
             pivot=mixture.pivot,
             sources=" and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part),
-            target=get_language(mixture.pivot).name,
+            target=target,
             recipe=mixture.recipe,
             frame=mixture.frame,
             task=self.questions.task,

@@ -12,4 +12,5 @@ __all__ = ["FORMATS", "Reads", "examine", "lint_experiment", "open_reads"]
 
 def lint_experiment(experiment: Experiment) -> list[Defect]:
     """Return all that is wrong with an experiment's data; of the model, weights are not read."""
-    return examine(Inputs(experiment), open_reads(experiment))
+    with experiment.registered():
+        return examine(Inputs(experiment), open_reads(experiment))

@@ -4,7 +4,8 @@ Reads what is there and makes nothing: it knows neither models nor where items c
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,16 @@ from spillover.utils.progress import notify
 
 CLUSTERS = "clusters.json"
 """Where a run folder keeps its items' clusters: task → an item's id → the first id of its cluster."""
+
+
+@contextmanager
+def registered(folders: Iterable[Path]) -> Iterator[None]:
+    """Make the languages known that the experiments of these run folders bring, for the duration of the block."""
+    with ExitStack() as stack:
+        for folder in folders:
+            if (folder / "experiment.toml").exists():
+                stack.enter_context(load_experiment(folder / "experiment.toml").registered())
+        yield
 
 
 def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:

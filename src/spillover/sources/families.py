@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spillover.errors import SpilloverError
-from spillover.languages import languages, lookup, other_script
+from spillover.languages import Language, languages, lookup, other_script
 from spillover.plugins import missing_package
 from spillover.tasks import PLACEHOLDER
 from spillover.utils.progress import notify
@@ -59,13 +59,18 @@ def manager(folder: str) -> Any:  # noqa: ANN401 - the harness is not typed
     return TaskManager(include_path=folder or None)
 
 
-@cache
 def members(family: str) -> dict[str, str]:
     """Return language code → name of the family's task or group in that language, in the paper's order.
 
     Raises:
         SpilloverError: the family has no language, or a YAML file of its folder is lost to the harness.
     """
+    return _members(family, tuple(languages().values()))
+
+
+@cache
+def _members(family: str, known: tuple[Language, ...]) -> dict[str, str]:
+    """Return what `members` does where these languages are known: an experiment may bring some."""
     folder, _, pattern = family.rpartition("/")
     if folder and not Path(folder).is_dir():
         raise SpilloverError(f"harness:{family}: found no folder {folder!r}")
@@ -79,8 +84,8 @@ def members(family: str) -> dict[str, str]:
     if not names:
         near = ", ".join(get_close_matches(pattern.replace(PLACEHOLDER, "en"), index, n=5)) or "none"
         raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
-    chosen = {code: _preferred(code, names[code], pattern) for code in languages() if code in names}
-    if lacking := [code for code in languages() if code not in chosen]:
+    chosen = {row.code: _preferred(row.code, names[row.code], pattern) for row in known if row.code in names}
+    if lacking := [row.code for row in known if row.code not in chosen]:
         notify(f"harness:{family}: has {', '.join(chosen)}; has no {', '.join(lacking)}")
     if rest := sorted({name for several in names.values() for name in several}.difference(chosen.values())):
         notify(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
@@ -105,13 +110,18 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first if len(first) <= SHOWN else f'{first[:SHOWN]}…'}".removesuffix(": ")
 
 
-@cache
 def parts(family: str) -> dict[str, dict[str, str]]:
     """Return language → task of its group → what tells it from the group's other tasks, alike in every language.
 
     The group's name goes; where the tasks' names say their language elsewhere (`xcopa_it`, `xcopa_th`), that goes too,
     if only then the groups of most languages have the same parts. A task that is no group has one part, without a name.
     """
+    return _parts(family, tuple(languages().values()))
+
+
+@cache
+def _parts(family: str, known: tuple[Language, ...]) -> dict[str, dict[str, str]]:
+    """Return what `parts` does where these languages are known."""
     index = _index(family)
     leaves = {code: [*_leaves(index, name)] for code, name in members(family).items()}
     best: dict[str, dict[str, str]] = {}

@@ -28,8 +28,9 @@ from spillover.utils.marker import write_text
 __all__ = [
     "Arrays",
     "Artifact",
-    "Store",
     "MissingArtifactError",
+    "Store",
+    "artifacts_under",
     "check_whole",
     "digest",
     "read_arm",
@@ -37,7 +38,6 @@ __all__ = [
     "read_layers",
     "read_predictions",
     "read_records",
-    "artifacts_under",
     "write_arrays",
     "write_files",
     "write_folder",

@@ -16,7 +16,7 @@ from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
 from spillover.sweep.worker import is_finished, report_key, run_task
 
-__all__ = ["Schedule", "Resources", "Trial", "load_grid", "open_board", "report", "sweep"]
+__all__ = ["Resources", "Schedule", "Trial", "load_grid", "open_board", "report", "sweep"]
 
 
 def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
@@ -59,9 +59,11 @@ def report(trials: Sequence[Trial], board: Schedule, runs: Path, grid: str, file
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.statistics.transfer import transfers
         from spillover.report.grid import render
-        from spillover.runs.read import read_run
+        from spillover.runs.read import read_run, registered
 
-        runs = [read_run(store.member(trial.name).run, trial.setting) for trial in done]
-        return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
+        folders = {trial: store.member(trial.name).run for trial in done}
+        with registered(folders.values()):
+            runs = [read_run(folder, trial.setting) for trial, folder in folders.items()]
+            return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
 
     return store.replace("report", [made_from, standings, file, code_digest()], contents)

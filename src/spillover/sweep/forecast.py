@@ -64,7 +64,8 @@ class _Counts:
         key = digest(one.questions.source, one.questions.columns, one.questions.classes, one.evaluate)
         if key not in self._known:
             try:
-                self._known[key] = {cell: float(len(rows)) for cell, rows in Inputs(one).items.items()}
+                with one.registered():
+                    self._known[key] = {cell: float(len(rows)) for cell, rows in Inputs(one).items.items()}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
                 codes = languages() if one.evaluate.languages == "all" else one.evaluate.languages

@@ -16,8 +16,8 @@ from spillover.tasks.task import (
 __all__ = [
     "LABEL_KINDS",
     "PLACEHOLDER",
-    "TaskLanguage",
     "Task",
+    "TaskLanguage",
     "entailment",
     "load_task",
     "open_task",

@@ -8,8 +8,8 @@ __all__ = [
     "Translator",
     "available_checks",
     "check",
-    "without_flags",
+    "count_flags",
     "open_translator",
     "pairs",
-    "count_flags",
+    "without_flags",
 ]

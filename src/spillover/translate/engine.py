@@ -6,6 +6,7 @@ Knows nothing of where questions come from, nor of any engine in particular.
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from threading import Event
 from typing import Protocol
 
@@ -101,7 +102,9 @@ class EngineTranslator:
         try:
             with bar(f"translate {direction.source}→{direction.target} (texts)", len(texts)) as progress:
                 batches = (texts[start : start + size] for start in range(0, len(texts), size))
-                for future in as_completed([pool.submit(unless_stopped, batch) for batch in batches]):
+                for future in as_completed(
+                    [pool.submit(copy_context().run, unless_stopped, batch) for batch in batches]
+                ):
                     found |= future.result()
                     progress.advance(len(future.result()))
         finally:
