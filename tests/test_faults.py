@@ -158,7 +158,7 @@ def test_a_damaged_file_is_named_and_its_stage_alone_made_again(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, damage: str
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("spillover.store.stages.say", said.append)
+    monkeypatch.setattr("spillover.store.stages.notify", said.append)
     build(tmp_path)
     expected, before = stages(tmp_path), times(tmp_path)
     (file,) = tmp_path.glob(f".stages/{kind}-*/*.parquet")

@@ -22,7 +22,7 @@ def write_run(
     runs: Path, name: str, skill: float, seed: int = 0, to: tuple[str, ...] = ("zh",), items: int = 60
 ) -> Path:
     """Write what `compare` reads of a run folder."""
-    folder = read / name
+    folder = runs / name
     table = {
         "seed": seed,
         "translate": {"to": list(to)},

@@ -58,7 +58,7 @@ def test_components_are_scikit_learns_with_both_arms_on_the_same_axes() -> None:
 
 def test_components_of_each_arm_on_its_own_axes_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = principal_components
-    monkeypatch.setitem(globals(), "principal", lambda x: np.stack([plain(arm) for arm in x]))
+    monkeypatch.setitem(globals(), "principal_components", lambda x: np.stack([plain(arm) for arm in x]))
     with pytest.raises(AssertionError):
         check_components()
 

@@ -114,7 +114,7 @@ def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, m
         monkeypatch.setattr(module, "_stream", lambda h, r, marks: stream(h, replace(r, weight=r.weight[:-1]), marks))
     elif fault == "without inner steps":
         short = replace(sight, nodes=np.where([True, False], sight.nodes, -1))
-        monkeypatch.setitem(globals(), "read", lambda _, lens, readout: whole(short, lens, readout))
+        monkeypatch.setitem(globals(), "apply_lens", lambda _, lens, readout: whole(short, lens, readout))
     else:
         monkeypatch.setattr(Plain, "normed", lambda self, states: states)
     with pytest.raises(AssertionError):

@@ -91,7 +91,7 @@ def test_of_neurons_that_tie_exactly_the_share_is_taken() -> None:
 
 def test_fails_where_all_that_tie_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = module.thresholds
-    monkeypatch.setitem(globals(), "bars", lambda p: replace(plain(p), peak=0.0, place=p[0].size))
+    monkeypatch.setitem(globals(), "thresholds", lambda p: replace(plain(p), peak=0.0, place=p[0].size))
     with pytest.raises(AssertionError):
         check_ties()
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 RUNNER = """
 import os, sys
 from spillover import cli
-from spillover.models import trainer
+from spillover.models.tuning import trainer
 
-trainer.BUDGET = 64
+trainer.MICRO_BATCH_TOKENS = 64
 if (twin := sys.argv.pop(1)) == "one share":
     parts = trainer.TargetTrainer._parts
     def _parts(self, inputs):

@@ -19,11 +19,11 @@ from spillover.utils.marker import MARKER, is_complete, write_marker
 RUNNER = """
 import os, signal, sys
 from spillover import cli
-from spillover.models import checkpoints, trainer
+from spillover.models.tuning import checkpoints, trainer
 
 trainer.SAVE_EVERY = 3
 how, step = sys.argv.pop(1), int(sys.argv.pop(1))
-told, sealed = trainer._Watch.on_log, checkpoints.seal
+told, sealed = trainer._Callbacks.on_log, checkpoints.commit
 
 def die(at):
     if at == step:
@@ -38,7 +38,7 @@ def seal(folder, at, best):
     sealed(folder, at, best)
     die(at if how == "after the marker of" else 0)
 
-trainer._Watch.on_log, checkpoints.seal = on_log, seal
+trainer._Callbacks.on_log, checkpoints.commit = on_log, seal
 if how == "without its generator's state":
     trainer.TargetTrainer._load_rng_state = lambda self, checkpoint: None
 cli.main()
