@@ -99,7 +99,7 @@ def test_harm_and_possible_harm_are_told_apart(findings: Findings, tables_and_pa
     names = [get_language(gain.language).name for gain in (first, second)]
     assert [names[0] in harm, names[1] in harm] == [True, False]
     assert [f" {names[0]} (" in possible, names[1] in possible] == [False, True]
-    assert f"raises up to {0.025 * len(gains):.1f} of these among {len(gains)} tasks" in possible
+    assert f"raise up to {0.025 * len(gains):.1f} such alarms on average among {len(gains)} cells" in possible
 
 
 def test_the_policy_allows_the_pages_own_scripts_and_style_only(report: Report):

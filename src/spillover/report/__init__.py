@@ -1,4 +1,4 @@
-"""What a run found, for people: tables, figures and one page."""
+"""The findings of a run for people: tables, figures and one page."""
 
 import ast
 import hashlib
@@ -8,15 +8,15 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 SUFFIXES = (".py", ".j2", ".js", ".css", ".toml")
-"""Endings of the files that decide how findings are drawn: code, templates, scripts, styles, names of languages."""
+"""Endings of the files that a drawing depends on: code, templates, scripts, styles, names of languages."""
 
 
 @cache
 def code_digest() -> str:
-    """Return a digest of everything that findings are drawn with: where it changes, a report is drawn anew.
+    """Return a digest of the code that draws findings. If it changes, a report is drawn again.
 
-    That is this package with its folders, every module of the project that it imports, directly or not, and the
-    project's data.
+    It covers this package with its folders, every module of the project that the package imports (directly or not),
+    and the project's data.
     """
     return _digest(files("spillover"))
 
@@ -37,7 +37,7 @@ def _digest(root: Traversable) -> str:
 
 
 def _files(folder: Traversable, within: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Yield every file of a folder and of its folders: its path within `folder`, and the file."""
+    """Yield (path within `folder`, file) of every file of a folder, sub-folders included."""
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _files(entry, f"{within}{entry.name}/")
@@ -46,7 +46,7 @@ def _files(folder: Traversable, within: str = "") -> Iterator[tuple[str, Travers
 
 
 def _imports(source: str) -> Iterator[str]:
-    """Yield the files that the project's modules imported by `source` may stand in, as paths within the package."""
+    """Yield the possible files of the project's modules that `source` imports, as paths within the package."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.ImportFrom(str(module), names):

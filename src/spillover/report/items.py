@@ -1,6 +1,6 @@
-"""The data of the page's items browser: every item with both models' scores, a packed block a task and language.
+"""The data of the page's items browser: every item with both models' scores, a packed block per task and language.
 
-Columnar JSON, gzipped, in base64: the page unpacks only the blocks a reader asks for. Knows sheets, but no page.
+A block is columnar JSON, gzipped, in base64. The page unpacks only the blocks that a reader chooses.
 """
 
 import base64
@@ -13,11 +13,11 @@ from spillover.languages import get_language
 from spillover.records import ItemScores
 
 DIGITS = 2
-"""Decimals of a log-probability that a reader sees; which label is chosen is decided before rounding."""
+"""Decimals of a log-probability on the page. The chosen label is decided before rounding."""
 
 
 def packed(sheets: Sequence[ItemScores]) -> list[dict[str, Any]]:
-    """Return for each sheet its task, its language's code and name, its labels and its `data`, see `pack`."""
+    """Return per sheet its task, its language's code and name, its labels, and its columns as text: see `pack`."""
     return [
         {
             "task": sheet.task,
@@ -31,7 +31,7 @@ def packed(sheets: Sequence[ItemScores]) -> list[dict[str, Any]]:
 
 
 def pack(sheet: ItemScores) -> str:
-    """Return a sheet's columns, base64 of gzip of JSON; the same sheet always gives the same text."""
+    """Return a sheet's columns as base64 of gzip of JSON. The same sheet always gives the same text."""
     columns = {"ids": sheet.ids, "texts": sheet.texts, "gold": sheet.gold} | {
         arm: {
             "chosen": [scores.index(max(scores)) for scores in rows],

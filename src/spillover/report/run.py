@@ -1,7 +1,7 @@
-"""The report of a run: one self-contained page, and beside it every table and picture as a file of its own.
+"""The report of a run: one self-contained page, and every table and picture as a file beside it.
 
-Pure: findings in, contents of files out. Every text of the findings is untrusted: the template escapes it, the data of
-the charts can hold no tag, and the page's content security policy runs the scripts written here and nothing else.
+Pure: findings in, contents of files out. Every text of the findings is untrusted. The template escapes it, and the data
+of the charts can hold no tag. The page's content security policy allows the scripts of this package and nothing else.
 """
 
 import base64
@@ -26,13 +26,13 @@ from spillover.report.items import packed
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
-from spillover.utils.formatting import points, with_interval
+from spillover.utils.formatting import plural, points, with_interval
 
 VEGA_LITE = "6.4"
-"""The version that altair writes."""
+"""Version of Vega-Lite: the one that altair writes."""
 
 PIXELS = 2.0
-"""Pixels of a picture for each of the chart's."""
+"""Resolution of PNG pictures, in pixels per pixel of the chart."""
 
 TABLES_OF = {
     "gains": ("gains", "splits"),
@@ -43,29 +43,29 @@ TABLES_OF = {
     "geometry": ("geometry",),
     "training": ("training",),
 }
-"""Figure → the tables behind it, by name."""
+"""Figure → names of the tables with its numbers."""
 
 Content = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A figure with what stands behind it."""
+    """A figure with its numbers."""
 
     name: str
     """Name of the figure, and the anchor in the page."""
     figure: Figure
     """The figure."""
     tables: tuple[Table, ...]
-    """Its numbers."""
+    """Tables of its numbers."""
     files: tuple[str, ...]
-    """The same as files, within the report's folder."""
+    """Paths of the same tables as files, within the report's folder."""
 
 
 def render(findings: Findings) -> dict[str, Content]:
-    """Return every file of the report: its path within the report's folder → its content.
+    """Return path → content of every file of the report; paths are within the report's folder.
 
-    `index.html` needs none of the others; they hold the same as tables (Markdown, LaTeX, CSV) and pictures (SVG, PNG).
+    `index.html` needs no other file. The others hold its tables (Markdown, LaTeX, CSV) and charts (SVG, PNG).
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
@@ -85,29 +85,29 @@ def render(findings: Findings) -> dict[str, Content]:
 
 
 def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[str, Content]:
-    found: dict[str, Content] = {}
+    contents: dict[str, Content] = {}
     for name, made in tables.items():
-        found |= {f"tables/{name}.{ending}": write(made) for ending, write in FORMATS.items()}
-    for name, write_csv in CSVS.items():  # in full, where a table is rounded
+        contents |= {f"tables/{name}.{ending}": write(made) for ending, write in FORMATS.items()}
+    for name, write_csv in CSVS.items():  # a table is rounded, these are not
         if name in tables or name not in TABLES:
-            found[f"tables/{name}.csv"] = write_csv(findings)
-    return found
+            contents[f"tables/{name}.csv"] = write_csv(findings)
+    return contents
 
 
 def pictures(figures: Iterable[Figure], subtitle: str) -> dict[str, Content]:
     """Return every chart of the figures as SVG and PNG."""
-    found: dict[str, Content] = {}
+    contents: dict[str, Content] = {}
     for figure in figures:
         for plot in figure.plots:
             chart = for_file(figure, plot, subtitle)
             svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE, config=STYLES["picture"])
-            found[f"figures/{plot.name}.svg"] = svg
-            found[f"figures/{plot.name}.png"] = vl_convert.svg_to_png(svg, scale=PIXELS)
-    return found
+            contents[f"figures/{plot.name}.svg"] = svg
+            contents[f"figures/{plot.name}.png"] = vl_convert.svg_to_png(svg, scale=PIXELS)
+    return contents
 
 
 def _named(table: str, paths: Iterable[str]) -> list[str]:
-    """Return those of the files that hold a table."""
+    """Return the files of a table."""
     return [path for path in paths if path.startswith(f"tables/{table}.")]
 
 
@@ -120,7 +120,7 @@ def _page(
         ("page.js", "items.js"),
         findings=findings,
         tables=tables,
-        names={code: known.name for code, known in languages().items()},
+        names={code: language.name for code, language in languages().items()},
         harmed=[gain for gain in findings.comparison.gains if gain.verdict == "harmed"],
         alarms=[gain for gain in findings.comparison.gains if gain.alarm and gain.verdict != "harmed"],
         chance=ALARM_RATE * len(findings.comparison.gains),
@@ -136,7 +136,7 @@ def _page(
 
 
 def render_page(template: str, sections: Sequence[Section], scripts: Sequence[str], **about: object) -> str:
-    """Return a page that holds all it needs, and runs the charts' library and these scripts, nothing else."""
+    """Return a self-contained page. It runs the charts' library and the `scripts`, nothing else."""
     plots = [(section.figure, plot) for section in sections for plot in section.figure.plots]
     style, running = _resource("page.css"), [bundle(), *map(_resource, scripts)]
     environment = Environment(
@@ -148,6 +148,7 @@ def render_page(template: str, sections: Sequence[Section], scripts: Sequence[st
     )
     return environment.get_template(template).render(
         sections={section.name: section for section in sections},
+        plural=plural,
         spread=with_interval,
         specs={plot.name: _inert(for_page(figure, plot).to_dict()) for figure, plot in plots},
         styles=_inert(STYLES),
@@ -163,7 +164,7 @@ def render_page(template: str, sections: Sequence[Section], scripts: Sequence[st
 
 @cache
 def bundle() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed with its expression interpreter (which needs no `eval`), as one script."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script. The expression interpreter in it needs no `eval`."""
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)).strip()
 
 
@@ -172,7 +173,7 @@ def _resource(name: str) -> str:
 
 
 def _inert(data: object) -> Markup:
-    """Write JSON that cannot end the script it stands in, nor begin another, whatever texts it holds."""
+    """Write JSON that can neither end the script around it nor begin another, whatever its texts hold."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -180,5 +181,5 @@ def _inert(data: object) -> Markup:
 
 
 def _hash(content: str) -> str:
-    """Return the source by which a content security policy allows exactly this inline text."""
+    """Return the entry of a content security policy that allows exactly this inline text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

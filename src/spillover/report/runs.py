@@ -1,10 +1,12 @@
-"""Recipes side by side, as tables: the layouts of the paper's tables 1 to 6, gain against model size, duels.
+"""Recipes side by side as tables: the layouts of the paper's tables 1 to 6, gain by model size, paired differences.
 
-Pure: a lineup in, tables out. A table that the lineup has nothing for is left out.
+Pure: a comparison of runs in, tables out. A table without rows is left out.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from math import isnan, nan
+from statistics import fmean
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -17,28 +19,28 @@ from spillover.utils.formatting import percent, with_interval
 
 
 def by_language(lineup: RunComparison) -> list[Table]:
-    """Return the layout of the paper's tables 1 and 3: a row a recipe, ten languages a table, the best in bold."""
-    place = {code: index // BLOCK for index, code in enumerate(languages())}
-    found = []
+    """Return the layout of the paper's tables 1 and 3: a row per recipe, ten languages a table, the best in bold."""
+    block_of = {code: place // BLOCK for place, code in enumerate(languages())}
+    tables = []
     for task, results in _by_task(lineup):
         rows = [
             *((label, result.base) for label, result in _bases(results)),
             *((_label(entry, lineup), result.tuned) for entry, result in results),
         ]
         codes = results[0][1].languages
-        for _, block in groupby(range(len(codes)), key=lambda column: place[codes[column]]):
+        for _, block in groupby(range(len(codes)), key=lambda column: block_of[codes[column]]):
             columns = list(block)
             numbers = [[values[column] for column in columns] for _, values in rows]
-            texts = [(label, *map(percent, own)) for (label, _), own in zip(rows, numbers, strict=True)]
+            texts = [(label, *map(percent, shares)) for (label, _), shares in zip(rows, numbers, strict=True)]
             header = ("", *(codes[column] for column in columns))
-            found.append(Table(f"{task}: accuracy in percent.", header, tuple(texts), bold=_best(numbers, 1)))
-    return found
+            tables.append(Table(f"{task}: accuracy in percent.", header, tuple(texts), bold=_best(numbers, 1)))
+    return tables
 
 
 def means(lineup: RunComparison) -> list[Table]:
-    """Return the layout of the paper's tables 2, 4, 5 and 6: mean over languages, a row a mixture.
+    """Return the layout of the paper's tables 2, 4, 5 and 6: mean over languages, a row per mixture.
 
-    A column is what else varies: the model (2, 4), the task measured (5), the kind of labels (6).
+    The columns are the values that vary otherwise: the model (2, 4), the task measured (5), the kind of labels (6).
     """
     varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in lineup.entries}) > 1]
     tasks = [task for task, _ in _by_task(lineup)]
@@ -50,24 +52,29 @@ def means(lineup: RunComparison) -> list[Table]:
     cells: dict[tuple[str, str], float] = {}
     for task, results in _by_task(lineup):
         for entry, result in results:
-            cells.setdefault(("base", column(entry, task)), _mean(result.base))
-            cells[_mixture(entry, lineup), column(entry, task)] = _mean(result.tuned)
+            cells.setdefault(("base", column(entry, task)), fmean(result.base))
+            cells[_mixture(entry, lineup), column(entry, task)] = fmean(result.tuned)
     rows, columns = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
-    numbers = [[cells.get((row, column), float("nan")) for column in columns] for row in rows]
-    texts = tuple((row, *map(percent, own)) for row, own in zip(rows, numbers, strict=True))
+    numbers = [[cells.get((row, column), nan) for column in columns] for row in rows]
+    texts = tuple((row, *map(percent, shares)) for row, shares in zip(rows, numbers, strict=True))
     caption = "Mean accuracy over the languages that all runs measured, in percent."
     return [Table(caption, ("", *columns), texts, bold=_best(numbers, 1))]
 
 
 def sizes(lineup: RunComparison) -> list[Table]:
     """Return the gain over languages not tuned on against the model's size, the smallest model first."""
-    known = [entry for entry in lineup.entries if entry.first.parameters]
+    sized = [entry for entry in lineup.entries if entry.first.parameters]
     rows = [
         (
-            *(entry.first.model, f"{entry.first.parameters / 1e6:,.0f}", _mixture(entry, lineup), result.task),
-            *(percent(_mean(result.base)), percent(_mean(result.tuned)), with_interval(result.gain)),
+            entry.first.model,
+            f"{entry.first.parameters / 1e6:,.0f}",
+            _mixture(entry, lineup),
+            result.task,
+            percent(fmean(result.base)),
+            percent(fmean(result.tuned)),
+            with_interval(result.gain),
         )
-        for entry in sorted(known, key=lambda entry: entry.first.parameters)
+        for entry in sorted(sized, key=lambda entry: entry.first.parameters)
         for result in entry.results
     ]
     header = ("model", "million parameters", "mixture", "task", "base", "tuned", "gain, not tuned on")
@@ -76,11 +83,11 @@ def sizes(lineup: RunComparison) -> list[Table]:
 
 
 def duels(lineup: RunComparison) -> list[Table]:
-    """Return the paired differences between tuned arms, every two recipes."""
+    """Return the paired difference between the tuned arms of every two recipes."""
     rows = [(d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict) for d in lineup.duels]
     caption = (
         "Tuned arms, paired item by item: mean difference (first − second) in points over the languages that neither "
-        "was tuned on, with 95% intervals; the verdict is on the first."
+        "was tuned on, with 95% intervals. The verdict is about the first."
     )
     header = ("task", "first", "second", "languages", "difference", "verdict")
     return [Table(caption, header, tuple(rows), keys=3)] if rows else []
@@ -92,11 +99,11 @@ TABLES: dict[str, Callable[[RunComparison], list[Table]]] = {
     "sizes": sizes,
     "duels": duels,
 }
-"""Name of the files → tables; none where there is nothing to tell."""
+"""Name of the files → the function that makes their tables."""
 
 
 def render(lineup: RunComparison) -> dict[str, str]:
-    """Return every table as a file in each format."""
+    """Return path → content: every table in each format."""
     made = {name: tables for name, make in TABLES.items() if (tables := make(lineup))}
     return {f"{name}.{ending}": write(tables) for name, tables in made.items() for ending, write in FORMATS.items()}
 
@@ -113,37 +120,39 @@ def _by_task(lineup: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, 
 
 
 def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str, TaskResult]]:
-    """Return the base arms that differ, each once: runs of one model have the same."""
+    """Return the base arms that differ. Runs of one model share theirs."""
     several = len({entry.first.model for entry, _ in results}) > 1
-    found: dict[tuple[str, tuple[float, ...]], tuple[str, TaskResult]] = {}
+    bases: dict[tuple[str, tuple[float, ...]], tuple[str, TaskResult]] = {}
     for entry, result in results:
         label = f"base, {entry.first.model}" if several else "base"
-        found.setdefault((label, result.base), (label, result))
-    return list(found.values())
+        bases.setdefault((label, result.base), (label, result))
+    return list(bases.values())
 
 
 def _label(entry: RecipeResult, lineup: RunComparison) -> str:
-    """Name a recipe by its mixture, and by what else it takes to tell it from the others."""
+    """Name a recipe by its mixture, with the model and the runs' names if others share the mixture."""
     several = len({e.first.model for e in lineup.entries}) > 1
-    label = _mixture(entry, lineup) + (f", {entry.first.model}" if several else "")
+    label = _mixture(entry, lineup)
+    if several:
+        label += f", {entry.first.model}"
     alike = [e for e in lineup.entries if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)]
     return f"{label} ({entry.name})" if len(alike) > 1 else label
 
 
 def _mixture(entry: RecipeResult, lineup: RunComparison) -> str:
-    """Return a recipe's mixture, with the task whose questions it took and the number of seeds where they tell."""
-    asked = f", {entry.first.asked} questions" if len({e.first.asked for e in lineup.entries}) > 1 else ""
-    return f"{entry.first.mixture}{asked}{f', {entry.seeds} seeds' if entry.seeds > 1 else ''}"
+    """Return a recipe's mixture, with the task of its questions if recipes differ in it, and its number of seeds."""
+    parts = [entry.first.mixture]
+    if len({e.first.asked for e in lineup.entries}) > 1:
+        parts.append(f"{entry.first.asked} questions")
+    if entry.seeds > 1:
+        parts.append(f"{entry.seeds} seeds")
+    return ", ".join(parts)
 
 
 def _best(numbers: Sequence[Sequence[float]], first: int) -> frozenset[tuple[int, int]]:
-    """Return (row, column) of the largest number of each column; `first` is the column they begin at."""
-    found = set()
+    """Return (row, column) of the largest number per column; `first` is the place of the first column of numbers."""
+    places = set()
     for column, values in enumerate(zip(*numbers, strict=True), start=first):
-        best = max((value for value in values if value == value), default=None)
-        found |= {(row, column) for row, value in enumerate(values) if value == best}
-    return frozenset(found)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+        best = max((value for value in values if not isnan(value)), default=None)
+        places |= {(row, column) for row, value in enumerate(values) if value == best}
+    return frozenset(places)

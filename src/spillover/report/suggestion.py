@@ -1,70 +1,76 @@
-"""What is suggested, for a terminal: one sentence, and the best choices as a table. A suggestion in, texts out."""
+"""A suggestion for a terminal: one sentence, and the best candidates as a table. Pure."""
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spillover.languages import get_language
-from spillover.records import Candidate, Suggestion
+from spillover.records import Candidate, CrossValidation, Suggestion
 from spillover.report.tables.table import Table, terminal
-from spillover.utils.formatting import listed, points
+from spillover.utils.formatting import listed, plural, points
 
 MAX_SHOWN = 10
-"""Choices in the table."""
+"""Most candidates in the table."""
 
 
-def sentence(found: Suggestion) -> str:
-    """Return which languages to tune on and how far that can be believed, or that it is not known."""
-    aim, first = ", ".join(found.targets), found.proposals[0]
-    if found.known and found.trial and first.predicted is not None:
+def sentence(suggestion: Suggestion) -> str:
+    """Return the languages to tune on with the error of the prediction, or the reason why they are not known."""
+    targets, first = ", ".join(suggestion.targets), suggestion.proposals[0]
+    if suggestion.known and suggestion.trial and first.predicted is not None:
         return (
-            f"Tune on {_named(first)}: predicted mean gain in {aim} {points(first.predicted)} points. {_trial(found)}"
+            f"Tune on {_named(first)}: predicted mean gain in {targets} {points(first.predicted)} points. "
+            f"{_error(suggestion.trial, suggestion.mixtures)}"
         )
-    if not found.mixtures:
-        why = "no mixture was measured"
-    elif found.trial is None:
-        why = f"{found.mixtures} mixture{'s were' if found.mixtures > 1 else ' was'} measured, too few to learn from"
-    else:
-        why = f"what was measured predicts no better than its mean. {_trial(found)}"
     best = ""
-    if found.best is not None and found.best.measured is not None:
-        best = f" Of those measured, {_named(found.best)} gained most: {points(found.best.measured)} points."
+    if suggestion.best is not None and suggestion.best.measured is not None:
+        gain = points(suggestion.best.measured)
+        best = f" Of the measured mixtures, {_named(suggestion.best)} gained most: {gain} points."
     return (
-        f"Which languages help {aim} is not known: {why.removesuffix('.')}.{best} "
-        f"By likeness alone, a guess, it would be {_named(first)}."
+        f"Which languages help {targets} is not known: {_reason(suggestion)}{best} "
+        f"A guess, by likeness alone: {_named(first)}."
     )
 
 
-def _trial(found: Suggestion) -> str:
-    assert found.trial is not None
+def _reason(suggestion: Suggestion) -> str:
+    """Return why the best languages are not known, as the end of a sentence."""
+    if not suggestion.mixtures:
+        return "no mixture was measured."
+    if suggestion.trial is None:
+        verb = "was" if suggestion.mixtures == 1 else "were"
+        return f"{plural(suggestion.mixtures, 'mixture')} {verb} measured, too few to learn from."
+    error = _error(suggestion.trial, suggestion.mixtures)
+    return f"the measured mixtures predict no better than their mean. {error}"
+
+
+def _error(trial: CrossValidation, mixtures: int) -> str:
     return (
-        f"Leaving out one of {found.mixtures} mixtures at a time, its gain is missed by {100 * found.trial.error:.1f} "
-        f"points, and by {100 * found.trial.plain:.1f} if the others' mean is taken (p = {found.trial.p:.3f})."
+        f"Error, leaving out one of {plural(mixtures, 'mixture')} at a time: {100 * trial.error:.1f} points; "
+        f"{100 * trial.plain:.1f} by the mean of the others (p = {trial.p:.3f})."
     )
 
 
-def table(found: Suggestion) -> Table:
-    """Return the best choices: predicted and measured gain in points, and the likeness of the nearest language."""
-    header = ("tune on", "predicted", "measured", *found.predictors)
+def table(suggestion: Suggestion) -> Table:
+    """Return the best candidates: predicted and measured gain in points, and the likeness of the nearest language."""
+    header = ("tune on", "predicted", "measured", *suggestion.predictors)
     rows = [
         (
-            "/".join(each.languages),
-            *("" if value is None else points(value) for value in (each.predicted, each.measured)),
-            *(f"{value:.2f}" for value in each.likeness),
+            "/".join(candidate.languages),
+            *("" if gain is None else points(gain) for gain in (candidate.predicted, candidate.measured)),
+            *(f"{value:.2f}" for value in candidate.likeness),
         )
-        for each in found.proposals[:MAX_SHOWN]
+        for candidate in suggestion.proposals[:MAX_SHOWN]
     ]
     caption = (
-        f"Choices for {', '.join(found.targets)}: mean gain in points, and how like the nearest language tuned on is, "
-        f"by each predictor; the first {len(rows)} of {len(found.proposals)}."
+        f"Candidates for {', '.join(suggestion.targets)}, the first {len(rows)} of {len(suggestion.proposals)}: mean "
+        "gain in points, and per predictor the likeness of the nearest language tuned on."
     )
     return Table(caption, header, tuple(rows))
 
 
-def shown(found: Suggestion) -> RenderableType:
+def shown(suggestion: Suggestion) -> RenderableType:
     """Return sentence and table for a terminal."""
-    made = table(found)
-    return Group(Text(sentence(found), "bold"), Text(), Text(made.caption), terminal(made))
+    candidates = table(suggestion)
+    return Group(Text(sentence(suggestion), "bold"), Text(), Text(candidates.caption), terminal(candidates))
 
 
-def _named(proposal: Candidate) -> str:
-    return listed([get_language(code).name for code in proposal.languages])
+def _named(candidate: Candidate) -> str:
+    return listed([get_language(code).name for code in candidate.languages])

@@ -47,7 +47,7 @@ def test_the_page_shows_them_and_says_where_there_is_nothing(findings: Findings,
     assert {f"tables/{name}.{end}" for name in ("doctor", "pairs", "characters") for end in ("md", "csv")} <= set(made)
     nothing = tables_and_page(replace(findings, data=Data((), "", (), ()), characters=()))
     page = str(nothing["index.html"])
-    assert "The data doctor accuses nothing" in page
-    assert "No question was sent to be translated" in page
+    assert "No fault was found" in page
+    assert "No question was sent to a translator" in page
     assert "Errors in the data" not in page
     assert not {name for name in nothing if name.startswith(("tables/doctor", "tables/pairs", "tables/characters"))}

@@ -177,4 +177,4 @@ def test_what_tuning_did_beside_the_task_is_told(findings: Findings):
     assert len(translated.rows) == 5
     assert forgot.rows[0] == ("English", "60", "9000", "1.100", "1.120", "+0.020 [+0.010, +0.030]")
     assert forgot.rows[-1][-1] == "−0.037 [−0.047, −0.027]"
-    assert "3 examples were too long" in run.training(findings)[0].caption
+    assert "too long: 3 examples." in run.training(findings)[0].caption

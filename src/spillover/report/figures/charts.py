@@ -1,7 +1,7 @@
-"""Rows to Vega-Lite charts (altair), one function a kind of chart. Knows rows and colors, but no findings.
+"""Rows to Vega-Lite charts (altair), one function per kind of chart. A caller sets the width.
 
-The colors can be told apart with any color vision, and have a contrast of at least 3 to 1 on white and on the page's
-dark ground; no chart tells anything by color alone. Widths are the caller's.
+The colors differ for readers with any color vision. Their contrast is at least 3 to 1 on white and on the page's dark
+ground. No chart carries meaning by color alone.
 """
 
 from collections.abc import Sequence
@@ -9,24 +9,27 @@ from typing import Any
 
 import altair as alt
 
+from spillover.records import ARMS
+
 Datum = dict[str, Any]
+"""One row of a chart's data."""
 
 BLUE, ORANGE, GRAY, GREEN = "#2f7ec2", "#d1660f", "#7d8590", "#159a78"
 HEAT = ("#eef4fa", "#c3d9ee", "#8fb9de", "#4f8cc4", "#1c5590")
-"""From chance to 1; the reader's mode does not change it, since each cell is its own ground."""
+"""Colors from chance to 1. They are the same in light and dark mode, since a cell is its own ground."""
 DARK_FROM = 0.84
-"""Share of the way from chance to 1 above which white on a cell is easier to read than black."""
+"""Share of the way from chance to 1 above which a cell's number is white instead of black."""
 
 LANGUAGE = "language"
-"""Name of the parameter of charts that show one language at a time."""
+"""Parameter of the charts that show one language at a time."""
 
 
 def forest(
     rows: Sequence[Datum], groups: Sequence[str], domain: tuple[float, float], first: str, margin: float
 ) -> alt.LayerChart:
-    """Draw differences with their intervals around a zero line with a band of ± `margin`, in the order given.
+    """Draw differences with their intervals in the order of `rows`, with a zero line and a band of ± `margin`.
 
-    rows: language, group, value, low, high (points), text (for the tooltip). The row named `first` stands out.
+    rows: language, group, value, low, high (points), text (for the tooltip). The row of the language `first` is bold.
     """
     weight = alt.condition(f"datum.value === '{first}'", alt.value("bold"), alt.value("normal"))
     axis = alt.Axis(ticks=False, domain=False, labelLimit=130, labelFontWeight=weight)
@@ -37,12 +40,12 @@ def forest(
     color = alt.Color("group:N", legend=legend).scale(domain=groups, range=[BLUE, ORANGE, GRAY])
     shape = alt.Shape("group:N", legend=legend).scale(domain=groups, range=["circle", "diamond", "square"])
     size = alt.condition(f"datum.language === '{first}'", alt.value(100), alt.value(60))
-    told = [
+    tooltip = [
         alt.Tooltip("language:N"),
         alt.Tooltip("group:N"),
         alt.Tooltip("text:N", title="gain [95% interval]"),
     ]
-    base = alt.Chart(_data(rows)).encode(y=y, color=color, tooltip=told)
+    base = alt.Chart(_data(rows)).encode(y=y, color=color, tooltip=tooltip)
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(color=GRAY, strokeWidth=1).encode(x=alt.X("zero:Q", title=title))
     band = alt.Chart(_data([{"from": -margin, "to": margin}])).mark_rect(color=GRAY, opacity=0.15)
     band = band.encode(x=alt.X("from:Q", title=title), x2="to:Q")
@@ -52,32 +55,32 @@ def forest(
 
 
 def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
-    """Draw shares as colored cells with their numbers, a row a language, a column a task and arm.
+    """Draw shares as colored cells with their numbers: a row per language, a column per task and arm.
 
     rows: language, task, arm, column (`base 0`, `tuned 0`, `base 1`, …: the arm and the task's place), value in
-    [0, 1], percent (the same as text). Tasks are named above their two columns.
+    [0, 1], percent (the value as text). A task's name stands above its two columns.
     """
     columns = list(dict.fromkeys(row["column"] for row in rows))
-    named = list({row["task"]: row for row in reversed(rows)}.values())  # the first row of each task
+    first_rows = list({row["task"]: row for row in reversed(rows)}.values())  # one per task
     x = alt.X("column:N", sort=columns, title=None).scale(paddingInner=0.04)
     arms = x.axis(orient="top", labelAngle=0, labelExpr="split(datum.label, ' ')[0]", ticks=False, domain=False)
     names = list(dict.fromkeys(row["language"] for row in rows))
     y = alt.Y("language:N", sort=names, title=None)
     legend = alt.Legend(title="accuracy", format="%", orient="bottom", gradientLength=160, tickCount=5)
     color = alt.Color("value:Q", legend=legend).scale(domain=[chance, 1], range=list(HEAT), clamp=True)
-    told = [
+    tooltip = [
         alt.Tooltip("language:N"),
         alt.Tooltip("task:N"),
         alt.Tooltip("arm:N"),
         alt.Tooltip("percent:N", title="accuracy in percent"),
     ]
-    base = alt.Chart(_data(rows)).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=told)
+    base = alt.Chart(_data(rows)).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=tooltip)
     dark = alt.datum.value > chance + DARK_FROM * (1 - chance)
     ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#000000"))
     cells = base.mark_rect().encode(color=color)
     numbers = base.mark_text(fontSize=11).encode(text="percent:N", color=ink)
     heads = (
-        alt.Chart(_data(named))
+        alt.Chart(_data(first_rows))
         .mark_text(dy=-22, fontWeight="bold", fontSize=11, baseline="bottom", limit=120)
         .encode(x=alt.X("column:N", sort=columns, bandPosition=1), y=alt.value(0), text="task:N")
     )
@@ -85,11 +88,11 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
 
 
 def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
-    """Draw two probabilities by layer with their bands: a color each, base dashed and tuned solid.
+    """Draw two probabilities by layer with their bands: a color per word, base dashed and tuned solid.
 
-    rows: language, arm, word (english or native), note (shown in place of curves), and layer, depth, value, low, high:
-    lists, a number a layer; None where not measurable. `top` is the highest of all languages' bands, so that they can
-    be compared.
+    rows: language, arm, word (english or native), note (shown instead of curves), and layer, depth, value, low, high:
+    lists with a number per layer, None if it is not measurable. `top` is the highest value of all languages' bands: all
+    languages have one scale.
     """
     legend = alt.Legend(
         title=None,
@@ -101,7 +104,7 @@ def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
     )
     color = alt.Color("word:N", legend=legend).scale(domain=["english", "native"], range=[BLUE, ORANGE])
     y = alt.Y("value:Q", title="probability").scale(domain=[0, top], nice=True).axis(tickCount=5, format="~p")
-    told = [
+    tooltip = [
         alt.Tooltip("word:N", title="answer"),
         alt.Tooltip("value:Q", title="probability", format=".2%"),
     ]
@@ -112,23 +115,23 @@ def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
         .mark_text(color=GRAY, baseline="middle")
         .encode(x=alt.datum(last / 2), y=alt.datum(top / 2), text="note:N")
     )
-    return _curves(rows, y, told, color, ["word:N"], [note]).properties(height=220)
+    return _curves(rows, y, tooltip, color, ["word:N"], [note]).properties(height=220)
 
 
 def entropies(rows: Sequence[Datum], top: float) -> alt.LayerChart:
     """Draw the entropy by layer with its band, base dashed and tuned solid.
 
-    rows: language, arm, and layer, depth, value, low, high: lists, a number a layer.
+    rows: language, arm, and layer, depth, value, low, high: lists with a number per layer.
     """
     y = alt.Y("value:Q", title="entropy in bits").scale(domain=[0, top], nice=True).axis(tickCount=5)
-    told = [alt.Tooltip("value:Q", title="bits", format=".2f")]
-    return _curves(rows, y, told, alt.value(GREEN), [], []).properties(height=180)
+    tooltip = [alt.Tooltip("value:Q", title="bits", format=".2f")]
+    return _curves(rows, y, tooltip, alt.value(GREEN), [], []).properties(height=180)
 
 
 def _curves(
     rows: Sequence[Datum],
     y: alt.Y,
-    told: list[alt.Tooltip],
+    tooltip: list[alt.Tooltip],
     color: alt.Color | dict[str, Any],
     detail: list[str],
     notes: list[alt.Chart],
@@ -137,84 +140,86 @@ def _curves(
     scale = alt.Scale(domain=[0, max(rows[0]["layer"])], nice=False)
     x = alt.X("layer:Q", title="layer", scale=scale).axis(grid=False, tickMinStep=1)
     dash = alt.StrokeDash("arm:N", legend=alt.Legend(title=None, orient="top", symbolStrokeColor=GRAY))
-    dash = dash.scale(domain=["base", "tuned"], range=[[4, 3], [1, 0]])
-    told = [
+    dash = dash.scale(domain=list(ARMS), range=[[4, 3], [1, 0]])
+    tooltip = [
         alt.Tooltip("language:N"),
         alt.Tooltip("arm:N", title="model"),
         alt.Tooltip("layer:Q"),
         alt.Tooltip("depth:Q", title="relative depth", format=".2f"),
-        *told,
+        *tooltip,
         alt.Tooltip("low:Q", title="from", format=".3~g"),
         alt.Tooltip("high:Q", title="to", format=".3~g"),
     ]
     line = alt.Chart().mark_line(strokeWidth=2, invalid="break-paths-show-domains")
-    line = line.encode(x=x, y=y, color=color, detail=detail, strokeDash=dash, tooltip=told)
+    line = line.encode(x=x, y=y, color=color, detail=detail, strokeDash=dash, tooltip=tooltip)
     band = alt.Chart().mark_area(opacity=0.13, invalid="break-paths-show-domains")
     band = band.encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", color=color, detail=["arm:N", *detail])
     return alt.layer(band, line, *notes, data=_data(rows)).transform_flatten(["layer", "depth", "value", "low", "high"])
 
 
 def neurons(rows: Sequence[Datum]) -> alt.LayerChart:
-    """Draw counts by block as stacked bars, base beside tuned. rows: arm, layer, kind (specific, related), count."""
+    """Draw counts by block as stacked bars, base beside tuned. rows: arm, layer, kind, count."""
     legend = alt.Legend(title=None, orient="top")
     color = alt.Color("kind:N", legend=legend).scale(domain=["specific", "related"], range=[BLUE, ORANGE])
-    opacity = alt.Opacity("arm:O", legend=legend).scale(domain=["base", "tuned"], range=[0.45, 1])
-    told = [alt.Tooltip("layer:O", title="block"), alt.Tooltip("arm:N", title="model"), "kind:N", "count:Q"]
+    opacity = alt.Opacity("arm:O", legend=legend).scale(domain=list(ARMS), range=[0.45, 1])
+    tooltip = [alt.Tooltip("layer:O", title="block"), alt.Tooltip("arm:N", title="model"), "kind:N", "count:Q"]
     x = alt.X("layer:O", title="block").axis(labelAngle=0, labelOverlap=True, ticks=False)
     y = alt.Y("sum(count):Q", title="neurons").axis(tickCount=5)
-    bars = alt.Chart().mark_bar().encode(x=x, xOffset="arm:N", y=y, color=color, opacity=opacity, tooltip=told)
+    bars = alt.Chart().mark_bar().encode(x=x, xOffset="arm:N", y=y, color=color, opacity=opacity, tooltip=tooltip)
     return alt.layer(bars, data=_data(rows)).properties(height=200)
 
 
 def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
-    """Draw effects as colored cells, a row a language and way, a column a layer; `top` is the largest size of all.
+    """Draw effects as colored cells: a row per language and way, a column per layer.
 
-    rows: language, way, layer, depth, effect (nats).
+    rows: language, way, layer, depth, effect (nats). `top` is the largest absolute effect of all charts.
     """
     legend = alt.Legend(title="effect in nats", orient="bottom", gradientLength=160, tickCount=5)
     color = alt.Color("effect:Q", legend=legend)
     color = color.scale(domain=[-top, 0, top], range=[ORANGE, "#eef1f4", BLUE], interpolate="rgb")
-    told = ["language:N", alt.Tooltip("way:N", title="state"), "layer:O"]
-    told += [alt.Tooltip("depth:Q", title="relative depth"), alt.Tooltip("effect:Q", format="+.3f")]
+    tooltip = ["language:N", alt.Tooltip("way:N", title="state"), "layer:O"]
+    tooltip += [alt.Tooltip("depth:Q", title="relative depth"), alt.Tooltip("effect:Q", format="+.3f")]
     plain = {"ticks": False, "domain": False}
     x = alt.X("layer:O", title="layer").axis(labelAngle=0, labelOverlap=True, **plain)
     names = list(dict.fromkeys(row["language"] for row in rows))
     y = alt.Y("language:N", sort=names, title=None).axis(**plain)
     ways = list(dict.fromkeys(row["way"] for row in rows))
-    cells = alt.Chart().mark_rect().encode(x=x, y=y, yOffset=alt.YOffset("way:N", sort=ways), color=color, tooltip=told)
+    cells = (
+        alt.Chart().mark_rect().encode(x=x, y=y, yOffset=alt.YOffset("way:N", sort=ways), color=color, tooltip=tooltip)
+    )
     return alt.layer(cells, data=_data(rows)).properties(height=24 * len(names))
 
 
 def one_language(chart: alt.LayerChart, first: str) -> alt.LayerChart:
-    """Show one language at a time: `first`, until something sets the parameter `LANGUAGE` to another."""
-    shown = alt.param(name=LANGUAGE, value=first)
-    return chart.transform_filter(f"datum.language === {LANGUAGE}").add_params(shown)
+    """Show one language at a time: the value of the parameter `LANGUAGE`, which begins as `first`."""
+    parameter = alt.param(name=LANGUAGE, value=first)
+    return chart.transform_filter(f"datum.language === {LANGUAGE}").add_params(parameter)
 
 
 def each_language(chart: alt.LayerChart, languages: Sequence[str]) -> alt.FacetChart:
-    """Show every language in a small chart of its own, in the order given."""
+    """Show every language in a small chart of its own, in the order of `languages`."""
     facet = alt.Facet("language:N", sort=list(languages), title=None)
     return chart.properties(width=150, height=110).facet(facet, columns=5)
 
 
 def losses(steps: Sequence[Datum], epochs: Sequence[Datum]) -> alt.LayerChart:
-    """Draw a loss by optimizer step as a line, and held-out losses as dots with the line between them.
+    """Draw the training loss by optimizer step as a line, and held-out losses as joined dots.
 
-    Both: step, loss (nats a target token), of (`training` or `held out`).
+    steps, epochs: step, loss (nats per target token), of (`training` or `held out`).
     """
     scale = alt.Scale(domain=["training", "held out"], range=[BLUE, ORANGE])
     color = alt.Color("of:N", legend=alt.Legend(title=None, orient="top"), scale=scale)
     x = alt.X("step:Q", title="optimizer step").axis(grid=False, tickMinStep=1)
-    y = alt.Y("loss:Q", title="loss in nats a target token").scale(zero=False, nice=True).axis(tickCount=5)
-    told = [alt.Tooltip("of:N", title="loss"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")]
-    line = alt.Chart(_data(steps)).mark_line(strokeWidth=2).encode(x=x, y=y, color=color, tooltip=told)
+    y = alt.Y("loss:Q", title="loss in nats per target token").scale(zero=False, nice=True).axis(tickCount=5)
+    tooltip = [alt.Tooltip("of:N", title="loss"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")]
+    line = alt.Chart(_data(steps)).mark_line(strokeWidth=2).encode(x=x, y=y, color=color, tooltip=tooltip)
     point = {"size": 70, "filled": True, "opacity": 1}
     dots = alt.Chart(_data(epochs)).mark_line(strokeWidth=1, strokeDash=[2, 3], point=point)
-    return alt.layer(line, dots.encode(x=x, y=y, color=color, tooltip=told)).properties(height=240)
+    return alt.layer(line, dots.encode(x=x, y=y, color=color, tooltip=tooltip)).properties(height=240)
 
 
 def _style(ground: str, ink: str, line: str) -> Datum:
-    """Return a Vega-Lite configuration: the colors of what is not data."""
+    """Return a Vega-Lite configuration: colors and fonts of all that is not data."""
     text = {"labelColor": ink, "titleColor": ink, "titleFontWeight": "normal", "labelFontSize": 12}
     return {
         "background": ground,
@@ -235,7 +240,7 @@ STYLES = {
     "light": _style("transparent", "#3d4651", "#dfe3e8"),
     "dark": _style("transparent", "#c3cbd5", "#333b45"),
 }
-"""Where a chart is shown → its style: a file, the page by day, the page by night."""
+"""Place of a chart → its style: a picture file, the page in light mode, the page in dark mode."""
 
 
 def _data(rows: Sequence[Datum]) -> alt.InlineData:

@@ -1,7 +1,7 @@
-"""What a figure is: charts, with the words that make them readable. Knows no findings."""
+"""The parts of a figure: charts, and the words that explain them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -14,59 +14,53 @@ class Plot:
     name: str
     """Name of its files, without ending; unique in a report."""
     title: str
-    """What it shows."""
+    """Its heading."""
     description: str
-    """The same for those who cannot see it, with its main numbers."""
+    """Its content with the main numbers, for readers who cannot see it."""
     chart: alt.LayerChart
-    """The chart, without a width; where its figure has languages, with the rows of all of them."""
+    """The chart, without a width. If its figure has languages, the chart holds the rows of all of them."""
     width: int = 420
-    """Width as a picture, in pixels."""
+    """Width of the picture, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the reader sets in all charts of a figure at once."""
+    """A choice of the reader that holds for all charts of a figure."""
 
     parameter: str
-    """Name of the charts' parameter. It is set to the choice itself, or of a slider to its place among the choices."""
+    """Name of the charts' parameter. Its value is the choice; for a slider, the place of the choice."""
     label: str
-    """What it is called."""
+    """Its name for readers."""
     choices: tuple[str, ...]
-    """Among what the reader chooses."""
+    """The choices."""
     first: int
-    """Place of the one shown first."""
+    """Place of the choice that is shown first."""
     slider: bool = False
-    """Whether the choices have an order to slide along."""
+    """Whether the choices are shown as a slider, since they have an order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Charts that are read the same way."""
+    """Charts that a reader reads in one way."""
 
     title: str
     """Heading."""
     reading: str
-    """How to read it."""
+    """Instructions for the reader."""
     plots: tuple[Plot, ...]
-    """Empty where there is nothing to show."""
+    """The charts; empty if the findings have no data for them."""
     languages: tuple[str, ...] = ()
-    """English names of the languages among which the reader chooses; empty where all are shown."""
+    """English names of the languages that a reader can choose; empty if all are shown at once."""
     first: str = ""
-    """The one shown first."""
+    """The language that is shown first."""
     controls: tuple[Control, ...] = ()
-    """What else the reader sets."""
+    """Further choices of the reader."""
 
 
 def slugs(names: Sequence[str]) -> list[str]:
-    """Return a file name for each name: ASCII, lower case, all different, whatever the names hold."""
-    found: list[str] = []
+    """Return a file name per name: ASCII, lower case, all different, whatever the names hold."""
+    unique: list[str] = []
     for place, name in enumerate(names, start=1):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-        found.append(slug if slug and slug not in found else f"{slug}_{place}")  # no slug has an underscore
-    return found
-
-
-def mean(values: Iterable[float]) -> float:
-    """Return the mean of at least one number."""
-    numbers = list(values)
-    return sum(numbers) / len(numbers)
+        unique.append(slug if slug and slug not in unique else f"{slug}_{place}")  # no slug has an underscore
+    return unique

@@ -1,7 +1,7 @@
 """Charts of the languages beside each other: metrics by layer, language × language, and principal components.
 
-A row of a chart's data holds the numbers of all layers and metrics, in thousandths, and the reader's choice of layer
-and metric looks them up: twenty languages take a few hundred kilobytes. Knows findings, but no page.
+A row of a chart's data holds the numbers of all layers and metrics, in thousandths. The reader's choice of layer and
+metric selects among them. So twenty languages take a few hundred kilobytes.
 """
 
 from collections.abc import Sequence
@@ -10,46 +10,46 @@ import altair as alt
 import numpy as np
 
 from spillover.languages import get_language
-from spillover.records import Array, Findings, Geometry
+from spillover.records import ARMS, Array, Findings, Geometry
 from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum
 from spillover.report.figures.figure import Control, Figure, Plot, slugs
 from spillover.report.tables.geometry import over_pairs, three_decimals
 from spillover.report.tables.run import GROUPS
 
 LAYER, METRIC = "layer", "metric"
-"""Names of the charts' parameters."""
+"""Parameters of the charts."""
 
 FIRST = "cka"
-"""The metric shown first, if it was measured."""
+"""The metric that is shown first, if it was measured."""
 
 POINTS = 20
-"""Items drawn of each language."""
+"""Most items drawn per language."""
 
 SCALE = 1000
+"""Numbers in a chart's data are whole multiples of 1 / SCALE."""
 
 
 def geometry(findings: Findings) -> Figure:
-    """Show for every task each metric by layer, between every two languages, and the two components."""
+    """Show per task each metric by layer and between every two languages, and the first two components."""
     title = "Languages side by side"
-    if not findings.inside.geometry:
+    geometries = findings.inside.geometry
+    if not geometries:
         return Figure(title, "", ())
-    metrics = tuple(dict.fromkeys(a.metric for found in findings.inside.geometry for a in found.alignments))
+    metrics = tuple(dict.fromkeys(a.metric for task in geometries for a in task.alignments))
     first = FIRST if FIRST in metrics else metrics[0]
-    depth = findings.inside.geometry[0].components.shape[1]
+    depth = geometries[0].components.shape[1]
     layer = depth // 2
     plots = []
-    for found, file in zip(
-        findings.inside.geometry, slugs([found.task for found in findings.inside.geometry]), strict=True
-    ):
-        plots += [_by_layer(found, first, file), _heatmap(found, first, layer, file)]
-        plots += [_components(found, findings, arm, layer, file) for arm in range(len(found.arms))]
+    for task, file in zip(geometries, slugs([task.task for task in geometries]), strict=True):
+        plots += [_by_layer(task, first, file), _heatmap(task, first, layer, file)]
+        plots += [_components(task, findings, arm, layer, file) for arm in range(len(task.arms))]
     steps = tuple(f"{place} of {depth - 1} (depth {place / max(1, depth - 1):.2f})" for place in range(depth))
     return Figure(
         title,
-        "How alike the model represents the same item in two languages. A metric means something where it leaves the "
-        "gray band: what it is when items are paired at random. The metrics that end in -partial are the same after "
-        "text length is partialled out. Components: every small mark is an item, every code the mean of a language, "
-        "and base and tuned share their axes.",
+        "How similarly the model represents the same item in two languages. The gray band is the metric when items are "
+        "paired at random: a value inside it means nothing. A metric that ends in -partial has text length partialled "
+        "out. In the components, a small mark is an item and a code is the mean of a language. Base and tuned share "
+        "their axes.",
         tuple(plots),
         controls=(
             Control(METRIC, "Metric", metrics, metrics.index(first)),
@@ -58,23 +58,23 @@ def geometry(findings: Findings) -> Figure:
     )
 
 
-def _by_layer(found: Geometry, first: str, file: str) -> Plot:
+def _by_layer(geometry: Geometry, first: str, file: str) -> Plot:
     rows: list[Datum] = []
-    for shown in found.alignments:
-        means = over_pairs(shown.value)
-        low, high = (over_pairs(part).mean(axis=0) for part in (shown.null_low, shown.null_high))
+    for alignment in geometry.alignments:
+        means = over_pairs(alignment.value)
+        low, high = (over_pairs(part).mean(axis=0) for part in (alignment.null_low, alignment.null_high))
         layers = list(range(means.shape[1]))
-        for arm, own in zip(found.arms, means, strict=True):
-            numbers = {"value": _short(own), "low": _short(low), "high": _short(high)}
-            rows.append({"metric": shown.metric, "arm": arm, "layers": layers, **numbers})
+        for arm, values in zip(geometry.arms, means, strict=True):
+            numbers = {"value": _short(values), "low": _short(low), "high": _short(high)}
+            rows.append({"metric": alignment.metric, "arm": arm, "layers": layers, **numbers})
     depth = len(rows[0]["layers"])
-    start = next(a for a in found.alignments if a.metric == _shown(found, first))
+    start = next(a for a in geometry.alignments if a.metric == _start_metric(geometry, first))
     ends = "; ".join(
-        f"{arm} {three_decimals(own.max())} at layer {own.argmax()}"
-        for arm, own in zip(found.arms, over_pairs(start.value), strict=True)
+        f"{arm} {three_decimals(values.max())} at layer {values.argmax()}"
+        for arm, values in zip(geometry.arms, over_pairs(start.value), strict=True)
     )
-    words = f"{found.task}: mean over language pairs of {start.metric} by layer. Highest: {ends}."
-    return Plot(f"metrics-{file}", f"{found.task}: by layer", words, _curves(rows, first, depth))
+    alt_text = f"{geometry.task}: mean over language pairs of {start.metric} by layer. Highest: {ends}."
+    return Plot(f"metrics-{file}", f"{geometry.task}: by layer", alt_text, _curves(rows, first, depth))
 
 
 def _curves(rows: Sequence[Datum], first: str, depth: int) -> alt.LayerChart:
@@ -90,7 +90,7 @@ def _curves(rows: Sequence[Datum], first: str, depth: int) -> alt.LayerChart:
     dash = alt.StrokeDash(
         "arm:N", legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeColor=GRAY)
     )
-    told = [
+    tooltip = [
         alt.Tooltip("arm:N", title="model"),
         alt.Tooltip("layer:Q"),
         alt.Tooltip("depth:Q", title="relative depth", format=".2f"),
@@ -101,42 +101,43 @@ def _curves(rows: Sequence[Datum], first: str, depth: int) -> alt.LayerChart:
     band = base.transform_filter("datum.arm === 'tuned'").mark_area(color=GRAY, opacity=0.3)
     band = band.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q")
     lines = base.mark_line(strokeWidth=2, color=BLUE)
-    lines = lines.encode(
-        x=x, y=y, strokeDash=dash.scale(domain=["base", "tuned"], range=[[4, 3], [1, 0]]), tooltip=told
-    )
+    lines = lines.encode(x=x, y=y, strokeDash=dash.scale(domain=list(ARMS), range=[[4, 3], [1, 0]]), tooltip=tooltip)
     return (
         alt.layer(band, lines, _caption(METRIC)).properties(height=240).add_params(alt.param(name=METRIC, value=first))
     )
 
 
-def _heatmap(found: Geometry, first: str, layer: int, file: str) -> Plot:
-    languages = len(found.languages)
+def _heatmap(geometry: Geometry, first: str, layer: int, file: str) -> Plot:
+    languages = len(geometry.languages)
     below = np.tril(np.ones((languages, languages), dtype=bool), -1)
     apart = ~np.eye(languages, dtype=bool)
-    values = np.stack([shown.value for shown in found.alignments])  # (metrics, arms, layers, languages, languages)
-    both = (values + values.swapaxes(-1, -2)) / 2  # of retrieval's two directions, the mean
-    merged = np.where(below, both[:, 0], both[:, -1])[..., apart]
+    values = np.stack(
+        [alignment.value for alignment in geometry.alignments]
+    )  # (metrics, arms, layers, languages, languages)
+    symmetric = (values + values.swapaxes(-1, -2)) / 2  # retrieval has two directions: their mean
+    merged = np.where(below, symmetric[:, 0], symmetric[:, -1])[..., apart]
     rows = [
         {
-            "row": found.languages[a],
-            "column": found.languages[b],
-            "pair": f"{get_language(found.languages[a]).name}, {get_language(found.languages[b]).name}",
-            "arm": found.arms[0] if a > b else found.arms[-1],
+            "row": geometry.languages[a],
+            "column": geometry.languages[b],
+            "pair": f"{get_language(geometry.languages[a]).name}, {get_language(geometry.languages[b]).name}",
+            "arm": geometry.arms[0] if a > b else geometry.arms[-1],
             "values": _thousandths(merged[..., place]),
         }
         for place, (a, b) in enumerate(np.argwhere(apart).tolist())
     ]
-    start = next(a for a in found.alignments if a.metric == _shown(found, first))
-    names = [a.metric for a in found.alignments]
-    ends = [[float(np.floor(10 * own.min()) / 10), float(np.ceil(10 * own.max()) / 10)] for own in merged]
+    start = next(a for a in geometry.alignments if a.metric == _start_metric(geometry, first))
+    names = [a.metric for a in geometry.alignments]
+    ends = [[float(np.floor(10 * part.min()) / 10), float(np.ceil(10 * part.max()) / 10)] for part in merged]
     means = over_pairs(start.value)[:, layer]
-    words = (
-        f"{found.task}: heatmap of {start.metric} between {languages} languages at layer {layer}, mean over pairs "
-        + ("; ".join(f"{arm} {three_decimals(mean)}" for arm, mean in zip(found.arms, means, strict=True)) + ".")
+    by_arm = "; ".join(f"{arm} {three_decimals(mean)}" for arm, mean in zip(geometry.arms, means, strict=True))
+    alt_text = (
+        f"{geometry.task}: heatmap of {start.metric} between {languages} languages at layer {layer}, "
+        f"mean over pairs {by_arm}."
     )
     params = {METRIC: first, LAYER: layer, "names": names, "ends": ends}
-    chart = _pairs(rows, found.languages, params)
-    return Plot(f"pairs-{file}", f"{found.task}: base below the diagonal, tuned above", words, chart)
+    chart = _pairs(rows, geometry.languages, params)
+    return Plot(f"pairs-{file}", f"{geometry.task}: base below the diagonal, tuned above", alt_text, chart)
 
 
 def _pairs(rows: Sequence[Datum], codes: Sequence[str], params: Datum) -> alt.LayerChart:
@@ -158,28 +159,29 @@ def _pairs(rows: Sequence[Datum], codes: Sequence[str], params: Datum) -> alt.La
             alt.Tooltip("value:Q", format=".3f"),
         ],
     )
-    known = [alt.param(name=name, value=value) for name, value in params.items()]
+    parameters = [alt.param(name=name, value=value) for name, value in params.items()]
     title = _caption(f"{METRIC} + ', layer ' + {LAYER}", above=True)
-    return alt.layer(cells, title).properties(height=18 * len(codes)).add_params(*known)
+    return alt.layer(cells, title).properties(height=18 * len(codes)).add_params(*parameters)
 
 
-def _components(found: Geometry, findings: Findings, arm: int, layer: int, file: str) -> Plot:
-    scale = np.abs(found.components).max(axis=(0, 2, 3), keepdims=True)
-    places = found.components[arm] / np.where(scale[0] > 0, scale[0], 1)  # (layers, languages, items, 2)
+def _components(geometry: Geometry, findings: Findings, arm: int, layer: int, file: str) -> Plot:
+    scale = np.abs(geometry.components).max(axis=(0, 2, 3), keepdims=True)
+    places = geometry.components[arm] / np.where(scale[0] > 0, scale[0], 1)  # (layers, languages, items, 2)
     groups = {gain.language: gain.group for gain in findings.comparison.gains}
     rows: list[Datum] = []
-    for place, code in enumerate(found.languages):
-        named = {"language": get_language(code).name, "group": GROUPS[groups[code]]}
-        own = places[:, place, :POINTS]
-        marks = [("", own[:, item]) for item in range(own.shape[1])]
+    for place, code in enumerate(geometry.languages):
+        names = {"language": get_language(code).name, "group": GROUPS[groups[code]]}
+        items = places[:, place, :POINTS]
+        marks = [("", items[:, item]) for item in range(items.shape[1])]
         marks.append((code, places[:, place].mean(axis=1)))
         for label, mark in marks:
-            rows.append({**named, "label": label, "x": _thousandths(mark[:, 0]), "y": _thousandths(mark[:, 1])})
-    name = found.arms[arm]
-    words = (
-        f"{found.task}: first two principal components of {len(found.languages)} languages in {name}, layer {layer}."
+            rows.append({**names, "label": label, "x": _thousandths(mark[:, 0]), "y": _thousandths(mark[:, 1])})
+    name = geometry.arms[arm]
+    alt_text = (
+        f"{geometry.task}: first two principal components of {len(geometry.languages)} languages in {name}, "
+        f"layer {layer}."
     )
-    return Plot(f"components-{name}-{file}", f"{found.task}: components, {name}", words, _scatter(rows, layer))
+    return Plot(f"components-{name}-{file}", f"{geometry.task}: components, {name}", alt_text, _scatter(rows, layer))
 
 
 def _scatter(rows: Sequence[Datum], layer: int) -> alt.LayerChart:
@@ -214,19 +216,19 @@ def _scatter(rows: Sequence[Datum], layer: int) -> alt.LayerChart:
 
 
 def _caption(expression: str, above: bool = False) -> alt.Chart:
-    """Write what is shown in the chart's top right corner, where a picture too tells it."""
+    """Write the reader's choice into the chart's top right corner, so that pictures show it too."""
     mark = {"align": "right", "baseline": "bottom" if above else "top", "dy": -5 if above else 5, "dx": -2}
-    chart = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(shown=expression).mark_text(fontSize=12, **mark)
-    return chart.encode(x=alt.value(alt.expr("width")), y=alt.value(0), text="shown:N")
+    chart = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(choice=expression).mark_text(fontSize=12, **mark)
+    return chart.encode(x=alt.value(alt.expr("width")), y=alt.value(0), text="choice:N")
 
 
-def _shown(found: Geometry, first: str) -> str:
-    """Return the metric shown first, or another where this task lacks it."""
-    return first if first in [a.metric for a in found.alignments] else found.alignments[0].metric
+def _start_metric(geometry: Geometry, first: str) -> str:
+    """Return the metric `first`, or another one if this task lacks it."""
+    return first if first in [a.metric for a in geometry.alignments] else geometry.alignments[0].metric
 
 
 def _thousandths(values: Array) -> object:
-    """Return numbers as whole thousandths, the shortest way to write three digits."""
+    """Return numbers as whole thousandths, the shortest form of three decimals."""
     return np.rint(SCALE * values).astype(int).tolist()
 
 

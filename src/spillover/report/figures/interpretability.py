@@ -1,72 +1,74 @@
-"""What was seen inside the model, as figures: lens trajectories, language neurons, patching. Pure."""
+"""The inside of the model as figures: lens trajectories, language neurons, patching. Pure."""
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
+from statistics import fmean
 from typing import Literal
 
-from spillover.languages import get_language, in_paper_order
-from spillover.records import Curve, Findings, Patch, Trajectory
+from spillover.languages import ENGLISH, get_language, in_paper_order
+from spillover.records import ARMS, Curve, Findings, LanguageNeurons, Patch, Trajectory
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
-from spillover.report.figures.figure import Figure, Plot, mean, slugs
+from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.utils.formatting import minus, percent
 
-NOT_TOLD = "answers cannot be told apart"
+NOT_DISTINGUISHABLE = "answers cannot be told apart"
+"""Note in place of curves, if the answers in English and in the language begin with the same token."""
 
 
 def lens(findings: Findings) -> Figure:
     """Lens trajectories of every task: the right answer's probability by layer, then the entropy by layer."""
     title = "Inside the model"
-    seen = findings.inside.trajectories
-    if not seen:
+    trajectories = findings.inside.trajectories
+    if not trajectories:
         return Figure(title, "", ())
-    told = [t.language for t in seen if t.language != "en" and _known(t.english.value)]
-    first = get_language((*told, seen[0].language)[0]).name
-    names = tuple(get_language(code).name for code in in_paper_order({t.language for t in seen}))
-    kinds = list(dict.fromkeys((t.task, t.lens) for t in seen))
+    measurable = [t.language for t in trajectories if t.language != ENGLISH and _finite(t.english.value)]
+    first = get_language((*measurable, trajectories[0].language)[0]).name
+    names = tuple(get_language(code).name for code in in_paper_order({t.language for t in trajectories}))
+    kinds = list(dict.fromkeys((t.task, t.lens) for t in trajectories))
     titles = [task if len({lens for _, lens in kinds}) == 1 else f"{task}, {lens} lens" for task, lens in kinds]
     files = slugs(titles)
     plots = []
     for draw in (_probability_plot, _entropy_plot):
-        for kind, shown, file in zip(kinds, titles, files, strict=True):
-            plots.append(draw([t for t in seen if (t.task, t.lens) == kind], shown, file))
+        for kind, heading, file in zip(kinds, titles, files, strict=True):
+            plots.append(draw([t for t in trajectories if (t.task, t.lens) == kind], heading, file))
     return Figure(
         title,
-        "What the model would answer if it stopped at a layer: the probability of the right answer, as "
-        "the word in English and as the word in the input's language, and below it the entropy of the next token "
-        "(how undecided the model is). Dashed is base, solid is tuned; bands are 95% intervals over items. Relative "
-        "depth, 0 the embedding and 1 the last block, lays models of any size beside each other.",
+        "The answer of the model if it stopped at a layer. The first charts show the probability of the right answer, "
+        "as the word in English and as the word in the input's language. The charts below show the entropy of the "
+        "next token: high entropy means that the model is undecided. Dashed is base, solid is tuned. Bands are 95% "
+        "intervals over items. Relative depth is 0 at the embedding and 1 at the last block, for models of any size.",
         tuple(plots),
         names,
         first,
     )
 
 
-def _probability_plot(seen: Sequence[Trajectory], title: str, file: str) -> Plot:
+def _probability_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> Plot:
     rows = [
-        {**_curve_row(t, curve), "word": word, "note": "" if t.told else NOT_TOLD}
-        for t in seen
+        {**_curve_row(t, curve), "word": word, "note": "" if t.told else NOT_DISTINGUISHABLE}
+        for t in trajectories
         for word, curve in (("english", t.english), ("native", t.native))
     ]
-    top = max((value for t in seen for value in _known((*t.english.high, *t.native.high))), default=1.0)
-    last = "; ".join(f"{arm} {percent(mean(v))}" for arm, v in _last(seen, "english") if v)
-    words = f"{title}: probability of the right answer by layer. English word at the last layer, mean: {last}."
-    return Plot(f"lens-{file}", f"{title}: probability", words, charts.probabilities(rows, top))
+    top = max((value for t in trajectories for value in _finite((*t.english.high, *t.native.high))), default=1.0)
+    last = "; ".join(f"{arm} {percent(fmean(v))}" for arm, v in _last(trajectories, "english") if v)
+    alt_text = f"{title}: probability of the right answer by layer. English word at the last layer, mean: {last}."
+    return Plot(f"lens-{file}", f"{title}: probability", alt_text, charts.probabilities(rows, top))
 
 
-def _entropy_plot(seen: Sequence[Trajectory], title: str, file: str) -> Plot:
-    rows = [_curve_row(t, t.entropy) for t in seen]
-    top = max((value for t in seen for value in _known(t.entropy.high)), default=1.0)
-    last = "; ".join(f"{arm} {mean(v):.2f}" for arm, v in _last(seen, "entropy") if v)
-    words = f"{title}: entropy of the next token by layer. At the last layer, mean in bits: {last}."
-    return Plot(f"entropy-{file}", f"{title}: entropy", words, charts.entropies(rows, top))
+def _entropy_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> Plot:
+    rows = [_curve_row(t, t.entropy) for t in trajectories]
+    top = max((value for t in trajectories for value in _finite(t.entropy.high)), default=1.0)
+    last = "; ".join(f"{arm} {fmean(v):.2f}" for arm, v in _last(trajectories, "entropy") if v)
+    alt_text = f"{title}: entropy of the next token by layer. At the last layer, mean in bits: {last}."
+    return Plot(f"entropy-{file}", f"{title}: entropy", alt_text, charts.entropies(rows, top))
 
 
-def _curve_row(seen: Trajectory, curve: Curve) -> Datum:
+def _curve_row(trajectory: Trajectory, curve: Curve) -> Datum:
     last = len(curve.value) - 1
     return {
-        "language": get_language(seen.language).name,
-        "arm": seen.arm,
+        "language": get_language(trajectory.language).name,
+        "arm": trajectory.arm,
         "layer": list(range(last + 1)),
         "depth": [round(layer / max(1, last), 3) for layer in range(last + 1)],
         "value": [_short(value) for value in curve.value],
@@ -75,88 +77,94 @@ def _curve_row(seen: Trajectory, curve: Curve) -> Datum:
     }
 
 
-def _known(values: Iterable[float]) -> list[float]:
+def _finite(values: Iterable[float]) -> list[float]:
     return [value for value in values if isfinite(value)]
 
 
 def _short(value: float) -> float | None:
-    """Round to what a curve can show; nan and infinity, which JSON lacks, are None."""
+    """Round to three digits, enough for a curve. JSON has neither nan nor infinity: they are None."""
     return float(f"{value:.3g}") if isfinite(value) else None
 
 
-def _last(seen: Sequence[Trajectory], field: Literal["english", "entropy"]) -> list[tuple[str, list[float]]]:
-    """Return for each arm the last layer's values where known."""
-    return [(arm, _known(getattr(t, field).value[-1] for t in seen if t.arm == arm)) for arm in ("base", "tuned")]
+def _last(trajectories: Sequence[Trajectory], field: Literal["english", "entropy"]) -> list[tuple[str, list[float]]]:
+    """Return per arm the finite values at the last layer."""
+    return [(arm, _finite(getattr(t, field).value[-1] for t in trajectories if t.arm == arm)) for arm in ARMS]
 
 
 def neurons(findings: Findings) -> Figure:
     """Language neurons of every task by block: specific and related, base beside tuned."""
-    found = [one for one in findings.inside.neurons if not one.language]
-    tasks = list(dict.fromkeys(one.task for one in found))
-    plots = []
-    for task, file in zip(tasks, slugs(tasks), strict=True):
-        own = [one for one in found if one.task == task]
-        rows = [
-            {"arm": one.arm, "layer": one.layer, "kind": kind, "count": count}
-            for one in own
-            for kind, count in (("specific", one.specific), ("related", one.related))
-        ]
-        sums = "; ".join(
-            f"{arm} {sum(one.specific for one in own if one.arm == arm)} specific and "
-            f"{sum(one.related for one in own if one.arm == arm)} related"
-            for arm in ("base", "tuned")
-        )
-        words = f"Language neurons of {task} by block. Over all blocks: {sums}."
-        plots.append(Plot(f"neurons-{file}", task, words, charts.neurons(rows)))
+    counts = [count for count in findings.inside.neurons if not count.language]
+    tasks = list(dict.fromkeys(count.task for count in counts))
     return Figure(
         "Language neurons",
-        "How many of a block's MLP neurons are active mainly in one language (specific) or in a few (related), over "
-        "the items' own tokens. All others are general. The bars for both are the base model's, so tuning may have "
-        "made more of them or fewer.",
-        tuple(plots),
+        "The number of a block's MLP neurons that are active mainly in one language (specific) or in a few (related), "
+        "over the items' tokens. All other neurons are general. The thresholds are the base model's in both arms: "
+        "tuning may have made more such neurons or fewer.",
+        tuple(
+            _neuron_plot(task, [count for count in counts if count.task == task], file)
+            for task, file in zip(tasks, slugs(tasks), strict=True)
+        ),
     )
+
+
+def _neuron_plot(task: str, counts: Sequence[LanguageNeurons], file: str) -> Plot:
+    rows = [
+        {"arm": count.arm, "layer": count.layer, "kind": kind, "count": number}
+        for count in counts
+        for kind, number in (("specific", count.specific), ("related", count.related))
+    ]
+    sums = "; ".join(
+        f"{arm} {sum(count.specific for count in counts if count.arm == arm)} specific and "
+        f"{sum(count.related for count in counts if count.arm == arm)} related"
+        for arm in ARMS
+    )
+    alt_text = f"Language neurons of {task} by block. Over all blocks: {sums}."
+    return Plot(f"neurons-{file}", task, alt_text, charts.neurons(rows))
 
 
 def patches(findings: Findings) -> Figure:
-    """Heatmaps of activation patching: a row a language, a column a layer; into it and out of it, base and tuned."""
-    found = findings.inside.patches
-    tasks = list(dict.fromkeys(one.task for one in found))
-    top = max((abs(effect) for one in found for effect in one.effects), default=1.0)
-    plots = []
-    for task, file in zip(tasks, slugs(tasks), strict=True):
-        own = [one for one in found if one.task == task]
-        hub = own[0].target  # the pairs begin with those into it
-        for arm in ("base", "tuned"):
-            pairs = sorted((one for one in own if one.arm == arm), key=lambda one: one.source != hub)
-            rows = [row for one in pairs for row in _patch_rows(one, hub)]
-            largest = max(rows, key=lambda row: abs(row["effect"]))
-            effect = minus(f"{largest['effect']:+.2f}")
-            words = (
-                f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer "
-                f"{largest['layer']}, {largest['language']}, {largest['way']}."
-            )
-            chart = charts.patches(rows, top)
-            plots.append(Plot(f"patches-{file}-{arm}", f"{task}, {arm}", words, chart, width=520))
+    """Heatmaps of activation patching: a row per language, a column per layer; both ways, base and tuned."""
+    effects = findings.inside.patches
+    tasks = list(dict.fromkeys(patch.task for patch in effects))
+    top = max((abs(effect) for patch in effects for effect in patch.effects), default=1.0)
     return Figure(
         "Causes: activation patching",
-        "The state from which the answer comes is replaced, after one layer, by the state of the same item in another "
-        "language. The color is how much more (blue) or less (orange) probable the right answer becomes, in nats. "
-        "Where it stays pale, both carry the same; where it turns, the layer carries the language of the answer. In "
-        "each row the upper strip puts English states into the language, the lower one the language's into English.",
-        tuple(plots),
+        "After one layer, the state that the answer comes from is replaced by the state of the same item in another "
+        "language. The color is the change of the right answer's log-probability in nats: blue is more probable, "
+        "orange is less. In pale layers both states carry the same. Where the color begins, the layer carries the "
+        "language of the answer. Each row has two strips: the upper one puts English states into the language, the "
+        "lower one puts the language's states into English.",
+        tuple(
+            _patch_plot([patch for patch in effects if (patch.task, patch.arm) == (task, arm)], file, top)
+            for task, file in zip(tasks, slugs(tasks), strict=True)
+            for arm in ARMS
+        ),
     )
 
 
-def _patch_rows(found: Patch, hub: str) -> list[Datum]:
-    into = found.source == hub
+def _patch_plot(patches: Sequence[Patch], file: str, top: float) -> Plot:
+    """Draw one task's effects in one arm; `top` is the largest absolute effect of all."""
+    task, arm, hub = patches[0].task, patches[0].arm, patches[0].target  # the pairs begin with those into the hub
+    rows = [row for patch in sorted(patches, key=lambda patch: patch.source != hub) for row in _patch_rows(patch, hub)]
+    largest = max(rows, key=lambda row: abs(row["effect"]))
+    effect = minus(f"{largest['effect']:+.2f}")
+    alt_text = (
+        f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer {largest['layer']}, "
+        f"{largest['language']}, {largest['way']}."
+    )
+    return Plot(f"patches-{file}-{arm}", f"{task}, {arm}", alt_text, charts.patches(rows, top), width=520)
+
+
+def _patch_rows(patch: Patch, hub: str) -> list[Datum]:
+    into = patch.source == hub
     name = get_language(hub).name
     return [
         {
-            "language": get_language(found.target if into else found.source).name,
+            "language": get_language(patch.target if into else patch.source).name,
             "way": f"{name} into it" if into else f"it into {name}",
             "layer": layer,
-            "depth": round(layer / max(1, len(found.effects) - 1), 2),
+            "depth": round(layer / max(1, len(patch.effects) - 1), 2),
             "effect": float(f"{effect:.3g}"),
         }
-        for layer, effect in enumerate(found.effects)
+        for layer, effect in enumerate(patch.effects)
     ]

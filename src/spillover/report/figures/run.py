@@ -1,10 +1,13 @@
-"""What a run found, as figures: charts with the words that make them readable. Pure: findings in, charts out.
+"""The findings of a run as figures: charts with the words that explain them. Pure: findings in, charts out.
 
-A chart comes twice: for the page, where it is as wide as its place, and as a picture of fixed size. Languages go by
-their English names, since a machine may lack the fonts for their own.
+A chart is drawn twice: for the page, as wide as its place, and as a picture of fixed size. Languages have their English
+names, since a machine may lack the fonts for their own names.
 """
 
 from collections.abc import Callable
+from itertools import accumulate
+from math import ceil
+from statistics import fmean
 
 import altair as alt
 
@@ -12,41 +15,45 @@ from spillover.languages import get_language
 from spillover.records import Estimate, Findings
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
-from spillover.report.figures.figure import Figure, Plot, mean, slugs
+from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.run import GROUPS, by_task
-from spillover.utils.formatting import percent, points, with_interval
+from spillover.utils.formatting import percent, plural, points, with_interval
 
 MEAN = "Mean, not tuned on"
-"""Name of the forest plot's first row."""
+"""Label of the forest plot's first row."""
 
 BINS = 200
-"""Most points of the training curve; each is the mean of as many steps as it takes."""
+"""Most points of the training curve. If there are more steps, a point is the mean of several."""
 
 
 def gains(findings: Findings) -> Figure:
     """Forest plot of every task: each language's gain with its interval, sorted, below their mean."""
-    found = findings.comparison.gains
     margin = 100 * findings.comparison.margin
-    ends = [-margin, margin, *(100 * end for gain in found for end in (gain.difference.low, gain.difference.high))]
+    differences = [gain.difference for gain in findings.comparison.gains]
+    ends = [-margin, margin, *(100 * end for difference in differences for end in (difference.low, difference.high))]
     summaries = {summary.task: summary for summary in findings.comparison.summaries}
     plots = []
     groups = by_task(findings.comparison)
     for (task, members), name in zip(groups, slugs([task for task, _ in groups]), strict=True):
-        own = sorted(members, key=lambda gain: gain.difference.value, reverse=True)
-        rows = [_forest_row(get_language(gain.language).name, gain.group, gain.difference) for gain in own]
+        ranked = sorted(members, key=lambda gain: gain.difference.value, reverse=True)
+        rows = [_forest_row(get_language(gain.language).name, gain.group, gain.difference) for gain in ranked]
         mean = summaries[task].unseen
         if mean is not None:
             rows.insert(0, _forest_row(MEAN, "unseen", mean))
-        first, last = (f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (own[0], own[-1]))
-        words = f"Forest plot of {task}: gain in points of {len(own)} languages, from {first} to {last}."
+        first, last = (
+            f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (ranked[0], ranked[-1])
+        )
+        alt_text = (
+            f"Forest plot of {task}: gain in points of {plural(len(ranked), 'language')}, from {first} to {last}."
+        )
         chart = charts.forest(rows, list(GROUPS.values()), (min(ends), max(ends)), MEAN, margin)
-        plots.append(Plot(f"gains-{name}", task, words, chart))
+        plots.append(Plot(f"gains-{name}", task, alt_text, chart))
     return Figure(
         "Gain per language",
-        "Each mark is the change in accuracy from base to tuned, in points, and its line the 95% interval: right of "
-        "zero the language gained, left of zero it lost, and a line that crosses zero leaves both open. A line inside "
-        f"the gray band (±{margin:g} points) changed too little to matter. The largest gain is on top.",
+        "Each mark is the change in accuracy from base to tuned, in points. Its line is the 95% interval. Right of "
+        "zero the language gained, left of zero it lost; a line across zero leaves both open. A line inside the gray "
+        f"band (±{margin:g} points) means a change too small to matter. The largest gain is on top.",
         tuple(plots),
     )
 
@@ -58,7 +65,7 @@ def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
 
 
 def accuracy(findings: Findings) -> Figure:
-    """Heatmap of accuracy: a row a language, a column a task and arm."""
+    """Heatmap of accuracy: a row per language, a column per task and arm."""
     groups = by_task(findings.comparison)
     rows = [
         {
@@ -66,25 +73,25 @@ def accuracy(findings: Findings) -> Figure:
             "task": gain.task,
             "arm": arm,
             "column": f"{arm} {place}",
-            "value": round(performance.accuracy.value, 4),
-            "percent": percent(performance.accuracy.value),
+            "value": round(metrics.accuracy.value, 4),
+            "percent": percent(metrics.accuracy.value),
         }
-        for place, (_, own) in enumerate(groups)
-        for gain in own
-        for arm, performance in (("base", gain.base), ("tuned", gain.tuned))
+        for place, (_, gains) in enumerate(groups)
+        for gain in gains
+        for arm, metrics in (("base", gain.base), ("tuned", gain.tuned))
     ]
     means = "; ".join(
-        f"{task}: {percent(mean(g.base.accuracy.value for g in own))} to "
-        f"{percent(mean(g.tuned.accuracy.value for g in own))}"
-        for task, own in groups
+        f"{task}: {percent(fmean(g.base.accuracy.value for g in gains))} to "
+        f"{percent(fmean(g.tuned.accuracy.value for g in gains))}"
+        for task, gains in groups
     )
-    words = f"Heatmap of accuracy by language and task. Mean over languages in percent, base to tuned: {means}."
-    chart = charts.heatmap(rows, min(gain.chance for _, own in groups for gain in own))
+    alt_text = f"Heatmap of accuracy by language and task. Mean over languages in percent, base to tuned: {means}."
+    chart = charts.heatmap(rows, min(gain.chance for gain in findings.comparison.gains))
     return Figure(
         "Accuracy",
-        "Each cell is the share of items answered right, in percent; the darker, the better. The palest color is the "
+        "Each cell is the share of items answered right, in percent. Darker is better. The palest color is the "
         "accuracy of guessing in the task with the most labels.",
-        (Plot("accuracy", "in percent", words, chart, width=90 + 130 * len(groups)),),
+        (Plot("accuracy", "in percent", alt_text, chart, width=90 + 130 * len(groups)),),
     )
 
 
@@ -94,27 +101,29 @@ def training(findings: Findings) -> Figure:
     title = "Training"
     if not losses:
         return Figure(title, "", ())
-    each = -(-len(losses) // BINS)
+    width = ceil(len(losses) / BINS)
+    bins = [losses[start : start + width] for start in range(0, len(losses), width)]
+    ends = accumulate(map(len, bins))
     steps = [
-        {"step": start + len(part), "loss": round(mean(part), 5), "of": "training"}
-        for start in range(0, len(losses), each)
-        for part in [losses[start : start + each]]
+        {"step": end, "loss": round(fmean(part), 5), "of": "training"} for end, part in zip(ends, bins, strict=True)
     ]
-    # Held out are measured before the first step and at the end of each epoch, so at even distances.
+    # Held-out losses are measured before the first step and after each epoch, so at even distances.
     gaps = max(1, len(validation) - 1)
     epochs = [
         {"step": round(len(losses) * place / gaps), "loss": round(loss, 5), "of": "held out"}
         for place, loss in enumerate(validation)
     ]
-    held = f" Held-out loss from {validation[0]:.3f} to {validation[-1]:.3f} nats." if validation else ""
-    words = f"Training loss over {len(losses)} steps, from {losses[0]:.3f} to {losses[-1]:.3f} nats.{held}"
-    what = "one step" if each == 1 else f"the mean of {each} steps"
-    reading = f"The line is the loss on the questions learned from, each point of it {what}. " + (
-        "The dots are the loss on questions held out, before the first step and after each epoch: where they rise "
-        "while the line falls, the model learns by heart."
-    ) * bool(validation)
+    alt_text = f"Training loss over {plural(len(losses), 'step')}, from {losses[0]:.3f} to {losses[-1]:.3f} nats."
+    point = "one step" if width == 1 else f"the mean of {width} steps"
+    reading = f"The line is the loss on the questions learned from. A point of it is {point}."
+    if validation:
+        alt_text += f" Held-out loss from {validation[0]:.3f} to {validation[-1]:.3f} nats."
+        reading += (
+            " The dots are the loss on held-out questions, before the first step and after each epoch. If they rise "
+            "while the line falls, the model learns its examples by heart."
+        )
     chart = charts.losses(steps, epochs)
-    return Figure(title, reading, (Plot("training", "loss", words, chart, width=640),))
+    return Figure(title, reading, (Plot("training", "loss", alt_text, chart, width=640),))
 
 
 FIGURES: dict[str, Callable[[Findings], Figure]] = {
@@ -129,13 +138,13 @@ FIGURES: dict[str, Callable[[Findings], Figure]] = {
 
 
 def for_page(figure: Figure, plot: Plot) -> alt.LayerChart:
-    """Return a figure's chart as wide as its place, of one language if it has several: see `charts.LANGUAGE`."""
+    """Return a figure's chart as wide as its place. If it has languages, it shows the one that the reader chooses."""
     chart = charts.one_language(plot.chart, figure.first) if figure.languages else plot.chart
     return chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
 
 
 def for_file(figure: Figure, plot: Plot, subtitle: str) -> alt.LayerChart | alt.FacetChart:
-    """Return a figure's chart with a title and of its own width, its languages beside each other."""
+    """Return a figure's chart with a title and its own width. If it has languages, they stand beside each other."""
     title = alt.Title(f"{figure.title}: {plot.title}", subtitle=subtitle)
     if figure.languages:
         return charts.each_language(plot.chart, figure.languages).properties(title=title)

@@ -1,4 +1,4 @@
-"""What a run cost, as tables: time and memory by stage, characters translated by language.
+"""The cost of a run as tables: time and memory per stage, characters translated per language.
 
 Pure: findings in, tables out.
 """
@@ -10,27 +10,26 @@ from spillover.utils.formatting import percent
 
 
 def cost(findings: Findings) -> list[Table]:
-    """Return the seconds each stage took, their share of all, and the memory it needed."""
+    """Return per stage its seconds, their share of the total, and the peak memory."""
     total = sum(cost.seconds for cost in findings.costs) or 1.0
     rows = tuple(
         (c.stage, f"{c.seconds:.1f}", percent(c.seconds / total), f"{c.peak_memory / 1e9:.2f}" if c.peak_memory else "")
         for c in findings.costs
     )
-    caption = "Time that making each stage took, whenever that was, and the most memory its process had held by then."
+    caption = "Time that each stage took when it was made, and the peak memory of its process up to then."
     return [Table(caption, ("stage", "seconds", "share in percent", "peak GB"), rows)] if rows else []
 
 
 def characters(findings: Findings) -> list[Table]:
-    """Return the characters of the questions translated by an engine, and how many of them this run sent."""
+    """Return per language the characters of the questions that an engine translates, and how many this run sent."""
     rows = tuple(
-        (get_language(one.language).name, f"{one.known:,}", f"{one.sent:,}", f"{one.seconds:.1f}")
-        for one in findings.characters
-        if one.known or one.sent
+        (get_language(cost.language).name, f"{cost.known:,}", f"{cost.sent:,}", f"{cost.seconds:.1f}")
+        for cost in findings.characters
+        if cost.known or cost.sent
     )
     caption = (
-        "Characters translated. Questions: of their texts, each counted once, as they are now. Sent: what came back "
-        "translated to this run folder since it exists, by its log, and how long that took; what was translated "
-        "before, by whichever run, was taken from memory. What a service bills may be more: prompts, and what it was "
-        "asked again."
+        "Characters translated. Questions: characters of the distinct texts. Sent: characters translated for this run "
+        "folder so far, by its log, and the seconds that took. Earlier translations came from memory. A service may "
+        "bill more, for prompts and for repeated requests."
     )
     return [Table(caption, ("into", "questions", "sent", "seconds"), rows)] if rows else []

@@ -1,4 +1,4 @@
-"""What is wrong with the data, as tables: the doctor's findings, and the flags of the pairs tuned on.
+"""Faults of the data as tables: the defects that lint reports, and the flags of the pairs tuned on.
 
 Pure: findings in, tables out.
 """
@@ -9,36 +9,42 @@ from spillover.report.tables.table import Table
 
 
 def doctor(findings: Findings) -> list[Table]:
-    """Return a row a defect, errors first."""
+    """Return a row per defect, errors first."""
     rows = tuple(
         (
-            one.severity,
-            one.check,
-            get_language(one.language).name if one.language else "",
-            one.message,
-            one.place,
-            "" if one.ceiling is None else f"{one.ceiling:.1f}",
+            defect.severity,
+            defect.check,
+            get_language(defect.language).name if defect.language else "",
+            defect.message,
+            defect.place,
+            "" if defect.ceiling is None else f"{defect.ceiling:.1f}",
         )
-        for one in findings.data.defects
+        for defect in findings.data.defects
     )
     caption = (
-        "What the data doctor found: an error would stop a run, or make it measure something else than it says; a "
-        "warning is worth a look. At most is the accuracy in percent that a perfect model would be given there."
+        "Defects of the data. An error stops a run, or makes its numbers measure something else than they say. A "
+        "warning is worth a look. Ceiling: the accuracy in percent that a perfect model would reach there."
     )
-    header = ("", "check", "language", "what is wrong", "where", "at most")
+    header = ("", "check", "language", "defect", "where", "ceiling")
     return [Table(caption, header, rows, keys=5)] if rows else []
 
 
 def pairs(findings: Findings) -> list[Table]:
-    """Return a row a language tuned on: its pairs, how many of them have each flag, how many were dropped."""
-    checked = findings.data.pairs
+    """Return a row per language tuned on: its pairs, the count of each flag, the pairs dropped."""
     rows = tuple(
-        (get_language(one.language).name, str(one.pairs), *(str(count) for _, count in one.flags), str(one.dropped))
-        for one in checked
+        (
+            get_language(checks.language).name,
+            str(checks.pairs),
+            *(str(count) for _, count in checks.flags),
+            str(checks.dropped),
+        )
+        for checks in findings.data.pairs
     )
+    if not rows:
+        return []
     caption = (
-        "Pairs tuned on, how many of them a check accuses, and how many were dropped for it. A flag accuses; the "
-        "experiment says which ones drop a pair."
+        "Pairs tuned on, the pairs that each check flags, and the pairs dropped. A flag is a suspicion: the experiment "
+        "says which flags drop a pair."
     )
-    flags = [flag for one in checked[:1] for flag, _ in one.flags]
-    return [Table(caption, ("language", "pairs", *flags, "dropped"), rows)] if rows else []
+    flags = [flag for flag, _ in findings.data.pairs[0].flags]
+    return [Table(caption, ("language", "pairs", *flags, "dropped"), rows)]

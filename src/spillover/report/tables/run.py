@@ -1,6 +1,6 @@
-"""What a run found, as tables: the paper's layout, gains a language, summaries a task, the lens, the terminal's.
+"""The findings of a run as tables: the paper's layout, gains per language, summaries per task, the terminal's text.
 
-Pure: findings in, tables and texts out. Knows neither files nor how a table is drawn.
+Pure: findings in, tables and texts out. `tables.table` draws them.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spillover.languages import get_language, languages
-from spillover.records import ArmMetrics, Comparison, Findings, Gain
+from spillover.records import ARMS, ArmMetrics, Comparison, Findings, Gain
 from spillover.report.tables import geometry
 from spillover.report.tables.cost import characters, cost
 from spillover.report.tables.interpretability import latent, lens, neurons, patches
@@ -24,27 +24,27 @@ from spillover.report.tables.tuning import forgetting, training, translations
 from spillover.utils.formatting import MINUS, percent, points, with_interval
 
 BLOCK = 10
-"""Languages a row of the paper's tables: first its high-resource ones, then the others."""
+"""Languages per row of the paper's tables: first its high-resource languages, then the others."""
 
 PUBLISHED = {"sentiment": ("table1", "Mistral-7B-v0.1"), "entailment": ("table3", "Qwen1.5-14B")}
-"""Task → the paper's table with a column a language, and its model."""
+"""Task → the paper's table with a column per language, and the table's model."""
 
 GROUPS = {"unseen": "not tuned on", "tuned": "tuned on", "pivot": "pivot"}
-"""A gain's group → how readers are told of it."""
+"""Group of a gain → its name for readers."""
 
 
 def by_task(comparison: Comparison) -> list[tuple[str, list[Gain]]]:
-    """Return each task, in the order given, with its gains."""
+    """Return each task, in the comparison's order, with its gains."""
     names = dict.fromkeys(gain.task for gain in comparison.gains)
     return [(name, [gain for gain in comparison.gains if gain.task == name]) for name in names]
 
 
 def main(findings: Findings) -> list[Table]:
-    """Return the paper's layout for every task: ten languages a table, base, tuned and difference in percent.
+    """Return the paper's layout per task: ten languages a table; base and tuned in percent, difference in points.
 
-    The better of base and tuned is bold. Where the paper has the same mixture for a task, its rows follow.
+    The better of base and tuned is bold. If the paper has the same mixture for the task, its rows follow.
     """
-    found = []
+    tables = []
     for task, block in blocks(findings.comparison):
         paper = _published(task, findings)
         rows = [
@@ -56,24 +56,23 @@ def main(findings: Findings) -> list[Table]:
         better = [
             (arm, column)
             for column, gain in enumerate(block, start=1)
-            for arm, own, other in ((0, gain.base, gain.tuned), (1, gain.tuned, gain.base))
-            if own.accuracy.value >= other.accuracy.value
+            for arm, metrics, rival in ((0, gain.base, gain.tuned), (1, gain.tuned, gain.base))
+            if metrics.accuracy.value >= rival.accuracy.value
         ]
         caption = f"{task}: accuracy in percent, {findings.setup.model} tuned on {findings.setup.mixture}"
-        note = (
-            f" (our prompts); below, the paper's {PUBLISHED[task][1]}, tuned on this task's questions" if paper else ""
-        )
+        if paper:
+            caption += f" (our prompts); below, the paper's {PUBLISHED[task][1]}, tuned on this task's questions"
         header = ("", *(gain.language for gain in block))
-        found.append(Table(f"{caption}{note}.", header, tuple(rows), bold=frozenset(better)))
-    return found
+        tables.append(Table(f"{caption}.", header, tuple(rows), bold=frozenset(better)))
+    return tables
 
 
 def blocks(comparison: Comparison) -> Iterator[tuple[str, list[Gain]]]:
-    """Yield each task's gains in the paper's rows of ten languages, without the empty ones."""
-    place = {code: index // BLOCK for index, code in enumerate(languages())}
-    for task, own in by_task(comparison):
-        for _, members in groupby(own, key=lambda gain: place[gain.language]):
-            yield task, list(members)
+    """Yield each task's gains in the paper's rows of ten languages, without empty rows."""
+    row = {code: place // BLOCK for place, code in enumerate(languages())}
+    for task, gains in by_task(comparison):
+        for _, block in groupby(gains, key=lambda gain: row[gain.language]):
+            yield task, list(block)
 
 
 @cache
@@ -82,9 +81,9 @@ def _paper() -> dict[str, Any]:
 
 
 def _published(task: str, findings: Findings) -> dict[str, tuple[float, float]] | None:
-    """Return language → the paper's accuracy of base and tuned in percent; None where it has no such run.
+    """Return language → the paper's accuracy of base and tuned in percent; None if it has no such run.
 
-    The same run: the same mixture, tuned on this very task's questions, asked for English labels.
+    Such a run has the same mixture, is tuned on this task's questions, and asks for English labels.
     """
     setup = findings.setup
     if task not in PUBLISHED or task != setup.asked or setup.labels != "english":
@@ -106,7 +105,7 @@ def _paper_rows(paper: dict[str, tuple[float, float]] | None, block: Sequence[Ga
 
 
 def summary(findings: Findings) -> list[Table]:
-    """Return a row a task: the mean difference over languages not tuned on, tuned on and all, in points."""
+    """Return a row per task: the mean difference over languages not tuned on, tuned on and all, in points."""
     rows = [
         (s.task, with_interval(s.unseen), with_interval(s.tuned), with_interval(s.overall), s.verdict or "no verdict")
         for s in findings.comparison.summaries
@@ -116,24 +115,23 @@ def summary(findings: Findings) -> list[Table]:
 
 
 def gains(findings: Findings) -> list[Table]:
-    """Return a row a language, the largest gain first: the numbers behind the forest plot of each task."""
+    """Return a table per task with a row per language, the largest gain first: the numbers of the forest plot."""
     header = (
         *("language", "group", "base", "tuned", "difference", "verdict"),
         *("fixed / broken", "p", "detectable", "discrimination", "label prior"),
     )
     caption = (
-        "gains in points, largest first. p is McNemar's, corrected ("
-        f"{findings.comparison.correction}); detectable is the smallest gain these items would have shown with 80% "
-        "power; the gain is the sum of discrimination and label prior."
+        f"gains in points, largest first. p: McNemar's test, corrected ({findings.comparison.correction}). Detectable: "
+        "the smallest gain that these items show with 80% power. The gain is the sum of discrimination and label prior."
     )
     return [
         Table(
             f"{task}: {caption}",
             header,
-            tuple(_gain_row(gain) for gain in sorted(own, key=lambda gain: gain.difference.value, reverse=True)),
+            tuple(_gain_row(gain) for gain in sorted(gains, key=lambda gain: gain.difference.value, reverse=True)),
             keys=2,
         )
-        for task, own in by_task(findings.comparison)
+        for task, gains in by_task(findings.comparison)
     ]
 
 
@@ -154,28 +152,29 @@ def _gain_row(gain: Gain) -> tuple[str, ...]:
 
 
 def accuracy(findings: Findings) -> list[Table]:
-    """Return a row a language of each task: accuracy, raw and calibrated, AUC, labels chosen; close calls."""
+    """Return a table per task with a row per language: accuracy, raw and calibrated; AUC; labels chosen; near ties."""
     columns = ("accuracy", "centered", "contextual", "per token", "AUC", "labels chosen", "close")
-    header = ("language", "items", *(f"{column}, {arm}" for arm in ("base", "tuned") for column in columns))
+    header = ("language", "items", *(f"{column}, {arm}" for arm in ARMS for column in columns))
     return [
         Table(
-            f"{task}: accuracy with its 95% interval; after centering each label, after contextual calibration, and by "
-            f"log-probability a token; and macro AUC, in percent; chance is {percent(own[0].chance)} (AUC: 50)"
-            f"{_lopsided(own)}. Labels chosen are shares in the task's order; close are items whose two best labels "
-            "are within 0.05 nats, which half precision may decide otherwise.",
+            f"{task}: accuracy in percent with its 95% interval; chance is {percent(gains[0].chance)}"
+            f"{_unbalanced(gains)}. "
+            "Centered: after centering each label. Contextual: after contextual calibration. Per token: by "
+            "log-probability per token. AUC: macro AUC in percent; chance is 50. Labels chosen: shares in the task's "
+            "order. Close: items whose two best labels are within 0.05 nats; half precision may order them otherwise.",
             header,
             tuple(
                 (get_language(gain.language).name, str(gain.n), *_arm(gain.base, gain), *_arm(gain.tuned, gain))
-                for gain in own
+                for gain in gains
             ),
         )
-        for task, own in by_task(findings.comparison)
+        for task, gains in by_task(findings.comparison)
     ]
 
 
-def _lopsided(own: Sequence[Gain]) -> str:
-    """Say what always giving one label is worth, where the golds are unbalanced."""
-    shares = [max(gain.gold) for gain in own if gain.discrimination is None]
+def _unbalanced(gains: Sequence[Gain]) -> str:
+    """Return the accuracy of always giving the most frequent label, if the golds are unbalanced."""
+    shares = [max(gain.gold) for gain in gains if gain.discrimination is None]
     return f"; always giving the most frequent label: up to {percent(max(shares))}" if shares else ""
 
 
@@ -184,12 +183,13 @@ def _arm(arm: ArmMetrics, gain: Gain) -> tuple[str, ...]:
     auc = percent(arm.auc.value) if arm.auc else MINUS
     contextual, normalized = (percent(e.value) if e else MINUS for e in (arm.contextual, arm.normalized))
     chosen = " / ".join(percent(share) for share in arm.chosen)
-    centered = "withheld" if gain.discrimination is None else percent(arm.centered.value)  # both suppose balance
+    # Centering and the discrimination part both suppose balanced golds.
+    centered = "withheld" if gain.discrimination is None else percent(arm.centered.value)
     return accuracy, centered, contextual, normalized, auc, chosen, str(arm.close)
 
 
 def splits(findings: Findings) -> list[Table]:
-    """Return a row a task and property: the mean difference over the unseen languages that share it."""
+    """Return a row per task and property: the mean difference over the unseen languages that share the property."""
     rows = [
         (summary.task, split.by, split.name, with_interval(split.difference), ", ".join(split.languages))
         for summary in findings.comparison.summaries
@@ -219,18 +219,18 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "cost": cost,
     "characters": characters,
 }
-"""Name of the files → tables; none where there is nothing to tell."""
+"""Name of the files → the function that makes their tables; no table if there are no findings for it."""
 
 
 def summary_text(findings: Findings) -> RenderableType:
-    """Return what a terminal shows at the end of a run: main table, means, and the verdict of each task."""
-    shown: list[RenderableType] = []
+    """Return the text of a terminal at the end of a run: main table, means, and the verdict of each task."""
+    parts: list[RenderableType] = []
     for caption, tables in groupby((*main(findings), *summary(findings)), key=lambda table: table.caption):
-        shown += [Text(caption, style="bold"), *(part for table in tables for part in (terminal(table), Text()))]
-    shown += [Text(summary.sentence) for summary in findings.comparison.summaries]
-    shown += [Text(findings.comparison.sentence, style="bold")]
-    shown += [
-        Text(f"{each.task}: the {each.language} items were machine-translated by {each.translator}")
-        for each in findings.data.translated
+        parts += [Text(caption, style="bold"), *(part for table in tables for part in (terminal(table), Text()))]
+    parts += [Text(summary.sentence) for summary in findings.comparison.summaries]
+    parts += [Text(findings.comparison.sentence, style="bold")]
+    parts += [
+        Text(f"{items.task}: the {items.language} items were machine-translated by {items.translator}")
+        for items in findings.data.translated
     ]
-    return Group(*shown)
+    return Group(*parts)

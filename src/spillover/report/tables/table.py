@@ -1,6 +1,6 @@
 """A table of texts, and its forms: Markdown, LaTeX (booktabs), CSV, a terminal's.
 
-Knows nothing of what a table is about. Every text is taken as is and escaped for the form it lands in.
+Every text is untrusted: each form escapes it.
 """
 
 import csv
@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -30,22 +31,22 @@ _LATEX = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A rectangle of texts. The first `keys` columns name a row; the others tell about it."""
+    """A rectangle of texts. The first `keys` columns name a row; the other columns hold its values."""
 
     caption: str
-    """What it shows, as a sentence."""
+    """A sentence: the content of the table."""
     header: tuple[str, ...]
-    """(columns,) the names of the columns."""
+    """(columns,) names of the columns."""
     rows: tuple[tuple[str, ...], ...]
-    """(rows, columns) the texts; empty where there is no value."""
+    """(rows, columns) texts; an empty text is no value."""
     keys: int = 1
-    """How many columns at the left name the row."""
+    """Number of columns at the left that name the row."""
     bold: frozenset[tuple[int, int]] = frozenset()
-    """(row, column) of the texts that stand out: the better of two."""
+    """(row, column) of the texts in bold."""
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Return the tables as GitHub's Markdown, each below its caption."""
+    """Return the tables as GitHub's Markdown. Each table stands below its caption."""
     return "\n".join(_markdown(table) for table in tables)
 
 
@@ -69,7 +70,7 @@ def _escape_markdown(text: str) -> str:
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """Return the tables as LaTeX to be input; the document needs the package booktabs."""
+    """Return the tables as LaTeX. The document needs the package booktabs."""
     return "\n".join(["% needs \\usepackage{booktabs}", *(_latex(table) for table in tables)])
 
 
@@ -108,17 +109,29 @@ def _escape_latex(text: str) -> str:
 
 
 def csv_text(tables: Sequence[Table]) -> str:
-    """Return the tables as CSV, as printed but for the minus, one after the other."""
+    """Return the tables as CSV, one after the other. The texts are those of the page, with an ASCII minus."""
+    return "".join(
+        csv_rows(table.header, ([ascii_minus(text) for text in row] for row in table.rows)) for table in tables
+    )
+
+
+def csv_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a CSV file: lines end in LF, None and nan are empty, truth values are `true` and `false`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    for table in tables:
-        writer.writerow(table.header)
-        writer.writerows([ascii_minus(text) for text in row] for row in table.rows)
+    writer.writerow(header)
+    writer.writerows([_csv_value(value) for value in row] for row in rows)
     return out.getvalue()
 
 
+def _csv_value(value: object) -> object:
+    if isinstance(value, float) and isnan(value):
+        return None
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def terminal(table: Table) -> RichTable:
-    """Return the table, without its caption, for rich to print; texts are shown as they are, markup included."""
+    """Return the table, without its caption, for rich to print. Rich's markup in a text is printed, not obeyed."""
     shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(table.header):
         shown.add_column(Text(name), justify="left" if column < table.keys else "right")
@@ -129,4 +142,4 @@ def terminal(table: Table) -> RichTable:
 
 
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {"md": markdown, "tex": latex, "csv": csv_text}
-"""Ending of a file → how tables are written to it."""
+"""Ending of a file → the function that writes tables in that form."""

@@ -1,32 +1,27 @@
-"""A grid as tables: gains by mixture and language, mixtures by their number of languages, the best, the seeds.
+"""A grid as tables: gains per mixture and language, mixtures by their number of languages, the best one, the seeds.
 
-Pure: findings in, tables out. A table that the grid has nothing for is left out.
+Pure: findings in, tables out. A table without rows is left out.
 """
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from spillover.languages import get_language
-from spillover.records import SweepFindings, TransferMatrix
-from spillover.report.tables.table import Table
-from spillover.utils.formatting import points, with_interval
+from spillover.records import MixtureGains, SweepFindings, TransferMatrix
+from spillover.report.tables.table import Table, csv_rows
+from spillover.utils.formatting import plural, points, with_interval
 
 
 def titled(matrix: TransferMatrix) -> str:
-    """Name a matrix by its task and, where the grid has several, by its setting."""
+    """Name a matrix by its task and, if the grid has several settings, by its setting."""
     return ", ".join(part for part in (matrix.task, matrix.setting) if part)
 
 
 def transfer(findings: SweepFindings) -> list[Table]:
-    """Return a table a matrix: a row a language, a column a mixture, gains whose interval leaves zero out in bold."""
-    found = []
+    """Return a table per matrix: a row per language, a column per mixture, in bold if the interval excludes zero."""
+    tables = []
     for matrix in findings.matrices:
         rows = [
-            (
-                get_language(code).name,
-                *(f"{with_interval(row.gains[place])}{' *' * (code in row.seen)}" for row in matrix.rows),
-            )
+            (get_language(code).name, *(_marked(row, place, code) for row in matrix.rows))
             for place, code in enumerate(matrix.languages)
         ]
         bold = {
@@ -36,59 +31,75 @@ def transfer(findings: SweepFindings) -> list[Table]:
             if row.gains[place].low > 0 or row.gains[place].high < 0
         }
         caption = (
-            f"{titled(matrix)}: gain in points with its 95% interval; * the language was tuned on or is the pivot. "
-            "Bold: the interval leaves zero out; it is not corrected for the number of cells."
+            f"{titled(matrix)}: gain in points with its 95% interval. *: the language was tuned on or is the pivot. "
+            "Bold: the interval excludes zero. Intervals are not corrected for the number of cells."
         )
         header = ("measured in", *(row.mixture for row in matrix.rows))
-        found.append(Table(caption, header, tuple(rows), bold=frozenset(bold)))
-    return found
+        tables.append(Table(caption, header, tuple(rows), bold=frozenset(bold)))
+    return tables
+
+
+def _marked(row: MixtureGains, place: int, code: str) -> str:
+    """Write a mixture's gain in the language at `place`, with a star if tuning read or wrote the language."""
+    gain = with_interval(row.gains[place])
+    return f"{gain} *" if code in row.seen else gain
 
 
 def budget(findings: SweepFindings) -> list[Table]:
-    """Return a table a matrix: a row a mixture, fewest languages first, with its gain in languages new to all."""
-    found = []
+    """Return a table per matrix: a row per mixture, fewest languages first, with its gain in languages new to all."""
+    tables = []
     for matrix in findings.matrices:
         rows = [
             (row.mixture, str(row.budget), str(len(row.runs)), with_interval(row.new))
             for row in sorted(matrix.rows, key=lambda row: (row.budget, -(row.new.value if row.new else 0)))
         ]
-        caption = f"{titled(matrix)}: mean gain in points over {over(matrix)}, with 95% intervals."
-        found.append(Table(caption, ("tuned on", "languages", "seeds", "gain"), tuple(rows)))
-    return found
+        caption = f"{titled(matrix)}: mean gain in points over {languages_compared(matrix)}, with 95% intervals."
+        tables.append(Table(caption, ("tuned on", "languages", "seeds", "gain"), tuple(rows)))
+    return tables
 
 
-def over(matrix: TransferMatrix) -> str:
-    """Say over which languages mixtures are compared."""
+def languages_compared(matrix: TransferMatrix) -> str:
+    """Name the languages over which mixtures are compared."""
     if not matrix.new:
         return "no language, since each was tuned on by some mixture"
-    count = f"{len(matrix.new)} language{'s' * (len(matrix.new) != 1)}"
-    return f"the {count} that no mixture was tuned on ({', '.join(matrix.new)})"
+    return f"the {plural(len(matrix.new), 'language')} that no mixture was tuned on ({', '.join(matrix.new)})"
 
 
 def best(findings: SweepFindings) -> list[Table]:
-    """Return the best mixture of each number of languages, measured on items that did not choose it."""
+    """Return the best mixture per number of languages, measured on items that did not choose it."""
     rows = [
         (
-            *(titled(matrix), str(choice.budget), str(choice.candidates), choice.chosen),
-            *(points(choice.seemed), with_interval(choice.held_out), choice.otherwise),
+            titled(matrix),
+            str(choice.budget),
+            str(choice.candidates),
+            choice.chosen,
+            points(choice.seemed),
+            with_interval(choice.held_out),
+            choice.otherwise,
         )
         for matrix in findings.matrices
         for choice in matrix.choices
     ]
     caption = (
-        "The best mixture of each number of languages: chosen on one half of the items, measured on the other, so that "
-        "its gain is not flattered by the choice. What it seemed to gain on the half that chose it is beside it, and "
-        "what the other half would have chosen. Points, over the languages that no mixture was tuned on."
+        "The best mixture per number of languages. One half of the items chooses it, the other half measures it: the "
+        "gain on held-out items is not flattered by the choice, the gain when chosen is. Gains are in points, over the "
+        "languages that no mixture was tuned on."
     )
-    header = ("measured on", "languages", "of", "chosen", "seemed", "on held-out items", "other half's choice")
+    header = (
+        *("measured on", "languages", "mixtures", "chosen"),
+        *("gain when chosen", "gain on held-out items", "other half's choice"),
+    )
     return [Table(caption, header, tuple(rows), keys=4)] if rows else []
 
 
 def seeds(findings: SweepFindings) -> list[Table]:
-    """Return how far the seeds of a mixture are apart; none without a second seed."""
+    """Return the spread between the seeds of a mixture; no table without a second seed."""
     rows = [
         (
-            *(titled(matrix), row.mixture, str(len(row.by_seed)), ", ".join(map(points, row.by_seed))),
+            titled(matrix),
+            row.mixture,
+            str(len(row.by_seed)),
+            ", ".join(map(points, row.by_seed)),
             f"{100 * matrix.seed_deviation:.2f} ({matrix.degrees})",
         )
         for matrix in findings.matrices
@@ -96,10 +107,10 @@ def seeds(findings: SweepFindings) -> list[Table]:
         for row in matrix.rows
     ]
     caption = (
-        "Seeds: mean gain in points of each run over the languages that no mixture was tuned on, and the standard "
+        "Seeds: mean gain in points per run over the languages that no mixture was tuned on. Deviation: the standard "
         "deviation between seeds, pooled over mixtures, with its degrees of freedom."
     )
-    header = ("measured on", "tuned on", "seeds", "gain of each", "deviation (df)")
+    header = ("measured on", "tuned on", "seeds", "gain per seed", "deviation (df)")
     return [Table(caption, header, tuple(rows), keys=2)] if rows else []
 
 
@@ -109,19 +120,17 @@ TABLES: dict[str, Callable[[SweepFindings], list[Table]]] = {
     "best": best,
     "seeds": seeds,
 }
-"""Name of the files → tables."""
+"""Name of the files → the function that makes their tables."""
 
 
-def long(findings: SweepFindings) -> str:
-    """Return every gain in full, as shares: a row a setting, task, mixture and language, as CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ("setting", "task", "mixture", "languages", "seeds", "measured_in", "seen", "gain", "low", "high", "items")
-    )
-    for matrix in findings.matrices:
-        for row in matrix.rows:
-            for code, gain in zip(matrix.languages, row.gains, strict=True):
-                own = (matrix.setting, matrix.task, row.mixture, row.budget, len(row.runs), code)
-                writer.writerow((*own, int(code in row.seen), gain.value, gain.low, gain.high, gain.n))
-    return out.getvalue()
+def gains_csv(findings: SweepFindings) -> str:
+    """Return every gain in full, as shares: a CSV with a row per setting, task, mixture and language."""
+    header = ("setting", "task", "mixture", "languages", "seeds", "measured_in", "seen", "gain", "low", "high", "items")
+    return csv_rows(header, (row for matrix in findings.matrices for row in _gain_rows(matrix)))
+
+
+def _gain_rows(matrix: TransferMatrix) -> Iterator[tuple[object, ...]]:
+    for row in matrix.rows:
+        mixture = (matrix.setting, matrix.task, row.mixture, row.budget, len(row.runs))
+        for code, gain in zip(matrix.languages, row.gains, strict=True):
+            yield *mixture, code, int(code in row.seen), gain.value, gain.low, gain.high, gain.n
