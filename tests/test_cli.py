@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -384,7 +386,7 @@ def test_the_page_stands_alone(whole: Path) -> None:
     assert page.lstrip().lower().startswith("<!doctype html")
     assert not re.search(r"""(<script[^>]*\ssrc|<img[^>]*\ssrc|<link[^>]*\shref)\s*=\s*["']?(https?:)?//""", page)
     assert 'id="data"' in page
-    assert "No question was sent to be translated." in page  # the folder has its own translations
+    assert "No question was sent to a translator." in page  # the folder has its own translations
     for words in ("de=&gt;en", *SIZES):
         assert words in page or words.replace("&gt;", ">") in page
 
@@ -472,6 +474,20 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines() if "|" in line}
     assert "spillover" in names
     assert names & HEAVY == set()
+
+
+def test_version_prints_the_version_of_the_package(call: Call) -> None:
+    assert call("--version") == (0, f"spillover {version('spillover')}\n", "")
+
+
+@pytest.mark.parametrize(("line", "completed"), [("ex", "export"), ("run --dry", "--dry-run"), ("export t", "tasks")])
+def test_the_shell_completes_commands_and_options(line: str, completed: str) -> None:
+    """As bash asks after `--install-completion`."""
+    words = {"COMP_WORDS": f"spillover {line}", "COMP_CWORD": str(len(line.split()))}
+    code = "import sys; sys.argv[0] = 'spillover'; from spillover.cli import main; main()"
+    environment = {**os.environ, **words, "_SPILLOVER_COMPLETE": "complete_bash"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout.split() == [completed], ended.stderr
 
 
 def test_the_public_names_are_there_and_cost_nothing_before_use() -> None:

@@ -1,4 +1,4 @@
-"""Give away what a run made: `export model`, `hub`, `tasks`, `data`."""
+"""Export the results of a run: `export model`, `hub`, `tasks`, `data`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ RunFolder = Annotated[
     typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.", parser=expanded_path),
 ]
 
-app = typer.Typer(help="Give away what a run made.", no_args_is_help=True)
+app = typer.Typer(help="Export the results of a run for other programs.", no_args_is_help=True)
 
 
 @app.command("model")
@@ -22,7 +22,7 @@ def export_tuned(
     run_folder: RunFolder,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.", parser=expanded_path)],
 ) -> None:
-    """Merge the run's adapter into its base: a folder that plain transformers loads, with a model card."""
+    """Merge the run's adapter into its base model. Plain transformers loads the folder; it has a model card."""
     from spillover.export.model import export_model
 
     export_model(run_folder, folder)
@@ -32,11 +32,13 @@ def export_tuned(
 @app.command("hub")
 def export_to_the_hub(
     run_folder: RunFolder,
-    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME, made where there is none.")],
-    private: Annotated[bool, typer.Option("--private", help="Make the repository a private one.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME. A missing repository is created.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the files with their sizes; upload nothing.")
+    ] = False,
 ) -> None:
-    """Upload the run's adapter, card, tables and page to the Hugging Face hub, with the token in HF_TOKEN."""
+    """Upload the run's adapter, card, tables and page to the Hugging Face Hub. The token is read from HF_TOKEN."""
     from spillover.export.hub import check_repository, contents, upload
 
     check_repository(repository)
@@ -53,7 +55,7 @@ def export_cells(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the tasks.", parser=expanded_path)],
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
-    """Write the evaluation as tasks of lm-evaluation-harness: lm_eval --include_path DIR --tasks spillover."""
+    """Write the evaluation as tasks of lm-evaluation-harness. Run: lm_eval --include_path DIR --tasks spillover."""
     from spillover.export.tasks import export_tasks
 
     with open_experiment(file, overrides) as experiment:
@@ -70,7 +72,7 @@ def export_examples(
     runs: Runs = Path("runs"),
     name: Name = "",
 ) -> None:
-    """Write the training examples as other trainers read them."""
+    """Write the training examples in a format of another trainer."""
     from spillover.export.data import FORMATS, export_data
 
     if format not in FORMATS:

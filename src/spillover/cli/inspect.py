@@ -1,4 +1,4 @@
-"""Looking without running: `lint`, `prompts`, `languages`, `models`."""
+"""Commands that look and run nothing: `lint`, `prompts`, `languages`, `models`."""
 
 import json
 from typing import Annotated
@@ -9,16 +9,16 @@ from spillover.cli.options import File, Overrides, open_experiment
 from spillover.errors import SpilloverError, did_you_mean
 
 app = typer.Typer()
-models = typer.Typer(help="List the models that travel as packages, or print where one is.")
+models = typer.Typer(help="List the models that are Python packages, or print the folder of a model.")
 
 
 @app.command()
 def lint(
     file: File,
     overrides: Overrides = [],  # noqa: B006
-    form: Annotated[str, typer.Option("--format", help="text, or json for a list.")] = "text",
+    form: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
-    """Say all that is wrong with an experiment's data; end with status 1 if something is an error."""
+    """List all faults of an experiment's data. End with status 1 if one is an error."""
     from spillover.lint import FORMATS, lint_experiment
 
     if form not in FORMATS:
@@ -33,12 +33,12 @@ def lint(
 def prompts(
     file: File,
     overrides: Overrides = [],  # noqa: B006
-    task: Annotated[str, typer.Option(help="Only this task.")] = "",
-    language: Annotated[str, typer.Option(help="Only this language.")] = "",
-    limit: Annotated[int, typer.Option(min=0, help="Items of each cell; 0: all.")] = 0,
+    task: Annotated[str, typer.Option(help="Print this task only.")] = "",
+    language: Annotated[str, typer.Option(help="Print this language only.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Items per task and language. 0: all.")] = 0,
     scores: Annotated[bool, typer.Option("--scores", help="Add the base model's log-probabilities.")] = False,
 ) -> None:
-    """Print, as JSON lines, exactly what the model reads. Needs no pairs and no tuning."""
+    """Print the exact prompts of the model as JSON lines. This needs no pairs and no tuning."""
     from spillover.stages.prompts import render_prompts
 
     narrowed = [
@@ -51,21 +51,21 @@ def prompts(
 
 @app.command()
 def languages() -> None:
-    """List the languages."""
+    """List the languages with their codes."""
     from rich.console import Console
     from rich.table import Table
 
-    from spillover.languages import languages as known
+    from spillover import languages as module
 
     table = Table("code", "name", "autonym", "script", "family", "resources", "NLLB", box=None, pad_edge=False)
-    for row in known().values():
+    for row in module.languages().values():
         table.add_row(row.code, row.name, row.autonym, row.script, row.family, row.tier, row.nllb)
     Console().print(table)
 
 
 @models.callback(invoke_without_command=True)
 def list_models(context: typer.Context) -> None:
-    """List the models that travel as packages."""
+    """List the models that are Python packages, with size and license."""
     if context.invoked_subcommand is not None:
         return
     from spillover.models.locate import ALIASES
@@ -76,7 +76,7 @@ def list_models(context: typer.Context) -> None:
 
 @models.command("path")
 def model_path(name: str) -> None:
-    """Print the folder of a model, unpacked on first use; plain transformers loads it."""
+    """Print the folder of a model. It is unpacked on first use; plain transformers loads it."""
     from spillover.models.locate import locate
 
     typer.echo(locate(name))

@@ -1,4 +1,4 @@
-"""What commands share: arguments, and the experiment and run folder that they name."""
+"""Arguments that commands share, and the experiment and run folder that they name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,17 @@ File = Annotated[
     Path,
     typer.Argument(metavar="EXPERIMENT", help="The experiment file, such as examples/demo.toml.", parser=expanded_path),
 ]
-Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: tune.epochs=1.")]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders go.", parser=expanded_path)]
-Name = Annotated[str, typer.Option("--name", help="The run folder's name; by default the experiment file's.")]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the experiment: tune.epochs=1. Repeatable."),
+]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.", parser=expanded_path)]
+Name = Annotated[str, typer.Option("--name", help="Name of the run folder. Default: the name of the experiment file.")]
 
 
 @contextmanager
 def open_experiment(file: Path, overrides: list[str]) -> "Iterator[Experiment]":
-    """Read the experiment; the languages that it brings are known within the block."""
+    """Read the experiment. The languages that it brings are known within the block."""
     from spillover.experiment import load_experiment
 
     experiment = load_experiment(file, overrides)
@@ -34,7 +37,7 @@ def open_experiment(file: Path, overrides: list[str]) -> "Iterator[Experiment]":
 
 @contextmanager
 def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterator[Run]":
-    """Read the experiment, and open its run folder; the languages that it brings are known within the block."""
+    """Read the experiment and open its run folder. The languages that it brings are known within the block."""
     from spillover.pipeline import Run
     from spillover.store import Store
 

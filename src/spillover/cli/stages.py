@@ -1,4 +1,4 @@
-"""The seven stages, singly or all: `questions` to `report`, `run`, `demo`."""
+"""The seven stages, one by one (`questions` to `report`) or all together (`run`, `demo`)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Gates = Annotated[
-    list[str], typer.Option("--gate", metavar="GATE", help="End with status 1 unless it holds: unseen>=0, th>=-5.")
+    list[str],
+    typer.Option("--gate", metavar="GATE", help="End with status 1 if this gate fails: unseen>=0, th>=-5. Repeatable."),
 ]
 
 STAGES = {
-    "questions": ("Read the questions, without their answers.", "questions.parquet"),
+    "questions": ("Read the questions without their answers.", "questions.parquet"),
     "translate": ("Pair the questions with their translations.", "pairs"),
-    "build": ("Turn pairs into training examples.", "examples.parquet"),
+    "build": ("Make training examples of the pairs.", "examples.parquet"),
     "tune": ("Tune an adapter on the examples.", "adapter"),
-    "evaluate": ("Score every choice of every item, base and tuned.", "predictions"),
-    "analyze": ("Trace items through the layers and read them through the lenses.", "traces"),
-    "report": ("Compare base and tuned: tables, figures, one page.", "report/index.html"),
+    "evaluate": ("Score every choice of every item with the base and the tuned model.", "predictions"),
+    "analyze": ("Trace items through the layers of both models, and apply the lenses.", "traces"),
+    "report": ("Compare base and tuned in tables, figures and one page.", "report/index.html"),
 }
-"""Stage → what it does, and what it leaves in the run folder. `pipeline.STAGES` has what makes it."""
+"""Stage → its help, and its output in the run folder. `pipeline.STAGES` has the function of each stage."""
 
 
 def _make(stage: str, run: "Run") -> None:
@@ -48,10 +49,14 @@ def translate(
     overrides: Overrides = [],  # noqa: B006
     runs: Runs = Path("runs"),
     name: Name = "",
-    items: Annotated[bool, typer.Option("--items", help="Translate the English items instead.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many characters would go where.")] = False,
+    items: Annotated[
+        bool, typer.Option("--items", help="Translate the English items instead of the questions.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the number of characters per translator; translate nothing.")
+    ] = False,
 ) -> None:
-    """Pair the questions with their translations, or translate the items."""
+    """Pair the questions with their translations. With --items: translate the English items instead."""
     from spillover import forecast
     from spillover.stages.translate_items import translate_items
 
@@ -68,7 +73,7 @@ def translate(
 
 
 for _stage in STAGES:
-    if _stage == "translate":  # it alone has options of its own
+    if _stage == "translate":  # the only stage with further options
         app.command(_stage, help=STAGES[_stage][0])(translate)
     else:
         _add_stage(_stage)
@@ -81,9 +86,9 @@ def run(
     runs: Runs = Path("runs"),
     name: Name = "",
     gates: Gates = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would still take.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the work that is left; run nothing.")] = False,
 ) -> None:
-    """Run all seven stages, print the main table and where the page is; test the gates."""
+    """Run all seven stages. Print the main table and the path of the page, then test the gates."""
     from rich.console import Console
 
     from spillover import forecast
@@ -92,7 +97,7 @@ def run(
     from spillover.stages.evaluation import read_gates
 
     with open_run(file, overrides, runs, name) as opened:
-        parsed = read_gates(opened.experiment, gates)  # before an hour of tuning, not after it
+        parsed = read_gates(opened.experiment, gates)  # a wrong gate is refused before an hour of tuning
         if dry_run:
             typer.echo("\n".join(forecast.forecast(opened)))
             return
@@ -108,7 +113,7 @@ def run(
 
 @app.command()
 def demo(overrides: Overrides = [], runs: Runs = Path("runs")) -> None:  # noqa: B006
-    """Run the demo: Gemma-3-270M, the starter corpus, zh/de=>en, twenty languages."""
+    """Run the demo: Gemma-3-270M tuned on the starter corpus, zh/de=>en, and measured in twenty languages."""
     from importlib.resources import files
 
     run(Path(str(files("spillover").joinpath("data", "demo.toml"))), overrides, runs)
