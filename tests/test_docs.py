@@ -1,6 +1,7 @@
 """What the pages show is run: each titled block of docs/extend.md is a file, and together they are an experiment."""
 
 import csv
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from spillover.records import Example, Prediction
 from spillover.store import read_predictions, read_records
 
 DOCS = ROOT / "docs"
-BLOCK = re.compile(r'```\w+ title="([\w.]+)"\n(.*?)```', re.DOTALL)
+BLOCK = re.compile(r'```\w+ title="([\w./-]+)"\n(.*?)```', re.DOTALL)
 MOST_LINES = 30
 
 
@@ -31,17 +32,26 @@ def test_each_extension_is_short(blocks: dict[str, str]) -> None:
         "phrases.py",
         "both_ways.py",
         "centered.py",
+        "sentiment-ca.toml",
+        "catalan.toml",
+        "reviews/sentiment/items/en.jsonl",
+        "reviews/sentiment/items/ca.jsonl",
     }
     for name, text in blocks.items():
         assert len(text.splitlines()) < MOST_LINES, name
+
+
+def write(blocks: dict[str, str], folder: Path) -> None:
+    for name, text in blocks.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_five_extensions_make_an_experiment(
     blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, text in blocks.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    write(blocks, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     chosen = [f"model.name={tiny('llama')}", "model.dtype=float32", "analyze.limit=1"]
@@ -61,3 +71,24 @@ def test_the_five_extensions_make_an_experiment(
     entropy = {lens: [row["entropy"] for row in seen if row["lens"] == lens] for lens in ("logit", "centered:centered")}
     assert len(entropy["logit"]) == len(entropy["centered:centered"]) > 2
     assert entropy["logit"] != entropy["centered:centered"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_language_is_brought_to_a_task_that_ships(
+    blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(blocks, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--set", f"model.name={tiny('llama')}"]
+    checked = CliRunner().invoke(app, ["lint", "catalan.toml", *chosen])
+    assert checked.exit_code == 0, checked.output
+    shown = CliRunner().invoke(app, ["prompts", "catalan.toml", *chosen])
+    assert shown.exit_code == 0, shown.output
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [line["language"] for line in lines] == ["en", "en", "ca", "ca"]
+    assert lines[3]["header"] == (
+        "Ressenya: El perruquer em va escoltar amb atenció.\nSentiment: positiu\n\n"
+        "Ressenya: El paquet va arribar tres setmanes tard.\nSentiment: negatiu\n\n"
+    )
+    assert lines[3]["body"] == "Ressenya: Quin vespre tan bonic!\nSentiment:"
+    assert lines[3]["choices"] == [" positiu\n\n", " negatiu\n\n"]

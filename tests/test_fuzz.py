@@ -93,6 +93,7 @@ def test_a_file_of_anything_is_an_experiment_or_one_sentence(tmp_path: Path, con
             **dict.fromkeys(("name", "source"), names),
             **dict.fromkeys(("fields", "labels", "agnostic", "exemplar_labels"), st.lists(names, max_size=2) | values),
             "draft": values,
+            "extends": st.sampled_from(["sentiment", "task.toml", "./none.toml"]) | names | values,
             "rows": st.dictionaries(st.sampled_from(["en", "de"]) | names, values, max_size=2),
         },
     )

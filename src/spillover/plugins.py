@@ -29,11 +29,6 @@ TRANSLATION_ENGINES = {
     "apertium": "spillover.translate.apertium:Apertium",
 }
 """Translators of texts. What they translate is kept."""
-TASKS = {
-    "sentiment": "spillover.tasks.task:sentiment",
-    "entailment": "spillover.tasks.task:entailment",
-    "paraphrase": "spillover.tasks.task:paraphrase",
-}
 TASK_FAMILIES = {
     "harness": "spillover.tasks.rendered:harness",
 }

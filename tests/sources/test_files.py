@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from spillover.errors import SpilloverError
+from spillover.experiment import parse_experiment
 from spillover.lint import reading
 from spillover.sources import remarks
 from spillover.sources.folder import Folder
 from spillover.sources.paper import Paper
 from spillover.sources.remarks import gathering
-from spillover.tasks import sentiment
+from spillover.stages.inputs import Inputs
+from spillover.tasks import open_task
 
 TABLE = [
     ("a", 'Schön, "sehr" gut; für 5\u202f€ – ja', "positive"),
@@ -59,7 +61,7 @@ def folder(root: Path, **files: bytes | str) -> Folder:
 
 
 def read(source: Folder, language: str = "de") -> list[tuple[str, tuple[str, ...], int]]:
-    return [(item.id, item.fields, item.gold) for item in source.items(sentiment(), language)]
+    return [(item.id, item.fields, item.gold) for item in source.items(open_task("sentiment"), language)]
 
 
 def parquet() -> bytes:
@@ -265,7 +267,7 @@ NAMED = {
 
 def test_a_file_may_be_named_in_any_spelling_of_its_language(tmp_path: Path) -> None:
     source = folder(tmp_path, **dict.fromkeys(NAMED, separated(",")))
-    assert set(source.item_languages(sentiment())) == set(NAMED.values())
+    assert set(source.item_languages(open_task("sentiment"))) == set(NAMED.values())
     assert all(read(source, code) == EXPECTED for code in NAMED.values())
 
 
@@ -281,7 +283,7 @@ def test_files_that_are_not_read_are_named_once_with_the_reason(
     source = folder(tmp_path, **dict.fromkeys(["en.csv", ".DS_Store", "._en.csv", "README.md", *names], separated(",")))
     (tmp_path / "sentiment" / "items" / "nl").mkdir()
     for _ in range(2):
-        assert source.item_languages(sentiment()) == ("en",)
+        assert source.item_languages(open_task("sentiment")) == ("en",)
         read(source, "en")
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 3
@@ -296,7 +298,7 @@ def test_two_files_of_one_language_are_refused_by_name(tmp_path: Path, names: tu
     with pytest.raises(
         SpilloverError, match=f"found both '{names[0]}' and '{names[1]}', expected one file per language"
     ):
-        source.item_languages(sentiment())
+        source.item_languages(open_task("sentiment"))
 
 
 def test_a_comma_in_the_header_does_not_hide_semicolons(tmp_path: Path) -> None:
@@ -320,14 +322,49 @@ def test_the_published_layout_takes_other_spellings_too(tmp_path: Path) -> None:
     for name in ("emotion_EN500_test.json", "emotion_zh-CN500_test.json.gz", "emotion_zho_Hant500_test.json"):
         (tmp_path / "ap_emotion" / name).write_bytes(rows)
     with gathering() as notes:
-        assert Paper(str(tmp_path), {}).item_languages(sentiment()) == ("en", "zh")
+        assert Paper(str(tmp_path), {}).item_languages(open_task("sentiment")) == ("en", "zh")
     assert [note.rpartition(": ")[2] for note in notes.values()] == ["emotion_zho_Hant500_test.json"]
 
 
 def test_a_broken_file_is_not_said_of_other_languages(tmp_path: Path) -> None:
-    source = folder(tmp_path, **{"en.json": '{"a": 1}', "de.csv": "text,label\na,positive\n"})
-    readings = [reading.read(source, sentiment(), code) for code in ("en", "de")]
-    assert all(each.faults for each in readings)  # labels are read of all languages together
-    (defect,) = reading.summarized(fault for each in readings for fault in each.faults)
+    folder(tmp_path, **{"en.json": '{"a": 1}', "de.csv": "text,label\na,positive\n"})
+    inputs = Inputs(parse_experiment({"evaluate": {"source": f"folder:{tmp_path}", "tasks": ["sentiment"]}}, "test"))
+    readings = [reading.read(inputs, open_task("sentiment"), code) for code in ("en", "de")]
+    assert all(items.faults for items in readings)  # labels are read of all languages together
+    (defect,) = reading.summarized(fault for items in readings for fault in items.faults)
     assert defect.place.endswith("en.json")
     assert "so it is in" not in defect.message
+
+
+@pytest.mark.parametrize("markers", [None, ("NS",)])
+def test_a_file_is_read_once_however_many_languages_are_held_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, markers: tuple[str, ...] | None
+) -> None:
+    texts = {"en": "Nice.", "de": "Schön.", "fr": "Joli.", "es": "Bonito."}
+    source = folder(tmp_path, **{f"{code}.csv": f"id,text,label\n1,{text},positive\n" for code, text in texts.items()})
+    if markers is not None:
+        source = source.leaving_out(markers)
+    reads: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+    task = open_task("sentiment")
+    for _ in range(2):
+        assert [item.fields for code in texts for item in source.items(task, code)] == [
+            (text,) for text in texts.values()
+        ]
+    assert sorted(reads) == sorted(f"{code}.csv" for code in texts)
+
+
+def test_the_published_english_questions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "ap_emotion"
+    root.mkdir()
+    (root / "emotion_en10k_train.json").write_text(json.dumps([{"input": "Nice.", "answer": "positive"}]), "utf-8")
+    for code, text in (("de", "Schön."), ("zh", "好。")):
+        row = {"input": f'Review: {text}\nSentiment: "', "answer": 'Review: Nice.\nSentiment: "'}
+        (root / f"emotion_{code}10k_train_question.json").write_text(json.dumps([row]), "utf-8")
+    reads: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+    source, task = Paper(str(tmp_path), {}), open_task("sentiment")
+    assert [source.questions(task, code)[0].fields[0] for code in ("en", "de", "zh")] == ["Nice.", "Schön.", "好。"]
+    assert len(reads) == len(set(reads)) == 3

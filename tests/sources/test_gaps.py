@@ -14,7 +14,7 @@ from spillover.records import Defect, Prompt
 from spillover.sources import open_source
 from spillover.sources.remarks import gathering
 from spillover.stages.inputs import Inputs
-from spillover.tasks import paraphrase
+from spillover.tasks import open_task
 
 PAIRS = {
     "en": [("a", "b"), ("c", "d"), ("e", "f"), ("g", "h")],
@@ -36,7 +36,11 @@ def write(root: Path, kind: str, ids: bool) -> None:
 
 def read(root: Path, kind: str, code: str, markers: tuple[str, ...] | None) -> dict[str, tuple[str, ...]]:
     source = open_source(f"folder:{root}", {}, "test", markers)
-    found = source.items(paraphrase(), code) if kind == "items" else source.questions(paraphrase(), code)
+    found = (
+        source.items(open_task("paraphrase"), code)
+        if kind == "items"
+        else source.questions(open_task("paraphrase"), code)
+    )
     return {one.id: one.fields for one in found}
 
 

@@ -136,14 +136,18 @@ def test_ids_are_found_by_their_usual_names(tmp_path: Path, name: str) -> None:
     for code, ids in (("en", "abc"), ("de", "cab")):
         rows = "".join(f"{id},{code} {id}\n" for id in ids)
         (folder / f"{code}.csv").write_text(f"{name},text\n{rows}", encoding="utf-8")
-    source = open_source(f"folder:{tmp_path}", {}, "test")
-    assert {question.id: question.fields for question in source.questions(SENTIMENT, "de")}["a"] == ("de a",)
+
+    def german() -> dict[str, tuple[str, ...]]:
+        source = open_source(f"folder:{tmp_path}", {}, "test")
+        return {question.id: question.fields for question in source.questions(SENTIMENT, "de")}
+
+    assert german()["a"] == ("de a",)
     (folder / "de.csv").write_text(f"{name},text\na,eins\na,zwei\n", encoding="utf-8")
     with pytest.raises(SpilloverError, match=r"found the id 'a' of .* again"):
-        source.questions(SENTIMENT, "de")
+        german()
     (folder / "de.csv").write_text("text\neins\nzwei\ndrei\n", encoding="utf-8")
     with pytest.raises(SpilloverError, match=r"found the ids in the column .* expected ids"):
-        source.questions(SENTIMENT, "de")
+        german()
 
 
 def test_without_ids_rows_are_paired_by_number_only_if_all_are_there(

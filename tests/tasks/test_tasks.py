@@ -1,6 +1,7 @@
 """The three tasks in twenty languages, read from their tables as they stand, and how a row becomes a prompt."""
 
 import json
+import sys
 import tomllib
 import unicodedata
 from collections import Counter
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree, ignore_patterns
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -15,8 +18,8 @@ import pytest
 from spillover.errors import SpilloverError
 from spillover.languages import languages
 from spillover.models.locate import locate
-from spillover.records import Item
-from spillover.tasks import LABEL_KINDS, load_task, open_task
+from spillover.records import Item, Prompt
+from spillover.tasks import LABEL_KINDS, Task, load_task, open_task
 
 DATA = Path(str(files("spillover").joinpath("data")))
 TABLES = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted((DATA / "tasks").glob("*.toml"))}
@@ -281,3 +284,121 @@ def test_an_unknown_task_or_language_names_the_choices(tmp_path: Path) -> None:
         open_task("sentimnt", "evaluate.tasks")
     with pytest.raises(SpilloverError, match="task 'quiz' has no row for language 'fr'; choose from de"):
         load_task(quiz(tmp_path)).row("fr")
+
+
+# Tasks that extend another one
+
+FRENCH = """
+extends = "quiz.toml"
+[rows.fr]
+fields = ["Pays", "Ville"]
+answer = "Capitale"
+labels = ["oui", "non"]
+exemplars = [["Italie", "Milan"], ["Pérou", "Lima"]]
+"""
+
+
+def write(folder: Path, **tables: str) -> Path:
+    """Write tasks' files; return the path of the first."""
+    for name, text in tables.items():
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    return folder / f"{next(iter(tables))}.toml"
+
+
+def test_a_language_is_brought_to_a_task(tmp_path: Path) -> None:
+    base, task = load_task(quiz(tmp_path)), open_task(str(write(tmp_path, french=FRENCH)))
+    assert task.model_copy(update={"rows": {"de": task.rows["de"]}}) == base
+    assert task.prompt(Item("quiz", "1", "fr", ("Ghana", "Accra"), 0), "native") == Prompt(
+        exemplars=(
+            "Pays: Italie\nVille: Milan\nCapitale: non\n\n",
+            "Pays: Pérou\nVille: Lima\nCapitale: oui\n\n",
+        ),
+        body="Pays: Ghana\nVille: Accra\nCapitale:",
+        choices=(" oui\n\n", " non\n\n"),
+    )
+
+
+def test_own_keys_override_at_every_depth(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        third='extends = "second.toml"\n[rows.de]\nanswer = "Urteil"\n',
+        second='extends = "./sub/../first.toml"\nname = "reviews"\nagnostic = ["foo", "bar"]\n',
+        first='extends = "sentiment"\n[rows.de]\nlabels = ["gut", "schlecht"]\n',
+    )
+    (tmp_path / "sub").mkdir()
+    task, shipped = load_task(path), open_task("sentiment")
+    assert (task.name, task.agnostic, task.labels) == ("reviews", ("foo", "bar"), shipped.labels)
+    assert task.row("de") == shipped.row("de").model_copy(update={"answer": "Urteil", "labels": ("gut", "schlecht")})
+    assert {code: row for code, row in task.rows.items() if code != "de"} == {
+        code: row for code, row in shipped.rows.items() if code != "de"
+    }
+
+
+def made_here() -> Task:
+    """A user's own function that returns a task."""
+    return open_task("paraphrase").model_copy(update={"name": "mine"})
+
+
+def test_a_users_own_function_is_a_task_and_can_be_extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert open_task("test_tasks:made_here").name == "mine"
+    path = write(tmp_path, task='extends = "test_tasks:made_here"\n[rows.en]\nanswer = "Verdict"\n')
+    assert load_task(path).row("en").answer == "Verdict"
+
+
+REFUSED_BASES = {
+    "itself": (dict(a='extends = "a.toml"'), r"a\.toml: extends: found the circle a\.toml → a\.toml, expected a task"),
+    "a circle": (
+        dict(a='extends = "b.toml"', b='extends = "c.toml"', c='extends = "./a.toml"'),
+        r"c\.toml: extends: found the circle a\.toml → b\.toml → c\.toml → a\.toml",
+    ),
+    "an unknown name": (
+        dict(a='extends = "sentimnt"'),
+        r"a\.toml: extends: found 'sentimnt'.*did you mean 'sentiment'",
+    ),
+    "no such file": (dict(a='extends = "b.toml"'), r"a\.toml: extends: .*b\.toml: cannot read the task: No such file"),
+    "a broken file": (dict(a='extends = "b.toml"', b="x"), r"a\.toml: extends: .*b\.toml: not valid TOML"),
+    "a draft": (
+        dict(a='extends = "b.toml"', b='extends = "sentiment"\ndraft = true'),
+        r"a\.toml: extends: .*b\.toml: found a draft",
+    ),
+    "no text": (dict(a="extends = 3"), r"a\.toml: extends: found 3, expected the name of a task or a TOML file"),
+    "rendered items": (
+        dict(a='extends = "harness:xnli_{language}"'),
+        "expected a task with fields and labels of its own",
+    ),
+    "half a row": (dict(a='extends = "sentiment"\n[rows.ca]\nanswer = "A"'), r"a\.toml: rows\.ca\.fields: "),
+    "rows of no kind": (dict(a='extends = "sentiment"\nrows = 3'), r"a\.toml: rows: found 3, expected"),
+    "labels that no row fits": (
+        dict(a='extends = "sentiment"\nlabels = ["positive", "negative", "mixed"]\nagnostic = ["a", "b", "c"]'),
+        r"a\.toml: rows\.en: found 2 labels, expected 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED_BASES)
+def test_a_base_that_cannot_be_is_one_sentence(tmp_path: Path, fault: str) -> None:
+    tables, expected = REFUSED_BASES[fault]
+    with pytest.raises(SpilloverError, match=expected) as caught:
+        load_task(write(tmp_path, **tables))
+    assert "\n" not in str(caught.value)
+
+
+SHIPPED = """
+from spillover.sources import open_source
+from spillover.tasks import TASKS, open_task
+task = open_task("quiz")
+source = open_source("starter", {}, "test")
+print(*TASKS, *source.item_languages(task), *source.items(task, "de")[0].fields)
+"""
+
+
+def test_a_task_ships_as_a_table_and_items_and_nothing_else(tmp_path: Path) -> None:
+    copytree(DATA.parent, tmp_path / "spillover", ignore=ignore_patterns("__pycache__"))
+    data = tmp_path / "spillover" / "data"
+    quiz(data / "tasks")
+    items = data / "starter" / "quiz" / "items"
+    items.mkdir(parents=True)
+    (items / "de.jsonl").write_text('{"id": "1", "country": "Ghana", "city": "Accra", "label": "ja"}', encoding="utf-8")
+    shown = run([sys.executable, "-c", SHIPPED], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True)
+    assert shown.stdout.decode().split() == ["entailment", "paraphrase", "quiz", "sentiment", "de", "Ghana", "Accra"]

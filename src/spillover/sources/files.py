@@ -130,6 +130,20 @@ def read_rows(path: Path, language: str) -> list[TableRow]:
     return rows
 
 
+class FileCache:
+    """Files of rows, each read once, however many languages are held against it."""
+
+    def __init__(self) -> None:
+        """Read nothing yet."""
+        self._rows: dict[Path, list[TableRow]] = {}
+
+    def rows(self, path: Path, language: str) -> list[TableRow]:
+        """Return a file's rows, as `read_rows` does; a file that cannot be read is refused again each time."""
+        if path not in self._rows:
+            self._rows[path] = read_rows(path, language)
+        return self._rows[path]
+
+
 def _read(path: Path, kind: str, code_page: str) -> tuple[list[tuple[str, object]], list[tuple[str, str]]]:
     """Return a file's rows with their places, and notes on what was unusual, each with a word that shows it or none."""
     if kind not in TEXTS:

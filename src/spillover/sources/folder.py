@@ -8,21 +8,23 @@ from copy import copy
 from pathlib import Path
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.plugins import TASKS
 from spillover.records import Item, LabeledQuestion, Question
-from spillover.sources.files import TableRow, read_rows
+from spillover.sources.files import FileCache, TableRow
 from spillover.sources.gaps import Table, gaps
 from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.places import FORMAT, by_language, file_of, require_folder
 from spillover.sources.remarks import remark
 from spillover.sources.table import IDS, LabeledTable, id_column, items, with_ids
-from spillover.tasks import Task, open_task
+from spillover.tasks import TASKS, Task, open_task
 
 NAME = f"<language>.{FORMAT}"
 
 
 class Folder:
-    """Questions and items in files, one a task and language. Any subset may be there."""
+    """Questions and items in files, one per task and language. Any subset may be there.
+
+    A file is read once: open the folder again to see what was changed in it.
+    """
 
     def __init__(self, directory: str, columns: Mapping[str, str], classes: Stated = ()) -> None:
         """Open `directory`.
@@ -36,6 +38,7 @@ class Folder:
             raise SpilloverError("source 'folder': found no directory, expected folder:DIR")
         self._directory = require_folder(Path(directory))
         self._columns, self._classes = columns, classes
+        self._files = FileCache()
         self._markers: Sequence[str] | None = None
         self._lacking: dict[tuple[str, str], dict[str, str]] = {}
 
@@ -89,7 +92,7 @@ class Folder:
 
     def _table(self, task: Task, kind: str, language: str) -> Table:
         check_columns(self._columns, task)
-        rows = read_rows(file_of(self._directory / task.name / kind, NAME, language), language)
+        rows = self._files.rows(file_of(self._directory / task.name / kind, NAME, language), language)
         self._check_ids(task, kind, language, rows)
         return Table(rows, self._fields(task), self._id(task, rows))
 
@@ -118,7 +121,7 @@ class Folder:
             remark(folder, f"found no column of ids ({names}, …), so a row's number is its id in every language")
         if language == first[0]:
             return
-        reference = read_rows(first[1], first[0])
+        reference = self._files.rows(first[1], first[0])
         expected = self._id(task, reference)
         if (column is None) != (expected is None):
             has, lacks = (rows, first[1].name) if column else (reference, _file(rows))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Item, LabeledQuestion, Question
-from spillover.sources.files import TableRow, read_rows
+from spillover.sources.files import FileCache, TableRow
 from spillover.sources.labels import Legend
 from spillover.sources.places import by_language, file_of, require_folder
 from spillover.sources.table import LabeledTable, items
@@ -97,6 +97,7 @@ class Paper:
         if columns:
             raise SpilloverError(f"source 'paper:{directory}': found a column map {dict(columns)!r}, expected none")
         self._directory = require_folder(Path(directory))
+        self._files = FileCache()
 
     def questions(self, task: Task, language: str) -> list[Question]:
         """Return the questions; a translation is refused whose English side is not that row's question."""
@@ -104,7 +105,7 @@ class Paper:
         if language == "en":
             found = self._english(layout)
         else:
-            rows = read_rows(file_of(self._directory / layout.folder, layout.translated, language), language)
+            rows = self._files.rows(file_of(self._directory / layout.folder, layout.translated, language), language)
             found = _parsed(rows, "input", len(layout.columns))
             originals = _parsed(rows, "answer", len(layout.columns))
             # not strict: ids that only one of the two files has make no pair
@@ -122,7 +123,7 @@ class Paper:
     def sheet(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand in their file."""
         layout = _layout(task)
-        rows = read_rows(file_of(self._directory / layout.folder, layout.items, language), language)
+        rows = self._files.rows(file_of(self._directory / layout.folder, layout.items, language), language)
         labels = _published(task.name, "en")
         words = self._words(task.name, language)
         golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
@@ -136,7 +137,7 @@ class Paper:
         layout, labels = _layout(task), _published(task.name, language)
         english = _published(task.name, "en")
         legend = Legend({word: task.labels.index(label) for word, label in zip(labels, english, strict=True)})
-        rows = read_rows(file_of(self._directory / layout.folder, layout.train, language), language)
+        rows = self._files.rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
             LabeledQuestion(task.name, str(number), language, _fields(row, layout), legend.read(row, "answer"))
             for number, row in enumerate(rows)
@@ -156,8 +157,8 @@ class Paper:
         translated = by_language(folder, layout.translated)
         if translated and "en" not in by_language(folder, layout.train):
             code, path = next(iter(translated.items()))
-            return _parsed(read_rows(path, code), "answer", len(layout.columns))
-        return [_fields(row, layout) for row in read_rows(file_of(folder, layout.train, "en"), "en")]
+            return _parsed(self._files.rows(path, code), "answer", len(layout.columns))
+        return [_fields(row, layout) for row in self._files.rows(file_of(folder, layout.train, "en"), "en")]
 
 
 class AsPublished(Paper):

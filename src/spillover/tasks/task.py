@@ -1,21 +1,14 @@
 """A task: its fields, its labels, and how a row of its table renders a question as a few-shot prompt.
 
-A task is data (one TOML with a row a language); this module is the only one that knows how a row becomes text. It
-knows neither tokens nor models: an instruct model's chat template is laid around a prompt where the tokenizer is.
+A task is data: one TOML with a row per language. No other module knows how a row becomes text. Chat templates are not
+applied here: the tokenizer's module wraps a prompt in one.
 """
 
-import tomllib
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.languages import get_language as known_language
-from spillover.plugins import TASK_FAMILIES, TASKS, resolve
 from spillover.records import Item, Prompt
 from spillover.utils.text import is_file_name
 
@@ -81,6 +74,11 @@ class Task(_Strict):
     source: str = ""
     """Where its items come from, if it brings its own: as in `evaluate.source`."""
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether every item has the task's own labels as its choices; else items bring choices of their own."""
+        return bool(self.labels)
+
     def row(self, language: str) -> TaskLanguage:
         """Return the row of a language; one sentence if the task has none."""
         if language not in self.rows:
@@ -122,84 +120,3 @@ class Task(_Strict):
         """Return prompts whose inputs say nothing: what a model answers anyway (Zhao et al. 2021)."""
         texts = ("N/A", "[MASK]", "")
         return [self.prompt(Item(self.name, "", language, (text,) * len(self.fields), 0), labels) for text in texts]
-
-
-def _check(task: Task, where: str) -> None:
-    """Refuse a table whose parts do not fit together, with the place."""
-    unknown = [label for label in task.exemplar_labels if label not in task.labels]
-    if unknown:
-        raise SpilloverError(f"{where}: exemplar_labels: found {unknown[0]!r}; {did_you_mean(unknown[0], task.labels)}")
-    for part, words in (("labels", task.labels), ("agnostic", task.agnostic)):
-        if len(words) != len(task.labels) or len(set(words)) != len(words):
-            raise SpilloverError(
-                f"{where}: {part}: found {len(words)} words {words}, expected {len(task.labels)} different ones"
-            )
-    for code, row in task.rows.items():
-        known_language(code, f"{where}: rows")
-        expected = {
-            "fields": (len(row.fields), len(task.fields)),
-            "labels": (len(row.labels), len(task.labels)),
-            "exemplars": (len(row.exemplars), len(task.exemplar_labels)),
-            "fields of an exemplar": (
-                next((n for n in map(len, row.exemplars) if n != len(task.fields)), len(task.fields)),
-                len(task.fields),
-            ),
-        }
-        for part, (found, wanted) in expected.items():
-            if found != wanted:
-                raise SpilloverError(f"{where}: rows.{code}: found {found} {part}, expected {wanted}")
-        if len(set(row.labels)) != len(row.labels):
-            raise SpilloverError(f"{where}: rows.{code}: two labels share the words {row.labels}")
-
-
-def load_task(path: Path) -> Task:
-    """Read a task from its TOML file."""
-    try:
-        table: Mapping[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
-        task = Task.model_validate(table)
-    except OSError as error:
-        raise SpilloverError(f"{path}: cannot read the task: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SpilloverError(f"{path}: {place}: found {first['input']!r}, expected: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise SpilloverError(f"{path}: not valid TOML: {error}") from error
-    if task.draft:
-        raise SpilloverError(
-            f"{path}: found a draft that nobody has confirmed; correct its rows, then delete the line `draft = true`"
-        )
-    _check(task, str(path))
-    return task
-
-
-@cache
-def _shipped(name: str) -> Task:
-    return load_task(Path(str(files("spillover").joinpath("data", "tasks", f"{name}.toml"))))
-
-
-def sentiment() -> Task:
-    """Is a review positive or negative? Two exemplars."""
-    return _shipped("sentiment")
-
-
-def entailment() -> Task:
-    """Does a premise entail, contradict or leave open a hypothesis? Six exemplars."""
-    return _shipped("entailment")
-
-
-def paraphrase() -> Task:
-    """Do two sentences mean the same? Four exemplars."""
-    return _shipped("paraphrase")
-
-
-def open_task(name: str, where: str = "task") -> Task:
-    """Return a task by name, from a user's TOML file, a family's, or from a user's own `package.module:function`."""
-    family, _, member = name.partition(":")
-    if family in TASK_FAMILIES:
-        of_family: Task = resolve(TASK_FAMILIES, family, where)(member)
-        return of_family
-    if name.endswith(".toml"):
-        return load_task(Path(name))
-    task: Task = resolve(TASKS, name, where)()
-    return task
