@@ -347,30 +347,30 @@ def test_a_users_own_function_is_a_task_and_can_be_extended(tmp_path: Path, monk
 
 
 REFUSED_BASES = {
-    "itself": (dict(a='extends = "a.toml"'), r"a\.toml: extends: found the circle a\.toml → a\.toml, expected a task"),
+    "itself": ({"a": 'extends = "a.toml"'}, r"a\.toml: extends: found the circle a\.toml → a\.toml, expected a task"),
     "a circle": (
-        dict(a='extends = "b.toml"', b='extends = "c.toml"', c='extends = "./a.toml"'),
+        {"a": 'extends = "b.toml"', "b": 'extends = "c.toml"', "c": 'extends = "./a.toml"'},
         r"c\.toml: extends: found the circle a\.toml → b\.toml → c\.toml → a\.toml",
     ),
     "an unknown name": (
-        dict(a='extends = "sentimnt"'),
+        {"a": 'extends = "sentimnt"'},
         r"a\.toml: extends: found 'sentimnt'.*did you mean 'sentiment'",
     ),
-    "no such file": (dict(a='extends = "b.toml"'), r"a\.toml: extends: .*b\.toml: cannot read the task: No such file"),
-    "a broken file": (dict(a='extends = "b.toml"', b="x"), r"a\.toml: extends: .*b\.toml: not valid TOML"),
+    "no such file": ({"a": 'extends = "b.toml"'}, r"a\.toml: extends: .*b\.toml: cannot read the task: No such file"),
+    "a broken file": ({"a": 'extends = "b.toml"', "b": "x"}, r"a\.toml: extends: .*b\.toml: not valid TOML"),
     "a draft": (
-        dict(a='extends = "b.toml"', b='extends = "sentiment"\ndraft = true'),
+        {"a": 'extends = "b.toml"', "b": 'extends = "sentiment"\ndraft = true'},
         r"a\.toml: extends: .*b\.toml: found a draft",
     ),
-    "no text": (dict(a="extends = 3"), r"a\.toml: extends: found 3, expected the name of a task or a TOML file"),
+    "no text": ({"a": "extends = 3"}, r"a\.toml: extends: found 3, expected the name of a task or a TOML file"),
     "rendered items": (
-        dict(a='extends = "harness:xnli_{language}"'),
+        {"a": 'extends = "harness:xnli_{language}"'},
         "expected a task with fields and labels of its own",
     ),
-    "half a row": (dict(a='extends = "sentiment"\n[rows.ca]\nanswer = "A"'), r"a\.toml: rows\.ca\.fields: "),
-    "rows of no kind": (dict(a='extends = "sentiment"\nrows = 3'), r"a\.toml: rows: found 3, expected"),
+    "half a row": ({"a": 'extends = "sentiment"\n[rows.ca]\nanswer = "A"'}, r"a\.toml: rows\.ca\.fields: "),
+    "rows of no kind": ({"a": 'extends = "sentiment"\nrows = 3'}, r"a\.toml: rows: found 3, expected"),
     "labels that no row fits": (
-        dict(a='extends = "sentiment"\nlabels = ["positive", "negative", "mixed"]\nagnostic = ["a", "b", "c"]'),
+        {"a": 'extends = "sentiment"\nlabels = ["positive", "negative", "mixed"]\nagnostic = ["a", "b", "c"]'},
         r"a\.toml: rows\.en: found 2 labels, expected 3",
     ),
 }
