@@ -125,7 +125,7 @@ def resumed(folder: Path, experiments: int) -> dict[str, float]:
     """Time the command on a finished grid: when it draws the grid's report, and when that is there too."""
     path, runs = grid_file(folder, experiments), folder / "resumed"
     for trial in grids.load_grid(path):
-        write_run(Store(runs, "scale").within(trial.name), trial)
+        write_run(Store(runs, "scale").subfolder(trial.name), trial)
     drawing, again = (command("sweep", path, "--runs", runs) for _ in range(2))
     return {"with_report_seconds": drawing, "seconds": again, "start_seconds": command("--help")}
 

@@ -179,7 +179,7 @@ def run(tmp_path: Path) -> Path:
     store.save("provenance.json", json.dumps({}))
     rows = [Prediction(str(i), "sentiment", "en", 0, (-1.0, -2.0)) for i in range(9)]
     for arm in ("base", "tuned"):
-        store.make(
+        store.get_or_make(
             "predictions",
             arm,
             f"predictions/{arm}/sentiment/en.parquet",

@@ -130,7 +130,7 @@ def test_nothing_in_a_run_folder_leads_out_of_it(tmp_path: Path, name: str, link
         (folder / "file").write_text("made")
 
     for use in (
-        lambda store: store.make("kind", [name, link], link, write),
+        lambda store: store.get_or_make("kind", [name, link], link, write),
         lambda store: store.save(link, "text"),
         lambda store: store.save_new(link, "text"),
         lambda store: store.replace(link, "key", lambda: {"index": "x"}),

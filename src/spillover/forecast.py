@@ -102,7 +102,7 @@ def _done(items: Items, measure: Measure, arm: Arm, store: Store) -> int:
     count = 0
     for cell, rows in cells_of(arm, items):
         try:
-            measure(store.looking(), arm, cell, rows)
+            measure(store.read_only(), arm, cell, rows)
             count += len(rows)
         except MissingArtifactError:
             pass

@@ -94,7 +94,7 @@ class Run:
     def questions(self) -> list[Question]:
         """The user's questions, in English. Whatever answers the source has stay there."""
         rows, name = self.inputs.questions, "questions.parquet"
-        self.store.make("questions", rows, name, lambda folder: write_records(folder / name, Question, rows))
+        self.store.get_or_make("questions", rows, name, lambda folder: write_records(folder / name, Question, rows))
         return rows
 
     @part
@@ -109,7 +109,7 @@ class Run:
     def training_set(self) -> TrainingSet:
         """The examples of the mixture's recipe and frame, and those of their questions that the evaluation asks too."""
         unrelated = self.experiment.model_copy(update={"questions": self.experiment.mixture.unrelated})
-        other = Run(unrelated, self.store.within("unrelated"))
+        other = Run(unrelated, self.store.subfolder("unrelated"))
         return build_training_set(self.inputs, self._question_source, other._question_source)
 
     @part
@@ -123,7 +123,9 @@ class Run:
                 f"mixture: {training.overlap}; take them out, or set mixture.allow_overlap = true, which marks the report"
             )
         rows = training.examples
-        return self.store.make("examples", rows, name, lambda folder: write_records(folder / name, Example, rows))
+        return self.store.get_or_make(
+            "examples", rows, name, lambda folder: write_records(folder / name, Example, rows)
+        )
 
     @part
     def adapter(self) -> Artifact:
@@ -133,7 +135,7 @@ class Run:
             FollowerDone: this process is not the first of those launched together, and its share is done.
         """
         adapter = self._tune(self.store)
-        if not self.store.leads:
+        if not self.store.is_main_process:
             raise FollowerDone
         return adapter
 
@@ -141,7 +143,7 @@ class Run:
         """Return the adapter where it was tuned already; nothing is tuned."""
         _ = self.examples
         try:
-            return self._tune(self.store.looking())
+            return self._tune(self.store.read_only())
         except MissingArtifactError:
             return None
 
@@ -267,7 +269,7 @@ class Run:
         settings = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
         spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
         inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled]
-        return store.make("adapter", inputs, "adapter", write, resumable=True)
+        return store.get_or_make("adapter", inputs, "adapter", write, resumable=True)
 
     @part
     def _translator(self) -> Translator:
@@ -301,7 +303,9 @@ class Run:
             write_records(folder / name, Pair, checked)
 
         registered = self.experiment.languages.items()  # texts are identified among these too
-        artifact = self.store.make("pairs", [rows, available_checks(), REVISION, *registered], f"pairs/{name}", write)
+        artifact = self.store.get_or_make(
+            "pairs", [rows, available_checks(), REVISION, *registered], f"pairs/{name}", write
+        )
         return read_records(artifact.path / name, Pair)
 
     def _measure(

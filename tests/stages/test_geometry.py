@@ -48,7 +48,9 @@ def traced(store: Store, seed: int = 0, languages: Sequence[str] = LANGUAGES) ->
         for code in languages:
             name, arrays = f"{code}.safetensors", states(arm, code, seed)
             link = f"traces/{arm}/entailment/{name}"
-            store.make("trace", [arm, code, seed], link, lambda folder, n=name, a=arrays: write_arrays(folder / n, **a))
+            store.get_or_make(
+                "trace", [arm, code, seed], link, lambda folder, n=name, a=arrays: write_arrays(folder / n, **a)
+            )
 
 
 def made(store: Store) -> int:
@@ -122,7 +124,7 @@ def test_a_state_that_is_not_finite_leaves_nothing(tmp_path: Path) -> None:
     traced(store)
     broken = states("tuned", "de")
     broken["last"][2, 1, 0] = np.nan
-    store.make(
+    store.get_or_make(
         "trace",
         "broken",
         "traces/tuned/entailment/de.safetensors",

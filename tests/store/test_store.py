@@ -57,7 +57,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the store tells the user."""
     lines: list[str] = []
     for module in (locks, stages):
-        monkeypatch.setattr(module, "say", lines.append)
+        monkeypatch.setattr(module, "notify", lines.append)
     return lines
 
 
@@ -71,9 +71,9 @@ def events(store: Store) -> list[dict[str, Any]]:
 
 def test_the_same_inputs_are_not_made_again(tmp_path: Path, said: list[str]) -> None:
     write = Maker()
-    first = Store(tmp_path, "a").make("kind", [1, "x"], "file.txt", write)
-    again = Store(tmp_path, "a").make("kind", [1, "x"], "file.txt", write)
-    elsewhere = Store(tmp_path, "b").make("kind", (1, "x"), "other/file.txt", write)
+    first = Store(tmp_path, "a").get_or_make("kind", [1, "x"], "file.txt", write)
+    again = Store(tmp_path, "a").get_or_make("kind", [1, "x"], "file.txt", write)
+    elsewhere = Store(tmp_path, "b").get_or_make("kind", (1, "x"), "other/file.txt", write)
     assert write.calls == 1
     assert first == again == elsewhere
     assert (tmp_path / "b" / "other" / "file.txt").read_text("utf-8") == "made"
@@ -85,7 +85,7 @@ def test_the_same_inputs_are_not_made_again(tmp_path: Path, said: list[str]) -> 
 def test_other_inputs_or_another_kind_are_another_stage(tmp_path: Path) -> None:
     store, write = Store(tmp_path, "a"), Maker()
     keys = {
-        store.make(kind, inputs, f"{kind}/file.txt", write).key
+        store.get_or_make(kind, inputs, f"{kind}/file.txt", write).key
         for kind in ("one", "two")
         for inputs in ([1], [2], ["1"])
     }
@@ -93,8 +93,8 @@ def test_other_inputs_or_another_kind_are_another_stage(tmp_path: Path) -> None:
 
 
 def test_a_key_depends_on_kind_and_inputs_alone(tmp_path: Path) -> None:
-    here = Store(tmp_path / "x", "a").make("kind", {"b": 1, "a": [2]}, "file.txt", Maker())
-    there = Store(tmp_path / "y", "b").make("kind", {"a": [2], "b": 1}, "link/file.txt", Maker("other"))
+    here = Store(tmp_path / "x", "a").get_or_make("kind", {"b": 1, "a": [2]}, "file.txt", Maker())
+    there = Store(tmp_path / "y", "b").get_or_make("kind", {"a": [2], "b": 1}, "link/file.txt", Maker("other"))
     assert here.key == there.key == f"kind-{digest({'a': [2], 'b': 1})}"
 
 
@@ -133,11 +133,11 @@ def test_what_was_interrupted_is_made_from_the_start(
         raise fault("no more")
 
     with pytest.raises(fault):
-        store.make("kind", 1, "file.txt", fails)
+        store.get_or_make("kind", 1, "file.txt", fails)
     assert not (tmp_path / "a" / "file.txt").exists()
     assert not [path for path in store.stages.iterdir() if path.name == f"kind-{digest(1)}"]
     write = Maker()
-    stage = store.make("kind", 1, "file.txt", write)
+    stage = store.get_or_make("kind", 1, "file.txt", write)
     assert write.calls == 1
     assert sorted(path.name for path in stage.path.iterdir()) == ["complete.json", "file.txt"]
     assert said == []
@@ -148,7 +148,7 @@ def killed(runs: Path) -> None:
         (folder / "half.txt").write_text("half", encoding="utf-8")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Store(runs, "a").make("kind", 1, "file.txt", write)
+    Store(runs, "a").get_or_make("kind", 1, "file.txt", write)
 
 
 def test_a_killed_process_leaves_neither_a_stage_nor_a_lock(tmp_path: Path) -> None:
@@ -158,15 +158,15 @@ def test_a_killed_process_leaves_neither_a_stage_nor_a_lock(tmp_path: Path) -> N
     assert process.exitcode == -signal.SIGKILL
     assert list(tmp_path.glob(".stages/*/half.txt")), "the process was killed before it wrote anything"
     assert not (tmp_path / "a" / "file.txt").exists()
-    stage = Store(tmp_path, "a").make("kind", 1, "file.txt", Maker())
+    stage = Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", Maker())
     assert sorted(path.name for path in stage.path.iterdir()) == ["complete.json", "file.txt"]
 
 
 def test_without_its_marker_a_stage_does_not_exist(tmp_path: Path, said: list[str]) -> None:
     write = Maker()
-    stage = Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    stage = Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     (stage.path / "complete.json").unlink()
-    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert write.calls == 2
     assert said == [], "a stage that never was finished is no damage"
 
@@ -202,14 +202,14 @@ NOTICED = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[str], damage: str) -> None:
     write = Maker()
-    stage = Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    stage = Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     DAMAGE[damage](stage.path)
-    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert write.calls == 2
     file, what = NOTICED[damage]
     assert said == [f"{stage.path / file}: {what}; making {stage.key} again"]
     assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "made"
-    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert write.calls == 2
 
 
@@ -218,8 +218,8 @@ def test_what_is_damaged_is_made_again_and_said_so(tmp_path: Path, said: list[st
 
 def test_a_link_with_a_files_name_leads_to_that_file(tmp_path: Path) -> None:
     store = Store(tmp_path, "a")
-    file = store.make("kind", 1, "deep/er/file.txt", Maker("one"))
-    folder = store.make("kind", 2, "whole", Maker("two"))
+    file = store.get_or_make("kind", 1, "deep/er/file.txt", Maker("one"))
+    folder = store.get_or_make("kind", 2, "whole", Maker("two"))
     assert (tmp_path / "a" / "deep" / "er" / "file.txt").resolve() == (file.path / "file.txt").resolve()
     assert (tmp_path / "a" / "whole").resolve() == folder.path.resolve()
     assert (tmp_path / "a" / "whole" / "file.txt").read_text("utf-8") == "two"
@@ -227,28 +227,30 @@ def test_a_link_with_a_files_name_leads_to_that_file(tmp_path: Path) -> None:
 
 def test_a_link_follows_the_last_inputs_and_old_stages_stay(tmp_path: Path) -> None:
     store = Store(tmp_path, "a")
-    one, two = (store.make("kind", n, "file.txt", Maker(str(n))) for n in (1, 2))
+    one, two = (store.get_or_make("kind", n, "file.txt", Maker(str(n))) for n in (1, 2))
     assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "2"
     assert (one.path / "file.txt").read_text("utf-8") == "1"
-    store.make("kind", 1, "file.txt", Maker("never"))
+    store.get_or_make("kind", 1, "file.txt", Maker("never"))
     assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "1"
     assert two.path.is_dir()
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"file.txt", "log.jsonl"}, "no link half made"
 
 
 def test_links_survive_a_move(tmp_path: Path) -> None:
-    Store(tmp_path / "runs", "a").make("kind", 1, "deep/file.txt", Maker())
+    Store(tmp_path / "runs", "a").get_or_make("kind", 1, "deep/file.txt", Maker())
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "a" / "deep" / "file.txt").read_text("utf-8") == "made"
     write = Maker()
-    Store(tmp_path / "moved", "a").make("kind", 1, "deep/file.txt", write)
+    Store(tmp_path / "moved", "a").get_or_make("kind", 1, "deep/file.txt", write)
     assert write.calls == 0
 
 
 def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
     for _ in range(2):  # the second time nothing is made, and it took as long
         store = Store(tmp_path, "a")
-        stages = [store.make(kind, n, f"{kind}-{n}", Maker()) for kind, n in (("b", 1), ("a", 1), ("b", 2), ("b", 2))]
+        stages = [
+            store.get_or_make(kind, n, f"{kind}-{n}", Maker()) for kind, n in (("b", 1), ("a", 1), ("b", 2), ("b", 2))
+        ]
         parts = {stage.key: stage.marker["seconds"] for stage in stages}
         found = {cost.stage: cost for cost in store.costs()}
         assert list(found) == ["b", "a"]
@@ -262,7 +264,7 @@ def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
 def second(runs: Path, answers: "Queue[str]") -> None:
     locks.say = answers.put
     write = Maker("second")
-    stage = Store(runs, "b").make("kind", 1, "file.txt", write)
+    stage = Store(runs, "b").get_or_make("kind", 1, "file.txt", write)
     answers.put(f"{write.calls} {(stage.path / 'file.txt').read_text('utf-8')}")
 
 
@@ -280,7 +282,7 @@ def test_of_two_processes_one_makes_the_stage_and_the_other_waits(tmp_path: Path
         Maker("first")(folder)
 
     try:
-        Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+        Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
         assert answers.get(timeout=GUARD) == "0 first"
     finally:
         if other.pid:
@@ -292,7 +294,7 @@ def test_of_two_processes_one_makes_the_stage_and_the_other_waits(tmp_path: Path
 
 def on_the_same_run(runs: Path, answers: "Queue[str]") -> None:
     locks.say = answers.put
-    Store(runs, "a").make("kind", 2, "file.txt", Maker("second"))
+    Store(runs, "a").get_or_make("kind", 2, "file.txt", Maker("second"))
     answers.put("done")
 
 
@@ -303,12 +305,12 @@ def test_of_two_processes_on_one_run_folder_the_second_waits_for_the_end_of_the_
     other = context.Process(target=on_the_same_run, args=(tmp_path, answers))
     store = Store(tmp_path, "a")
     try:
-        store.make("kind", 1, "file.txt", Maker("first"))
+        store.get_or_make("kind", 1, "file.txt", Maker("first"))
         other.start()
         assert answers.get(timeout=GUARD) == f"run-a: waiting for process {os.getpid()} on {socket.gethostname()}"
-        store.make("kind", 3, "more.txt", Maker("first", "more.txt"))
+        store.get_or_make("kind", 3, "more.txt", Maker("first", "more.txt"))
         assert (tmp_path / "a" / "file.txt").read_text("utf-8") == "first"
-        Store(tmp_path, "b").make("kind", 3, "more.txt", Maker("never"))  # other runs of this process go on
+        Store(tmp_path, "b").get_or_make("kind", 3, "more.txt", Maker("never"))  # other runs of this process go on
         del store
         assert answers.get(timeout=GUARD) == "done"
     finally:
@@ -324,7 +326,7 @@ def test_what_a_dead_process_left_locked_is_free(tmp_path: Path, said: list[str]
         (tmp_path / ".stages").mkdir(exist_ok=True)
         (tmp_path / ".stages" / f"{name}.lock").touch()
         (tmp_path / ".stages" / f"{name}.holder").write_text("process 999999999 on elsewhere")
-    Store(tmp_path, "a").make("kind", 1, "file.txt", Maker())
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", Maker())
     assert said == []
 
 
@@ -336,7 +338,7 @@ def test_a_large_file_is_read_again_only_where_it_was_written_to(
 ) -> None:
     monkeypatch.setattr(marker, "ALWAYS_HASH_BELOW", 3)
     write = Maker()
-    stage = Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    stage = Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     read, summed = [], marker._sum
 
     def sum_of(path: Path) -> str:
@@ -344,7 +346,7 @@ def test_a_large_file_is_read_again_only_where_it_was_written_to(
         return summed(path)
 
     monkeypatch.setattr(marker, "_sum", sum_of)
-    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert read == []
     times = (stage.path / "file.txt").stat()
     while (stage.path / "file.txt").stat().st_ctime_ns == times.st_ctime_ns:  # the system's clock ticks slowly
@@ -352,7 +354,7 @@ def test_a_large_file_is_read_again_only_where_it_was_written_to(
         os.utime(stage.path / "file.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
         flip(stage.path / "file.txt")
         flip(stage.path / "file.txt")
-    Store(tmp_path, "a").make("kind", 1, "file.txt", write)
+    Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert read[0] == "file.txt"
     assert write.calls == 2
     assert "file.txt: damaged since it was written" in said[0]
@@ -373,7 +375,7 @@ def test_opening_a_run_writes_nothing(tmp_path: Path) -> None:
 
 
 WRITES: dict[str, Callable[[Store], object]] = {
-    "make": lambda store: store.make("kind", 1, "file.txt", Maker()),
+    "make": lambda store: store.get_or_make("kind", 1, "file.txt", Maker()),
     "save": lambda store: store.save("experiment.toml", "seed = 0"),
     "replace": lambda store: store.replace("report", "x", lambda: {"index.html": "x"}),
 }
@@ -391,7 +393,7 @@ def test_an_error_without_a_number_still_says_something(tmp_path: Path) -> None:
         raise OSError("the library's own words")  # as pyarrow raises it
 
     with pytest.raises(SpilloverError, match="the library's own words"):
-        Store(tmp_path, "a").make("kind", 1, "file.txt", fails)
+        Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", fails)
 
 
 def test_a_saved_text_replaces_the_old_one(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ def write_two(folder: Path) -> None:
 def test_what_is_resumable_goes_on_from_what_was_left(tmp_path: Path) -> None:
     store = Store(tmp_path, "run")
     with pytest.raises(KeyboardInterrupt):
-        store.make("kind", "inputs", "link", write_two, resumable=True)
+        store.get_or_make("kind", "inputs", "link", write_two, resumable=True)
     assert not (tmp_path / "run" / "link").exists()
-    stage = store.make("kind", "inputs", "link", write_two, resumable=True)
+    stage = store.get_or_make("kind", "inputs", "link", write_two, resumable=True)
     assert sorted(path.name for path in stage.path.iterdir()) == ["complete.json", "first", "second"]
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -30,7 +30,7 @@ def test_what_is_not_begins_again(tmp_path: Path) -> None:
     store = Store(tmp_path, "run")
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            store.make("kind", "inputs", "link", write_two)
+            store.get_or_make("kind", "inputs", "link", write_two)
         assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -42,7 +42,7 @@ def test_what_was_refused_begins_again(tmp_path: Path) -> None:
         raise SpilloverError("no")
 
     with pytest.raises(SpilloverError):
-        Store(tmp_path, "run").make("kind", "inputs", "link", refuse, resumable=True)
+        Store(tmp_path, "run").get_or_make("kind", "inputs", "link", refuse, resumable=True)
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -55,12 +55,12 @@ def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def test_a_process_that_does_not_lead_waits_and_writes_nothing(tmp_path: Path, follower: Store) -> None:
     made: list[Path] = []
-    following = threading.Thread(target=lambda: made.append(follower.make("kind", 1, "link", pytest.fail).path))
+    following = threading.Thread(target=lambda: made.append(follower.get_or_make("kind", 1, "link", pytest.fail).path))
     following.start()
     follower.log("event")
     follower.save("text", "text")
     assert not list(tmp_path.iterdir())
-    stage = Store(tmp_path, "run").make("kind", 1, "link", lambda folder: (folder / "file").touch())
+    stage = Store(tmp_path, "run").get_or_make("kind", 1, "link", lambda folder: (folder / "file").touch())
     following.join(timeout=10)
     assert made == [stage.path]
 
@@ -73,9 +73,9 @@ def test_it_takes_part_in_what_is_made_together(tmp_path: Path, follower: Store)
         both.wait()
         ended.append(folder)
 
-    following = threading.Thread(target=lambda: follower.make("kind", 1, "link", together, resumable=True))
+    following = threading.Thread(target=lambda: follower.get_or_make("kind", 1, "link", together, resumable=True))
     following.start()
-    Store(tmp_path, "run").make("kind", 1, "link", together, resumable=True)
+    Store(tmp_path, "run").get_or_make("kind", 1, "link", together, resumable=True)
     following.join(timeout=10)
     assert not following.is_alive()
     assert len(ended) == 2

@@ -153,7 +153,9 @@ def trace(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], 
     spelled = as_text(arm.experiment, of_prompts(prompts))
     inputs = [arm.key, cell.language, prompts, [item.id for item in rows], *spelled]
     with progress.counting(len(rows)):
-        return CellTrace(task, cell, rows, store.make("trace", inputs, f"traces/{cell.arm}/{cell.task}/{name}", write))
+        return CellTrace(
+            task, cell, rows, store.get_or_make("trace", inputs, f"traces/{cell.arm}/{cell.task}/{name}", write)
+        )
 
 
 def fit_lens(store: Store, arm: Arm, name: str, prompts: Sequence[Prompt]) -> FittedLens:
@@ -165,7 +167,7 @@ def fit_lens(store: Store, arm: Arm, name: str, prompts: Sequence[Prompt]) -> Fi
         write_arrays(folder / f"{name}.safetensors", down=found.down, up=found.up, bias=found.bias)
 
     inputs = [arm.key, name, prompts, seed, *as_text(arm.experiment, of_prompts(prompts))]
-    return FittedLens(name, store.make("lens", inputs, f"lenses/{arm.name}/{name}.safetensors", write))
+    return FittedLens(name, store.get_or_make("lens", inputs, f"lenses/{arm.name}/{name}.safetensors", write))
 
 
 def read_through_lens(store: Store, arm: Arm, traced: CellTrace, lens: FittedLens) -> CellReading:
@@ -187,7 +189,7 @@ def read_through_lens(store: Store, arm: Arm, traced: CellTrace, lens: FittedLen
         write_arrays(folder / name, **{field: getattr(reading, field) for field in LensOutput.__slots__})
 
     inputs = [arm.key, traced.stage.key, lens.stage.key, gold]
-    stage = store.make("reading", inputs, f"readings/{cell.arm}/{cell.task}/{lens.name}/{name}", write)
+    stage = store.get_or_make("reading", inputs, f"readings/{cell.arm}/{cell.task}/{lens.name}/{name}", write)
     return CellReading(cell, lens.name, LensOutput(**read_arrays(stage.path / name)))
 
 
@@ -224,7 +226,7 @@ def _patch(store: Store, arm: Arm, target: CellTrace, sources: Sequence[CellTrac
 
     inputs = [arm.key, cell.language, prompts, [item.gold for item in rows], [each.stage.key for each in sources]]
     with progress.counting(len(rows)):
-        stage = store.make("patch", inputs, f"patches/{cell.arm}/{cell.task}/{name}", write)
+        stage = store.get_or_make("patch", inputs, f"patches/{cell.arm}/{cell.task}/{name}", write)
     means = read_arrays(stage.path / name)["effects"].mean(axis=0).tolist()
     return [
         Patch(arm.name, cell.task, source.cell.language, cell.language, tuple(effects), len(rows))

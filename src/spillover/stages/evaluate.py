@@ -54,7 +54,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         *as_text(arm.experiment, of_prompts([*prompts, *content_free])),
     ]
     with progress.counting(len(rows)):
-        stage = store.make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
+        stage = store.get_or_make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
     return read_predictions(stage.path / name, task.name, cell.language)
 
 
@@ -88,5 +88,5 @@ def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], p
 
     inputs = [arm.key, cell.language, texts, [item.id for item in rows], *as_text(arm.experiment, texts)]
     with progress.counting(len(rows)):
-        stage = store.make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
+        stage = store.get_or_make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
     return read_records(stage.path / name, TextNLL)

@@ -57,7 +57,9 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
         write_arrays(folder / name, components=made.components, **tables)
 
     keys = [[stage.key for stage in own] for own in stages]
-    stage = store.make("geometry", [keys, list(rows), lengths, contexts, list(metrics)], f"geometry/{name}", write)
+    stage = store.get_or_make(
+        "geometry", [keys, list(rows), lengths, contexts, list(metrics)], f"geometry/{name}", write
+    )
     arrays = read_arrays(stage.path / name)
     names = [metric + suffix for metric in metrics for suffix in ("", PARTIAL)]
     return Geometry(

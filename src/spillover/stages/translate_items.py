@@ -58,7 +58,7 @@ def translate_items(experiment: Experiment, store: Store) -> list[Path]:
     def write(folder: Path) -> None:
         write_files(folder, contents)
 
-    store.make("items", contents, "items", write)
+    store.get_or_make("items", contents, "items", write)
     return [store.run / "items", *drafts]
 
 

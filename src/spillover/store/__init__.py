@@ -1,11 +1,9 @@
 """Run folders, and the only package that touches them.
 
-A stage's results live under `runs/.stages/<kind>-<digest of its inputs>`, and a run folder links to them, so
-experiments share what they agree on. A stage is written to a folder of another name, its marker last, and then
-renamed: what has no marker does not exist. The marker holds the SHA-256 of each file, so a damaged stage is noticed and
-made anew.
-
-Knows files and records, but neither models nor what a stage means.
+An artifact, the result of a stage, lives under `runs/.stages/<kind>-<digest of its inputs>`. Run folders link to it, so
+experiments share what they agree on. An artifact is written to a folder of another name, its marker last, and then
+renamed: a folder without a marker does not exist. The marker holds the SHA-256 of each file, so a damaged artifact is
+noticed and made anew.
 """
 
 from spillover.store.formats import (

@@ -1,6 +1,6 @@
-"""How records, arrays and predictions are kept: Parquet and safetensors. Knows neither stages nor runs.
+"""File formats of records, arrays and predictions: Parquet and safetensors.
 
-A library's refusal ends in one sentence: an `OSError` where a file cannot be written, which the stage turns into one.
+A file that cannot be read is one sentence. A file that cannot be written is an `OSError`, whichever library writes it.
 """
 
 import json
@@ -25,7 +25,7 @@ Record = TypeVar("Record")
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what the libraries say of a file that is cut off, damaged or gone into one sentence."""
+    """Turn the libraries' errors about a file that is cut off, damaged or gone into one sentence."""
     try:
         yield
     except (OSError, pa.ArrowException, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -35,7 +35,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def write_records(path: Path, kind: type[Any], records: Iterable[object]) -> None:
-    """Write records of one type as Parquet, a column a field."""
+    """Write records of one type as Parquet, one column per field."""
     rows = list(records)
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}
     pq.write_table(pa.table(columns), path)
@@ -56,7 +56,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 def write_arrays(path: Path, **arrays: np.ndarray[Any, Any]) -> None:
     """Write named arrays as safetensors."""
-    # What is not contiguous, safetensors would write in the order of memory, without a word.
+    # safetensors would silently write an array that is not contiguous in the order of memory
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
         save_file(whole, path)
@@ -72,7 +72,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield an array that `write_arrays` wrote, (items, layers, …), layer by layer, never the whole of it in memory."""
+    """Yield an array that `write_arrays` wrote, (items, layers, …), one layer in memory at a time."""
     with _reading(path), safe_open(path, "numpy") as file:
         array = file.get_slice(name)
         for layer in range(array.get_shape()[1]):
@@ -80,9 +80,9 @@ def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Sequence[str]) -> None:
-    """Write a cell's predictions: id, gold, for each label a column of log-probabilities and one a token.
+    """Write a cell's predictions: id, gold, and per label a column of log-probabilities and one of them per token.
 
-    The scores of the content-free prompt stand once in the file's metadata, as `content_free`: a JSON list.
+    The scores of the content-free prompts stand once in the file's metadata, as `content_free`: a JSON list.
     """
     columns: dict[str, list[Any]] = {"id": [p.id for p in predictions], "gold": [p.gold for p in predictions]}
     for index, label in enumerate(labels):
@@ -98,7 +98,7 @@ def read_arm(run: Path, arm: str) -> list[Prediction]:
     """Read every cell of one arm that a run folder links to.
 
     Raises:
-        SpilloverError: one is not as it was written.
+        SpilloverError: a cell's file has changed since it was written.
     """
     files = sorted((run / "predictions" / arm).glob("*/*.parquet"))
     for file in files:

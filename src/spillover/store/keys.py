@@ -1,4 +1,4 @@
-"""What a stage is called: a digest of everything it depends on. Knows values, not what they mean."""
+"""Digests: an artifact's name depends on everything that the artifact depends on."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - what json hands over when it meets something it does not know
+def _plain(value: Any) -> Any:  # noqa: ANN401 - json hands over any value that it cannot write
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, np.ndarray):

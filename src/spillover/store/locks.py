@@ -1,6 +1,6 @@
-"""Locks between processes. Each dies with its process, so none is ever stale; who waits is told for whom.
+"""Locks between processes. A lock ends with its process, so none is ever stale. A waiting process names the holder.
 
-Knows no stage and no run. On a file system without locks of its own, `filelock` makes do with files.
+On a file system without locks, `filelock` uses files instead.
 """
 
 import os
@@ -13,15 +13,15 @@ from filelock import FileLock, Timeout
 from spillover.utils.progress import notify
 
 
-def acquire(path: Path, by_process: bool = False) -> AbstractContextManager[object]:
-    """Take the lock of `path`, in files beside it; it is given back with the context, or with the object returned.
+def acquire(path: Path, reentrant: bool = False) -> AbstractContextManager[object]:
+    """Take the lock of `path`, in files beside it. Leaving the returned context releases it.
 
     Args:
-        path: what is locked. It need not exist.
-        by_process: whether whoever holds it in this process may take it again; otherwise threads exclude one another.
+        path: the locked path. It need not exist.
+        reentrant: if true, the holding process may take the lock again. If false, threads exclude each other too.
     """
     holder = path.with_name(f"{path.name}.holder")
-    lock = FileLock(path.with_name(f"{path.name}.lock"), is_singleton=by_process, thread_local=not by_process)
+    lock = FileLock(path.with_name(f"{path.name}.lock"), is_singleton=reentrant, thread_local=not reentrant)
     try:
         held = lock.acquire(timeout=0)
     except Timeout:

@@ -1,6 +1,6 @@
-"""A run folder: links to stages, and the few files of its own.
+"""A run folder: links to artifacts, and the few files of the run itself.
 
-One process at a time writes in it, so that it is always one run's; others that were started on it wait.
+One process at a time writes in a run folder, so it never mixes two runs. Other processes started on it wait.
 """
 
 import json
@@ -17,7 +17,7 @@ from spillover.errors import SpilloverError
 from spillover.records import StageCost
 from spillover.store.keys import digest
 from spillover.store.locks import acquire
-from spillover.store.stages import Artifact, Write, build, finished, wait_for_main_process
+from spillover.store.stages import Artifact, Write, build, is_usable, wait_for_main_process
 from spillover.store.writing import safe_join, write_files, writing
 from spillover.utils.distributed import is_main_process
 from spillover.utils.marker import MARKER, is_complete, write_marker, write_text
@@ -25,90 +25,94 @@ from spillover.utils.text import is_file_name
 
 
 class MissingArtifactError(Exception):
-    """Something asked a store that only looks for a stage that is not there."""
+    """A read-only store does not have the artifact."""
 
 
 class Store:
-    """One run folder and the stages it shares with the others."""
+    """One run folder, and the artifacts that it shares with other runs."""
 
     def __init__(self, runs: Path, name: str) -> None:
-        """Open `runs/name`, made on the first write."""
+        """Open `runs/name`. The folder is made on the first write."""
         if not is_file_name(name):
             raise SpilloverError(f"--name: found {name!r}, expected the name of a folder, without a path")
         self.stages = runs / ".stages"
-        self.run = self._own = runs / name
-        self.leads = is_main_process()
-        self._looks = False
+        self.run = self._locked_folder = runs / name
+        self.is_main_process = is_main_process()
+        self._is_read_only = False
         self._used: dict[str, Artifact] = {}
-        self._held: list[AbstractContextManager[object]] = []
+        self._locks: list[AbstractContextManager[object]] = []
 
-    def within(self, folder: str) -> "Store":
-        """Return the same store with its links in a folder of the run: for what a stage needs a second time."""
+    def subfolder(self, name: str) -> "Store":
+        """Return this store with its links in a folder of the run, for artifacts that a stage needs a second time."""
         inner = copy(self)
-        inner.run = self.run / folder
+        inner.run = self.run / name
         return inner
 
-    def member(self, name: str) -> "Store":
-        """Return the store of a run folder in this one, as the experiments of a grid have it: a run of its own."""
+    def child_run(self, name: str) -> "Store":
+        """Return the store of a run folder inside this one: a separate run, such as an experiment of a grid."""
         inner = Store(self.stages.parent, self.run.name)
-        inner.run = inner._own = self.run / name
+        inner.run = inner._locked_folder = self.run / name
         return inner
 
-    def looking(self) -> "Store":
-        """Return the same store in which `make` makes nothing: what is not there raises `UnmadeError`."""
+    def read_only(self) -> "Store":
+        """Return this store in a form that makes nothing: a missing artifact raises `MissingArtifactError`."""
         inner = copy(self)
-        inner._looks = True
+        inner._is_read_only = True
         return inner
 
-    def make(self, kind: str, inputs: object, link: str, write: Write, resumable: bool = False) -> Artifact:
-        """Return the stage of these inputs, calling `write(folder)` first where no finished one exists.
+    def get_or_make(self, kind: str, inputs: object, link: str, write: Write, resumable: bool = False) -> Artifact:
+        """Return the artifact of these inputs. If no finished one exists, `write(folder)` makes it first.
 
         Args:
-            kind: the stage's name.
+            kind: the first part of the artifact's name, such as `trace`.
             inputs: everything the result depends on, as JSON-like values and records.
-            link: where in the run folder it appears; several kinds of stage may not share one.
-            write: fills an empty folder. Killed half-way, it leaves nothing that is ever read.
-            resumable: whether `write` instead goes on from what it left when it was killed. What is resumable is also
-                made together by all processes of a launch; for the rest, all but the leading one wait.
+            link: path of the artifact's link in the run folder, such as `traces/base/sentiment/de.safetensors`. Two
+                kinds may not share a link.
+            write: fills an empty folder. A killed `write` leaves nothing that is ever read.
+            resumable: if true, `write` resumes a killed attempt, and all launched processes take part. If false, only
+                the main process writes and the others wait.
+
+        Raises:
+            MissingArtifactError: this store is read-only, and the artifact does not exist.
         """
         path = self.stages / f"{kind}-{digest(inputs)}"
-        if self._looks:
+        if self._is_read_only:
             if not is_complete(path):
                 raise MissingArtifactError(kind)
             return Artifact(path)
-        if not self.leads:
+        if not self.is_main_process:
             return wait_for_main_process(path, write, resumable)
         place = safe_join(self.run, link)
         with writing(path, f"stage {kind!r}"):
-            self._hold()
+            self._lock()
             with acquire(path):
-                if not finished(path):
+                if not is_usable(path):
                     self.log("made", stage=path.name, seconds=build(path, write, resumable))
             _link(place, path)
         self._used[path.name] = Artifact(path)
         return self._used[path.name]
 
     def linked(self, link: str) -> Artifact:
-        """Return the stage that a link of the run folder leads to."""
+        """Return the artifact that a link of the run folder leads to."""
         return Artifact((self.run / link).resolve().parent)
 
     def replace(self, name: str, inputs: object, contents: Callable[[], Mapping[str, str | bytes]]) -> Path:
-        """Return a folder of the run's own, made anew and as a whole unless it was made from these inputs already.
+        """Return a folder inside the run folder; make it anew as a whole unless it was made from these inputs already.
 
-        A report is copied and sent, so it lives in the run folder itself. Its marker says what it was made from.
+        A report is copied and sent, so it lives in the run folder itself. Its marker names its inputs.
         """
         folder, key = safe_join(self.run, name), digest(inputs)
         with writing(folder, name):
-            self._hold()
-            if not finished(folder) or Artifact(folder).marker.get("inputs") != key:
+            self._lock()
+            if not is_usable(folder) or Artifact(folder).marker.get("inputs") != key:
                 _replace(folder, contents(), key)
         return folder
 
     def costs(self) -> tuple[StageCost, ...]:
-        """Return what each kind of stage this run used took to make, whichever run made it."""
+        """Return the cost of making the artifacts that this run used, per kind, whichever run made them."""
         total: dict[str, StageCost] = {}
-        for stage in self._used.values():
-            kind, marker = stage.path.name.rpartition("-")[0], stage.marker
+        for artifact in self._used.values():
+            kind, marker = artifact.key.rpartition("-")[0], artifact.marker
             before = total.get(kind, StageCost(kind, 0.0, 0))
             peak = max(before.peak_memory, int(marker.get("peak_memory", 0)))
             total[kind] = StageCost(kind, before.seconds + float(marker["seconds"]), peak)
@@ -116,58 +120,58 @@ class Store:
 
     def log(self, event: str, **details: object) -> None:
         """Append a line to the run's log."""
-        if not self.leads:
+        if not self.is_main_process:
             return
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **details})
         with writing(self.run / "log.jsonl", "the log"):
-            self._hold()
+            self._lock()
             self.run.mkdir(parents=True, exist_ok=True)
             with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return what the run's log says of one kind of event, oldest first."""
-        log, found = self.run / "log.jsonl", []
+        """Return the lines of the run's log about one event, oldest first."""
+        log, rows = self.run / "log.jsonl", []
         for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
             with suppress(ValueError):  # a full disk leaves half a line
-                found.append(json.loads(line))
-        return [row for row in found if row["event"] == event]
+                rows.append(json.loads(line))
+        return [row for row in rows if row["event"] == event]
 
     def save_new(self, name: str, text: str) -> Path:
-        """Write a text file that a user will edit: one that is there already stays as it is."""
+        """Write a text file that a user will edit. An existing file stays as it is."""
         path = safe_join(self.run, name)
         return path if path.exists() else self.save(name, text)
 
     def save(self, name: str, text: str) -> Path:
         """Write a text file of the run folder itself, atomically."""
         path = safe_join(self.run, name)
-        if not self.leads:
+        if not self.is_main_process:
             return path
         with writing(path, name):
-            self._hold()
+            self._lock()
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
         return path
 
     def close(self) -> None:
         """Let other processes into the run folder, at the latest when this process ends."""
-        while self._held:
-            self._held.pop().__exit__(None, None, None)
+        while self._locks:
+            self._locks.pop().__exit__(None, None, None)
 
-    def _hold(self) -> None:
+    def _lock(self) -> None:
         """Keep other processes out of the run folder until this store is closed."""
-        if not self._held:
+        if not self._locks:
             self.stages.mkdir(parents=True, exist_ok=True)
-            name = "-".join(("run", *self._own.relative_to(self.stages.parent).parts))
-            self._held.append(acquire(self.stages / name, by_process=True))
+            name = "-".join(("run", *self._locked_folder.relative_to(self.stages.parent).parts))
+            self._locks.append(acquire(self.stages / name, reentrant=True))
 
 
-def artifacts_under(run: Path, kind: str) -> list[Artifact]:
-    """Return the stages of one kind that a run folder links to, each once."""
-    links = [place for place in ((run / kind), *(run / kind).rglob("*")) if place.is_symlink()]
-    ends = [link.resolve() for link in links]
-    folders = sorted({end if end.is_dir() else end.parent for end in ends})
-    return [Artifact(folder) for folder in folders if (folder / MARKER).exists()]
+def artifacts_under(run: Path, folder: str) -> list[Artifact]:
+    """Return the artifacts to which the links in one folder of a run lead, such as `traces`; each artifact once."""
+    links = [place for place in (run / folder, *(run / folder).rglob("*")) if place.is_symlink()]
+    targets = [link.resolve() for link in links]
+    paths = sorted({target if target.is_dir() else target.parent for target in targets})
+    return [Artifact(path) for path in paths if (path / MARKER).exists()]
 
 
 def _link(place: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
-"""One stage: a folder that is made as a whole, or does not exist.
+"""One artifact: a folder that is made as a whole, or does not exist.
 
-Knows how it is made, by one process or by several together; not how its key comes about, nor who links to it.
+One process makes it, or all processes of a launch together.
 """
 
 import json
@@ -19,7 +19,7 @@ from spillover.utils.marker import MARKER, integrity_error, is_complete, write_m
 from spillover.utils.progress import notify
 
 POLL = 0.2
-"""Seconds between two looks at what another process makes."""
+"""Seconds between two checks whether another process has finished an artifact."""
 
 Write = Callable[[Path], None]
 """Fills a folder."""
@@ -27,43 +27,43 @@ Write = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage."""
+    """A finished result of a stage."""
 
     path: Path
     """Its folder."""
 
     @property
     def key(self) -> str:
-        """Its name, which depends on all of its inputs: what a later stage's digest is made from."""
+        """Its folder's name, which depends on all of its inputs. Digests of later artifacts are made from it."""
         return self.path.name
 
     @cached_property
     def marker(self) -> dict[str, Any]:
-        """What was written when it finished: `seconds` it took, `peak_memory`, `files` with their SHA-256."""
+        """Its marker: the `seconds` that it took, `peak_memory` in bytes, `files` with their SHA-256."""
         marker: dict[str, Any] = json.loads((self.path / MARKER).read_text(encoding="utf-8"))
         return marker
 
 
-def finished(path: Path) -> bool:
-    """Return whether there is a whole stage; say so if there was one, and it was damaged."""
-    found = integrity_error(path)
-    if found and (path / MARKER).exists():
-        notify(f"{found}; making {path.name} again")
-    return not found
+def is_usable(path: Path) -> bool:
+    """Return whether a folder is complete. If it was complete and is damaged, tell the user."""
+    error = integrity_error(path)
+    if error and (path / MARKER).exists():
+        notify(f"{error}; making {path.name} again")
+    return not error
 
 
 def build(path: Path, write: Write, resumable: bool) -> float:
-    """Make a stage, beside its place first, and return the seconds that took. Whoever calls holds its lock."""
+    """Make an artifact in a folder beside its path, rename it, and return the seconds. The caller holds its lock."""
     partial, start = _partial(path), time.monotonic()
-    if not is_complete(partial):  # else it was killed with nothing left to do but the renaming
+    if not is_complete(partial):  # else it was killed between the marker and the renaming
         if not resumable:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         try:
             write(partial)
             write_marker(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
-        except BaseException as error:  # Ctrl-C too: what is half-written serves nobody who cannot go on from it
-            if not resumable or isinstance(error, SpilloverError):  # nor does what would be refused again
+        except BaseException as error:  # Ctrl-C too: a half-written folder is of use only if it can be resumed
+            if not resumable or isinstance(error, SpilloverError):  # a refused attempt would be refused again
                 shutil.rmtree(partial, ignore_errors=True)
             raise
     shutil.rmtree(path, ignore_errors=True)
@@ -72,25 +72,25 @@ def build(path: Path, write: Write, resumable: bool) -> float:
 
 
 def wait_for_main_process(path: Path, write: Write, resumable: bool) -> Artifact:
-    """Wait until the process that leads has made a stage, taking part where it is made together."""
-    waits = not resumable
+    """Wait until the main process has made an artifact; take part if it is resumable."""
+    takes_part = resumable
     while not is_complete(path):
-        if not waits and (partial := _partial(path)).exists():
+        if takes_part and (partial := _partial(path)).exists():
             write(partial)
-            waits = True
+            takes_part = False
         time.sleep(POLL)
     return Artifact(path)
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a run folder's file or folder that is no longer what its stage wrote.
+    """Refuse a file or folder of a run that has changed since its stage wrote it.
 
-    What was copied without its marker cannot be told from what somebody wrote by hand, and is let through.
+    A file copied without its marker may as well be written by hand, so it passes.
     """
     place = path.resolve()
     folder = place if place.is_dir() else place.parent
-    if (folder / MARKER).exists() and (found := integrity_error(folder)):
-        raise SpilloverError(f"{path}: {found}; run the experiment again, which makes anew what is damaged")
+    if (folder / MARKER).exists() and (error := integrity_error(folder)):
+        raise SpilloverError(f"{path}: {error}; run the experiment again, which makes anew what is damaged")
 
 
 def _partial(path: Path) -> Path:

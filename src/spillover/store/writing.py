@@ -1,7 +1,4 @@
-"""Writing where it may fail: the system's refusals in one sentence, and nothing outside the folder meant.
-
-Knows paths alone, neither stages nor runs.
-"""
+"""Writing files: the system's refusals become one sentence, and no name leads out of its folder."""
 
 import errno
 import os
@@ -20,7 +17,7 @@ REMEDIES = {
     errno.EPERM: "expected a folder that may be written, such as another --runs DIR",
     errno.EROFS: "expected a folder that may be written, such as another --runs DIR",
 }
-"""What the system says → what somebody can do about it."""
+"""The system's error number → what the user can do about it."""
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 def safe_join(folder: Path, name: str) -> Path:
-    """Return the place of `name` in a folder; refuse one that leads out of it."""
+    """Return the path of `name` in a folder; refuse a name that leads out of the folder."""
     place, root = Path(os.path.normpath(folder / name)), Path(os.path.normpath(folder))
     if root not in place.parents:
         raise SpilloverError(f"{folder}: found the name {name!r}, expected one that stays within the folder")
@@ -51,7 +48,7 @@ def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write a new folder of text files as a whole: beside its place first, so that nobody ever finds half of it.
+    """Write a new folder of text files as a whole: in a folder beside it first, so that nobody ever finds half of it.
 
     Raises:
         SpilloverError: the folder exists, or cannot be written.

@@ -22,7 +22,7 @@ __all__ = ["Resources", "Schedule", "Trial", "load_grid", "open_board", "report"
 def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
     """Return where these experiments stand, and what is left to do."""
     store = Store(runs, grid)
-    kept = {trial.name for trial in trials if is_finished(store.member(trial.name), trial.experiment)}
+    kept = {trial.name for trial in trials if is_finished(store.child_run(trial.name), trial.experiment)}
     rows = {
         trial.name: ExperimentRow(trial.name, "done", kept=True) if trial.name in kept else ExperimentRow(trial.name)
         for trial in trials
@@ -54,14 +54,14 @@ def report(trials: Sequence[Trial], board: Schedule, runs: Path, grid: str, file
     store = Store(runs, grid)
     done = [trial for trial in trials if board.rows[trial.name].state == "done"]
     standings = tuple(ExperimentStatus(row.name, row.state, row.error) for row in board.rows.values())
-    made_from = [report_key(store.member(trial.name)) for trial in done]
+    made_from = [report_key(store.child_run(trial.name)) for trial in done]
 
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.statistics.transfer import transfers
         from spillover.report.grid import render
         from spillover.runs.read import read_run, registered
 
-        folders = {trial: store.member(trial.name).run for trial in done}
+        folders = {trial: store.child_run(trial.name).run for trial in done}
         with registered(folders.values()):
             runs = [read_run(folder, trial.setting) for trial, folder in folders.items()]
             return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))

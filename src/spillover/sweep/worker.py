@@ -60,7 +60,7 @@ def open_store(task: SweepTask) -> Store:
     What several experiments share is made in a folder of its own: a run folder is one process's at a time.
     """
     name = task.name if task.step in ("tune", "run") else f".{task.step}-{task.key}"
-    return Store(task.runs, task.grid).member(name)
+    return Store(task.runs, task.grid).child_run(name)
 
 
 def finish(store: Store, experiment: Experiment) -> None:
