@@ -344,7 +344,7 @@ def test_run_prints_the_main_table_and_where_the_page_is(whole: Path) -> None:
 
 def test_gates_decide_the_exit_status(call: Call, whole: Path, experiment: Path) -> None:
     """Of 30 items, the fewest that a gate takes for a measurement, by the adapter that is there."""
-    enough = ("evaluate.source=starter", "evaluate.limit=30", "analyze.limit=0", "analyze.texts=0")
+    enough = ("evaluate.source=starter", "evaluate.limit=30", "analyze.limit=0", "analyze.forgetting=0")
     changes = [word for change in enough for word in ("--set", change)]
     arguments = ("run", experiment, "--runs", whole.parent, "--name", "gated", *changes)
     arguments = (*arguments, "--gate", "sentiment:worst>=-100")

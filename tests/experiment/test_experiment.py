@@ -17,6 +17,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment, load_experiment, parse_experiment
 from spillover.languages import languages
 from spillover.plugins import METRICS
+from spillover.store import digest
 
 DESIGN = """
 seed = 0
@@ -101,7 +102,7 @@ BEYOND_THE_DESIGN = {
         "missing": "error",
         "gaps": [],
     },
-    "analyze": {"metrics": list(METRICS), "texts": 100, "patch": 2},
+    "analyze": {"metrics": list(METRICS), "forgetting": 100, "patch": 2},
     "report": {"correction": "holm", "margin": 2},
 }
 """Keys that the design does not name; those of `tune` are the paper's."""
@@ -123,6 +124,15 @@ def test_the_defaults_are_the_designs(tmp_path: Path) -> None:
         expected[section] = expected.get(section, {}) | keys
     assert as_table(Experiment()) == expected
     assert load_experiment(file_of(tmp_path, "")) == load_experiment(file_of(tmp_path, DESIGN)) == Experiment()
+
+
+def test_the_old_key_of_forgetting_is_read_and_the_new_one_is_written() -> None:
+    old = parse_experiment({"analyze": {"texts": 7}}, "old.toml")
+    assert old == parse_experiment({"analyze": {"forgetting": 7}}, "new.toml")
+    written = tomllib.loads(dump_experiment(old))["analyze"]
+    assert written["forgetting"] == 7
+    assert "texts" not in written
+    assert digest(old) == "6f4e192394d2429f", "sweeps finished under the old key stay finished"
 
 
 def test_the_tuning_defaults_are_the_papers() -> None:

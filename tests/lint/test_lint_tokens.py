@@ -136,7 +136,7 @@ def test_texts_need_a_beginning_for_bits_per_byte_alone(lint: Lint, model: Path)
     (model / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     status, (found,) = lint()
     assert (status, found["severity"]) == (1, "error")
-    assert "set analyze.texts = 0" in str(found["message"])
+    assert "set analyze.forgetting = 0" in str(found["message"])
     assert lint(analyze={"texts": 0}) == (0, [])
 
 

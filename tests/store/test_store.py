@@ -262,7 +262,7 @@ def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
 
 
 def second(runs: Path, answers: "Queue[str]") -> None:
-    locks.say = answers.put
+    locks.notify = answers.put
     write = Maker("second")
     stage = Store(runs, "b").get_or_make("kind", 1, "file.txt", write)
     answers.put(f"{write.calls} {(stage.path / 'file.txt').read_text('utf-8')}")
@@ -293,7 +293,7 @@ def test_of_two_processes_one_makes_the_stage_and_the_other_waits(tmp_path: Path
 
 
 def on_the_same_run(runs: Path, answers: "Queue[str]") -> None:
-    locks.say = answers.put
+    locks.notify = answers.put
     Store(runs, "a").get_or_make("kind", 2, "file.txt", Maker("second"))
     answers.put("done")
 

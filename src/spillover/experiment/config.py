@@ -1,13 +1,13 @@
-"""The experiment file: TOML ↔ a frozen model, every key with a default. Knows no stage and reads no data.
+"""The experiment: a frozen model of the TOML file, every key with a default.
 
-An error names the file, the key's path, what was found and what was expected.
+An error names the file, the key's path, the value and the values expected.
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.treatments import treatment
@@ -18,8 +18,7 @@ from spillover.utils.frozen import frozen
 from spillover.utils.paths import expanded
 
 NonNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""A number of things, as large as one can count to."""
-
+"""A count."""
 
 Place = Annotated[str, AfterValidator(expanded)]
 """A name that may be a path, such as `~/model` or `folder:$HOME/data`."""
@@ -35,7 +34,7 @@ class _Section(BaseModel):
     def _tables_are_frozen(self) -> Self:
         """Let nothing change a table, so that every section can be hashed."""
         for name, value in self:
-            object.__setattr__(self, name, frozen(value))  # frozen itself only once it is checked
+            object.__setattr__(self, name, frozen(value))  # the section freezes only after its validators
         return self
 
 
@@ -53,7 +52,7 @@ class ModelConfig(_Section):
 
 
 class _SourceConfig(_Section):
-    """What is done where a source has no translation of a row."""
+    """How a source's missing translations are treated."""
 
     missing: Literal["error", "leave-out"] = "error"
     """`leave-out`: a row that lacks a text in one language is left out in every language."""
@@ -92,11 +91,6 @@ class TranslateConfig(_Section):
     model: Place = ""
     endpoint: str = ""
     budget: NonNegative = 0
-
-    @property
-    def engine(self) -> dict[str, Any]:
-        """What translates, without what for: the translator's name and its own keys."""
-        return self.model_dump(include={"translator", "model", "endpoint", "budget"})
 
 
 class MixtureConfig(_Section):
@@ -145,18 +139,21 @@ class EvaluateConfig(_SourceConfig):
 
 
 class AnalyzeConfig(_Section):
-    """What is looked at inside the model."""
+    """Measurements inside the model."""
 
     lenses: tuple[str, ...] = ("logit",)
     metrics: tuple[str, ...] = tuple(METRICS)
     limit: NonNegative = 100
-    texts: NonNegative = 100
-    """Items a cell whose own texts tell, by their bits per byte, what was forgotten."""
+    texts: Annotated[
+        NonNegative,
+        Field(validation_alias=AliasChoices("forgetting", "texts"), serialization_alias="forgetting"),
+    ] = 100
+    """The key `forgetting`: items per cell whose bits per byte measure forgetting. Its old name stays in digests."""
     patch: NonNegative = 2
 
 
 class ReportConfig(_Section):
-    """By which rules the two arms are compared."""
+    """Rules of the comparison of the two arms."""
 
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
     margin: Annotated[float, Field(ge=0, le=100)] = 2
@@ -177,10 +174,19 @@ class LanguageConfig(_Section):
     lingua: str = ""
 
     def row(self, code: str) -> Language:
-        """Return the language; where nothing is said, Apertium and Google know it by its code, the others do not."""
-        said = {key: value for key, value in self.model_dump().items() if value}
-        unsaid = {"autonym": self.name, "nllb": "", "iso639_3": code, "google": code, "lingua": ""}
-        return Language(**unsaid | said, code=code)
+        """Return the language. Without codes of their own, Apertium and Google use its code; NLLB and lingua lack it."""
+        return Language(
+            code=code,
+            name=self.name,
+            autonym=self.autonym or self.name,
+            script=self.script,
+            family=self.family,
+            tier=self.tier,
+            nllb=self.nllb,
+            iso639_3=self.iso639_3 or code,
+            google=self.google or code,
+            lingua=self.lingua,
+        )
 
 
 class Experiment(_Section):
@@ -245,7 +251,7 @@ class Experiment(_Section):
             changes["evaluate"] = {"languages": _canonical(measured, "evaluate.languages")}
         for name, values in changes.items():
             section = getattr(self, name).model_copy(update=values)
-            object.__setattr__(self, name, section)  # frozen only once it is checked
+            object.__setattr__(self, name, section)  # the experiment freezes only after its validators
 
     @property
     def mixture_name(self) -> str:
@@ -254,7 +260,7 @@ class Experiment(_Section):
 
     @property
     def treatment(self) -> str:
-        """What tuning does, in words that follow `tuned on zh/de=>en:`."""
+        """The effect of the recipe, in words that follow `tuned on zh/de=>en:`."""
         return self._described(treatment(self.mixture.recipe).sentence)
 
     @property
@@ -264,7 +270,7 @@ class Experiment(_Section):
 
     @property
     def setup(self) -> Setup:
-        """What a report says was done."""
+        """The report's account of the experiment."""
         return Setup(
             model=self.model.name,
             mixture=self.mixture_name,
@@ -273,16 +279,6 @@ class Experiment(_Section):
             treatment=self.treatment,
             tuned_on=self.tuned_on,
         )
-
-    @property
-    def rules(self) -> dict[str, Any]:
-        """By which rules arms are compared, as `compare` takes them."""
-        return {
-            "tuned_on": self.tuned_on,
-            "pivot": self.mixture.pivot,
-            "margin": self.report.margin / 100,
-            "correction": self.report.correction,
-        }
 
     def _described(self, template: str) -> str:
         mixture = self.mixture
@@ -312,11 +308,11 @@ def _refuse_twice(codes: Sequence[str], written: Sequence[str], key: str) -> Non
 
 
 def _path(place: Sequence[int | str]) -> list[str]:
-    """Return a key's path without pydantic's names for the kinds that it may be of."""
+    """Return a key's path without pydantic's names of the key's types."""
     return [str(part) for part in place if not str(part).startswith(("literal[", "tuple[", "dict["))]
 
 
 def _allowed(message: str) -> str:
-    """Return what pydantic says that a value should be, in TOML's words."""
+    """Return pydantic's description of the expected value, in TOML's words."""
     words = message[0].lower() + message[1:]
     return words.removeprefix("input should be ").replace("a valid tuple", "a list")

@@ -28,7 +28,7 @@ def read_table(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """Read an experiment file and apply overrides; return its nested table, not yet checked.
 
     Raises:
-        SpilloverError: the file is missing or not TOML, an override is none.
+        SpilloverError: the file is missing or not TOML, or an override is not `key=value`.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -46,7 +46,7 @@ def parse_experiment(table: Mapping[str, Any], where: str) -> Experiment:
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        raise SpilloverError(f"{where}: {_sentence(error)}") from error
+        raise SpilloverError(f"{where}: {_first_error(error)}") from error
     except SpilloverError as error:
         raise SpilloverError(f"{where}: {error}") from error
 
@@ -67,26 +67,25 @@ def _apply(table: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def _sentence(error: ValidationError) -> str:
-    """Turn the first of pydantic's findings into one sentence with the key's path, what was found and expected."""
-    paths = [(_path(each["loc"]), each) for each in error.errors()]
-    path, first = max(
-        ((path, each) for path, each in paths if path[: len(paths[0][0])] == paths[0][0]), key=lambda row: len(row[0])
-    )
+def _first_error(error: ValidationError) -> str:
+    """Turn the first of pydantic's errors into one sentence: the key's path, the value and the values expected."""
+    details = [(_path(detail["loc"]), detail) for detail in error.errors()]
+    start = details[0][0]
+    path, first = max((row for row in details if row[0][: len(start)] == start), key=lambda row: len(row[0]))
     key = ".".join(part if part.isprintable() else repr(part) for part in path)
     if first["type"] == "extra_forbidden":
         section: Any = Experiment
         for part in path[:-1]:
-            rows = get_args(section)  # a table whose keys are the user's own: the next part is one of them
+            rows = get_args(section)  # in a table the user chooses the keys: the next part is a key
             section = rows[-1] if rows else section.model_fields[part].annotation
-        known = [field.alias or name for name, field in section.model_fields.items()]
-        return f"unknown key {key!r}; {did_you_mean(path[-1], known)}"
-    allowed = [_allowed(each["msg"]) for other, each in paths if other == path]  # a key may be of one of two kinds
-    found = repr(first["input"])
-    short = found if len(found) <= MAX_SHOWN else f"{found[:MAX_SHOWN]}…"
+        keys = [field.serialization_alias or name for name, field in section.model_fields.items()]
+        return f"unknown key {key!r}; {did_you_mean(path[-1], keys)}"
+    allowed = [_allowed(detail["msg"]) for other, detail in details if other == path]  # a key may have two types
+    value = repr(first["input"])
+    short = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
     return f"{key}: found {short}, expected: {' or '.join(allowed)}"
 
 
 def dump_experiment(experiment: Experiment) -> str:
-    """Write an experiment as TOML that `load_experiment` reads back to an equal one."""
+    """Write an experiment as TOML. `load_experiment` reads an equal experiment from it."""
     return tomli_w.dumps(experiment.model_dump(mode="json", by_alias=True))

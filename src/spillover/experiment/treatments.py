@@ -1,11 +1,11 @@
-"""What each recipe is called: the mixture's name as the paper writes it, and what tuning does in words."""
+"""Names of recipes: the mixture as the paper writes it, and a sentence about tuning on it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What a recipe does, in words. `{to}`, `{pivot}` and the like stand for what the experiment says."""
+    """A recipe in words. `{to}`, `{pivot}` and other braces stand for keys of the experiment."""
 
     name: str
     """As the paper writes it, `{to}=>{pivot}`. A recipe tunes on the languages that its name mentions."""
@@ -48,15 +48,14 @@ TREATMENTS = {
         f"{_FRAMED}, then {_ANSWERING} English",
     ),
 }
-"""Recipe → what it does."""
-
+"""Recipe → its words."""
 
 CUSTOM_TREATMENT = Treatment(
     "{to}=>{pivot} ({recipe})", f"a recipe of one's own on questions in {{sources}} and {{target}} {_FRAMED}"
 )
-"""The same for a recipe that is not of this project."""
+"""The words for a user's own recipe."""
 
 
 def treatment(recipe: str) -> Treatment:
-    """Return what a recipe of `TREATMENTS` or of a user's own does."""
+    """Return the words for a recipe of `TREATMENTS`, or for a user's own."""
     return TREATMENTS.get(recipe, CUSTOM_TREATMENT)

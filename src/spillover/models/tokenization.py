@@ -16,8 +16,8 @@ PROBES = ("a", "0", "。")
 """Texts that show what a tokenizer adds to a text; the first that has tokens does."""
 
 NO_START = (
-    "analyze.texts: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; set "
-    "analyze.texts = 0"
+    "analyze.forgetting: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; set "
+    "analyze.forgetting = 0"
 )
 """Why bits per byte cannot be taken: what a model expects of a text's first byte, it expects after something."""
 

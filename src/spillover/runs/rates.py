@@ -1,11 +1,10 @@
-"""What work took in earlier runs: time and disk a unit, by model and part of a run.
+"""Unit costs from earlier runs: time and disk per example or item, per model and workload.
 
-Read from what run folders lead to, whole stages alone; no model is loaded. What no run has recorded is left out, not
-guessed.
+They are averages over the complete artifacts of the latest runs. Workloads that no run has recorded are left out.
 """
 
 import json
-from collections import defaultdict
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,66 +18,66 @@ from spillover.store import Artifact, artifacts_under
 from spillover.utils.formatting import duration, size
 
 MAX_RUNS = 50
-"""Run folders that are asked, the latest first."""
+"""Number of run folders that are read, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """What work took: a unit of it, or all. Both are nan where no run tells."""
+    """Time and disk of one unit of work, or of many. Both are nan where no run has recorded them."""
 
     seconds: float
-    """Time."""
+    """Time in seconds."""
     bytes: float
-    """Disk."""
+    """Disk space in bytes."""
 
     def times(self, work: float) -> "UnitCost":
-        """Return what as many units take."""
+        """Return the cost of this many units."""
         return UnitCost(work * self.seconds, work * self.bytes)
 
     def __add__(self, other: "UnitCost") -> "UnitCost":
-        """Return what both take."""
+        """Return the cost of both."""
         return UnitCost(self.seconds + other.seconds, self.bytes + other.bytes)
 
     @property
     def known(self) -> bool:
-        """Whether any run tells."""
-        return self.seconds == self.seconds
+        """Whether any run has recorded the cost."""
+        return not math.isnan(self.seconds)
 
     def __str__(self) -> str:
         """Return both in words."""
         return f"about {duration(self.seconds)} and {size(self.bytes)}" if self.known else "time and disk unknown"
 
 
-UNKNOWN = UnitCost(float("nan"), float("nan"))
-"""What a unit takes that no earlier run has recorded."""
+UNKNOWN = UnitCost(math.nan, math.nan)
+"""The cost of work that no earlier run has recorded."""
 
 
-def _examples(stage: Artifact) -> float:
-    return float(json.loads((stage.path / "history.json").read_text(encoding="utf-8"))["examples"])
+def _examples(artifact: Artifact) -> float:
+    return float(json.loads((artifact.path / "history.json").read_text(encoding="utf-8"))["examples"])
 
 
-def _rows(stage: Artifact) -> float:
-    return sum(int(pq.read_metadata(file).num_rows) for file in stage.path.glob("*.parquet"))
+def _rows(artifact: Artifact) -> float:
+    return sum(int(pq.read_metadata(file).num_rows) for file in artifact.path.glob("*.parquet"))
 
 
-def _traced(stage: Artifact) -> float:
-    found = 0
-    for file in stage.path.glob("*.safetensors"):
+def _traced(artifact: Artifact) -> float:
+    items = 0
+    for file in artifact.path.glob("*.safetensors"):
         with safe_open(file, "numpy") as arrays:
-            found += arrays.get_slice("last").get_shape()[0]
-    return found
+            items += arrays.get_slice("last").get_shape()[0]
+    return items
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A part of a run: what one forecasts."""
+    """A part of a run whose cost is forecast."""
 
     unit: str
-    """What its work is counted in: an example in each epoch, an item in each arm."""
+    """The unit of its work: an example per epoch, an item per arm."""
     count: Callable[[Artifact], float]
-    """How many units a stage of the first kind was."""
-    kinds: tuple[str, ...]
-    """The kinds of stages that it leaves; the first tells how much work it was."""
+    """Counts the units of an artifact in the first of the folders."""
+    folders: tuple[str, ...]
+    """The folders of a run with its artifacts. All cost time and disk; the first alone counts the units."""
 
 
 WORKLOADS = {
@@ -87,20 +86,48 @@ WORKLOADS = {
     "analyze": Workload("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry")),
     "texts": Workload("texts", _rows, ("bits-per-byte",)),
 }
-"""Its name → part of a run."""
+"""Name of a part of a run → its workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """One artifact that runs use. Runs that share an artifact have equal usages, so it counts once."""
+
+    artifact: Artifact
+    model: ModelConfig
+    workload: str
+    """A name of `WORKLOADS`."""
+    repeats: float
+    """Multiplier of the artifact's units; 0 if artifacts of another folder count them."""
+
+    def units(self) -> float:
+        return self.repeats * WORKLOADS[self.workload].count(self.artifact) if self.repeats else 0.0
+
+    def cost(self) -> UnitCost:
+        files = (file for file in self.artifact.path.rglob("*") if file.is_file())
+        return UnitCost(float(self.artifact.marker["seconds"]), sum(file.stat().st_size for file in files))
+
+
+@dataclass(slots=True)
+class _Total:
+    """A sum over artifacts."""
+
+    units: float = 0.0
+    cost: UnitCost = UnitCost(0.0, 0.0)
 
 
 def measured_costs(runs: Path) -> dict[tuple[ModelConfig, str], UnitCost]:
-    """Return (model, part of a run) → what a unit of work took in the latest runs, those of grids among them."""
-    totals: defaultdict[tuple[ModelConfig, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for stage, model, part, times in {found for run in _latest(runs) for found in _stages(*run)}:
+    """Return (model, name of a workload) → the mean cost per unit in the latest runs, those of grids among them."""
+    totals: dict[tuple[ModelConfig, str], _Total] = {}
+    for usage in {usage for folder, experiment in _latest(runs) for usage in _usages(folder, experiment)}:
         try:
-            work, seconds = times * WORKLOADS[part].count(stage) if times else 0.0, float(stage.marker["seconds"])
+            units, cost = usage.units(), usage.cost()
         except (OSError, ValueError, KeyError, SafetensorError):
-            continue  # damaged: it is made again, and tells nothing
-        taken = sum(file.stat().st_size for file in stage.path.rglob("*") if file.is_file())
-        totals[model, part] = [sum(pair) for pair in zip(totals[model, part], (work, seconds, taken), strict=True)]
-    return {place: UnitCost(seconds, taken).times(1 / work) for place, (work, seconds, taken) in totals.items() if work}
+            continue  # a damaged artifact will be made again
+        total = totals.setdefault((usage.model, usage.workload), _Total())
+        total.units += units
+        total.cost += cost
+    return {place: total.cost.times(1 / total.units) for place, total in totals.items() if total.units}
 
 
 def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
@@ -110,13 +137,14 @@ def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
         try:
             yield file.parent, load_experiment(file)
         except SpilloverError:
-            continue  # of an older version, say: it tells nothing
+            continue  # it may be of another version
 
 
-def _stages(run: Path, one: Experiment) -> Iterator[tuple[Artifact, ModelConfig, str, float]]:
-    """Yield what a run folder leads to: a stage, its model, its part, how often its units count (0: another's do)."""
-    for name, part in WORKLOADS.items():
-        for kind in part.kinds:
-            tells = kind == part.kinds[0]
-            times = (one.tune.epochs if name == "tune" else 1.0) if tells else 0.0
-            yield from ((stage, one.model, name, times) for stage in artifacts_under(run, kind))
+def _usages(run: Path, experiment: Experiment) -> Iterator[_Usage]:
+    """Yield the artifacts that a run folder links to."""
+    for name, workload in WORKLOADS.items():
+        for folder in workload.folders:
+            passes = experiment.tune.epochs if name == "tune" else 1.0
+            repeats = passes if folder == workload.folders[0] else 0.0
+            for artifact in artifacts_under(run, folder):
+                yield _Usage(artifact, experiment.model, name, repeats)

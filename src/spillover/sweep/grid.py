@@ -85,7 +85,7 @@ def _bare(kind: Any) -> Any:  # noqa: ANN401
 
 def _kind_of(key: str, kind: Any) -> Any:  # noqa: ANN401
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        fields = {field.serialization_alias or name: field.annotation for name, field in kind.model_fields.items()}
         return fields.get(key)
     return get_args(kind)[1] if get_origin(kind) is dict else None
 

@@ -75,7 +75,7 @@ def _steps(one: Experiment) -> list[tuple[str, str, Experiment, tuple[str, ...]]
     found: list[tuple[str, str, Experiment, tuple[str, ...]]] = []
     for code in one.translate.to:
         alone = one.model_copy(update={"translate": one.translate.model_copy(update={"to": (code,)})})
-        found.append(("translate", digest("translate", *_pairs(one, code)), alone, ()))
+        found.append(("translate", digest("translate", *_pairs_key(one, code)), alone, ()))
     pairs = tuple(key for _, key, _, _ in found)
     base = digest("base", base_key(one))
     tuned = digest("tune", tune_key(one))
@@ -85,8 +85,10 @@ def _steps(one: Experiment) -> list[tuple[str, str, Experiment, tuple[str, ...]]
     return found
 
 
-def _pairs(one: Experiment, code: str) -> list[object]:
-    return [one.questions, one.translate.engine, one.mixture.pivot, code]
+def _pairs_key(experiment: Experiment, code: str) -> list[object]:
+    translate = experiment.translate
+    engine = [translate.translator, translate.model, translate.endpoint, translate.budget]
+    return [experiment.questions, engine, experiment.mixture.pivot, code]
 
 
 def base_key(one: Experiment) -> list[object]:
