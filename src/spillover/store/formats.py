@@ -72,7 +72,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield an array that `write_arrays` wrote, (items, layers, …), one layer in memory at a time."""
+    """Yield an array of a file by `write_arrays`, (items, layers, …), one layer in memory at a time."""
     with _reading(path), safe_open(path, "numpy") as file:
         array = file.get_slice(name)
         for layer in range(array.get_shape()[1]):
