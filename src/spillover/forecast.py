@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
-from spillover.stages.analyze import trace
+from spillover.stages.analyze import trace_cell
 from spillover.stages.arms import Arm, cells_of
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items
@@ -88,7 +88,7 @@ def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
         "evaluate": (run.items, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
         "analyze": (
             run.traced_items,
-            lambda store, arm, cell, rows: trace(store, arm, open_task(cell.task), cell, rows, idle),
+            lambda store, arm, cell, rows: trace_cell(store, arm, open_task(cell.task), cell, rows, idle),
         ),
         "texts": (
             run.likelihood_items,

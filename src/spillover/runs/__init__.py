@@ -1,1 +1,1 @@
-"""What finished runs tell: their results side by side, suggestions of languages, the cost of work."""
+"""Uses of finished runs: comparison, suggestions of languages, unit costs for forecasts."""

@@ -1,7 +1,4 @@
-"""From run folders to a lineup: what each run was, and what both its arms said.
-
-Reads what is there and makes nothing: it knows neither models nor where items come from.
-"""
+"""Finished runs, read from their folders: settings and predictions of both arms. Nothing is made anew."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +9,13 @@ from pathlib import Path
 from spillover.analysis.statistics.runs import compare_runs
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
-from spillover.records import FinishedRun, Prediction, RunComparison
+from spillover.records import ARMS, FinishedRun, Prediction, RunComparison
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
 from spillover.utils.progress import notify
 
 CLUSTERS = "clusters.json"
-"""Where a run folder keeps its items' clusters: task → an item's id → the first id of its cluster."""
+"""File of a run folder with its items' clusters: task → an item's id → the first id of its cluster."""
 
 
 @contextmanager
@@ -32,22 +29,22 @@ def registered(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:
-    """Lay finished runs side by side; differences within ± `margin` points count as equivalent.
+    """Compare finished runs; differences within ± `margin` points count as equivalent.
 
     Raises:
-        SpilloverError: a folder is not that of a finished run, or the runs do not share their items.
+        SpilloverError: a folder is not of a finished run, or the runs do not share their items.
     """
     return compare_runs([read_run(folder) for folder in folders], margin / 100)
 
 
 def read_run(folder: Path, setting: str = "") -> FinishedRun:
-    """Read a run folder; it has to have a report, the last thing that a run makes. `setting` is its place in a grid."""
+    """Read a run folder; it must be of a finished run. `setting` names its keys in a grid."""
     for name in ("experiment.toml", "provenance.json", "predictions"):
         if not (folder / name).exists():
             raise SpilloverError(f"compare: {folder}: found no {name}, expected the folder of a finished run")
     experiment = load_experiment(folder / "experiment.toml")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    base, tuned = (_measured(read_arm(folder, arm), experiment) for arm in ("base", "tuned"))
+    base, tuned = (_measured(read_arm(folder, arm), experiment) for arm in ARMS)
     return FinishedRun(
         name=folder.name,
         recipe=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
@@ -65,22 +62,22 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
 
 
 def _clusters(folder: Path) -> dict[str, dict[str, str]]:
-    """Return which items belong together; a run from before that was kept counts all of them as independent."""
+    """Return the clusters of items. Runs of older versions did not store them: their items count as independent."""
     path = folder / CLUSTERS
     if not path.exists():
         _mention_independence()
         return {}
-    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    clusters: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return clusters
 
 
 @cache
 def _mention_independence() -> None:
-    """Say it once a process, however many runs are read."""
+    """Tell the user once per process, however many runs are read."""
     notify(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
 
 
 def _measured(predictions: Sequence[Prediction], experiment: Experiment) -> tuple[Prediction, ...]:
-    """Leave out cells that the run folder keeps from an evaluation before its last one."""
+    """Leave out cells that an earlier evaluation left in the run folder."""
     tasks, codes = {open_task(name).name for name in experiment.evaluate.tasks}, experiment.evaluate.languages
     return tuple(p for p in predictions if p.task in tasks and (codes == "all" or p.language in codes))

@@ -1,7 +1,7 @@
-"""Which languages to tune on: finished runs and a base model that was looked at, brought together.
+"""Suggestions of languages to tune on, from finished runs and one traced pass of the base model.
 
-Reads run folders, counts tokens, and traces the base model once where no run has done so; what follows from it is
-`analysis.proposals`'s. Tunes nothing.
+This module reads run folders, counts tokens, and traces the base model if no run has. The statistics are in
+`analysis.statistics.suggest`.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,13 @@ import numpy as np
 
 from spillover.analysis.interpretability.alignment import States, cka, shuffled
 from spillover.analysis.interpretability.geometry import MIN_ITEMS
-from spillover.analysis.statistics.suggest import Array, Similarity, collect
-from spillover.analysis.statistics.suggest import suggest as order
+from spillover.analysis.statistics.suggest import Array, Similarity, collect, suggest
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment import Experiment
 from spillover.languages import get_language
 from spillover.records import FinishedRun, Suggestion
 from spillover.runs.read import read_run
-from spillover.stages.analyze import trace
+from spillover.stages.analyze import trace_cell
 from spillover.stages.arms import Arm, cells_of
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, balanced_subset
@@ -30,12 +29,12 @@ from spillover.tasks import open_task
 from spillover.utils.progress import bar, notify
 
 MAX_COMBINATIONS = 20_000
-"""Most combinations of languages that are looked at."""
+"""Largest number of combinations of languages that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuggestRequest:
-    """What is asked."""
+    """The user's question."""
 
     targets: tuple[str, ...]
     """Codes of the languages that are to get better."""
@@ -45,14 +44,14 @@ class SuggestRequest:
     """Codes of the languages to choose from; none: all that have items but the targets and the pivot."""
 
 
-def suggest(experiment: Experiment, store: Store, request: SuggestRequest, runs: Sequence[Path]) -> Suggestion:
-    """Order the choices of languages to tune on; see `analysis.proposals`.
+def suggest_languages(experiment: Experiment, store: Store, request: SuggestRequest, runs: Sequence[Path]) -> Suggestion:
+    """Order the choices of languages to tune on; see `analysis.statistics.suggest`.
 
     Args:
         experiment: the model, the items and the task whose questions would be translated.
-        store: where traces are kept.
-        request: what is asked.
-        runs: folders of finished runs; those of another model, task of questions, labels or recipe are left out.
+        store: holds the traces.
+        request: the languages to improve, and those to choose from.
+        runs: folders of finished runs; runs of another model, task of questions, labels or recipe are left out.
 
     Raises:
         SpilloverError: a language has no items, or there are too many combinations.
@@ -61,27 +60,27 @@ def suggest(experiment: Experiment, store: Store, request: SuggestRequest, runs:
     items = Inputs(experiment.model_copy(update={"evaluate": everywhere})).items
     codes = _shared(items)
     wanted = _choices(request, codes, experiment.mixture.pivot)
-    found = [read_run(folder) for folder in runs]
-    fitting = [run for run in found if _fits(run, experiment, request.targets, codes)]
-    if len(fitting) < len(found):
+    finished = [read_run(folder) for folder in runs]
+    fitting = [run for run in finished if _fits(run, experiment, request.targets, codes)]
+    if len(fitting) < len(finished):
         notify(
-            f"{len(found) - len(fitting)} of {len(found)} runs are of another model, mixture, task or set of languages"
+            f"{len(finished) - len(fitting)} of {len(finished)} runs are of another model, mixture, task or set of languages"
         )
-    likenesses = [
+    similarities = [
         *_typology(codes),
         _fertility(experiment, items, codes),
         *_alignment(experiment, store, items, codes),
     ]
-    return order(collect(fitting, codes), likenesses, codes, request.targets, wanted)
+    return suggest(collect(fitting, codes), similarities, codes, request.targets, wanted)
 
 
 def _choices(request: SuggestRequest, codes: Sequence[str], pivot: str) -> list[tuple[str, ...]]:
-    """Return every choice of languages to tune on; refuse what is unknown and what is too much."""
+    """Return every choice of languages to tune on; refuse unknown languages and too many combinations."""
     among = request.among or tuple(code for code in codes if code not in (*request.targets, pivot))
-    for name, asked in (("--for", request.targets), ("--among", among)):
-        if not asked:
+    for name, chosen in (("--for", request.targets), ("--among", among)):
+        if not chosen:
             raise SpilloverError(f"{name}: found no language, expected at least one; choose from {', '.join(codes)}")
-        for code in asked:
+        for code in chosen:
             if code not in codes:
                 raise SpilloverError(
                     f"{name}: found {code!r}, expected a language with items; {did_you_mean(code, codes)}"
@@ -101,7 +100,7 @@ def _choices(request: SuggestRequest, codes: Sequence[str], pivot: str) -> list[
 
 
 def finished_runs(runs: Path) -> list[Path]:
-    """Return the folders of finished runs: a run writes its provenance last."""
+    """Return the folders of finished runs, which have the file that a run writes last: its provenance."""
     return sorted(path.parent for path in runs.glob("*/provenance.json") if not path.parent.name.startswith("."))
 
 
@@ -127,7 +126,7 @@ def _fits(run: FinishedRun, experiment: Experiment, targets: Sequence[str], code
 
 
 def _typology(codes: Sequence[str]) -> list[Similarity]:
-    """Return what the table of languages says: whether two are the same, share a script, share a family."""
+    """Return similarities by the table of languages: the same language, the same script, the same family."""
     rows = [get_language(code) for code in codes]
     return [
         Similarity(name, np.array([[float(getattr(a, field) == getattr(b, field)) for b in rows] for a in rows]))
@@ -136,12 +135,12 @@ def _typology(codes: Sequence[str]) -> list[Similarity]:
 
 
 def _fertility(experiment: Experiment, items: Items, codes: Sequence[str]) -> Similarity:
-    """Return how like languages are cut by the tokenizer: −|log ratio| of the tokens of the same items."""
+    """Return the similarity of fertilities: −|log ratio| of the numbers of tokens of the same items."""
     from spillover.models.tokenizer import token_counter
 
     count = token_counter(experiment.model.name)
     texts = {
-        code: [text for (_, own), rows in items.items() if own == code for row in rows for text in row.fields]
+        code: [text for (_, language), rows in items.items() if language == code for row in rows for text in row.fields]
         for code in codes
     }
     tokens = np.log([sum(count(texts[code])) for code in codes])
@@ -149,7 +148,7 @@ def _fertility(experiment: Experiment, items: Items, codes: Sequence[str]) -> Si
 
 
 def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequence[str]) -> list[Similarity]:
-    """Return how alike the base model's states of the same items are: CKA, mean over layers and tasks."""
+    """Return the similarity of the base model's states of the same items: CKA, mean over layers and tasks."""
     limit = experiment.analyze.limit
     chosen = {key: balanced_subset(rows, limit) for key, rows in items.items() if limit and key[1] in codes}
     labeled = {key: rows for key, rows in chosen.items() if open_task(key[0]).labels and len(rows) >= MIN_ITEMS}
@@ -157,19 +156,19 @@ def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequen
         return []
     arm = Arm("base", experiment, None)
     with bar("trace (items)", sum(map(len, labeled.values()))) as progress:
-        traced = [
-            trace(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, labeled)
+        traces = [
+            trace_cell(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, labeled)
         ]
     layers = []
-    for task in dict.fromkeys(each.cell.task for each in traced):
-        own = {each.cell.language: each.stage.path for each in traced if each.cell.task == task}
-        states = [read_layers(own[code] / f"{code}.safetensors", "body_mean") for code in codes]
+    for task in dict.fromkeys(trace.cell.task for trace in traces):
+        paths = {trace.cell.language: trace.artifact.path for trace in traces if trace.cell.task == task}
+        states = [read_layers(paths[code] / f"{code}.safetensors", "body_mean") for code in codes]
         layers += [_aligned(np.stack(layer).astype(np.float64)) for layer in zip(*states, strict=True)]
     return [Similarity("alignment", np.mean(layers, axis=0))]
 
 
 def _aligned(states: Array) -> Array:
     """Return the CKA of every two languages' states, (languages, items, width), as they are paired."""
-    unread = np.zeros(states.shape[:2])  # CKA looks at mean states alone
-    found: Array = cka(States(states, states, unread), shuffled(states.shape[1], 0))[0]
-    return found
+    lengths = np.zeros(states.shape[:2])  # CKA does not read them
+    similarity: Array = cka(States(states, states, lengths), shuffled(states.shape[1], 0))[0]
+    return similarity

@@ -1,7 +1,6 @@
-"""Looking inside: what tracing a cell leaves behind, and what lenses, neurons and patches make of it.
+"""The work of `analyze`: traces of the cells, and the lenses, neurons and patches read from them.
 
-Beside the cells, which say what is scored; the pipeline says when. A trace does not depend on what is made of it, so
-another lens traces nothing anew.
+A trace does not depend on its readers, so a new lens needs no new trace.
 """
 
 from collections.abc import Sequence
@@ -27,21 +26,20 @@ from spillover.utils.progress import Bar
 
 @dataclass(frozen=True, slots=True)
 class CellTrace:
-    """A cell that was traced."""
+    """A traced cell."""
 
     task: Task
-    """Its task."""
+    """The task."""
     cell: Cell
-    """The cell, under its task's own name."""
+    """The cell. Its task is named by the task's file, not by the experiment."""
     rows: Sequence[Item]
-    """The items traced, in every language of a task the same ids in the same order."""
-    stage: Artifact
-    """Where the trace is kept."""
+    """The traced items: the same ids in the same order in every language of a task."""
+    artifact: Artifact
+    """The stored trace."""
 
-    @property
-    def arrays(self) -> Arrays:
-        """What the trace holds: see `trace`."""
-        return read_arrays(self.stage.path / f"{self.cell.language}.safetensors")
+    def load(self, *names: str) -> Arrays:
+        """Read these arrays of the trace; `models.tracing.trace.Trace` has their names. A whole trace may be gigabytes."""
+        return read_arrays(self.artifact.path / f"{self.cell.language}.safetensors", *names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +47,31 @@ class FittedLens:
     """A lens fitted to one arm."""
 
     name: str
-    """As the experiment names it."""
-    stage: Artifact
-    """Where it is kept."""
+    """The lens's name in the experiment."""
+    artifact: Artifact
+    """The stored map."""
 
     @property
     def affine(self) -> AffineLens:
         """The map."""
-        return AffineLens(**read_arrays(self.stage.path / f"{self.name}.safetensors"))
+        arrays = read_arrays(self.artifact.path / f"{self.name}.safetensors")
+        return AffineLens(down=arrays["down"], up=arrays["up"], bias=arrays["bias"])
 
 
 @dataclass(frozen=True, slots=True)
 class ArmInternals:
-    """What was seen in one arm."""
+    """The measurements inside one arm."""
 
-    seen: list[CellReading]
-    """What each lens reads in each cell."""
+    readings: list[CellReading]
+    """One per cell and lens."""
     activity: list[Activity]
-    """How active the neurons are in each cell."""
+    """The neurons' activity, one per cell."""
     patches: list[Patch]
-    """What one language's states do in another."""
+    """Effects of one language's states in another language."""
 
 
 def items_to_trace(experiment: Experiment, items: Items) -> Items:
-    """Return the items to trace; refuse lenses and metrics that cannot be taken of them."""
+    """Return the items to trace, per task and language; refuse lenses and metrics that do not work for them."""
     chosen = experiment.analyze
     for name in chosen.lenses:
         resolve(LENSES, name, "analyze.lenses")
@@ -82,62 +81,65 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
 
 
 def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:
-    """Return what lenses may learn from: the items measured that are not among those to trace."""
+    """Return the prompts that lenses learn from: those of measured items that are not traced."""
     return [
         prompt for key, rows in traced.items() for prompt in prompts_not_traced(open_task(key[0]), items[key], rows)
     ]
 
 
 def count_passes(experiment: Experiment, items: Items) -> int:
-    """Return how many items are traced, and how many patched, in one arm."""
+    """Return the number of items to trace plus the number of items to patch, in one arm."""
     return sum(len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
 
 
 def analyze_arm(store: Store, arm: Arm, items: Items, others: Sequence[Prompt], progress: Bar) -> ArmInternals:
-    """Trace an arm's items, read the traces through each lens, and patch; `others` are what lenses may learn from."""
+    """Trace an arm's items, read the traces through each lens, and patch. Lenses learn from the prompts `others`."""
     chosen = arm.experiment.analyze
     lenses = [fit_lens(store, arm, name, others) for name in chosen.lenses]
-    cells = [trace(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, items)]
+    cells = [trace_cell(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, items)]
     return ArmInternals(
-        seen=[read_through_lens(store, arm, each, lens) for each in cells for lens in lenses],
-        activity=[
-            Activity(each.cell, found["active"], int(found["counted"][0])) for each in cells for found in [each.arrays]
-        ],
+        readings=[read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses],
+        activity=[_activity(traced) for traced in cells],
         patches=patch_pairs(store, arm, cells, progress) if chosen.patch else [],
     )
 
 
-def compare_arms(looks: Sequence[ArmInternals]) -> Internals:
-    """Compare what was seen in the arms."""
-    every = [found for each in looks for found in each.seen]
+def compare_arms(arms: Sequence[ArmInternals]) -> Internals:
+    """Compare the measurements inside the arms."""
+    readings = [reading for arm in arms for reading in arm.readings]
     return Internals(
-        trajectories=tuple(map(trajectory, every)),
-        latents=tuple(latents(every)),
-        neurons=tuple(neurons([found for each in looks for found in each.activity])),
-        patches=tuple(found for each in looks for found in each.patches),
+        trajectories=tuple(map(trajectory, readings)),
+        latents=tuple(latents(readings)),
+        neurons=tuple(neurons([activity for arm in arms for activity in arm.activity])),
+        patches=tuple(patch for arm in arms for patch in arm.patches),
     )
 
 
-def prompts_not_traced(task: Task, rows: Sequence[Item], analyzed: Sequence[Item]) -> list[Prompt]:
-    """Return a cell's items that are not analyzed, as they would be traced."""
-    taken = {item.id for item in analyzed}
-    return [lens_prompt(task, item) for item in rows if item.id not in taken]
+def _activity(traced: CellTrace) -> Activity:
+    arrays = traced.load("active", "counted")
+    return Activity(traced.cell, arrays["active"], int(arrays["counted"][0]))
+
+
+def prompts_not_traced(task: Task, rows: Sequence[Item], traced: Sequence[Item]) -> list[Prompt]:
+    """Return the prompts of a cell's items that are not traced."""
+    ids = {item.id for item in traced}
+    return [lens_prompt(task, item) for item in rows if item.id not in ids]
 
 
 def lens_prompt(task: Task, item: Item) -> Prompt:
-    """Return an item as it is traced: native exemplars, and its English answers, then its native ones, as choices.
+    """Return an item's prompt for tracing: native exemplars; as choices the English answers, then the native ones.
 
-    The labels are native: the question is whether English comes up on the way to an answer in another language.
+    The exemplars' labels are native: English on the way to a native answer is then the model's own.
     """
     both = (*task.choices("english", item.language), *task.choices("native", item.language))
     return replace(task.prompt(item, "native"), choices=both)
 
 
-def trace(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], progress: Bar) -> CellTrace:
-    """Trace a cell if that was not done before.
+def trace_cell(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], progress: Bar) -> CellTrace:
+    """Return the trace of a cell, traced first if there is none.
 
-    Its file holds the fields of `models.trace.Trace` and `ids`: the items' ids as UTF-8, (items, bytes), filled up with
-    zeros.
+    Its file holds the fields of `models.tracing.trace.Trace` and `ids`: the items' ids as UTF-8, (items, bytes), padded
+    with zeros.
     """
     prompts = [lens_prompt(task, item) for item in rows]
     cell, name = replace(cell, task=task.name), f"{cell.language}.safetensors"
@@ -145,8 +147,8 @@ def trace(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], 
     def write(folder: Path) -> None:
         from spillover.models.tracing.trace import trace
 
-        found = trace(arm.reader, prompts, progress.advance)
-        arrays = {field: np.asarray(getattr(found, field)) for field in found.__slots__}
+        states = trace(arm.reader, prompts, progress.advance)
+        arrays = {field: np.asarray(getattr(states, field)) for field in states.__slots__}
         ids = np.array([item.id.encode() for item in rows])
         write_arrays(folder / name, **arrays, ids=ids.view(np.uint8).reshape(len(rows), -1))
 
@@ -159,53 +161,53 @@ def trace(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], 
 
 
 def fit_lens(store: Store, arm: Arm, name: str, prompts: Sequence[Prompt]) -> FittedLens:
-    """Fit a lens on prompts that are not analyzed, if that was not done before."""
+    """Return a lens of an arm, fitted first on prompts that are not traced if there is none."""
     fit, seed = resolve(LENSES, name, "analyze.lenses"), arm.experiment.seed
 
     def write(folder: Path) -> None:
-        found: AffineLens = fit(arm.reader, prompts, seed)
-        write_arrays(folder / f"{name}.safetensors", down=found.down, up=found.up, bias=found.bias)
+        lens: AffineLens = fit(arm.reader, prompts, seed)
+        write_arrays(folder / f"{name}.safetensors", down=lens.down, up=lens.up, bias=lens.bias)
 
     inputs = [arm.key, name, prompts, seed, *as_text(arm.experiment, of_prompts(prompts))]
     return FittedLens(name, store.get_or_make("lens", inputs, f"lenses/{arm.name}/{name}.safetensors", write))
 
 
 def read_through_lens(store: Store, arm: Arm, traced: CellTrace, lens: FittedLens) -> CellReading:
-    """Return what a lens reads in a traced cell, reading it first if that was not done before."""
+    """Return a lens's reading of a traced cell, read first if there is none."""
     cell, gold = traced.cell, [item.gold for item in traced.rows]
     name = f"{cell.language}.safetensors"
 
     def write(folder: Path) -> None:
-        found = traced.arrays
-        sight = LensInput(
-            last=found["last"][:, :-1],  # after the final norm nothing is left to read
-            inner=found["inner"][:, :-1],
-            nodes=found["nodes"],
-            tokens=found["tokens"],
+        arrays = traced.load("last", "inner", "nodes", "tokens")
+        states = LensInput(
+            last=arrays["last"][:, :-1],  # a lens reads states before the final norm
+            inner=arrays["inner"][:, :-1],
+            nodes=arrays["nodes"],
+            tokens=arrays["tokens"],
             gold=np.array(gold),
             same=cell.language == ENGLISH,
         )
-        reading = apply_lens(sight, lens.affine, arm.readout)
+        reading = apply_lens(states, lens.affine, arm.readout)
         write_arrays(folder / name, **{field: getattr(reading, field) for field in LensOutput.__slots__})
 
-    inputs = [arm.key, traced.stage.key, lens.stage.key, gold]
-    stage = store.get_or_make("reading", inputs, f"readings/{cell.arm}/{cell.task}/{lens.name}/{name}", write)
-    return CellReading(cell, lens.name, LensOutput(**read_arrays(stage.path / name)))
+    inputs = [arm.key, traced.artifact.key, lens.artifact.key, gold]
+    artifact = store.get_or_make("reading", inputs, f"readings/{cell.arm}/{cell.task}/{lens.name}/{name}", write)
+    return CellReading(cell, lens.name, LensOutput(**read_arrays(artifact.path / name)))
 
 
 def patch_pairs(store: Store, arm: Arm, cells: Sequence[CellTrace], progress: Bar) -> list[Patch]:
-    """Put English states into every other language of a task, and every other's into English, for the first items.
+    """Put English states into every other language of a task, and their states into English, for the first items.
 
-    Without English, the first language stands in for it.
+    If English was not traced, the first language takes its place.
     """
-    found: list[Patch] = []
-    for task in dict.fromkeys(each.cell.task for each in cells):
-        own = {each.cell.language: each for each in cells if each.cell.task == task}
-        hub = ENGLISH if ENGLISH in own else next(iter(own))
-        spokes = [code for code in own if code != hub]
+    patches: list[Patch] = []
+    for task in dict.fromkeys(traced.cell.task for traced in cells):
+        traces = {traced.cell.language: traced for traced in cells if traced.cell.task == task}
+        hub = ENGLISH if ENGLISH in traces else next(iter(traces))
+        spokes = [code for code in traces if code != hub]
         for target, sources in ((hub, spokes), *((code, [hub]) for code in spokes)) if spokes else ():
-            found += _patch(store, arm, own[target], [own[code] for code in sources], progress)
-    return found
+            patches += _patch(store, arm, traces[target], [traces[code] for code in sources], progress)
+    return patches
 
 
 def _patch(store: Store, arm: Arm, target: CellTrace, sources: Sequence[CellTrace], progress: Bar) -> list[Patch]:
@@ -216,18 +218,25 @@ def _patch(store: Store, arm: Arm, target: CellTrace, sources: Sequence[CellTrac
     def write(folder: Path) -> None:
         from spillover.models.tracing.patch import patch
 
-        states = np.stack([each.arrays["last"][: len(rows), :-1] for each in sources], axis=1)  # but for the final norm
+        # without the states after the final norm
+        states = np.stack([source.load("last")["last"][: len(rows), :-1] for source in sources], axis=1)
         effects = []
-        for prompt, item, given in zip(prompts, rows, states, strict=True):
-            found = patch(arm.reader, prompt, len(prompt.choices) // 2 + item.gold, given)
-            effects.append(found.patched - found.plain)
+        for prompt, item, layers in zip(prompts, rows, states, strict=True):
+            scores = patch(arm.reader, prompt, len(prompt.choices) // 2 + item.gold, layers)
+            effects.append(scores.patched - scores.plain)
             progress.advance(1)
         write_arrays(folder / name, effects=np.stack(effects))
 
-    inputs = [arm.key, cell.language, prompts, [item.gold for item in rows], [each.stage.key for each in sources]]
+    inputs = [
+        arm.key,
+        cell.language,
+        prompts,
+        [item.gold for item in rows],
+        [source.artifact.key for source in sources],
+    ]
     with progress.counting(len(rows)):
-        stage = store.get_or_make("patch", inputs, f"patches/{cell.arm}/{cell.task}/{name}", write)
-    means = read_arrays(stage.path / name)["effects"].mean(axis=0).tolist()
+        artifact = store.get_or_make("patch", inputs, f"patches/{cell.arm}/{cell.task}/{name}", write)
+    means = read_arrays(artifact.path / name)["effects"].mean(axis=0).tolist()
     return [
         Patch(arm.name, cell.task, source.cell.language, cell.language, tuple(effects), len(rows))
         for source, effects in zip(sources, means, strict=True)

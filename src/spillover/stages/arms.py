@@ -1,4 +1,4 @@
-"""Arms: the base model and the tuned one, what identifies each, and its cells."""
+"""Arms: the base model and the tuned one, the keys of their results, and their cells."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the two models compared. Nothing but the adapter tells them apart."""
+    """One of the two models compared. They differ in the adapter alone."""
 
     name: str
     """`base` or `tuned`."""
     experiment: Experiment
-    """Says which model, and how it is loaded."""
+    """Names the model and the way to load it."""
     adapter: Artifact | None
     """The tuned arm's adapter."""
 
     @cached_property
     def key(self) -> list[str]:
-        """What the arm's results depend on: the weights, the precision, the template, the adapter."""
+        """The inputs of all the arm's results: the weights, the precision, the template, the adapter."""
         merged = ["merged"] if self.adapter and self.experiment.evaluate.merged else []
         return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged]
 
     @property
     def reader(self) -> "PrefixReader":
-        """The model, loaded when first asked for; good until another arm's is asked for."""
+        """The model, loaded on first use; invalid once another arm's reader is requested."""
         from spillover.models.inference.resident import resident_reader
 
         adapter = self.adapter.path if self.adapter else None
@@ -51,17 +51,17 @@ class Arm:
 
 
 def model_key(experiment: Experiment) -> list[str]:
-    """Return what identifies the base model as loaded: its files, precision, quantization, template and its prompts."""
+    """Return the identity of the base model as loaded: files, precision, quantization, template and its prompts."""
     from spillover.models.load import resolve_dtype
     from spillover.models.locate import fingerprint, locate
 
     model = experiment.model
-    known = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
-    return [*known, *reads(experiment).prompt_key]
+    identity = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
+    return [*identity, *reads(experiment).prompt_key]
 
 
 def num_parameters(experiment: Experiment) -> int:
-    """Return the number of the base model's parameters."""
+    """Return the base model's number of parameters."""
     from spillover.models.locate import locate, parameters
 
     return parameters(locate(experiment.model.name))
@@ -74,14 +74,14 @@ def cells_of(arm: Arm, items: Items) -> Iterator[tuple[Cell, list[Item]]]:
 
 
 def reads(experiment: Experiment) -> "Model":
-    """Return the model as it turns texts into tokens, without its weights."""
+    """Return the model without its weights: the part that turns texts into tokens."""
     from spillover.models.load import without_weights
 
     return without_weights(experiment.model.name, experiment.model.template, experiment.model.template_arguments)
 
 
 def shortened(experiment: Experiment) -> list[int]:
-    """Return the model's context in tokens where it is shorter than `tune.cutoff`: longer examples are not learned."""
+    """Return the model's context in tokens if it is shorter than `tune.cutoff`: longer examples are not learned."""
     from spillover.models.locate import locate, positions
 
     context = positions(locate(experiment.model.name))
@@ -89,9 +89,9 @@ def shortened(experiment: Experiment) -> list[int]:
 
 
 def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
-    """Return what a stage's key says of texts that spell special tokens, which once became those tokens: which ones.
+    """Return the special tokens that texts spell, for a stage's key; earlier versions read them as those tokens.
 
-    Nothing for others, so their stages stay.
+    Other texts add nothing to a key, so their artifacts stay valid.
     """
     return reads(experiment).tokenization.spelled(texts)
 

@@ -1,6 +1,6 @@
-"""The training set: what a recipe works on, fetched only where its parameters name it, and what of it leaks.
+"""The work of `build`: the training set, and the questions in it that the evaluation asks too.
 
-The pipeline says how questions and pairs are made and where they are kept.
+A recipe is given only the data that its parameters name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,24 +23,24 @@ from spillover.tasks import open_task
 
 @dataclass(frozen=True)
 class QuestionSource:
-    """Questions of one source, with what the pipeline makes of them when it is asked to."""
+    """One source of questions, and two functions that read and pair them when a recipe needs them."""
 
     config: QuestionsConfig
-    """Where they come from."""
+    """The source."""
     questions: Callable[[], list[Question]]
-    """Returns them as the user asked them."""
+    """Returns the questions in English."""
     pairs: Callable[[], list[Pair]]
-    """Returns them paired with the pivot, in every language to tune on."""
+    """Returns the questions paired with the pivot, in every language to tune on."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a recipe made, and what of it should not be there."""
+    """A recipe's examples, and those of their questions that leak."""
 
     examples: list[Example]
     """The training examples."""
     overlaps: list[Overlap]
-    """Their questions that the evaluation asks too."""
+    """The questions that the evaluation asks too."""
     questions: int
     """Number of different questions in the examples."""
     paired: bool
@@ -48,7 +48,7 @@ class TrainingSet:
 
     @property
     def overlap(self) -> str:
-        """How many overlap and which, in a sentence; empty where none does."""
+        """A sentence with the number of overlaps and the first of them; empty if there are none."""
         return sentence(self.overlaps, self.questions) if self.overlaps else ""
 
 
@@ -66,7 +66,7 @@ def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: Que
 def _recipe_arguments(
     recipe: Callable[..., object], inputs: Inputs, questions: QuestionSource, unrelated: QuestionSource
 ) -> dict[str, Any]:
-    """Fetch what the recipe's parameters name, and nothing else: a label is read only where one is asked for."""
+    """Fetch the data that the recipe's parameters name, and nothing else: no other recipe can see a label."""
     experiment, mixture = inputs.experiment, inputs.experiment.mixture
     fetch: dict[str, Callable[[], object]] = {
         "pairs": lambda: take_first(questions.pairs(), mixture.sizes),
@@ -108,14 +108,14 @@ def _count(name: str) -> TokenCounter:
 
 
 def _trained(source: QuestionSource, arguments: dict[str, Any]) -> Iterator[Question]:
-    """Yield every question of the source that a recipe was given, in every language whose text is at hand."""
+    """Yield every question that a recipe worked on, in every language whose text was read."""
     pairs: Sequence[Pair] = arguments["unrelated"] if "unrelated" in arguments else arguments.get("pairs", ())
     for pair in pairs:
         yield Question(pair.task, pair.id, pair.source_language, pair.source)
         yield Question(pair.task, pair.id, pair.target_language, pair.target)
     for row in arguments.get("annotated", ()):
         yield Question(row.task, row.id, row.language, row.fields)
-    yield from source.questions()  # a pair of two other languages does not hold the original
+    yield from source.questions()  # pairs of two other languages do not hold the English text
 
 
 def _overlaps(inputs: Inputs, questions: QuestionsConfig, trained: Sequence[Question]) -> list[Overlap]:

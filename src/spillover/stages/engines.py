@@ -1,4 +1,4 @@
-"""Scoring engines: which one scores an arm's prompts, and what refuses to where it cannot."""
+"""Scoring engines: one table of engines, and one of their checks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
     return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, arguments))
 
 
-def _vllm_runs(experiment: Experiment) -> None:
+def _check_vllm(experiment: Experiment) -> None:
     from spillover.models.scoring.vllm import check_vllm
 
     check_vllm(experiment.model.quantize, experiment.evaluate.merged)
@@ -35,14 +35,13 @@ SCORING_ENGINES: "dict[str, Callable[[Arm], Callable[..., Scores]]]" = {
     "transformers": _by_transformers,
     "vllm": _by_vllm,
 }
-"""What scores: name → arm → `models.score.score` without its first argument."""
+"""Name of an engine → arm → `models.scoring.score.score` without its first argument."""
 
-
-ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"vllm": _vllm_runs}
-"""Name of an engine that cannot score everywhere → what refuses to."""
+ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"vllm": _check_vllm}
+"""Name of an engine → its check, for engines that do not work everywhere."""
 
 
 def require_engine(experiment: Experiment) -> None:
-    """Refuse an engine that cannot score here, before an hour of tuning rather than after it."""
-    if refuse := ENGINE_CHECKS.get(experiment.evaluate.engine):
-        refuse(experiment)
+    """Refuse an engine that cannot score here. An hour of tuning would otherwise come first."""
+    if check := ENGINE_CHECKS.get(experiment.evaluate.engine):
+        check(experiment)

@@ -1,4 +1,4 @@
-"""Scoring one cell: predictions, the scores of its items for the page, the likelihood of its texts."""
+"""The work of `evaluate`: a cell's predictions, its items' scores for the page, the likelihood of its texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,32 +15,24 @@ from spillover.utils.progress import Bar, notify
 
 
 def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
-    """Return a cell's predictions, scoring it first if that was not done before."""
+    """Return a cell's predictions, scored first if there are none."""
     chosen, task = arm.experiment.evaluate, open_task(cell.task)
     prompts = [task.prompt(item, chosen.labels) for item in rows]
     content_free = task.content_free(cell.language, chosen.labels)
     name = f"{cell.language}.parquet"
 
     def write(folder: Path) -> None:
-        asked = [*prompts, *content_free]
-        scores = SCORING_ENGINES[chosen.engine](arm)(asked, chosen.scoring, chosen.overflow, progress.advance)
-        empty = scores.choices[len(rows) :]
-        anyway = tuple(logsumexp(empty, axis=0, b=1 / len(empty)).tolist()) if empty else ()
+        score = SCORING_ENGINES[chosen.engine](arm)
+        scores = score([*prompts, *content_free], chosen.scoring, chosen.overflow, progress.advance)
         if scores.dropped:
-            store.log(
-                "exemplars dropped",
-                arm=cell.arm,
-                task=cell.task,
-                language=cell.language,
-                count=scores.dropped,
-            )
-            notify(f"{cell.task} {cell.language}: {scores.dropped} exemplars did not fit the model's context")
-        found = [
-            Prediction(item.id, task.name, cell.language, item.gold, values, by_length, anyway)
-            for item, values, by_length in zip(rows, scores.choices, scores.normalized, strict=False)
+            _tell_dropped(store, cell, scores.dropped)
+        items, prior = len(rows), _content_free_logprobs(scores.choices[len(rows) :])
+        predictions = [
+            Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
+            for item, values, by_length in zip(rows, scores.choices[:items], scores.normalized[:items], strict=True)
         ]
         labels = task.labels or tuple(map(str, range(len(prompts[0].choices))))
-        write_predictions(folder / name, found, labels)
+        write_predictions(folder / name, predictions, labels)
 
     inputs = [
         arm.key,
@@ -50,27 +42,37 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         [(item.id, item.gold) for item in rows],
         chosen.scoring,
         chosen.overflow,
-        *chosen.model_dump(include={"engine"}, exclude_defaults=True).values(),
+        *([] if chosen.engine == "transformers" else [chosen.engine]),  # keys from before there were engines stay
         *as_text(arm.experiment, of_prompts([*prompts, *content_free])),
     ]
     with progress.counting(len(rows)):
-        stage = store.get_or_make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
-    return read_predictions(stage.path / name, task.name, cell.language)
+        artifact = store.get_or_make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
+    return read_predictions(artifact.path / name, task.name, cell.language)
+
+
+def _content_free_logprobs(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Return the log of each choice's mean probability over the content-free prompts; nothing without prompts."""
+    return tuple(logsumexp(scores, axis=0, b=1 / len(scores)).tolist()) if scores else ()
+
+
+def _tell_dropped(store: Store, cell: Cell, count: int) -> None:
+    store.log("exemplars dropped", arm=cell.arm, task=cell.task, language=cell.language, count=count)
+    notify(f"{cell.task} {cell.language}: {count} exemplars did not fit the model's context")
 
 
 def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) -> Iterator[ItemScores]:
-    """Yield every cell's items with both arms' scores."""
-    together = clusters(items)
+    """Yield the items of each task and language with both arms' scores."""
+    cluster_of = clusters(items)
     for (name, code), rows in items.items():
         task = open_task(name)
         base, tuned = (tuple(p.scores for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
         ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)
-        gold, shared = tuple(item.gold for item in rows), tuple(together[task.name].get(id, "") for id in ids)
-        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, base, tuned, shared)
+        gold, groups = tuple(item.gold for item in rows), tuple(cluster_of[task.name].get(id, "") for id in ids)
+        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, base, tuned, groups)
 
 
 def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[TextNLL]:
-    """Return how little an arm expects the items' own texts, reading them first if that was not done before."""
+    """Return the negative log-likelihood of each item's own text in an arm, read first if there is none."""
     task = open_task(cell.task).name
     texts = ["\n".join(item.fields) for item in rows]
     name = f"{cell.language}.parquet"
@@ -78,15 +80,14 @@ def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], p
     def write(folder: Path) -> None:
         from spillover.models.scoring.likelihood import negative_log_likelihood
 
-        found = [
+        losses = negative_log_likelihood(arm.reader, texts, progress.advance)
+        records = [
             TextNLL(item.id, task, cell.language, nats, len(text.encode()))
-            for item, text, nats in zip(
-                rows, texts, negative_log_likelihood(arm.reader, texts, progress.advance), strict=True
-            )
+            for item, text, nats in zip(rows, texts, losses, strict=True)
         ]
-        write_records(folder / name, TextNLL, found)
+        write_records(folder / name, TextNLL, records)
 
     inputs = [arm.key, cell.language, texts, [item.id for item in rows], *as_text(arm.experiment, texts)]
     with progress.counting(len(rows)):
-        stage = store.get_or_make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
-    return read_records(stage.path / name, TextNLL)
+        artifact = store.get_or_make("bits-per-byte", inputs, f"bits-per-byte/{cell.arm}/{task}/{name}", write)
+    return read_records(artifact.path / name, TextNLL)

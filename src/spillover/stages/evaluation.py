@@ -1,7 +1,4 @@
-"""What an experiment measures: its tasks, the languages of each task, and where the items come from.
-
-Reads the experiment and opens sources; scores nothing.
-"""
+"""The tasks that an experiment measures, their languages, and the sources of their items."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -18,21 +15,21 @@ from spillover.tasks import Task, open_task
 
 @dataclass(frozen=True, slots=True)
 class ItemsOrigin:
-    """Where the items of a task come from."""
+    """The source of a task's items."""
 
     spec: str
     """The source, as the experiment file or the task names it: `starter`, `folder:DIR`, …"""
     columns: Mapping[str, str]
     """Field of the task, `id` or `label` → column of the files, where their names differ."""
     key: str
-    """The key that the source came from."""
+    """The key of the experiment that names the source."""
     markers: tuple[str, ...] | None = None
-    """What stands for a missing translation, where such items are left out; None where they are refused."""
+    """Texts that stand for a missing translation, if such items are left out; None if they are refused."""
     classes: Stated = ()
-    """Which labels the numbers or letters in its columns of labels stand for."""
+    """Labels in the order of the source's codes, or code → label."""
 
     def open(self) -> tuple[Source, str]:
-        """Open the source; return it with the words that name it in errors."""
+        """Open the source; return it with its name in errors."""
         source = open_source(self.spec, self.columns, self.key, self.markers, self.classes)
         return source, f"{self.key} {self.spec!r}"
 
@@ -57,7 +54,7 @@ def listed_tasks(experiment: Experiment) -> dict[str, Task]:
 
 
 def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
-    """Return where a task's items come from: its own, `evaluate.source`, the questions', or starter."""
+    """Return the source of a task's items: the task's, else `evaluate.source`, else the questions', else starter."""
     evaluate, questions = experiment.evaluate, experiment.questions
     if task.source:
         return ItemsOrigin(task.source, {}, "evaluate.tasks")
@@ -70,7 +67,7 @@ def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
 
 
 def measured_languages(experiment: Experiment, task: Task, source: Source) -> tuple[str, ...]:
-    """Return the languages in which a task is measured, in the paper's order; none where the source has no items."""
+    """Return the languages in which a task is measured, in the paper's order; none if the source has no items."""
     wanted = experiment.evaluate.languages
     return source.item_languages(task) if wanted == "all" else in_paper_order(wanted)
 
@@ -79,7 +76,7 @@ def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:
     """Return the gates that a user wrote.
 
     Raises:
-        SpilloverError: a gate is none, or names what the experiment will not measure.
+        SpilloverError: a text is not a gate, or names something that the experiment will not measure.
     """
     texts = tuple(texts)
     if not texts:  # opening the sources of a gate's tasks can take seconds

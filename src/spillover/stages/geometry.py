@@ -1,7 +1,4 @@
-"""The languages of a task beside each other: from the traces that its cells left to a `Geometry`.
-
-Sits beside `cells`: what is there is one cell, what is here takes all of a task's. It sees no model.
-"""
+"""The geometry of a task's languages, computed from the traces of all its cells."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +17,7 @@ from spillover.utils.progress import bar
 
 
 def check_metrics(metrics: Sequence[str], items: Items) -> None:
-    """Refuse, before anything is made, a metric that is not known and too few items to measure one by."""
+    """Refuse unknown metrics, and too few items for a metric, before any work is done."""
     for name in metrics:
         resolve(METRICS, name, "analyze.metrics")
     for task, rows in _by_task(items).items() if metrics else ():
@@ -28,22 +25,23 @@ def check_metrics(metrics: Sequence[str], items: Items) -> None:
 
 
 def compare_languages(store: Store, items: Items, metrics: Sequence[str]) -> list[Geometry]:
-    """Return what the traces of each task say of its languages, which must have been made; nothing for one language."""
+    """Return the geometry of each task with two or more languages. Their traces must exist."""
     tasks = _by_task(items) if metrics else {}
     with bar("compare languages (tasks)", len(tasks)) as progress:
-        found = []
+        geometries = []
         for task, rows in tasks.items():
-            found.append(_compare(store, task, rows, metrics))
+            geometries.append(_compare(store, task, rows, metrics))
             progress.advance()
-        return found
+        return geometries
 
 
 def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metrics: Sequence[str]) -> Geometry:
-    stages = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in ARMS]
+    traces = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in ARMS]
     paths = [
-        [stage.path / f"{language}.safetensors" for stage, language in zip(own, rows, strict=True)] for own in stages
+        [trace.path / f"{language}.safetensors" for trace, language in zip(of_arm, rows, strict=True)]
+        for of_arm in traces
     ]
-    lengths = [[sum(len(text.encode()) for text in item.fields) for item in own] for own in rows.values()]
+    lengths = [[sum(len(text.encode()) for text in item.fields) for item in items] for items in rows.values()]
     contexts = shared_contexts(next(iter(rows.values())))
     sample = Sample(
         task, ARMS, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
@@ -56,11 +54,11 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
         tables = {a.metric: np.stack([a.value, a.null_low, a.null_high]) for a in made.alignments}
         write_arrays(folder / name, components=made.components, **tables)
 
-    keys = [[stage.key for stage in own] for own in stages]
-    stage = store.get_or_make(
+    keys = [[trace.key for trace in of_arm] for of_arm in traces]
+    artifact = store.get_or_make(
         "geometry", [keys, list(rows), lengths, contexts, list(metrics)], f"geometry/{name}", write
     )
-    arrays = read_arrays(stage.path / name)
+    arrays = read_arrays(artifact.path / name)
     names = [metric + suffix for metric in metrics for suffix in ("", PARTIAL)]
     return Geometry(
         task=task,
@@ -74,16 +72,15 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
 
 def _by_task(items: Items) -> dict[str, dict[str, Sequence[Item]]]:
     """Return task → language → items, of the tasks with two languages or more."""
-    found: dict[str, dict[str, Sequence[Item]]] = defaultdict(dict)
+    by_task: dict[str, dict[str, Sequence[Item]]] = defaultdict(dict)
     for (task, language), rows in items.items():
-        found[open_task(task).name][language] = rows
-    return {task: rows for task, rows in found.items() if len(rows) > 1}
+        by_task[open_task(task).name][language] = rows
+    return {task: rows for task, rows in by_task.items() if len(rows) > 1}
 
 
 def _layers(paths: Sequence[Sequence[Path]]) -> Iterator[Layer]:
     """Yield each layer of the traces, paths[arm][language], of all arms and languages together."""
-    readers = {name: [[read_layers(path, name) for path in own] for own in paths] for name in ("last", "body_mean")}
-    flat = [reader for parts in readers.values() for own in parts for reader in own]
-    for states in zip(*flat, strict=True):
+    readers = [read_layers(path, name) for name in ("last", "body_mean") for of_arm in paths for path in of_arm]
+    for states in zip(*readers, strict=True):
         arrays = np.stack(states).reshape(2, len(paths), len(paths[0]), *states[0].shape)
         yield Layer(last=arrays[0], body_mean=arrays[1])

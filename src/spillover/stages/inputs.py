@@ -1,7 +1,6 @@
-"""What a run reads: its questions and its items.
+"""The data that a run reads: its questions and its items.
 
-A source is asked once per language, whatever asks: the data may be on a hub, and each question to it costs seconds.
-`evaluation` says where the items of a task come from.
+Each source is asked once per language, since the data may be on a hub and each request may take seconds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from spillover.tasks import Task, open_task
 
 
 class Inputs:
-    """The questions and items of one experiment, read when first asked for and kept."""
+    """The questions and items of one experiment, read on first use and remembered."""
 
     def __init__(self, experiment: Experiment) -> None:
         """Open nothing yet."""
@@ -37,7 +36,7 @@ class Inputs:
 
     @cached_property
     def question_source(self) -> Source:
-        """Where the questions come from."""
+        """The source of the questions."""
         chosen = self.experiment.questions
         return open_source(chosen.source, chosen.columns, "questions.source", chosen.markers, chosen.classes)
 
@@ -47,20 +46,20 @@ class Inputs:
         return list(islice(self.questions_in(ENGLISH), self.experiment.questions.limit or None))
 
     def questions_in(self, language: str) -> Iterable[Question]:
-        """Return the source's own questions in a language, read as far as they are needed."""
+        """Return the source's questions in a language. They are read from it only as far as somebody iterates."""
         if language not in self._questions:
             self._questions[language] = _Replayed(self.question_source.questions(self.task, language))
         return self._questions[language]
 
     @cached_property
     def labeled_questions(self) -> list[LabeledQuestion]:
-        """The English questions with their answers, for the recipes that ask for answers."""
+        """The English questions with their answers, for recipes that need answers."""
         where = f"questions.source {self.experiment.questions.source!r}"
         return annotated_questions(self.question_source, self.task, ENGLISH, where)
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The tasks of the evaluation, by the spelling in its list."""
+        """The tasks of the evaluation, by their spelling in `evaluate.tasks`."""
         return listed_tasks(self.experiment)
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
@@ -76,7 +75,7 @@ class Inputs:
         return languages
 
     def item_table(self, task: Task, language: str) -> LabeledTable | None:
-        """Return a task's items as they stand in their file; None where the source shows finished items alone."""
+        """Return a task's raw rows; None if the source has finished items alone."""
         source, _ = self._source(task)
         if not isinstance(source, InspectableSource):
             return None
@@ -111,14 +110,14 @@ class Inputs:
         return measured
 
     def _source(self, task: Task) -> tuple[Source, str]:
-        """Return where a task's items come from, and the words that name it in errors."""
+        """Return the source of a task's items, and its name in errors."""
         if task.name not in self._sources:
             self._sources[task.name] = items_origin(self.experiment, task).open()
         return self._sources[task.name]
 
 
 class _Replayed:
-    """An iterable that is read once, as far as somebody needs it, and can be gone through again."""
+    """An iterable that is read once, as far as somebody iterates, and can be iterated again."""
 
     def __init__(self, rows: Iterable[Question]) -> None:
         self._read: list[Question] = []

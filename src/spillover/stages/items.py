@@ -19,13 +19,13 @@ def subsets(items: Items, limit: int) -> Items:
 
 
 def machine_translated(items: Mapping[tuple[str, str], Sequence[Item]]) -> tuple[MachineTranslated, ...]:
-    """Return which items a machine translated, once per task, language and translator."""
+    """Return the machine-translated test sets: one per task, language and translator."""
     sets = (MachineTranslated(item.task, item.language, item.translator) for rows in items.values() for item in rows)
     return tuple(dict.fromkeys(test_set for test_set in sets if test_set.translator))
 
 
 def clusters(items: Mapping[tuple[str, str], Sequence[Item]]) -> dict[str, Clusters]:
-    """Return task → the clusters of its items, told in English where it is measured, else in the first language."""
+    """Return task → the clusters of its items, found in its English items, else in those of its first language."""
     rows: dict[str, Sequence[Item]] = {}
     for (name, language), items_in in items.items():
         task = open_task(name).name
@@ -35,7 +35,7 @@ def clusters(items: Mapping[tuple[str, str], Sequence[Item]]) -> dict[str, Clust
 
 
 def balanced_subset(rows: Sequence[Item], limit: int) -> list[Item]:
-    """Return the first `limit` items, as many of each label as can be, in their order; all of them for 0."""
+    """Return the first `limit` items with labels as balanced as possible, in their order; all of them for 0."""
     seen: Counter[int] = Counter()
     ranks = []
     for place, item in enumerate(rows):
@@ -46,13 +46,13 @@ def balanced_subset(rows: Sequence[Item], limit: int) -> list[Item]:
 
 def same_items(rows: Sequence[Item], reference: Sequence[Item], ids: Sequence[str], where: str) -> list[Item]:
     """Return the items with these ids, in their order; refuse a language whose ids are not the reference's."""
-    known, expected = {item.id: item for item in rows}, {item.id for item in reference}
-    differing = sorted(expected.symmetric_difference(known))
+    by_id, expected = {item.id: item for item in rows}, {item.id for item in reference}
+    differing = sorted(expected.symmetric_difference(by_id))
     if differing:
         here, there = rows[0].language, reference[0].language
-        has, lacks = (here, there) if differing[0] in known else (there, here)
+        has, lacks = (here, there) if differing[0] in by_id else (there, here)
         raise SpilloverError(
             f"{where}: task {rows[0].task!r}: {has} has an item {differing[0]!r} that {lacks} lacks "
             f"({len(differing)} ids differ), expected the same ids in every language"
         )
-    return [known[id] for id in ids]
+    return [by_id[id] for id in ids]

@@ -1,4 +1,4 @@
-"""What the base model reads, exactly, cell by cell; needs items alone, neither pairs nor tuning."""
+"""The prompts that the base model reads, exactly, cell by cell. They need neither pairs nor tuning."""
 
 from collections.abc import Iterator
 

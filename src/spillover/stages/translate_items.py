@@ -1,8 +1,8 @@
 """English items, translated: a labeled English test set becomes one in every language of the evaluation.
 
-Each field is translated by itself; ids and gold stay. What a machine translated says so in every row, and the report
-repeats it. Where a task has no row for a language, a draft of its table is written beside, for somebody who reads the
-language: a draft is refused until they confirm it. Knows neither models nor what the items are measured for.
+Each field is translated by itself; ids and gold stay. Every row names its translator, and the report repeats the name.
+If a task has no row for a language, a draft of its table is written for somebody who reads the language. A draft is
+refused until they confirm it.
 """
 
 import json
@@ -27,13 +27,13 @@ from spillover.utils.progress import notify
 
 
 def translate_items(experiment: Experiment, store: Store) -> list[Path]:
-    """Translate the items of every task, and what the tasks lack to ask them.
+    """Translate the items of every task, and the rows that the tasks lack.
 
     Returns:
         The folder of items, readable as `folder:`, and the tables drafted.
 
     Raises:
-        SpilloverError: no languages are named, or nothing that translates.
+        SpilloverError: no language or no translator of texts is named.
     """
     if experiment.evaluate.languages == "all":
         raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
@@ -70,11 +70,11 @@ def _refuse_parallel(language: str) -> list[Question]:
 
 def _translated(items: Sequence[Item], translator: Translator, language: str, experiment: Experiment) -> list[Item]:
     by = f"{experiment.translate.translator} {experiment.translate.model}".strip()
-    asked = [Question(item.task, item.id, item.language, item.fields) for item in items]
-    found = translator.translate(asked, language)
+    texts = [Question(item.task, item.id, item.language, item.fields) for item in items]
+    translations = translator.translate(texts, language)
     return [
         Item(item.task, item.id, language, question.fields, item.gold, by)
-        for item, question in zip(items, found, strict=True)
+        for item, question in zip(items, translations, strict=True)
     ]
 
 
@@ -91,11 +91,11 @@ def _lines(task: Task, items: Sequence[Item]) -> str:
 def _draft(task: Task, translator: Translator, languages: Sequence[str]) -> str:
     """Return a task's table with rows for more languages, marked as a draft."""
     row = task.row(ENGLISH)
-    texts = [(*row.fields, row.answer), row.labels, *row.exemplars]
-    asked = [Question(task.name, str(number), ENGLISH, part) for number, part in enumerate(texts)]
+    parts = [(*row.fields, row.answer), row.labels, *row.exemplars]
+    texts = [Question(task.name, str(number), ENGLISH, part) for number, part in enumerate(parts)]
     table = {"draft": True} | task.model_dump(mode="json", exclude={"draft"})
     for code in languages:
-        named, labels, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(asked, code))
+        named, labels, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(texts, code))
         *fields, answer = named
         table["rows"][code] = {"fields": fields, "answer": answer, "labels": labels, "exemplars": exemplars}
     drafted = ", ".join(f"rows.{code}" for code in languages)

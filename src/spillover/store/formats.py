@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from spillover.errors import SpilloverError, as_os_error
 from spillover.records import Prediction
@@ -42,7 +42,7 @@ def write_records(path: Path, kind: type[Any], records: Iterable[object]) -> Non
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
-    """Read what `write_records` wrote."""
+    """Read the records of a file by `write_records`."""
     names = fields(kind)  # type: ignore[arg-type] # the records are dataclasses
     listed = {field.name for field in names if get_origin(field.type) is tuple}
     with _reading(path):
@@ -64,11 +64,10 @@ def write_arrays(path: Path, **arrays: np.ndarray[Any, Any]) -> None:
         raise as_os_error(error, path) from error
 
 
-def read_arrays(path: Path) -> Arrays:
-    """Read what `write_arrays` wrote."""
-    with _reading(path):
-        arrays: Arrays = load_file(path)
-        return arrays
+def read_arrays(path: Path, *names: str) -> Arrays:
+    """Read the named arrays of a file by `write_arrays`; without names, all of them."""
+    with _reading(path), safe_open(path, "numpy") as file:
+        return {name: file.get_tensor(name) for name in names or file.keys()}
 
 
 def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
@@ -107,7 +106,7 @@ def read_arm(run: Path, arm: str) -> list[Prediction]:
 
 
 def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
-    """Read what `write_predictions` wrote."""
+    """Read the predictions of a file by `write_predictions`."""
     with _reading(path):
         table = pq.read_table(path)
         content_free = tuple(json.loads(table.schema.metadata[b"content_free"]))
