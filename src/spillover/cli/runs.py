@@ -56,12 +56,12 @@ def suggest(
     from rich.console import Console
 
     from spillover.report.suggestion import shown
-    from spillover.runs import suggest as module
+    from spillover.runs.suggest import SuggestRequest, finished_runs, suggest_languages
 
     with open_run(file, overrides, runs, name) as run:
-        request = module.SuggestRequest(_codes(targets), count, _codes(among))
-        folders = [_run_folder(run, runs) for run in compared] or module.finished_runs(runs)
-        Console().print(shown(module.suggest(run.experiment, run.store, request, folders)))
+        request = SuggestRequest(_codes(targets), count, _codes(among))
+        folders = [_run_folder(run, runs) for run in compared] or finished_runs(runs)
+        Console().print(shown(suggest_languages(run.experiment, run.store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -44,7 +44,9 @@ class SuggestRequest:
     """Codes of the languages to choose from; none: all that have items but the targets and the pivot."""
 
 
-def suggest_languages(experiment: Experiment, store: Store, request: SuggestRequest, runs: Sequence[Path]) -> Suggestion:
+def suggest_languages(
+    experiment: Experiment, store: Store, request: SuggestRequest, runs: Sequence[Path]
+) -> Suggestion:
     """Order the choices of languages to tune on; see `analysis.statistics.suggest`.
 
     Args:
