@@ -190,9 +190,9 @@ def findings(items: int) -> Findings:
         name="benchmark",
         setup=Experiment().setup,
         comparison=compare(*arms, ("zh", "de")),
-        inside=Internals(
+        internals=Internals(
             trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
-            latents=tuple(
+            lens_summaries=tuple(
                 LensSummary(task, code, "logit", "english", *(estimate(0.2),) * 3)
                 for task in TASKS
                 for code in languages()
@@ -217,10 +217,10 @@ def findings(items: int) -> Findings:
             translations=tuple(Translation(str(i), "de", "Gut.", "Good.", "Gut.", "Good.") for i in range(40)),
         ),
         forgetting=tuple(Forgetting(code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
-        sheets=tuple(sheets),
+        item_scores=tuple(sheets),
         data=Data((Defect("warning", "collapse", "2 items"),), "", (PairChecks("zh", 10_000, 0, (("copy", 3),)),), ()),
         costs=(StageCost("adapter", 3600.0, 8_000_000_000),),
-        characters=(TranslationCost("zh", 0, 900_000, 900_000, 1200.0),),
+        translation_costs=(TranslationCost("zh", 0, 900_000, 900_000, 1200.0),),
         provenance=provenance("seed = 0\n"),
     )
 

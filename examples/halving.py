@@ -25,7 +25,7 @@ def measure(run: FinishedRun, seen: set[str]) -> dict[str, float]:
     cells = [cell for cell in pair_arms(run.base, run.tuned) if cell.language not in seen]
     found = {}
     for arm, name in (("base", "base_"), ("tuned", "")):
-        scored = [(getattr(cell, arm), cell.gold) for cell in cells]
+        scored = [(getattr(cell, arm).logprobs, cell.gold) for cell in cells]
         found[f"{name}accuracy"] = mean(is_correct(scores, gold).mean() for scores, gold in scored)
         found[f"{name}auc"] = mean(macro_auc(scores, gold).value for scores, gold in scored)
     found["auc_gain"] = found["auc"] - found["base_auc"]

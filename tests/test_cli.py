@@ -505,7 +505,7 @@ def test_from_python_the_same_stages_are_found(whole: Path, experiment: Path) ->
     sizes: Counter[str] = Counter()
     for cell, rows in run.predictions.items():
         sizes[cell.arm] += len(rows)
-        assert all(score <= 0 and math.isfinite(score) for row in rows for score in row.scores)
+        assert all(score <= 0 and math.isfinite(score) for row in rows for score in row.logprobs)
     assert sizes == dict.fromkeys(("base", "tuned"), 3 * sum(SIZES.values()))
     assert times(whole.parent) == before
 

@@ -102,7 +102,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     winner = tmp_path / "runs" / "grid-12" / third[0]["arm"]
     tuned = read_run(winner).tuned
     areas = {
-        code: 100 * roc_auc_score([p.gold for p in own], [p.scores[1] - p.scores[0] for p in own])
+        code: 100 * roc_auc_score([p.gold for p in own], [p.logprobs[1] - p.logprobs[0] for p in own])
         for code, own in ((code, [p for p in tuned if p.language == code]) for code in ("en", "de", "sw", "th"))
     }
     assert float(third[0]["auc"]) == pytest.approx((areas["sw"] + areas["th"]) / 2, abs=0.01)
@@ -117,7 +117,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
         assert row["tuned_on"] == str(int(row["language"] in ("en", "de")))
         assert (row["n"], row["seed"], row["task"]) == ("12", "0", "sentiment")
         own = [p for p in tuned if p.language == row["language"]]
-        right = sum((p.scores[1] > p.scores[0]) == p.gold for p in own)
+        right = sum((p.logprobs[1] > p.logprobs[0]) == p.gold for p in own)
         assert float(row["accuracy"]) == pytest.approx(100 * right / 12, abs=0.01)
     gain = sum(
         float(row["auc"]) * (1 if row["arm"] != "base" else -2) / 4 for row in laid if row["language"] in ("sw", "th")

@@ -209,13 +209,13 @@ class Run:
                 margin=self.experiment.report.margin / 100,
                 correction=self.experiment.report.correction,
             ),
-            sheets=tuple(item_scores(self.items, predictions)),
-            inside=internals,
+            item_scores=tuple(item_scores(self.items, predictions)),
+            internals=internals,
             tuning=read_history(adapter.path),
             forgetting=forgetting(*by_arm(self.text_likelihoods)),
             data=self._data(defects),
             costs=self.store.costs(),
-            characters=tuple(self.translation_costs()),
+            translation_costs=tuple(self.translation_costs()),
             provenance=provenance(
                 dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter.key
             ),

@@ -67,7 +67,7 @@ def test_the_same_accuracy_and_the_same_scores(model: Path, tmp_path: Path, labe
             assert found["results"][name]["acc,none"] == sum(row.chosen == row.gold for row in rows) / len(rows)
             for sample, row in zip(found["samples"][name], rows, strict=True):
                 assert sample["doc"]["id"] == row.id
-                assert [score for ((score, _),) in sample["resps"]] == pytest.approx(row.scores, abs=1e-4, rel=0)
+                assert [score for ((score, _),) in sample["resps"]] == pytest.approx(row.logprobs, abs=1e-4, rel=0)
 
 
 def test_from_the_command_line(model: Path, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_through_a_whole_run(folder: Path, tiny: Callable[[str], Path], tmp_path
     done = CliRunner().invoke(app, ["run", str(file), "--runs", str(tmp_path / "runs")])
     assert done.exit_code == 0, done.output
     run = tmp_path / "runs" / "family"
-    assert len(read_predictions(run / "predictions/tuned/small_xnli/de.parquet", "small_xnli", "de")[0].scores) == 3
+    assert len(read_predictions(run / "predictions/tuned/small_xnli/de.parquet", "small_xnli", "de")[0].logprobs) == 3
     assert len(read_predictions(run / "predictions/base/small_mmlu/en.parquet", "small_mmlu", "en")) == 4
     assert [path.name for path in (run / "traces/base").iterdir()] == ["paraphrase"]
     assert "small_xnli" in (run / "report/index.html").read_text("utf-8")

@@ -95,11 +95,11 @@ def gain(task: str, code: str, base: float, tuned: float) -> Gain:
         broken=fixed - round(ITEMS * (tuned - base)),
         p=0.0123,
         p_adjusted=0.2468,
-        detectable=0.031,
+        minimum_detectable=0.031,
         discrimination=None if task == "paraphrase" else estimate(0.7 * (tuned - base), 0.02),
-        prior=None if task == "paraphrase" else estimate(0.3 * (tuned - base), 0.02),
+        label_prior=None if task == "paraphrase" else estimate(0.3 * (tuned - base), 0.02),
         verdict=verdict_of(difference),
-        alarm=difference.high < 0,
+        possible_harm=difference.high < 0,
     )
 
 
@@ -128,9 +128,9 @@ def summary(task: str, gains: list[Gain]) -> Summary:
         worst_language=worst.language,
         worst=worst.difference,
         discrimination=None if task == "paraphrase" else estimate(0.7 * unseen.value, 0.01),
-        prior=None if task == "paraphrase" else estimate(0.3 * unseen.value, 0.01),
-        detectable=0.017,
-        splits=tuple(splits),
+        label_prior=None if task == "paraphrase" else estimate(0.3 * unseen.value, 0.01),
+        minimum_detectable=0.017,
+        by_property=tuple(splits),
         verdict=verdict,
         sentence=f"{task}: {verdict} over {len(members)} languages not tuned on, {value:+.1f} points "
         f"(95% interval {low:+.1f} to {high:+.1f}).",
@@ -158,7 +158,7 @@ def trajectories(task: str) -> list[Trajectory]:
             english_rank=curve(10 ** (4 - 3 * depth)),
             native_rank=curve(10 ** (4 - 4 * depth)),
             items=100,
-            told=0 if code == "th" else 100,
+            distinguishable=0 if code == "th" else 100,
         )
         for place, code in enumerate(languages())
         for told in [nan if code == "th" else 1]
@@ -193,7 +193,7 @@ def sheets() -> list[ItemScores]:
 
 
 def latents(task: str) -> list[LensSummary]:
-    values = {"english": (0.21, 0.24), "overtakes": (0.9, None), "share": (0.6, 0.7)}
+    values = {"english": (0.21, 0.24), "crossover_depth": (0.9, None), "share": (0.6, 0.7)}
     return [
         LensSummary(
             task=task,
@@ -249,9 +249,9 @@ def findings() -> Findings:
         name="demo",
         setup=Experiment().setup,
         comparison=comparison,
-        inside=Internals(
+        internals=Internals(
             trajectories=tuple(t for task in GAINS for t in trajectories(task)),
-            latents=tuple(found for task in GAINS for found in latents(task)),
+            lens_summaries=tuple(found for task in GAINS for found in latents(task)),
             neurons=tuple(found for task in GAINS for found in neurons(task)),
             patches=tuple(found for task in GAINS for found in patches(task)),
         ),
@@ -272,13 +272,13 @@ def findings() -> Findings:
             StageCost("predictions", 412.5, 2_900_000_000),
         ),
         data=Data(DEFECTS, "", CHECKED, ()),
-        characters=(TranslationCost("zh", 0, 12_345, 4_000, 17.5), TranslationCost("de", 0, 23_456, 0, 0)),
+        translation_costs=(TranslationCost("zh", 0, 12_345, 4_000, 17.5), TranslationCost("de", 0, 23_456, 0, 0)),
         provenance=Provenance(
             facts=(("python", "3.11.2"), ("torch", "2.13.0"), ("processor", "Some CPU")),
             experiment='seed = 0\n\n[model]\nname = "gemma-3-270m"\n\n[translate]\nto = ["zh", "de"]\n',
         ),
         forgetting=tuple(forgetting(code, place) for place, code in enumerate(languages())),
-        sheets=tuple(sheets()),
+        item_scores=tuple(sheets()),
     )
 
 
@@ -296,11 +296,11 @@ def with_texts(findings: Findings, text: str) -> Findings:
             summaries=(replace(comparison.summaries[0], task=task, sentence=text),),
             sentence=text,
         ),
-        inside=Internals(
+        internals=Internals(
             **{
                 part: tuple(
                     replace(found, task=task, **({"lens": text} if hasattr(found, "lens") else {}))
-                    for found in getattr(findings.inside, part)
+                    for found in getattr(findings.internals, part)
                     if found.task == "sentiment"
                 )
                 for part in Internals.__slots__
@@ -313,7 +313,7 @@ def with_texts(findings: Findings, text: str) -> Findings:
             translated=(MachineTranslated(task, "th", text),),
         ),
         provenance=Provenance(((text, text),), text),
-        sheets=tuple(replace(s, task=task, labels=(text, *s.labels[1:])) for s in findings.sheets[:20]),
+        item_scores=tuple(replace(s, task=task, labels=(text, *s.labels[1:])) for s in findings.item_scores[:20]),
         tuning=replace(findings.tuning, translations=(Translation(text, "de", text, text, text, text),)),
     )
 

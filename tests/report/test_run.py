@@ -62,7 +62,7 @@ def attacked(hostile: Findings) -> Report:
 def untuned(findings: Findings) -> Findings:
     """The same without anything seen inside, and without losses."""
     return replace(
-        findings, inside=Internals((), (), (), ()), tuning=replace(findings.tuning, losses=(), validation=())
+        findings, internals=Internals((), (), (), ()), tuning=replace(findings.tuning, losses=(), validation=())
     )
 
 
@@ -88,8 +88,12 @@ def test_the_page_is_small_and_loads_nothing(report: Report):
 def test_harm_and_possible_harm_are_told_apart(findings: Findings, tables_and_page: Render):
     """What is corrected for the number of languages, and what chance raises now and then."""
     first, second, *others = findings.comparison.gains
-    calm = [replace(gain, alarm=False, verdict="inconclusive") for gain in others]
-    gains = (replace(first, alarm=True, verdict="harmed"), replace(second, alarm=True, verdict="inconclusive"), *calm)
+    calm = [replace(gain, possible_harm=False, verdict="inconclusive") for gain in others]
+    gains = (
+        replace(first, possible_harm=True, verdict="harmed"),
+        replace(second, possible_harm=True, verdict="inconclusive"),
+        *calm,
+    )
     page = tables_and_page(replace(findings, comparison=replace(findings.comparison, gains=gains)))["index.html"]
     notes = [
         " ".join(re.sub("<[^>]*>", "", note).split())
@@ -152,14 +156,20 @@ def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned:
     comparison = findings.comparison
     own = tuple(gain for gain in comparison.gains if gain.task == "paraphrase" and gain.language in ("en", "de"))
     summary = replace(
-        comparison.summaries[2], unseen=None, unseen_general=None, pivot=None, detectable=None, splits=(), verdict=None
+        comparison.summaries[2],
+        unseen=None,
+        unseen_general=None,
+        pivot=None,
+        minimum_detectable=None,
+        by_property=(),
+        verdict=None,
     )
     bare = replace(
         untuned,
         comparison=Comparison(own, (summary,), comparison.margin, comparison.correction, "None."),
         data=Data((), "", (), ()),
         costs=(),
-        characters=(),
+        translation_costs=(),
     )
     made = render(bare)
     assert "no verdict" in made["index.html"]
@@ -389,7 +399,7 @@ def test_the_filters_show_exactly_their_items(report: Report, visit: Visit, find
     page.locator("#items button").click()
     assert len(shown(page)) == 24
     assert page.locator("#items button").is_hidden()
-    for sheet in (findings.sheets[0], findings.sheets[17], findings.sheets[39]):
+    for sheet in (findings.item_scores[0], findings.item_scores[17], findings.item_scores[39]):
         for kind in ("fixed", "broken", "right", "wrong"):
             choose(page, task=sheet.task, language=sheet.language, change=kind)
             wanted = [f"{id}: {k}" for id, k in zip(sheet.ids, expected(sheet), strict=True) if k == kind]
@@ -401,7 +411,7 @@ def test_the_filters_show_exactly_their_items(report: Report, visit: Visit, find
 
 def test_an_item_has_its_text_in_english_too_and_every_score(report: Report, visit: Visit, findings: Findings):
     page = visit(report)
-    english, hindi = (next(s for s in findings.sheets if s.language == code) for code in ("en", "hi"))
+    english, hindi = (next(s for s in findings.item_scores if s.language == code) for code in ("en", "hi"))
     choose(page, task="sentiment", language="hi")
     item = page.locator("#items li").nth(3)
     assert item.locator("p[lang=hi]").all_inner_texts() == list(hindi.texts[3])
@@ -415,7 +425,7 @@ def test_an_item_has_its_text_in_english_too_and_every_score(report: Report, vis
 
 def test_every_script_is_intact_and_a_hostile_item_is_text(report: Report, visit: Visit, findings: Findings):
     page = visit(report, 390)
-    for sheet in findings.sheets[:20]:
+    for sheet in findings.item_scores[:20]:
         choose(page, task=sheet.task, language=sheet.language)
         found = page.locator(f"#items li > p[lang={sheet.language}]").all_inner_texts()
         assert found == [text for texts in sheet.texts[:20] for text in texts]
@@ -428,8 +438,8 @@ def test_right_to_left_text_runs_right_to_left(
 ):
     """None of the twenty languages does, but a text may: the direction is that of the text, not of the page."""
     hebrew, arabic = "המלון היה נקי", "كان الفندق نظيفا"
-    sheet = replace(findings.sheets[1], texts=((hebrew,), (arabic,), *findings.sheets[1].texts[2:]))
-    page = visit(tables_and_page(replace(untuned, sheets=(findings.sheets[0], sheet))))
+    sheet = replace(findings.item_scores[1], texts=((hebrew,), (arabic,), *findings.item_scores[1].texts[2:]))
+    page = visit(tables_and_page(replace(untuned, item_scores=(findings.item_scores[0], sheet))))
     choose(page, language="zh")
     texts = page.locator("#items p[lang=zh]")
     assert texts.all_inner_texts()[:2] == [hebrew, arabic]
@@ -461,7 +471,7 @@ def test_a_large_page_stays_small(untuned: Findings, tables_and_page: Render):
             base, tuned = (tuple(map(tuple, (-random.exponential(3, size=(600, 3))).tolist())) for _ in range(2))
             ids = tuple(f"{task}-{i}" for i in range(600))
             sheets.append(ItemScores(task, code, ("a", "b", "c"), ids, texts, (0,) * 600, base, tuned))
-    made = tables_and_page(replace(untuned, sheets=tuple(sheets)))
+    made = tables_and_page(replace(untuned, item_scores=tuple(sheets)))
     assert len(made["index.html"].encode()) < 15_000_000
 
 

@@ -102,12 +102,12 @@ def test_gain_against_model_size_begins_with_the_smallest():
 def test_every_table_is_written_in_every_format_and_csv_holds_its_numbers():
     made = lineup("table1", [("Mistral-7B-v0.1", "sentiment", "english")], each_language=True)
     duel = PairedComparison("sentiment", "a & b", "c_d", 17, Estimate(-0.02, -0.03, -0.01, 500), "harmed")
-    made = RunComparison(made.entries, (duel,))
+    made = RunComparison(made.recipes, (duel,))
     found = render(made)
     assert set(found) == {f"{name}.{end}" for name in runs.TABLES for end in ("md", "tex", "csv")}
     rows = list(csv.reader(io.StringIO(found["duels.csv"])))
     assert rows[1] == ["sentiment", "a & b", "c_d", "17", "-2.0 [-3.0, -1.0]", "harmed"]
-    assert duels(RunComparison(made.entries, ())) == []
+    assert duels(RunComparison(made.recipes, ())) == []
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

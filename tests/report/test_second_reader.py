@@ -47,10 +47,10 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         for code in CODES:
             arms = [[p for p in arm if (p.task, p.language) == (task, code)] for arm in (base, tuned)]
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
-            scores = [tuple(p.scores for p in arm) for arm in arms]
+            scores = [tuple(p.logprobs for p in arm) for arm in arms]
             shared = tuple(THREES.get(id, "") for id in ids)
             sheets.append(ItemScores(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
-    made = replace(findings, comparison=comparison, sheets=tuple(sheets))
+    made = replace(findings, comparison=comparison, item_scores=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
     return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}
 
@@ -184,9 +184,9 @@ def test_differences_their_tests_and_what_they_could_show(
         values = cell.difference[:, None]
         assert ends(row, "difference") == pytest.approx(scored(values, cell.units), abs=CLOSE)
         assert int(row["difference_n"]) == len(set(cell.units))
-        assert row["alarm"] == str(float(row["difference_high"]) < 0).lower()
+        assert row["possible_harm"] == str(float(row["difference_high"]) < 0).lower()
         needed = detectable(values, cell.units, 0.05 / len(tables["gains"]))
-        assert float(row["detectable"]) == pytest.approx(needed, abs=1e-6)
+        assert float(row["minimum_detectable"]) == pytest.approx(needed, abs=1e-6)
     order, worst = np.argsort(p_values), 0.0
     for step, place in enumerate(order):  # Holm
         worst = max(worst, min(1.0, (len(order) - step) * p_values[place]))
@@ -217,7 +217,7 @@ def test_the_split_of_every_gain(tables: dict[str, list[Row]], cells: dict[tuple
         cell = cells[row["task"], row["language"]]
         discrimination = cell.centered(cell.tuned) - cell.centered(cell.base)
         assert float(row["discrimination"]) == pytest.approx(discrimination)
-        assert float(row["prior"]) == pytest.approx(float(row["difference"]) - discrimination)
+        assert float(row["label_prior"]) == pytest.approx(float(row["difference"]) - discrimination)
     row = tables["gains"][0]
     cell = cells[row["task"], row["language"]]
 
@@ -246,12 +246,12 @@ def test_the_means_over_languages(tables: dict[str, list[Row]], cells: dict[tupl
             assert float(row[name]) == pytest.approx(values.mean())
             assert ends(row, name) == pytest.approx(scored(values, own["en"].units), abs=CLOSE)
         unseen = np.column_stack([own[code].difference for code in groups["unseen"]])
-        assert float(row["detectable"]) == pytest.approx(detectable(unseen, own["en"].units, 0.05), abs=1e-6)
+        assert float(row["minimum_detectable"]) == pytest.approx(detectable(unseen, own["en"].units, 0.05), abs=1e-6)
         worst = min(own, key=lambda code: own[code].difference.mean())
         assert (row["worst_language"], float(row["worst"])) == (worst, own[worst].difference.mean())
         gains = [g for g in tables["gains"] if g["task"] == row["task"]]
         assert float(row["worst_low"]) == min(float(g["difference_low"]) for g in gains)
-        for part in ("discrimination", "prior"):
+        for part in ("discrimination", "label_prior"):
             mean = np.mean([float(g[part]) for g in gains if g["language"] in groups["unseen"]])
             assert float(row[part]) == pytest.approx(mean)
         by_language = [own[code].difference.mean() for code in groups["unseen"]]

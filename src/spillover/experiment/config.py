@@ -274,7 +274,7 @@ class Experiment(_Section):
         return Setup(
             model=self.model.name,
             mixture=self.mixture_name,
-            asked=self.questions.task,
+            question_task=self.questions.task,
             labels=self.evaluate.labels,
             treatment=self.treatment,
             tuned_on=self.tuned_on,

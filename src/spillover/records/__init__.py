@@ -1,11 +1,12 @@
 """What flows through the stages and what is computed from it, as frozen records without behavior.
 
 One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, one run, several
-runs, transfer, suggestion. A record says what a number means, with its unit; it does not say how it is computed or shown.
+runs, transfer, suggestion. A record says what a number means, with its unit. It does not say how the number is
+computed or shown.
 """
 
 from spillover.records.comparison import (
-    ALARM_RATE,
+    FALSE_ALARM_RATE,
     ArmMetrics,
     Comparison,
     Gain,
@@ -15,7 +16,7 @@ from spillover.records.comparison import (
     Verdict,
 )
 from spillover.records.data import Example, Item, LabeledQuestion, Pair, PairFlag, Question
-from spillover.records.estimates import Curve, Estimate
+from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.interpretability import (
     AffineLens,
     Alignment,
@@ -36,8 +37,9 @@ from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGai
 from spillover.records.tuning import Forgetting, Translation, Tuning
 
 __all__ = [
-    "ALARM_RATE",
     "ARMS",
+    "CONFIDENCE",
+    "FALSE_ALARM_RATE",
     "AffineLens",
     "Alignment",
     "ArmMetrics",

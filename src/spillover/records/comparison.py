@@ -5,7 +5,7 @@ from typing import Literal
 
 from spillover.records.estimates import Estimate
 
-ALARM_RATE = 0.025
+FALSE_ALARM_RATE = 0.025
 """How often at most a language raises an alarm where nothing is true: one end of a 95% interval."""
 
 Verdict = Literal["improved", "harmed", "equivalent", "inconclusive"]
@@ -26,9 +26,9 @@ class ArmMetrics:
     """(labels,) share of items in which each label is chosen, in [0, 1]; sums to 1."""
     ties: int
     """Items whose highest score occurs more than once; the first label counts as chosen."""
-    close: int
+    near_ties: int
     """Items whose two highest scores are within 0.05 nats of each other: what half precision may decide otherwise."""
-    normalized: Estimate | None = None
+    per_token: Estimate | None = None
     """Accuracy by log-probability a token, in [0, 1]; Wilson interval; None where scoring is not `exact`."""
     contextual: Estimate | None = None
     """Accuracy calibrated by a content-free prompt, in [0, 1]; Wilson interval; None where it was not scored."""
@@ -64,15 +64,15 @@ class Gain:
     """Exact McNemar test of `fixed` against `broken`, by clusters, two-sided, in [0, 1]."""
     p_adjusted: float
     """The same, corrected over all tasks and languages of the comparison, in [0, 1]."""
-    detectable: float
+    minimum_detectable: float
     """Smallest gain these items would have shown with 80% power, in (0, 1]."""
     discrimination: Estimate | None
     """Its part due to better ranking of the labels, in [-1, 1]; None where golds are unbalanced."""
-    prior: Estimate | None
+    label_prior: Estimate | None
     """The rest of it: preference for a label, whatever the item, that went; in [-1, 1]; None likewise."""
     verdict: Verdict
     """What the difference says, corrected for the number of tasks and languages."""
-    alarm: bool
+    possible_harm: bool
     """Whether, of 30 items or more, the uncorrected interval lies wholly below 0: possible harm, worth a look."""
 
 
@@ -114,11 +114,11 @@ class Summary:
     """Its difference; `low` is the lowest end of all languages' intervals: a bound for every language."""
     discrimination: Estimate | None
     """Mean over unseen languages of the discrimination part; None where one of them withholds it."""
-    prior: Estimate | None
+    label_prior: Estimate | None
     """Mean over unseen languages of its label-prior part; None likewise."""
-    detectable: float | None
+    minimum_detectable: float | None
     """Smallest mean gain over unseen languages that would have shown with 80% power; None without any."""
-    splits: tuple[GroupGain, ...]
+    by_property: tuple[GroupGain, ...]
     """The primary endpoint by resource tier, script and family."""
     verdict: Verdict | None
     """What the primary endpoint says; None without unseen languages."""

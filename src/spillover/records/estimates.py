@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+CONFIDENCE = 0.95
+"""Level of every interval; tests are at 1 − this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:

@@ -54,7 +54,7 @@ class Trajectory:
     """The same for the right answer in the input's language."""
     items: int
     """Number of items averaged."""
-    told: int
+    distinguishable: int
     """In how many of them the right answer differs between English and the input's language; all, if it is English."""
 
 
@@ -103,7 +103,7 @@ class LensSummary:
     """Code of the input's language."""
     lens: str
     """Name of the lens."""
-    measure: Literal["english", "overtakes", "share"]
+    measure: Literal["english", "crossover_depth", "share"]
     """Area under latent English, where native overtakes English (relative depth), share of the right answer."""
     base: Estimate | None
     """In [0, 1]; bootstrap of items; None where not measurable, or where native never overtakes English."""
@@ -157,7 +157,7 @@ class Internals:
 
     trajectories: tuple[Trajectory, ...]
     """What the lenses saw."""
-    latents: tuple[LensSummary, ...]
+    lens_summaries: tuple[LensSummary, ...]
     """What sums it up."""
     neurons: tuple[LanguageNeurons, ...]
     """Language neurons by block; empty with one language, or where the architecture's neurons are not known."""

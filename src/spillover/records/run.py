@@ -16,7 +16,7 @@ class Setup:
     """The model, as the experiment names it."""
     mixture: str
     """What was tuned on, as the paper writes it: `zh/de=>en`."""
-    asked: str
+    question_task: str
     """Task whose questions were tuned on."""
     labels: str
     """How the evaluation asked for labels: `english`, `native` or `agnostic`."""
@@ -74,9 +74,9 @@ class Findings:
     """What was done."""
     comparison: Comparison
     """Base against tuned."""
-    sheets: tuple[ItemScores, ...]
+    item_scores: tuple[ItemScores, ...]
     """The items, one sheet a task and language measured."""
-    inside: Internals
+    internals: Internals
     """What was seen inside the model."""
     tuning: Tuning
     """What happened in tuning."""
@@ -86,7 +86,7 @@ class Findings:
     """What is wrong with the data."""
     costs: tuple[StageCost, ...]
     """One a kind of stage, in the order of their use."""
-    characters: tuple[TranslationCost, ...]
+    translation_costs: tuple[TranslationCost, ...]
     """One a language that the questions were translated into."""
     provenance: Provenance
     """How to repeat it."""

@@ -17,7 +17,7 @@ class FinishedRun:
 
     name: str
     """Name of the run folder."""
-    recipe: str
+    recipe_digest: str
     """Digest of the experiment without its seed: runs that share it are one recipe with several seeds."""
     model: str
     """The model, as the experiment names it."""
@@ -25,7 +25,7 @@ class FinishedRun:
     """Number of the model's parameters; 0 where its files are not at hand."""
     mixture: str
     """What was tuned on, as the paper writes it."""
-    asked: str
+    question_task: str
     """Task whose questions were tuned on."""
     labels: str
     """How labels were asked for."""
@@ -93,7 +93,7 @@ class PairedComparison:
 class RunComparison:
     """Recipes side by side."""
 
-    entries: tuple[RecipeResult, ...]
+    recipes: tuple[RecipeResult, ...]
     """In the order given."""
-    duels: tuple[PairedComparison, ...]
+    comparisons: tuple[PairedComparison, ...]
     """Every two of them in every task that has languages new to both."""

@@ -49,9 +49,9 @@ class Prediction:
     """Code of the language."""
     gold: int
     """Index of the right label."""
-    scores: tuple[float, ...]
+    logprobs: tuple[float, ...]
     """log p(choice | prompt) in nats, one a label; at most 0."""
-    normalized: tuple[float, ...] = ()
+    logprobs_per_token: tuple[float, ...] = ()
     """The same divided by the choice's number of tokens, nats a token; empty where scoring is not `exact`."""
     content_free: tuple[float, ...] = ()
     """Scores of the cell's content-free prompts, nats, one a label: the same for all its items; empty if not asked."""
@@ -59,12 +59,12 @@ class Prediction:
     @property
     def chosen(self) -> int:
         """Index of the label with the highest score; the first of them where several tie."""
-        return int(np.argmax(self.scores))
+        return int(np.argmax(self.logprobs))
 
     @property
     def tied(self) -> bool:
         """Whether the highest score occurs more than once."""
-        return self.scores.count(max(self.scores)) > 1
+        return self.logprobs.count(max(self.logprobs)) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ class Candidate:
     """Gain that the measured mixtures predict, in [-1, 1]; None where they predict nothing."""
     measured: float | None
     """Gain of that very mixture where it was measured, mean over seeds."""
-    likeness: tuple[float, ...]
+    similarities: tuple[float, ...]
     """One a predictor: how like the nearest of them is to a language, in the predictor's own unit."""
 
 
@@ -23,7 +23,7 @@ class CrossValidation:
 
     error: float
     """Root mean square error of the prediction, as a share."""
-    plain: float
+    baseline: float
     """That of predicting the mean of the other mixtures."""
     p: float
     """How often mixtures dealt out at random predict as well, in (0, 1]."""
@@ -39,11 +39,11 @@ class Suggestion:
     """What two languages were compared by."""
     mixtures: int
     """Number of different mixtures measured."""
-    trial: CrossValidation | None
+    validation: CrossValidation | None
     """What leaving one out says; None with too few mixtures."""
-    known: bool
+    predictive: bool
     """Whether the prediction is better than the mean."""
     best: Candidate | None
     """The measured mixture that gained most, of any number of languages."""
-    proposals: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     """Every choice, the best first: by its predicted gain if that is known, else by likeness alone."""

@@ -35,11 +35,11 @@ class BestMixture:
     """Among how many mixtures it was chosen."""
     chosen: str
     """The mixture with the highest mean gain on the first half, over the languages that no mixture read or wrote."""
-    seemed: float
+    selection_gain: float
     """That gain: too high, since it was chosen for it."""
     held_out: Estimate
     """The same on the items it was not chosen by."""
-    otherwise: str
+    other_half_choice: str
     """The mixture that the second half would have chosen."""
 
 
@@ -85,7 +85,7 @@ class SweepFindings:
 
     name: str
     """Name of the grid."""
-    standings: tuple[ExperimentStatus, ...]
+    experiments: tuple[ExperimentStatus, ...]
     """One an experiment, in the grid's order."""
     matrices: tuple[TransferMatrix, ...]
     """One a setting and task."""

@@ -30,7 +30,7 @@ def render(findings: SweepFindings) -> dict[str, Content]:
     sections = [
         Section(name, figure, tuple(tables[name]), files[name]) for name, figure in figures.items() if figure.plots
     ]
-    states = Counter(standing.state for standing in findings.standings)
+    states = Counter(standing.state for standing in findings.experiments)
     page = render_page(
         "grid.html.j2",
         sections,
@@ -65,7 +65,7 @@ def _gains_and_losses(matrix: TransferMatrix, means: Sequence[Estimate]) -> str:
 
 
 def _chosen(matrix: TransferMatrix, choice: BestMixture) -> str:
-    other_half = "the same" if choice.otherwise == choice.chosen else choice.otherwise
+    other_half = "the same" if choice.other_half_choice == choice.chosen else choice.other_half_choice
     return (
         f"{titled(matrix)}: {choice.chosen} is the best of {plural(choice.candidates, 'mixture')} of "
         f"{plural(choice.budget, 'language')}, chosen on half of the items. On the other half it gains "

@@ -17,7 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from spillover.languages import get_language, languages
-from spillover.records import ALARM_RATE, Findings
+from spillover.records import FALSE_ALARM_RATE, Findings
 from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
@@ -122,16 +122,16 @@ def _page(
         tables=tables,
         names={code: language.name for code, language in languages().items()},
         harmed=[gain for gain in findings.comparison.gains if gain.verdict == "harmed"],
-        alarms=[gain for gain in findings.comparison.gains if gain.alarm and gain.verdict != "harmed"],
-        chance=ALARM_RATE * len(findings.comparison.gains),
+        alarms=[gain for gain in findings.comparison.gains if gain.possible_harm and gain.verdict != "harmed"],
+        chance=FALSE_ALARM_RATE * len(findings.comparison.gains),
         errors=sum(defect.severity == "error" for defect in findings.data.defects),
         named=partial(_named, paths=paths),
         language=get_language,
         points=points,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
-        sheets=_inert(packed(findings.sheets)),
-        measured=list(dict.fromkeys(sheet.language for sheet in findings.sheets)),
+        sheets=_inert(packed(findings.item_scores)),
+        measured=list(dict.fromkeys(sheet.language for sheet in findings.item_scores)),
     )
 
 

@@ -42,7 +42,7 @@ def means(lineup: RunComparison) -> list[Table]:
 
     The columns are the values that vary otherwise: the model (2, 4), the task measured (5), the kind of labels (6).
     """
-    varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in lineup.entries}) > 1]
+    varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in lineup.recipes}) > 1]
     tasks = [task for task, _ in _by_task(lineup)]
 
     def column(entry: RecipeResult, task: str) -> str:
@@ -63,7 +63,7 @@ def means(lineup: RunComparison) -> list[Table]:
 
 def sizes(lineup: RunComparison) -> list[Table]:
     """Return the gain over languages not tuned on against the model's size, the smallest model first."""
-    sized = [entry for entry in lineup.entries if entry.first.parameters]
+    sized = [entry for entry in lineup.recipes if entry.first.parameters]
     rows = [
         (
             entry.first.model,
@@ -84,7 +84,9 @@ def sizes(lineup: RunComparison) -> list[Table]:
 
 def duels(lineup: RunComparison) -> list[Table]:
     """Return the paired difference between the tuned arms of every two recipes."""
-    rows = [(d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict) for d in lineup.duels]
+    rows = [
+        (d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict) for d in lineup.comparisons
+    ]
     caption = (
         "Tuned arms, paired item by item: mean difference (first − second) in points over the languages that neither "
         "was tuned on, with 95% intervals. The verdict is about the first."
@@ -115,8 +117,8 @@ def shown(lineup: RunComparison) -> RenderableType:
 
 
 def _by_task(lineup: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:
-    tasks = [result.task for result in lineup.entries[0].results]
-    return [(task, [(entry, entry.results[place]) for entry in lineup.entries]) for place, task in enumerate(tasks)]
+    tasks = [result.task for result in lineup.recipes[0].results]
+    return [(task, [(entry, entry.results[place]) for entry in lineup.recipes]) for place, task in enumerate(tasks)]
 
 
 def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str, TaskResult]]:
@@ -131,19 +133,19 @@ def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str
 
 def _label(entry: RecipeResult, lineup: RunComparison) -> str:
     """Name a recipe by its mixture, with the model and the runs' names if others share the mixture."""
-    several = len({e.first.model for e in lineup.entries}) > 1
+    several = len({e.first.model for e in lineup.recipes}) > 1
     label = _mixture(entry, lineup)
     if several:
         label += f", {entry.first.model}"
-    alike = [e for e in lineup.entries if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)]
+    alike = [e for e in lineup.recipes if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)]
     return f"{label} ({entry.name})" if len(alike) > 1 else label
 
 
 def _mixture(entry: RecipeResult, lineup: RunComparison) -> str:
     """Return a recipe's mixture, with the task of its questions if recipes differ in it, and its number of seeds."""
     parts = [entry.first.mixture]
-    if len({e.first.asked for e in lineup.entries}) > 1:
-        parts.append(f"{entry.first.asked} questions")
+    if len({e.first.question_task for e in lineup.recipes}) > 1:
+        parts.append(f"{entry.first.question_task} questions")
     if entry.seeds > 1:
         parts.append(f"{entry.seeds} seeds")
     return ", ".join(parts)

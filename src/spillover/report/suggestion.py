@@ -14,11 +14,11 @@ MAX_SHOWN = 10
 
 def sentence(suggestion: Suggestion) -> str:
     """Return the languages to tune on with the error of the prediction, or the reason why they are not known."""
-    targets, first = ", ".join(suggestion.targets), suggestion.proposals[0]
-    if suggestion.known and suggestion.trial and first.predicted is not None:
+    targets, first = ", ".join(suggestion.targets), suggestion.candidates[0]
+    if suggestion.predictive and suggestion.validation and first.predicted is not None:
         return (
             f"Tune on {_named(first)}: predicted mean gain in {targets} {points(first.predicted)} points. "
-            f"{_error(suggestion.trial, suggestion.mixtures)}"
+            f"{_error(suggestion.validation, suggestion.mixtures)}"
         )
     best = ""
     if suggestion.best is not None and suggestion.best.measured is not None:
@@ -34,17 +34,17 @@ def _reason(suggestion: Suggestion) -> str:
     """Return why the best languages are not known, as the end of a sentence."""
     if not suggestion.mixtures:
         return "no mixture was measured."
-    if suggestion.trial is None:
+    if suggestion.validation is None:
         verb = "was" if suggestion.mixtures == 1 else "were"
         return f"{plural(suggestion.mixtures, 'mixture')} {verb} measured, too few to learn from."
-    error = _error(suggestion.trial, suggestion.mixtures)
+    error = _error(suggestion.validation, suggestion.mixtures)
     return f"the measured mixtures predict no better than their mean. {error}"
 
 
-def _error(trial: CrossValidation, mixtures: int) -> str:
+def _error(validation: CrossValidation, mixtures: int) -> str:
     return (
-        f"Error, leaving out one of {plural(mixtures, 'mixture')} at a time: {100 * trial.error:.1f} points; "
-        f"{100 * trial.plain:.1f} by the mean of the others (p = {trial.p:.3f})."
+        f"Error, leaving out one of {plural(mixtures, 'mixture')} at a time: {100 * validation.error:.1f} points; "
+        f"{100 * validation.baseline:.1f} by the mean of the others (p = {validation.p:.3f})."
     )
 
 
@@ -55,12 +55,12 @@ def table(suggestion: Suggestion) -> Table:
         (
             "/".join(candidate.languages),
             *("" if gain is None else points(gain) for gain in (candidate.predicted, candidate.measured)),
-            *(f"{value:.2f}" for value in candidate.likeness),
+            *(f"{value:.2f}" for value in candidate.similarities),
         )
-        for candidate in suggestion.proposals[:MAX_SHOWN]
+        for candidate in suggestion.candidates[:MAX_SHOWN]
     ]
     caption = (
-        f"Candidates for {', '.join(suggestion.targets)}, the first {len(rows)} of {len(suggestion.proposals)}: mean "
+        f"Candidates for {', '.join(suggestion.targets)}, the first {len(rows)} of {len(suggestion.candidates)}: mean "
         "gain in points, and per predictor the likeness of the nearest language tuned on."
     )
     return Table(caption, header, tuple(rows))

@@ -47,11 +47,11 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
     base, tuned = (_measured(read_arm(folder, arm), experiment) for arm in ARMS)
     return FinishedRun(
         name=folder.name,
-        recipe=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
+        recipe_digest=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
         model=experiment.model.name,
         parameters=int(provenance.get("parameters", 0)),
         mixture=experiment.mixture_name,
-        asked=experiment.questions.task,
+        question_task=experiment.questions.task,
         labels=experiment.evaluate.labels,
         seen=(*experiment.tuned_on, experiment.mixture.pivot),
         base=base,

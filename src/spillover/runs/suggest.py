@@ -120,7 +120,7 @@ def _fits(run: FinishedRun, experiment: Experiment, targets: Sequence[str], code
         bool(tuned_on)
         and set(tuned_on) <= set(codes)
         and run.model == experiment.model.name
-        and run.asked == experiment.questions.task
+        and run.question_task == experiment.questions.task
         and run.labels == experiment.evaluate.labels
         and run.mixture == experiment.model_copy(update=update).mixture_name
         and {prediction.language for prediction in run.tuned} >= set(targets)

@@ -109,7 +109,7 @@ def compare_arms(arms: Sequence[ArmInternals]) -> Internals:
     readings = [reading for arm in arms for reading in arm.readings]
     return Internals(
         trajectories=tuple(map(trajectory, readings)),
-        latents=tuple(latents(readings)),
+        lens_summaries=tuple(latents(readings)),
         neurons=tuple(neurons([activity for arm in arms for activity in arm.activity])),
         patches=tuple(patch for arm in arms for patch in arm.patches),
     )

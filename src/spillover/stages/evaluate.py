@@ -65,7 +65,7 @@ def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) 
     cluster_of = clusters(items)
     for (name, code), rows in items.items():
         task = open_task(name)
-        base, tuned = (tuple(p.scores for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
+        base, tuned = (tuple(p.logprobs for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
         ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)
         gold, groups = tuple(item.gold for item in rows), tuple(cluster_of[task.name].get(id, "") for id in ids)
         yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, base, tuned, groups)

@@ -85,10 +85,10 @@ def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Seq
     """
     columns: dict[str, list[Any]] = {"id": [p.id for p in predictions], "gold": [p.gold for p in predictions]}
     for index, label in enumerate(labels):
-        columns[f"logprob:{label}"] = [p.scores[index] for p in predictions]
-    if all(p.normalized for p in predictions):
+        columns[f"logprob:{label}"] = [p.logprobs[index] for p in predictions]
+    if all(p.logprobs_per_token for p in predictions):
         for index, label in enumerate(labels):
-            columns[f"normalized:{label}"] = [p.normalized[index] for p in predictions]
+            columns[f"normalized:{label}"] = [p.logprobs_per_token[index] for p in predictions]
     content_free = json.dumps(predictions[0].content_free if predictions else ())
     pq.write_table(pa.table(columns, metadata={"content_free": content_free}), path)
 
@@ -116,8 +116,8 @@ def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
                 task=task,
                 language=language,
                 gold=row["gold"],
-                scores=tuple(value for name, value in row.items() if name.startswith("logprob:")),
-                normalized=tuple(value for name, value in row.items() if name.startswith("normalized:")),
+                logprobs=tuple(value for name, value in row.items() if name.startswith("logprob:")),
+                logprobs_per_token=tuple(value for name, value in row.items() if name.startswith("normalized:")),
                 content_free=content_free,
             )
             for row in table.to_pylist()

@@ -40,7 +40,7 @@ def seen(arm: str, found: LensOutput, language: str = "de") -> CellReading:
 def test_a_trajectory_is_the_mean_over_items_in_its_band() -> None:
     found = trajectory(seen("base", reading(blind=3)))
     given = reading(blind=3)
-    assert (found.items, found.told) == (ITEMS, ITEMS - 3)
+    assert (found.items, found.distinguishable) == (ITEMS, ITEMS - 3)
     np.testing.assert_allclose(found.english.value, given.english[3:].mean(axis=0))
     np.testing.assert_allclose(found.entropy.value, given.entropy.mean(axis=0))
     np.testing.assert_allclose(found.native_rank.value, np.exp(np.log(given.native_rank).mean(axis=0)))
@@ -51,7 +51,7 @@ def test_a_trajectory_is_the_mean_over_items_in_its_band() -> None:
 
 def test_where_no_item_can_be_told_answers_are_not_measurable_and_the_rest_is() -> None:
     found = trajectory(seen("base", reading(blind=ITEMS)))
-    assert found.told == 0
+    assert found.distinguishable == 0
     assert np.isnan(found.english.value).all()
     assert np.isnan(found.native.high).all()
     assert np.isfinite(found.entropy.low).all()
@@ -66,7 +66,7 @@ def measures(items: list[int], given: LensOutput) -> dict[str, float]:
     leads = [layer for layer in range(LAYERS) if (native[layer:] > english[layer:]).all()]
     right = given.english[items, -1] + given.native[items, -1]
     share = np.mean(right / (given.all_english[items, -1] + given.all_native[items, -1]))
-    return {"english": area, "overtakes": leads[0] / (LAYERS - 1) if leads else np.nan, "share": share}
+    return {"english": area, "crossover_depth": leads[0] / (LAYERS - 1) if leads else np.nan, "share": share}
 
 
 def check_measures() -> None:
@@ -76,7 +76,7 @@ def check_measures() -> None:
     draws = []
     for counts in np.concatenate(list(resample(len(told), module.RESAMPLES))):
         items = [item for item, times in zip(told, counts, strict=True) for _ in range(int(times))]
-        depths = [measures(items, arm)["overtakes"] for arm in (base, tuned)]
+        depths = [measures(items, arm)["crossover_depth"] for arm in (base, tuned)]
         draws.append([1.0 if np.isnan(depth) else depth for depth in depths])
     resampled = np.array(draws)
     for found in latents([seen("base", base), seen("tuned", tuned)]):
@@ -90,7 +90,7 @@ def check_measures() -> None:
         estimates = (found.base, found.tuned, found.difference)
         for estimate, kind, (value, items, depths) in zip(estimates, kinds, parts, strict=True):
             low, high = np.quantile(depths, [0.025, 0.975])
-            if name != "overtakes":
+            if name != "crossover_depth":
                 low, high = (float(end[0]) for end in mean_band(items[:, None], kind))
             assert estimate is not None
             np.testing.assert_allclose([estimate.value, estimate.low, estimate.high], [value, low, high], atol=1e-12)
@@ -122,7 +122,7 @@ def test_where_native_may_never_overtake_the_interval_says_so() -> None:
         **{name: getattr(given, name) for name in LensOutput.__slots__}
         | {"native": native, "english": np.full((ITEMS, LAYERS), 0.27)}
     )
-    found = {one.measure: one for one in latents([seen("base", crossing), seen("tuned", crossing)])}["overtakes"]
+    found = {one.measure: one for one in latents([seen("base", crossing), seen("tuned", crossing)])}["crossover_depth"]
     assert found.base is not None
     assert (found.base.value, found.base.low, found.base.high) == (0, 0, 1)
 
@@ -138,6 +138,6 @@ def test_native_never_overtakes_english_in_english_itself() -> None:
     given = reading()
     same = LensOutput(*(given.english if name == "native" else getattr(given, name) for name in LensOutput.__slots__))
     found = {one.measure: one for one in latents([seen("base", same, "en"), seen("tuned", same, "en")])}
-    assert found["overtakes"].base is None
-    assert found["overtakes"].difference is None
+    assert found["crossover_depth"].base is None
+    assert found["crossover_depth"].difference is None
     assert found["english"].base is not None

@@ -41,7 +41,7 @@ def arm(
 
 
 def rescored(predictions: Sequence[Prediction], change: Callable[[Scores], Scores]) -> list[Prediction]:
-    return [replace(p, scores=tuple(change(np.array(p.scores)).tolist())) for p in predictions]
+    return [replace(p, logprobs=tuple(change(np.array(p.logprobs)).tolist())) for p in predictions]
 
 
 def gain_of(comparison: Comparison, code: str) -> Gain:
@@ -75,7 +75,7 @@ def test_four_items_by_hand():
     assert gain.chance == 0.5
     # The margins of base, 2 1 3 0, less their mean 1.5 choose 0 1 0 1; those of tuned, −2 −1 1 −1, choose 1 1 0 1.
     assert (gain.base.centered.value, gain.tuned.centered.value) == (1.0, 0.75)
-    assert (gain.discrimination.value, gain.prior.value) == (-0.25, 0.5)
+    assert (gain.discrimination.value, gain.label_prior.value) == (-0.25, 0.5)
     assert gain.base.auc.value == 1.0
     assert gain.tuned.auc.value == 0.5
 
@@ -84,23 +84,23 @@ def test_other_readings_of_the_same_scores_by_hand():
     """By tokens the second label wins all; the content-free prompt takes 2 nats of preference from the first."""
     golds = [0, 1, 0, 1]
     plain = one_cell(golds, [(-1, -5), (-1, -2), (-1, -1.04), (-2, -1.96)])
-    read = [replace(p, normalized=(p.scores[0], p.scores[1] / 8), content_free=(-1.0, -3.0)) for p in plain]
+    read = [replace(p, logprobs_per_token=(p.logprobs[0], p.logprobs[1] / 8), content_free=(-1.0, -3.0)) for p in plain]
     gain = compare(plain, read, ["zh"]).gains[0]
-    assert (gain.base.normalized, gain.base.contextual) == (None, None)
+    assert (gain.base.per_token, gain.base.contextual) == (None, None)
     assert (gain.base.accuracy.value, gain.tuned.accuracy.value) == (0.75, 0.75)
-    assert gain.tuned.normalized.value == 0.5
+    assert gain.tuned.per_token.value == 0.5
     assert gain.tuned.contextual.value == 0.75
     assert gain.tuned.contextual.n == 4
-    assert gain.base.close == gain.tuned.close == 2
+    assert gain.base.near_ties == gain.tuned.near_ties == 2
 
 
 def test_the_split_is_exact():
     for gain in COMPARISON.gains:
-        assert gain.discrimination.value + gain.prior.value == pytest.approx(gain.difference.value)
+        assert gain.discrimination.value + gain.label_prior.value == pytest.approx(gain.difference.value)
         centered = gain.tuned.centered.value - gain.base.centered.value
         assert gain.discrimination.value == pytest.approx(centered)
     summary = COMPARISON.summaries[0]
-    assert summary.discrimination.value + summary.prior.value == pytest.approx(summary.unseen.value)
+    assert summary.discrimination.value + summary.label_prior.value == pytest.approx(summary.unseen.value)
 
 
 @pytest.mark.parametrize("constants", [(3.0, 0.0), (0.0, 2.5)])
@@ -110,7 +110,7 @@ def test_a_constant_per_label_moves_only_the_prior(constants: tuple[float, float
         assert same(after.discrimination, before.discrimination)
         assert same(after.tuned.centered, before.tuned.centered)
         assert after.tuned.auc.value == pytest.approx(before.tuned.auc.value)
-        moved = after.prior.value - before.prior.value
+        moved = after.label_prior.value - before.label_prior.value
         assert moved == pytest.approx(after.difference.value - before.difference.value)
         assert abs(moved) > 0.05
 
@@ -123,14 +123,14 @@ def test_the_order_of_predictions_changes_nothing():
 
 def test_the_names_of_labels_change_nothing():
     def swapped(predictions: Sequence[Prediction]) -> list[Prediction]:
-        return [replace(p, gold=1 - p.gold, scores=p.scores[::-1]) for p in predictions]
+        return [replace(p, gold=1 - p.gold, logprobs=p.logprobs[::-1]) for p in predictions]
 
     for before, after in zip(COMPARISON.gains, compare(swapped(BASE), swapped(TUNED), ["zh", "de"]).gains, strict=True):
         assert after.base.chosen == before.base.chosen[::-1]
         assert after.base.auc.value == pytest.approx(before.base.auc.value)
         assert same(after.discrimination, before.discrimination)
-        assert same(after.prior, before.prior)
-        parts = {"discrimination": before.discrimination, "prior": before.prior}
+        assert same(after.label_prior, before.label_prior)
+        parts = {"discrimination": before.discrimination, "label_prior": before.label_prior}
         assert replace(after, base=before.base, tuned=before.tuned, gold=before.gold, **parts) == before
 
 
@@ -140,7 +140,7 @@ def test_exchanging_the_arms_changes_signs():
         for one, other in [
             (there.difference, back.difference),
             (there.discrimination, back.discrimination),
-            (there.prior, back.prior),
+            (there.label_prior, back.label_prior),
         ]:
             expected = [-one.value, -one.high, -one.low]
             np.testing.assert_allclose([other.value, other.low, other.high], expected, atol=1e-12)
@@ -165,7 +165,7 @@ def test_the_primary_endpoint_is_over_languages_neither_read_nor_written():
 
 
 def test_splits_partition_the_unseen_languages():
-    splits = COMPARISON.summaries[0].splits
+    splits = COMPARISON.summaries[0].by_property
     for by in ("tier", "script", "family"):
         members = [code for split in splits if split.by == by for code in split.languages]
         assert sorted(members) == ["bg", "sw", "th"]
@@ -188,14 +188,14 @@ def test_p_values_are_corrected_over_all_tasks_and_languages():
     assert smallest.p_adjusted == pytest.approx(min(1, 12 * smallest.p))
     for gain, alone in zip(holm.gains, COMPARISON.gains, strict=False):
         assert (gain.difference, gain.p) == (alone.difference, alone.p)
-        assert gain.detectable > alone.detectable
+        assert gain.minimum_detectable > alone.minimum_detectable
     milder = compare(base, tuned, ["zh"], correction="benjamini-hochberg")
     assert all(b.p_adjusted <= h.p_adjusted for b, h in zip(milder.gains, holm.gains, strict=True))
 
 
 def test_without_unseen_languages_there_is_no_verdict():
     summary = compare(BASE, TUNED, LANGUAGES).summaries[0]
-    assert summary.unseen is summary.unseen_general is summary.detectable is summary.verdict is None
+    assert summary.unseen is summary.unseen_general is summary.minimum_detectable is summary.verdict is None
     assert "no verdict" in summary.sentence
 
 
@@ -215,7 +215,7 @@ def test_the_split_is_withheld_from_five_points_of_imbalance_on(share: float, to
     arm = told_apart(share)
     gain = compare(arm, arm, ["zh"]).gains[0]
     assert gain.gold == pytest.approx((share, 1 - share))
-    assert (gain.discrimination is not None, gain.prior is not None) == (told, told)
+    assert (gain.discrimination is not None, gain.label_prior is not None) == (told, told)
 
 
 def test_why_unbalanced_golds_withhold_it():
@@ -232,16 +232,16 @@ def test_one_unseen_language_that_withholds_the_split_withholds_the_tasks():
         [replace(p, gold=0) if p.language == "sw" and p.id < "item-040" else p for p in TUNED],
     )
     found = compare(*lopsided, ["zh", "de"])
-    assert [gain.language for gain in found.gains if gain.prior is None] == ["sw"]
-    assert (found.summaries[0].discrimination, found.summaries[0].prior) == (None, None)
-    assert compare(*lopsided, ["zh", "sw"]).summaries[0].prior is not None
+    assert [gain.language for gain in found.gains if gain.label_prior is None] == ["sw"]
+    assert (found.summaries[0].discrimination, found.summaries[0].label_prior) == (None, None)
+    assert compare(*lopsided, ["zh", "sw"]).summaries[0].label_prior is not None
 
 
 def test_unbalanced_golds_withhold_the_split():
     golds = [0] * 35 + [1] * 25
     scores = [(-1.0, -2.0)] * 30 + [(-2.0, -1.0)] * 30
     gain = compare(one_cell(golds, scores), one_cell(golds, scores[::-1]), ["zh"]).gains[0]
-    assert gain.discrimination is gain.prior is None
+    assert gain.discrimination is gain.label_prior is None
     summary = compare(one_cell(golds, scores[::-1]), one_cell(golds, scores), ["zh"]).summaries[0]
     assert summary.discrimination is None
     assert "withheld, since the golds are unbalanced" in summary.sentence
@@ -274,12 +274,12 @@ def test_a_language_may_lack_items_that_others_have():
         ),
         ([replace(BASE[0], gold=2), *BASE[1:]], TUNED, "found gold 2, expected an index below 2"),
         (
-            [replace(BASE[0], scores=(0.0, np.nan)), *BASE[1:]],
+            [replace(BASE[0], logprobs=(0.0, np.nan)), *BASE[1:]],
             TUNED,
             "item 'item-000': found scores .*finite",
         ),
         (
-            [replace(BASE[0], scores=(0.0, 0.0, 0.0)), *BASE[1:]],
+            [replace(BASE[0], logprobs=(0.0, 0.0, 0.0)), *BASE[1:]],
             TUNED,
             r"found \(3, 2\) scores|expected 3 in each",
         ),
@@ -318,7 +318,7 @@ def test_sentences_say_what_moved_or_what_could_have_been_seen():
     assert "what moved: discrimination (+" in summary.sentence
     nothing = compare(BASE, arm(7, skill=0.4, preference=(1.0, 0.0)), ["zh"]).summaries[0]
     assert nothing.verdict == "inconclusive"
-    assert f"a mean gain of {100 * nothing.detectable:.1f} points would have been seen" in nothing.sentence
+    assert f"a mean gain of {100 * nothing.minimum_detectable:.1f} points would have been seen" in nothing.sentence
 
 
 def test_where_nothing_changed_the_sentence_says_what_so_few_items_could_miss():
@@ -328,7 +328,7 @@ def test_where_nothing_changed_the_sentence_says_what_so_few_items_could_miss():
         "sentiment: inconclusive over 4 languages not tuned on, 0.0 points (95% interval −6.5 to +6.5); nothing "
         "changed in 60 items, and with so few a mean change of up to 6.5 points could have been missed."
     )
-    assert few.detectable > few.unseen.high
+    assert few.minimum_detectable > few.unseen.high
     fewest = compare(BASE[:20], BASE[:20], []).summaries[0]
     assert "no verdict" in fewest.sentence
     fewest = compare(
@@ -355,13 +355,13 @@ def test_one_sentence_lists_the_tasks_by_verdict_and_counts_alarms():
 
 
 def test_the_alarm_of_one_harmed_language():
-    broken = [replace(p, scores=p.scores[::-1]) if p.language == "sw" else p for p in TUNED]
-    alarms = [gain.language for gain in compare(TUNED, broken, ["zh"]).gains if gain.alarm]
+    broken = [replace(p, logprobs=p.logprobs[::-1]) if p.language == "sw" else p for p in TUNED]
+    alarms = [gain.language for gain in compare(TUNED, broken, ["zh"]).gains if gain.possible_harm]
     assert alarms == ["sw"]
     few = [[p for p in arm if p.id < "item-029"] for arm in (TUNED, broken)]
     found = compare(*few, ["zh"])
     assert gain_of(found, "sw").difference.high < 0
-    assert not any(gain.alarm for gain in found.gains)
+    assert not any(gain.possible_harm for gain in found.gains)
 
 
 def coins(random: np.random.Generator, share: float) -> list[list[Prediction]]:
@@ -383,7 +383,7 @@ def test_harm_is_seldom_told_of_many_languages_where_nothing_is_true():
     random = np.random.default_rng(5)
     found = [compare(*coins(random, 0.2), ["zh"]) for _ in range(15)]
     told = [any(gain.verdict == "harmed" for gain in each.gains) for each in found]
-    perhaps = [any(gain.alarm for gain in each.gains) for each in found]
+    perhaps = [any(gain.possible_harm for gain in each.gains) for each in found]
     assert sum(told) <= 1
     assert sum(perhaps) > 1
     sentence = next(each.sentence for each, some in zip(found, perhaps, strict=True) if some)
@@ -422,7 +422,9 @@ def test_where_centered_answers_stay_the_prior_has_the_interval_of_the_differenc
     for gain in shifted.gains:
         nothing = mean_change(np.zeros((60, 1))).estimate()
         assert (gain.discrimination.low, gain.discrimination.high) == pytest.approx((nothing.low, nothing.high))
-        assert (gain.prior.low, gain.prior.high) == pytest.approx((gain.difference.low, gain.difference.high))
+        assert (gain.label_prior.low, gain.label_prior.high) == pytest.approx(
+            (gain.difference.low, gain.difference.high)
+        )
 
 
 def test_a_score_that_never_varies_has_no_slope():
@@ -436,7 +438,7 @@ def test_the_worst_interval_bounds_every_language():
     lost = {"th": {f"item-{i:03}" for i in range(20, 40)}, "sw": {"item-001"}}
 
     def answer(p: Prediction, wrong: bool) -> Prediction:
-        return replace(p, scores=(-2.0, -1.0) if (p.gold == 1) != wrong else (-1.0, -2.0))
+        return replace(p, logprobs=(-2.0, -1.0) if (p.gold == 1) != wrong else (-1.0, -2.0))
 
     base = [answer(p, wrong=False) for p in few]
     tuned = [answer(p, wrong=p.id in lost.get(p.language, set())) for p in few]
@@ -498,7 +500,7 @@ def test_items_of_one_cluster_count_once():
     single, grouped = compare(*arms, []), compare(*arms, [], clusters=clusters)
     one, other = single.gains[0], grouped.gains[0]
     assert (other.difference.value, other.difference.n, one.difference.n) == (one.difference.value, 20, 60)
-    for name in ("difference", "discrimination", "prior"):
+    for name in ("difference", "discrimination", "label_prior"):
         assert getattr(other, name).high - getattr(other, name).low > 1.5 * (
             getattr(one, name).high - getattr(one, name).low
         )
@@ -508,6 +510,6 @@ def test_items_of_one_cluster_count_once():
     nets = np.array([one.fixed / 3, one.broken / 3]).astype(int)
     assert other.p == pytest.approx(stats.binomtest(int(nets[0]), int(nets.sum())).pvalue)
     assert other.p > one.p
-    assert other.detectable > 1.5 * one.detectable
+    assert other.minimum_detectable > 1.5 * one.minimum_detectable
     assert grouped.summaries[0].unseen.n == 20
     assert grouped.summaries[0].n == 60

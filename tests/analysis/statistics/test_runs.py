@@ -39,12 +39,12 @@ def accuracy(predictions: tuple[Prediction, ...], code: str) -> float:
 
 def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2, "de=>en")
-    (duel,) = compare_runs([one, other], 0.02).duels
+    (duel,) = compare_runs([one, other], 0.02).comparisons
     expected = np.mean([accuracy(one.tuned, code) - accuracy(other.tuned, code) for code in ("th", "sw")])
     assert (duel.one, duel.other, duel.languages) == ("one", "other", 2)
     assert duel.difference.value == pytest.approx(expected)
     assert duel.verdict == "improved"
-    (back,) = compare_runs([other, one], 0.02).duels
+    (back,) = compare_runs([other, one], 0.02).comparisons
     found = (-back.difference.value, -back.difference.high, -back.difference.low)
     assert found == pytest.approx((duel.difference.value, duel.difference.low, duel.difference.high), abs=0.01)
     assert back.verdict == "harmed"
@@ -52,7 +52,7 @@ def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
 
 def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
-    (duel,) = compare_runs([one, other], 0.02).duels
+    (duel,) = compare_runs([one, other], 0.02).comparisons
     expected = compare(other.tuned, one.tuned, ["zh"]).summaries[0].unseen
     assert (duel.difference.value, duel.difference.low, duel.difference.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
@@ -61,7 +61,7 @@ def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
 
 def test_a_run_has_the_gain_it_has_alone():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
-    entry = compare_runs([one, other], 0.02).entries[0]
+    entry = compare_runs([one, other], 0.02).recipes[0]
     alone = compare(one.base, one.tuned, ["zh"]).summaries[0].unseen
     gain = entry.results[0].gain
     assert (gain.value, gain.low, gain.high) == pytest.approx((alone.value, alone.low, alone.high))
@@ -70,12 +70,12 @@ def test_a_run_has_the_gain_it_has_alone():
 
 def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
     seeds = [run(f"s{seed}", skill, seed, recipe="same") for seed, skill in ((1, 0.2), (2, 0.6), (3, 1.0))]
-    entry, alone = compare_runs([*seeds, run("other", 0.2, 9)], 0.02).entries
+    entry, alone = compare_runs([*seeds, run("other", 0.2, 9)], 0.02).recipes
     assert (entry.name, entry.seeds, alone.seeds) == ("s1 + s2 + s3", 3, 1)
     means = [np.mean([accuracy(s.tuned, c) - accuracy(s.base, c) for c in ("de", "th", "sw")]) for s in seeds]
     assert entry.results[0].gain.value == pytest.approx(np.mean(means))
     gain, single = entry.results[0].gain, alone.results[0].gain
-    items = compare_runs([seeds[1], run("other", 0.2, 9)], 0.02).entries[0].results[0].gain
+    items = compare_runs([seeds[1], run("other", 0.2, 9)], 0.02).recipes[0].results[0].gain
     assert gain.high - gain.low > 1.5 * (items.high - items.low)
     assert single.high - single.low > gain.high - gain.low, "one seed, but it is known how far seeds are apart"
 
@@ -83,14 +83,14 @@ def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
 def test_without_languages_new_to_both_there_is_no_duel():
     one, other = run("one", 1.0, 1, "zh/de/th=>en"), run("other", 0.2, 2, "sw=>en")
     lineup = compare_runs([one, other], 0.02)
-    assert lineup.duels == ()
-    assert lineup.entries[0].results[0].gain is not None
+    assert lineup.comparisons == ()
+    assert lineup.recipes[0].results[0].gain is not None
 
 
 def test_only_shared_tasks_and_languages_count():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2)
     few = replace(other, **{a: tuple(p for p in getattr(other, a) if p.language != "sw") for a in ("base", "tuned")})
-    assert compare_runs([one, few], 0.02).entries[0].results[0].languages == ("en", "zh", "de", "th")
+    assert compare_runs([one, few], 0.02).recipes[0].results[0].languages == ("en", "zh", "de", "th")
 
 
 ONE = run("one", 0.5, 1)
@@ -104,7 +104,7 @@ def changed(run: FinishedRun, change: str) -> FinishedRun:
         if change == "gold" and (p.language, p.id) == ("th", "005"):
             return replace(p, gold=1 - p.gold)
         if change == "labels":
-            return replace(p, scores=(*p.scores, -3.0))
+            return replace(p, logprobs=(*p.logprobs, -3.0))
         return p
 
     def kept(p: Prediction) -> bool:

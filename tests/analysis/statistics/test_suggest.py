@@ -82,20 +82,20 @@ def test_a_mixture_left_out_is_predicted_by_least_squares_of_the_others(ridge: f
 @pytest.mark.parametrize("seed", range(3))
 def test_it_finds_that_near_languages_help(seed: int) -> None:
     found = asked(simulated(12, seed, like=0.05))
-    assert found.known
-    assert found.trial is not None
-    assert found.trial.error < 0.6 * found.trial.plain
+    assert found.predictive
+    assert found.validation is not None
+    assert found.validation.error < 0.6 * found.validation.baseline
     truth = {choice: np.mean([nearest(choice, code) for code in TARGETS]) for choice in CHOICES}
-    assert truth[found.proposals[0].languages] >= sorted(truth.values())[-len(truth) // 4]
-    found_in_order = [truth[proposal.languages] for proposal in found.proposals]
+    assert truth[found.candidates[0].languages] >= sorted(truth.values())[-len(truth) // 4]
+    found_in_order = [truth[proposal.languages] for proposal in found.candidates]
     assert spearmanr(found_in_order, range(len(CHOICES))).statistic < -0.6
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_finds_a_language_that_helps_whatever_the_target(seed: int) -> None:
     found = asked(simulated(14, seed, donor=0.2))
-    assert found.known
-    assert all("dd" in proposal.languages for proposal in found.proposals[:5])
+    assert found.predictive
+    assert all("dd" in proposal.languages for proposal in found.candidates[:5])
 
 
 def test_on_noise_it_says_that_it_does_not_know() -> None:
@@ -104,18 +104,18 @@ def test_on_noise_it_says_that_it_does_not_know() -> None:
     for seed in range(10):
         measured = simulated(8, seed)
         luck = np.random.default_rng(seed).normal(0, 0.03, (8, 1))
-        claims += asked(Measured(measured.mixtures, CODES, measured.gains + luck)).known
+        claims += asked(Measured(measured.mixtures, CODES, measured.gains + luck)).predictive
     assert claims <= 2
 
 
 def test_what_is_not_known_is_not_predicted_and_comes_by_likeness() -> None:
     measured = simulated(8, 1)
     found = asked(Measured(measured.mixtures, CODES, np.random.default_rng(0).permutation(measured.gains)))
-    assert not found.known
-    assert {proposal.predicted for proposal in found.proposals} == {None}
+    assert not found.predictive
+    assert {proposal.predicted for proposal in found.candidates} == {None}
     assert found.best is not None
     assert found.best.measured == pytest.approx(max(measured.gains[:, :3].mean(axis=1)))
-    assert [p.languages for p in found.proposals] == [p.languages for p in asked(NOTHING).proposals]
+    assert [p.languages for p in found.candidates] == [p.languages for p in asked(NOTHING).candidates]
 
 
 NOTHING = Measured((), (), np.empty((0, 0)))
@@ -124,18 +124,18 @@ NOTHING = Measured((), (), np.empty((0, 0)))
 def test_without_enough_mixtures_nothing_is_claimed() -> None:
     few = simulated(module.MIN_MIXTURES - 1, 0, like=0.05)
     found = asked(few)
-    assert (found.mixtures, found.trial, found.known) == (module.MIN_MIXTURES - 1, None, False)
+    assert (found.mixtures, found.validation, found.predictive) == (module.MIN_MIXTURES - 1, None, False)
     nothing = asked(NOTHING)
-    assert (nothing.mixtures, nothing.trial, nothing.known, nothing.best) == (0, None, False, None)
+    assert (nothing.mixtures, nothing.validation, nothing.predictive, nothing.best) == (0, None, False, None)
     likest = max(CHOICES, key=lambda choice: np.mean([nearest(choice, code) for code in TARGETS]))
     alone = suggest(NOTHING, (NEAR,), CODES, TARGETS, CHOICES)
-    assert alone.proposals[0].languages == likest
-    assert len(alone.proposals) == len(CHOICES)
+    assert alone.candidates[0].languages == likest
+    assert len(alone.candidates) == len(CHOICES)
 
 
 def test_what_is_measured_stands_beside_what_is_predicted() -> None:
     measured = simulated(12, 2, like=0.05)
-    found = {frozenset(p.languages): p for p in asked(measured).proposals}
+    found = {frozenset(p.languages): p for p in asked(measured).candidates}
     for mixture, gains in zip(measured.mixtures, measured.gains, strict=True):
         if frozenset(mixture) in found:
             assert found[frozenset(mixture)].measured == pytest.approx(gains[:3].mean())
@@ -153,10 +153,12 @@ def test_neither_the_order_of_the_mixtures_nor_that_of_the_languages_matters() -
         measured.gains[rows][:, columns],
     )
     one, other = asked(measured), asked(turned)
-    assert one.trial is not None
-    assert other.trial is not None
-    assert (one.trial.error, one.trial.plain) == pytest.approx((other.trial.error, other.trial.plain))
-    assert [p.languages for p in one.proposals] == [p.languages for p in other.proposals]
+    assert one.validation is not None
+    assert other.validation is not None
+    assert (one.validation.error, one.validation.baseline) == pytest.approx(
+        (other.validation.error, other.validation.baseline)
+    )
+    assert [p.languages for p in one.candidates] == [p.languages for p in other.candidates]
 
 
 CODES_OF_RUNS = ("en", "zh", "de", "sw")

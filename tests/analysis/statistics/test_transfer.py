@@ -96,8 +96,8 @@ def test_the_best_is_chosen_on_one_half_and_measured_on_the_other(runs: list[Fin
     }  # fmt: skip
     best = max(means, key=lambda name: means[name][0])
     assert (choice.budget, choice.candidates, choice.chosen) == (1, 2, best)
-    assert (choice.seemed, choice.held_out.value) == pytest.approx(tuple(means[best]))
-    assert choice.otherwise == max(means, key=lambda name: means[name][1])
+    assert (choice.selection_gain, choice.held_out.value) == pytest.approx(tuple(means[best]))
+    assert choice.other_half_choice == max(means, key=lambda name: means[name][1])
     assert choice.held_out.n == len(second)
 
 
@@ -123,10 +123,10 @@ def chosen(seed: int) -> tuple[float, float]:
     """Return what the best of twelve mixtures that all do nothing gains: as chosen, and on held-out items."""
     base = coins(1000 * seed)
     found = [run(f"{k}", f"{'zh' if k % 2 else 'de'}", base, coins(1000 * seed + k + 1)) for k in range(12)]
-    found = [replace(each, recipe=each.name, mixture=each.name) for each in found]
+    found = [replace(each, recipe_digest=each.name, mixture=each.name) for each in found]
     (matrix,) = transfers(found)
     (choice,) = matrix.choices
-    return choice.seemed, choice.held_out.value
+    return choice.selection_gain, choice.held_out.value
 
 
 @pytest.mark.usefixtures("rough")
@@ -148,7 +148,7 @@ def test_a_split_that_is_none_is_caught(monkeypatch: pytest.MonkeyPatch):
 def test_like_mixtures_stand_beside_each_other():
     base, kinds = np.zeros((len(IDS), len(CODES)), dtype=bool), [(1, 0, 0, 0, 1), (0, 0, 1, 1, 0)]
     tuned = [np.tile(np.array(kinds[k % 2], dtype=bool), (len(IDS), 1)) & coins(k, 0.9) for k in range(6)]
-    made = [replace(run(str(k), "zh", base, own), recipe=str(k), mixture=str(k)) for k, own in enumerate(tuned)]
+    made = [replace(run(str(k), "zh", base, own), recipe_digest=str(k), mixture=str(k)) for k, own in enumerate(tuned)]
     (matrix,) = transfers(made)
     order = [int(row.mixture) % 2 for row in matrix.rows]
     assert sum(a != b for a, b in pairwise(order)) == 1
@@ -159,7 +159,7 @@ def test_like_mixtures_stand_beside_each_other():
 
 
 def test_settings_are_kept_apart_and_must_share_their_items(runs: list[FinishedRun]):
-    other = [replace(each, setting="labels=native", recipe=f"{each.recipe} native") for each in runs[:2]]
+    other = [replace(each, setting="labels=native", recipe_digest=f"{each.recipe_digest} native") for each in runs[:2]]
     found = transfers([*runs, *other])
     assert [(matrix.setting, len(matrix.rows)) for matrix in found] == [("", 3), ("labels=native", 1)]
     fewer = replace(runs[2], base=runs[2].base[1:], tuned=runs[2].tuned[1:])

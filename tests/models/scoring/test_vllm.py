@@ -233,6 +233,6 @@ def test_an_experiment_is_scored_with_it(
     for arm in ("base", "tuned"):
         one, other = (read_arm(tmp_path / "runs" / engine, arm) for engine in ("transformers", "vllm"))
         for mine, theirs in zip(one, other, strict=True):
-            assert mine.scores == pytest.approx(theirs.scores, abs=1e-4)
+            assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
             assert mine.content_free == pytest.approx(theirs.content_free, abs=1e-4)
     assert vllm["made"].asked > 0

@@ -45,7 +45,7 @@ def invented(task: str, seed: int) -> Geometry:
 
 
 def with_geometry(findings: Findings, *geometry: Geometry) -> Findings:
-    return replace(findings, inside=replace(findings.inside, geometry=geometry))
+    return replace(findings, internals=replace(findings.internals, geometry=geometry))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def page(shaped: Findings, tables_and_page: Callable[[Findings], dict[str, Conte
 
 def test_csv_has_each_pair_with_its_null(shaped: Findings) -> None:
     found = list(csv.DictReader(io.StringIO(csvs.geometry(shaped))))
-    given = shaped.inside.geometry[0]
+    given = shaped.internals.geometry[0]
     assert tuple(found[0]) == COLUMNS == ("arm", "task", "metric", "layer", "a", "b", "value", "null_low", "null_high")
     assert len(found) == 2 * LAYERS * len(CODES) * (len(CODES) - 1) * len(given.alignments)
     by_name = {a.metric: a for a in given.alignments}
@@ -79,7 +79,7 @@ def test_csv_has_each_pair_with_its_null(shaped: Findings) -> None:
 def test_tables_hold_the_mean_over_pairs_and_the_papers_pearson(shaped: Findings) -> None:
     made = run.TABLES["geometry"](shaped)
     assert len(made) == 4
-    given = {a.metric: a.value for a in shaped.inside.geometry[0].alignments}
+    given = {a.metric: a.value for a in shaped.internals.geometry[0].alignments}
     raw, partial, pearson, _ = made
     assert raw.header[2:] == partial.header[2:] == tuple(METRICS)
     assert len(raw.rows) == 2 * LAYERS + 1
@@ -104,7 +104,7 @@ def test_heatmap_has_base_below_the_diagonal_and_tuned_above(shaped: Findings) -
     spec = plot.chart.to_dict()
     params = {param["name"]: param["value"] for param in spec["params"]}
     rows = next(iter(spec["datasets"].values())) if "datasets" in spec else spec["layer"][0]["data"]["values"]
-    given = {a.metric: a.value for a in shaped.inside.geometry[0].alignments}
+    given = {a.metric: a.value for a in shaped.internals.geometry[0].alignments}
     for row in rows:
         a, b = CODES.index(row["row"]), CODES.index(row["column"])
         arm = 0 if a > b else 1
@@ -117,7 +117,7 @@ def test_heatmap_has_base_below_the_diagonal_and_tuned_above(shaped: Findings) -
 
 def test_components_of_both_arms_share_their_axes(shaped: Findings) -> None:
     plots = [plot for plot in geometry(shaped).plots if plot.name.startswith("components")]
-    given = shaped.inside.geometry[0].components
+    given = shaped.internals.geometry[0].components
     largest = np.abs(given).max(axis=(0, 2, 3))
     for arm, plot in enumerate(plots):
         rows = next(iter(plot.chart.to_dict()["datasets"].values()))
@@ -134,7 +134,7 @@ def test_nothing_to_compare_is_no_section(findings: Findings) -> None:
 
 def test_a_metric_that_one_task_lacks_still_draws(shaped: Findings) -> None:
     other = invented("entailment", 1)
-    fewer = replace(shaped.inside.geometry[0], alignments=shaped.inside.geometry[0].alignments[:2])
+    fewer = replace(shaped.internals.geometry[0], alignments=shaped.internals.geometry[0].alignments[:2])
     figure = geometry(with_geometry(shaped, fewer, other))
     assert figure.controls[0].choices[:2] == ("pearson", "pearson-partial")
     assert len(figure.controls[0].choices) == 2 * len(METRICS)

@@ -36,7 +36,7 @@ def test_every_defect_is_told_in_full(findings: Findings) -> None:
 def test_characters_of_what_was_translated_but_not_of_what_was_looked_up(findings: Findings) -> None:
     (table,) = characters(findings)
     assert table.rows == (("Chinese", "12,345", "4,000", "17.5"), ("German", "23,456", "0", "0.0"))
-    assert characters(replace(findings, characters=(TranslationCost("zh", 0, 0, 0, 0.0),))) == []
+    assert characters(replace(findings, translation_costs=(TranslationCost("zh", 0, 0, 0, 0.0),))) == []
 
 
 def test_the_page_shows_them_and_says_where_there_is_nothing(findings: Findings, tables_and_page: Render) -> None:
@@ -45,7 +45,7 @@ def test_the_page_shows_them_and_says_where_there_is_nothing(findings: Findings,
     for text in ("are swapped", "items/th.jsonl: line 2", "12,345", "<strong>Errors in the data.</strong>"):
         assert text in page
     assert {f"tables/{name}.{end}" for name in ("doctor", "pairs", "characters") for end in ("md", "csv")} <= set(made)
-    nothing = tables_and_page(replace(findings, data=Data((), "", (), ()), characters=()))
+    nothing = tables_and_page(replace(findings, data=Data((), "", (), ()), translation_costs=()))
     page = str(nothing["index.html"])
     assert "No fault was found" in page
     assert "No question was sent to a translator" in page

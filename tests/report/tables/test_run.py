@@ -57,7 +57,7 @@ def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Find
         assert float(rows["paper base"][code]) == PAPER["table1"]["base"][place]
         assert float(rows["paper tuned"][code]) == PAPER["table1"]["zh/de=>en"][place]
     assert float(rows["paper difference"]["th"]) == pytest.approx(88.4 - 83.0)
-    for change in ({"mixture": "fr=>en"}, {"asked": "paraphrase"}, {"labels": "native"}):
+    for change in ({"mixture": "fr=>en"}, {"question_task": "paraphrase"}, {"labels": "native"}):
         other = rows_of(csvs.main(replace(findings, setup=replace(findings.setup, **change))))
         assert {row["row"] for row in other} == {"base", "tuned", "difference"}
     entailment = {row["row"] for row in rows_of(csvs.main(findings)) if row["task"] == "entailment"}
@@ -94,9 +94,9 @@ def test_what_does_not_exist_is_empty_and_moves_no_column(findings: Findings):
 
 def test_lens_csv_has_a_row_a_layer_with_depth_from_0_to_1(findings: Findings):
     rows = rows_of(csvs.lens(findings))
-    assert len(rows) == sum(len(t.entropy.value) for t in findings.inside.trajectories)
+    assert len(rows) == sum(len(t.entropy.value) for t in findings.internals.trajectories)
     assert list(rows[0])[:8] == ["arm", "task", "language", "lens", "layer", "depth", "english", "english_low"]
-    assert list(rows[0])[-2:] == ["items", "told"]
+    assert list(rows[0])[-2:] == ["items", "distinguishable"]
     last = [row for row in rows if row["layer"] == "18"]
     assert {row["depth"] for row in last} == {"1.0"}
     assert {row["depth"] for row in rows if row["layer"] == "0"} == {"0.0"}
@@ -157,11 +157,11 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
     nothing = replace(findings.tuning, losses=(), validation=(), chrf=(), translations=())
     bare = replace(
         findings,
-        inside=Internals((), (), (), ()),
+        internals=Internals((), (), (), ()),
         tuning=nothing,
         data=Data((), "", (), ()),
         costs=(),
-        characters=(),
+        translation_costs=(),
         forgetting=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 
 from spillover.analysis.interpretability.alignment import Array, Indices, Pairings, States, shuffled
-from spillover.analysis.statistics.estimate import CONFIDENCE
 from spillover.errors import SpilloverError
-from spillover.records import Alignment, Geometry
+from spillover.records import CONFIDENCE, Alignment, Geometry
 
 SHUFFLES = 200
 """Shuffles of the item pairing behind every null interval."""

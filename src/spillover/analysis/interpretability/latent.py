@@ -52,7 +52,7 @@ def trajectory(seen: CellReading) -> Trajectory:
         english_rank=_geometric(reading.english_rank),
         native_rank=_geometric(reading.native_rank),
         items=len(reading.entropy),
-        told=int(told.sum()),
+        distinguishable=int(told.sum()),
     )
 
 
@@ -93,7 +93,7 @@ def share(reading: LensOutput) -> Array:
     return quotient
 
 
-def overtakes(reading: LensOutput, weights: Array) -> Array:
+def crossover_depth(reading: LensOutput, weights: Array) -> Array:
     """Return the relative depth, in [0, 1], from which on the native answer is more probable than the English one.
 
     Of the mean curves by each row of weights, (resamples, items) → (resamples,): the first layer that it leads and
@@ -120,15 +120,17 @@ def _depths(base: LensOutput, tuned: LensOutput) -> list[Estimate | None]:
     """
     n = len(base.english)
     weights = np.concatenate([np.ones((1, n)), *resample(n, RESAMPLES)]) / n
-    before, after = overtakes(base, weights), overtakes(tuned, weights)
+    before, after = crossover_depth(base, weights), crossover_depth(tuned, weights)
     parts = ((before, np.nan_to_num(before, nan=1)), (after, np.nan_to_num(after, nan=1)))
     depths = [*parts, (after - before, parts[1][1] - parts[0][1])]
     return [None if np.isnan(exact[0]) else percentile_interval(exact[0], draws[1:], n) for exact, draws in depths]
 
 
-MEASURES: dict[Literal["english", "overtakes", "share"], Callable[[LensOutput, LensOutput], list[Estimate | None]]] = {
+MEASURES: dict[
+    Literal["english", "crossover_depth", "share"], Callable[[LensOutput, LensOutput], list[Estimate | None]]
+] = {
     "english": partial(_means, english),
-    "overtakes": _depths,
+    "crossover_depth": _depths,
     "share": partial(_means, share),
 }
 """Name → what sums up the readings of the base and the tuned arm: each of them, and tuned − base."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.analysis.statistics.estimate import CONFIDENCE
-from spillover.records import Estimate
+from spillover.records import CONFIDENCE, Estimate
 
 Array = NDArray[np.float64]
 

@@ -14,12 +14,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.records import Estimate
+from spillover.records import CONFIDENCE, Estimate
 
 Array = NDArray[np.float64]
-
-CONFIDENCE = 0.95
-"""Level of every interval; tests are at 1 − this."""
 
 RESAMPLES = 10_000
 """Bootstrap resamples, unless fewer are enough."""

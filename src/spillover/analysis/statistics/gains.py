@@ -11,12 +11,12 @@ import numpy as np
 
 from spillover.analysis.statistics.calibrate import centered, contextual
 from spillover.analysis.statistics.clusters import Clusters
-from spillover.analysis.statistics.estimate import CONFIDENCE, adjust, detectable_gain, macro_auc, mcnemar, wilson
+from spillover.analysis.statistics.estimate import adjust, detectable_gain, macro_auc, mcnemar, wilson
 from spillover.analysis.statistics.paired import MeanChange, effective_items, mean_change, over_languages, share
 from spillover.analysis.statistics.pairing import ArmScores, Array, Golds, PairedCell, Units, is_correct, pair_arms
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS, headline, sentence, verdict
 from spillover.languages import get_language
-from spillover.records import ArmMetrics, Comparison, Estimate, Gain, GroupGain, Prediction, Summary
+from spillover.records import CONFIDENCE, ArmMetrics, Comparison, Estimate, Gain, GroupGain, Prediction, Summary
 
 MARGIN = 0.02
 """Differences within ± this count as equivalent."""
@@ -66,7 +66,7 @@ class _Outcomes:
         """Return its part due to better ranking."""
         return mean_change(self.centered[:, columns], self.units, self.influence[:, columns]).estimate()
 
-    def prior(self, columns: Sequence[int]) -> Estimate:
+    def label_prior(self, columns: Sequence[int]) -> Estimate:
         """Return the rest of it."""
         rest, influence = (self.difference - part for part in (self.centered, self.influence))
         return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
@@ -78,7 +78,7 @@ class _Outcomes:
         rows = {id: row for row, id in enumerate(sorted(known))}
         values = np.full((3, len(rows), len(cells)), np.nan)
         for column, cell in enumerate(cells):
-            arms = (cell.base, cell.tuned)
+            arms = (cell.base.logprobs, cell.tuned.logprobs)
             hits = [is_correct(centered(scores), cell.gold) for scores in arms]
             contributions = [centered_accuracy_influence(scores, cell.gold) for scores in arms]
             place = [rows[id] for id in cell.ids]
@@ -170,7 +170,7 @@ def _gain(
     column: int,
     margin: float,
 ) -> Gain:
-    n, labels = cell.base.shape
+    n, labels = cell.base.logprobs.shape
     gold = np.bincount(cell.gold, minlength=labels) / n
     change = outcomes.gain([column])
     difference = change.estimate()
@@ -182,18 +182,18 @@ def _gain(
         n=n,
         chance=1 / labels,
         gold=tuple(gold.tolist()),
-        base=_performance(cell.before, cell),
-        tuned=_performance(cell.after, cell),
+        base=_arm_metrics(cell.base, cell),
+        tuned=_arm_metrics(cell.tuned, cell),
         difference=difference,
         fixed=test.fixed,
         broken=test.broken,
         p=test.p,
         p_adjusted=test.adjusted,
-        detectable=detectable_gain(change.effective(), change.fixed + change.broken, test.alpha),
+        minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken, test.alpha),
         discrimination=outcomes.discrimination([column]) if split else None,
-        prior=outcomes.prior([column]) if split else None,
+        label_prior=outcomes.label_prior([column]) if split else None,
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - CONFIDENCE),
-        alarm=n >= FEWEST_ITEMS and difference.high < 0,
+        possible_harm=n >= FEWEST_ITEMS and difference.high < 0,
     )
 
 
@@ -207,9 +207,9 @@ def has_balanced_golds(gold: Golds, labels: int) -> bool:
     return bool((np.abs(counts * labels - len(gold)) <= round(IMBALANCE * labels * len(gold), 9)).all())
 
 
-def _performance(arm: ArmScores, cell: PairedCell) -> ArmMetrics:
+def _arm_metrics(arm: ArmScores, cell: PairedCell) -> ArmMetrics:
     """Return how one arm does in a cell."""
-    scores, gold, units = arm.raw, cell.gold, cell.units
+    scores, gold, units = arm.logprobs, cell.gold, cell.units
     n, labels = scores.shape
     ordered = np.sort(scores, axis=1)
     by_context = None if arm.content_free is None else contextual(scores, arm.content_free)
@@ -219,8 +219,8 @@ def _performance(arm: ArmScores, cell: PairedCell) -> ArmMetrics:
         auc=macro_auc(scores, gold, units),
         chosen=tuple((np.bincount(scores.argmax(axis=1), minlength=labels) / n).tolist()),
         ties=int((ordered[:, -1] == ordered[:, -2]).sum()),
-        close=int((ordered[:, -1] - ordered[:, -2] <= NEAR_TIE_NATS).sum()),
-        normalized=None if arm.normalized is None else _accuracy(arm.normalized, cell),
+        near_ties=int((ordered[:, -1] - ordered[:, -2] <= NEAR_TIE_NATS).sum()),
+        per_token=None if arm.logprobs_per_token is None else _accuracy(arm.logprobs_per_token, cell),
         contextual=None if by_context is None else _accuracy(by_context, cell),
     )
 
@@ -236,7 +236,7 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float) -> Summa
     columns, items = _columns(gains, "unseen"), len(outcomes.units)
     change = outcomes.gain(columns) if columns else None
     unseen = change.estimate() if change else None
-    split = bool(columns) and all(gains[column].prior is not None for column in columns)
+    split = bool(columns) and all(gains[column].label_prior is not None for column in columns)
     worst = min(gains, key=lambda gain: gain.difference.value)
     values = np.array([gain.difference.value for gain in gains])
     summary = Summary(
@@ -250,9 +250,9 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float) -> Summa
         worst_language=worst.language,
         worst=replace(worst.difference, low=min(gain.difference.low for gain in gains)),
         discrimination=outcomes.discrimination(columns) if split else None,
-        prior=outcomes.prior(columns) if split else None,
-        detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
-        splits=_splits(gains, outcomes),
+        label_prior=outcomes.label_prior(columns) if split else None,
+        minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
+        by_property=_splits(gains, outcomes),
         verdict=verdict(unseen, items, margin) if unseen else None,
         sentence="",
     )

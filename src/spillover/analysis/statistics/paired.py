@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from spillover.records import Estimate
+from spillover.records import CONFIDENCE, Estimate
 
 Array = NDArray[np.float64]
 Clusters = NDArray[np.int_] | NDArray[np.str_]
-
-CONFIDENCE = 0.95
-"""Level of the intervals."""
 
 CONTINUITY = 0.5
 """Share of one pair's weight that an end lies further out, since counts move in steps (Yates)."""

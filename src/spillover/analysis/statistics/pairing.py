@@ -24,9 +24,9 @@ Units = NDArray[np.str_]
 class ArmScores:
     """What one arm says in one task and language."""
 
-    raw: Array
+    logprobs: Array
     """(items, labels) log-probabilities, nats."""
-    normalized: Array | None
+    logprobs_per_token: Array | None
     """(items, labels) the same a token; None where scoring was not `exact`."""
     content_free: Array | None
     """(labels,) log-probabilities after a content-free prompt; None where it was not scored."""
@@ -44,27 +44,17 @@ class PairedCell:
     """(items,)"""
     gold: Golds
     """(items,) index of the right label."""
-    before: ArmScores
+    base: ArmScores
     """The arm without adapter."""
-    after: ArmScores
+    tuned: ArmScores
     """The arm with adapter."""
     units: Units
     """(items,) the independent unit of each item: the first id of its cluster, or its own."""
 
     @property
-    def base(self) -> Array:
-        """(items, labels) log-probabilities of the arm without adapter, nats."""
-        return self.before.raw
-
-    @property
-    def tuned(self) -> Array:
-        """(items, labels) those of the arm with adapter."""
-        return self.after.raw
-
-    @property
     def difference(self) -> Array:
         """(items,): 1 where an item was fixed, −1 where it was broken, else 0."""
-        return is_correct(self.tuned, self.gold) - is_correct(self.base, self.gold)
+        return is_correct(self.tuned.logprobs, self.gold) - is_correct(self.base.logprobs, self.gold)
 
 
 def is_correct(scores: Array, gold: Golds) -> Array:
@@ -95,7 +85,7 @@ def pair_arms(
     known = clusters or {}
     cells = [_pair(key, arms["base"][key], arms["tuned"][key], known.get(key[0], {})) for key in keys]
     for task in tasks:
-        labels = sorted({cell.base.shape[1] for cell in cells if cell.task == task})
+        labels = sorted({cell.base.logprobs.shape[1] for cell in cells if cell.task == task})
         if len(labels) > 1:
             raise SpilloverError(f"{task}: found {labels} labels in different languages, expected one number")
     return cells
@@ -108,11 +98,11 @@ def _by_cell(predictions: Iterable[Prediction]) -> dict[tuple[str, str], dict[st
         get_language(prediction.language, where)
         if prediction.id in cells[prediction.task, prediction.language]:
             raise SpilloverError(f"{where}: found twice in one arm, expected once")
-        if len(prediction.scores) < 2 or not np.isfinite(prediction.scores).all():
-            raise SpilloverError(f"{where}: found scores {prediction.scores}, expected two or more finite numbers")
-        if not 0 <= prediction.gold < len(prediction.scores):
+        if len(prediction.logprobs) < 2 or not np.isfinite(prediction.logprobs).all():
+            raise SpilloverError(f"{where}: found scores {prediction.logprobs}, expected two or more finite numbers")
+        if not 0 <= prediction.gold < len(prediction.logprobs):
             raise SpilloverError(
-                f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.scores)}, "
+                f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.logprobs)}, "
                 "the number of labels"
             )
         cells[prediction.task, prediction.language][prediction.id] = prediction
@@ -131,12 +121,12 @@ def _pair(
             "expected the same items in both"
         )
     ids = tuple(sorted(base))
-    labels = len(base[ids[0]].scores)
+    labels = len(base[ids[0]].logprobs)
     for id in ids:
         golds = (base[id].gold, tuned[id].gold)
         if golds[0] != golds[1]:
             raise SpilloverError(f"{where}, item {id!r}: found golds {golds} in the two arms, expected the same")
-        counts = (len(base[id].scores), len(tuned[id].scores))
+        counts = (len(base[id].logprobs), len(tuned[id].logprobs))
         if counts != (labels, labels):
             raise SpilloverError(
                 f"{where}, item {id!r}: found {counts} scores in the two arms, expected {labels} in each"
@@ -145,16 +135,17 @@ def _pair(
         *key,
         ids=ids,
         gold=np.array([base[id].gold for id in ids]),
-        before=_scores([base[id] for id in ids]),
-        after=_scores([tuned[id] for id in ids]),
+        base=_scores([base[id] for id in ids]),
+        tuned=_scores([tuned[id] for id in ids]),
         units=np.array([clusters.get(id, id) for id in ids]),
     )
 
 
 def _scores(predictions: Sequence[Prediction]) -> ArmScores:
     content_free = predictions[0].content_free
+    per_token = [p.logprobs_per_token for p in predictions]
     return ArmScores(
-        raw=np.array([p.scores for p in predictions], dtype=np.float64),
-        normalized=np.array([p.normalized for p in predictions]) if all(p.normalized for p in predictions) else None,
+        logprobs=np.array([p.logprobs for p in predictions], dtype=np.float64),
+        logprobs_per_token=np.array(per_token) if all(per_token) else None,
         content_free=np.array(content_free) if content_free and np.isfinite(content_free).all() else None,
     )

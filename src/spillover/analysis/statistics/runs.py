@@ -36,7 +36,7 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
     shared = _shared(runs, cells)
     recipes: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        recipes.setdefault(run.recipe, []).append(place)
+        recipes.setdefault(run.recipe_digest, []).append(place)
     groups = list(recipes.values())
     results: list[list[TaskResult]] = [[] for _ in groups]
     duels: list[PairedComparison] = []
@@ -45,7 +45,7 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
         for found, members in zip(results, groups, strict=True):
             found.append(bench.result(members))
         for one, other in combinations(groups, 2):
-            duels += bench.duel(one, other, margin)
+            duels += bench.compared(one, other, margin)
     entries = [
         RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(found))
         for members, found in zip(groups, results, strict=True)
@@ -79,11 +79,9 @@ def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival:
             f"{where}: run {has} has an item {odd[0]!r} that {lacks} lacks ({len(odd)} ids differ), "
             "expected the same items"
         )
-    if one.base.shape != other.base.shape:
-        raise SpilloverError(
-            f"{where}: found {one.base.shape[1]} labels in {name} and {other.base.shape[1]} in {rival}, "
-            "expected as many"
-        )
+    labels, others = (cell.base.logprobs.shape[1] for cell in (one, other))
+    if labels != others:
+        raise SpilloverError(f"{where}: found {labels} labels in {name} and {others} in {rival}, expected as many")
     wrong = np.flatnonzero(one.gold != other.gold)
     if len(wrong):
         raise SpilloverError(
@@ -107,7 +105,10 @@ class _TaskComparison:
         for run, own in enumerate(cells):
             for column, cell in enumerate(own):
                 rows = [places[id] for id in cell.ids]
-                values[:, run, rows, column] = is_correct(cell.base, cell.gold), is_correct(cell.tuned, cell.gold)
+                values[:, run, rows, column] = (
+                    is_correct(cell.base.logprobs, cell.gold),
+                    is_correct(cell.tuned.logprobs, cell.gold),
+                )
         self.base, self.tuned = values
 
     def new(self, members: Sequence[int]) -> list[int]:
@@ -123,7 +124,7 @@ class _TaskComparison:
         base, tuned = (tuple(np.nanmean(arm[members], axis=1).mean(axis=0).tolist()) for arm in (self.base, self.tuned))
         return TaskResult(self.cells[0][0].task, tuple(self.codes), base, tuned, gain)
 
-    def duel(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[PairedComparison]:
+    def compared(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[PairedComparison]:
         new = self.new([*one, *other])
         if not new:
             return []

@@ -90,15 +90,15 @@ def suggest(
     aims = [measured.languages.index(code) for code in targets] if measured.mixtures else []
     results = measured.gains[:, aims].mean(axis=1) if aims else np.empty(0)
     near = np.stack([space.near(choice, targets).mean(axis=1) for choice in choices])
-    trial, predicted = None, np.full(len(choices), np.nan)
+    validation, predicted = None, np.full(len(choices), np.nan)
     if len(measured.mixtures) >= MIN_MIXTURES:
         raw = space.features(measured.mixtures, measured.languages)
         scale = _scale(raw, space.groups)
         sample, asked = raw / scale, space.features(choices, targets) / scale
-        trial, ridge = _cross_validate(sample, measured.gains, aims)
+        validation, ridge = _cross_validate(sample, measured.gains, aims)
         beside = (asked - sample.mean(axis=0)[aims]).mean(axis=1)
         predicted = results.mean() + (beside @ _coefficients(sample, measured.gains, ridge))[:, 0]
-    known = trial is not None and trial.p < ALPHA and trial.error < trial.plain
+    known = validation is not None and validation.p < ALPHA and validation.error < validation.baseline
     found = {frozenset(mixture): float(result) for mixture, result in zip(measured.mixtures, results, strict=True)}
     proposals = [
         Candidate(choice, float(value) if known else None, found.get(frozenset(choice)), tuple(own.tolist()))
@@ -109,10 +109,10 @@ def suggest(
         targets=tuple(targets),
         predictors=tuple(each.name for each in likenesses),
         mixtures=len(measured.mixtures),
-        trial=trial,
-        known=known,
+        validation=validation,
+        predictive=known,
         best=_best(measured, results, space, targets) if aims else None,
-        proposals=tuple(proposals[place] for place in order),
+        candidates=tuple(proposals[place] for place in order),
     )
 
 
@@ -199,8 +199,10 @@ def _cross_validate(sample: Array, gains: Array, aims: Sequence[int]) -> tuple[C
         errors.append(_leave_one_out_error(sample, gains[..., None], aims, ridge, place)[0])
         plain.append((gains[rest].mean(axis=0) - gains[place])[aims].mean())
     p = float((lowest <= lowest[0] * (1 + 1e-9)).mean())
-    trial = CrossValidation(float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(np.square(plain)))), p)
-    return trial, RIDGES[int(squares[:, 0].argmin())]
+    validation = CrossValidation(
+        float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(np.square(plain)))), p
+    )
+    return validation, RIDGES[int(squares[:, 0].argmin())]
 
 
 def _standardized(values: Array) -> Array:

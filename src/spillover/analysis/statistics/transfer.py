@@ -91,7 +91,7 @@ def _mixtures(runs: Sequence[FinishedRun], cells: Sequence[Sequence[PairedCell]]
     rows = {id: row for row, id in enumerate(ids)}
     members: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        members.setdefault(run.recipe, []).append(place)
+        members.setdefault(run.recipe_digest, []).append(place)
     found = []
     for places in members.values():
         outcomes = np.full((len(places), len(ids), len(cells[0])), np.nan)

@@ -6,7 +6,7 @@ Knows estimates only.
 from collections.abc import Sequence
 from typing import get_args
 
-from spillover.records import ALARM_RATE, Estimate, Gain, Summary, Verdict
+from spillover.records import FALSE_ALARM_RATE, Estimate, Gain, Summary, Verdict
 from spillover.utils.formatting import points
 
 FEWEST_ITEMS = 30
@@ -42,7 +42,7 @@ def sentence(summary: Summary, languages: int, margin: float, changed: bool = Tr
         margin: differences within ± this count as equivalent.
         changed: whether any item was fixed or broken in an unseen language.
     """
-    if summary.unseen is None or summary.detectable is None:
+    if summary.unseen is None or summary.minimum_detectable is None:
         reason = "every language measured was tuned on or is the pivot"
         return f"{summary.task}: no verdict, since {reason}; over all of them {_interval(summary.overall)}."
     over = f"over {languages} language{'s' if languages > 1 else ''} not tuned on"
@@ -53,7 +53,7 @@ def sentence(summary: Summary, languages: int, margin: float, changed: bool = Tr
         return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}{same}."
     if summary.verdict == "inconclusive":
         missed = f"with so few a mean change of up to {100 * summary.unseen.high:.1f} points could have been missed"
-        power = f"a mean gain of {100 * summary.detectable:.1f} points would have been seen with 80% power"
+        power = f"a mean gain of {100 * summary.minimum_detectable:.1f} points would have been seen with 80% power"
         seen = f"{nothing}, and {missed}" if nothing else power
         few = f", but fewer than {FEWEST_ITEMS} items are given no verdict" if summary.n < FEWEST_ITEMS else ""
         return f"{start} {over}, {_interval(summary.unseen)}; {seen}{few}."
@@ -78,18 +78,18 @@ def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
 def _harm(gains: Sequence[Gain]) -> str:
     """Say how many languages are harmed beyond doubt, and how many more perhaps; empty if none."""
     harmed = sum(gain.verdict == "harmed" for gain in gains)
-    alarms = sum(gain.alarm and gain.verdict != "harmed" for gain in gains)
+    alarms = sum(gain.possible_harm and gain.verdict != "harmed" for gain in gains)
     of = f"of {len(gains)} tasks × languages"
     shown = f"; harm in {harmed} {of}, corrected for their number" if harmed else ""
-    chance = f"uncorrected; up to {ALARM_RATE * len(gains):.1f} by chance"
+    chance = f"uncorrected; up to {FALSE_ALARM_RATE * len(gains):.1f} by chance"
     return shown + (f"; possible harm in {alarms}{' more' if harmed else f' {of}'} ({chance})" if alarms else "")
 
 
 def _moved(summary: Summary) -> str:
     """Say which part of the gain's split moved: those whose interval excludes 0."""
-    if summary.discrimination is None or summary.prior is None:
+    if summary.discrimination is None or summary.label_prior is None:
         return "whether discrimination or the label prior moved is withheld, since the golds are unbalanced"
-    parts = {"discrimination": summary.discrimination, "the label prior": summary.prior}
+    parts = {"discrimination": summary.discrimination, "the label prior": summary.label_prior}
     moved = [f"{name} ({points(part.value)})" for name, part in parts.items() if part.low > 0 or part.high < 0]
     return f"what moved: {' and '.join(moved) or 'neither discrimination nor the label prior beyond doubt'}"
 

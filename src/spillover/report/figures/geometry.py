@@ -32,7 +32,7 @@ SCALE = 1000
 def geometry(findings: Findings) -> Figure:
     """Show per task each metric by layer and between every two languages, and the first two components."""
     title = "Languages side by side"
-    geometries = findings.inside.geometry
+    geometries = findings.internals.geometry
     if not geometries:
         return Figure(title, "", ())
     metrics = tuple(dict.fromkeys(a.metric for task in geometries for a in task.alignments))

@@ -19,7 +19,7 @@ NOT_DISTINGUISHABLE = "answers cannot be told apart"
 def lens(findings: Findings) -> Figure:
     """Lens trajectories of every task: the right answer's probability by layer, then the entropy by layer."""
     title = "Inside the model"
-    trajectories = findings.inside.trajectories
+    trajectories = findings.internals.trajectories
     if not trajectories:
         return Figure(title, "", ())
     measurable = [t.language for t in trajectories if t.language != ENGLISH and _finite(t.english.value)]
@@ -46,7 +46,7 @@ def lens(findings: Findings) -> Figure:
 
 def _probability_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> Plot:
     rows = [
-        {**_curve_row(t, curve), "word": word, "note": "" if t.told else NOT_DISTINGUISHABLE}
+        {**_curve_row(t, curve), "word": word, "note": "" if t.distinguishable else NOT_DISTINGUISHABLE}
         for t in trajectories
         for word, curve in (("english", t.english), ("native", t.native))
     ]
@@ -93,7 +93,7 @@ def _last(trajectories: Sequence[Trajectory], field: Literal["english", "entropy
 
 def neurons(findings: Findings) -> Figure:
     """Language neurons of every task by block: specific and related, base beside tuned."""
-    counts = [count for count in findings.inside.neurons if not count.language]
+    counts = [count for count in findings.internals.neurons if not count.language]
     tasks = list(dict.fromkeys(count.task for count in counts))
     return Figure(
         "Language neurons",
@@ -124,7 +124,7 @@ def _neuron_plot(task: str, counts: Sequence[LanguageNeurons], file: str) -> Plo
 
 def patches(findings: Findings) -> Figure:
     """Heatmaps of activation patching: a row per language, a column per layer; both ways, base and tuned."""
-    effects = findings.inside.patches
+    effects = findings.internals.patches
     tasks = list(dict.fromkeys(patch.task for patch in effects))
     top = max((abs(effect) for patch in effects for effect in patch.effects), default=1.0)
     return Figure(

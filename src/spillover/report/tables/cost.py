@@ -24,7 +24,7 @@ def characters(findings: Findings) -> list[Table]:
     """Return per language the characters of the questions that an engine translates, and how many this run sent."""
     rows = tuple(
         (get_language(cost.language).name, f"{cost.known:,}", f"{cost.sent:,}", f"{cost.seconds:.1f}")
-        for cost in findings.characters
+        for cost in findings.translation_costs
         if cost.known or cost.sent
     )
     caption = (

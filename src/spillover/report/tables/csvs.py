@@ -56,7 +56,7 @@ def splits(findings: Findings) -> str:
     rows = (
         (summary.task, split.by, split.name, ";".join(split.languages), *_parts(split.difference))
         for summary in findings.comparison.summaries
-        for split in summary.splits
+        for split in summary.by_property
     )
     return csv_rows(("task", "by", "name", "languages", *_columns("difference")), rows)
 
@@ -67,9 +67,9 @@ CURVES = ("english", "native", "all_english", "all_native", "entropy", "energy",
 
 def lens(findings: Findings) -> str:
     """Return a row per arm, task, language, lens and layer: every curve with its interval; depth is in [0, 1]."""
-    rows = (row for trajectory in findings.inside.trajectories for row in _layers(trajectory))
+    rows = (row for trajectory in findings.internals.trajectories for row in _layers(trajectory))
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
-    return csv_rows(("arm", "task", "language", "lens", "layer", "depth", *bands, "items", "told"), rows)
+    return csv_rows(("arm", "task", "language", "lens", "layer", "depth", *bands, "items", "distinguishable"), rows)
 
 
 def _layers(t: Trajectory) -> Iterator[tuple[object, ...]]:
@@ -78,24 +78,24 @@ def _layers(t: Trajectory) -> Iterator[tuple[object, ...]]:
     points = list(zip(*(band for curve in curves for band in (curve.value, curve.low, curve.high)), strict=True))
     for layer, point in enumerate(points):
         depth = layer / max(1, len(points) - 1)
-        yield t.arm, t.task, t.language, t.lens, layer, depth, *point, t.items, t.told
+        yield t.arm, t.task, t.language, t.lens, layer, depth, *point, t.items, t.distinguishable
 
 
 def latent(findings: Findings) -> str:
     """Return a row per task, language, lens and measure: base, tuned and their difference, with intervals."""
-    return _records(LensSummary, findings.inside.latents)
+    return _records(LensSummary, findings.internals.lens_summaries)
 
 
 def neurons(findings: Findings) -> str:
     """Return a row per arm, task, block and language: language neurons by kind. An empty language is any of them."""
-    return _records(LanguageNeurons, findings.inside.neurons)
+    return _records(LanguageNeurons, findings.internals.neurons)
 
 
 def patches(findings: Findings) -> str:
     """Return a row per arm, task, source, target and layer: the mean effect in nats; depth is in [0, 1]."""
     rows = (
         (p.arm, p.task, p.source, p.target, layer, layer / max(1, len(p.effects) - 1), effect, p.items)
-        for p in findings.inside.patches
+        for p in findings.internals.patches
         for layer, effect in enumerate(p.effects)
     )
     return csv_rows(("arm", "task", "source", "target", "layer", "depth", "effect", "items"), rows)
@@ -127,7 +127,7 @@ def items(findings: Findings) -> str:
     """Return a row per task, language and item: its gold, both arms' scores (nats, one per label), its cluster."""
     rows = (
         (sheet.task, sheet.language, id, gold, _joined(base), _joined(tuned), cluster)
-        for sheet in findings.sheets
+        for sheet in findings.item_scores
         for id, gold, base, tuned, cluster in zip(
             sheet.ids, sheet.gold, sheet.base, sheet.tuned, sheet.clusters or ("",) * len(sheet.ids), strict=True
         )

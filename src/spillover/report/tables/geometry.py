@@ -24,7 +24,7 @@ DIGITS = 6
 
 def rows(findings: Findings) -> Iterator[tuple[object, ...]]:
     """Yield the rows of `geometry.csv`. The pairs (a, b) and (b, a) differ for retrieval only: it has a direction."""
-    for geometry in findings.inside.geometry:
+    for geometry in findings.internals.geometry:
         for alignment in geometry.alignments:
             parts = np.stack([alignment.value, alignment.null_low, alignment.null_high], axis=-1)
             for arm, layer, a, b in np.ndindex(parts.shape[:-1]):
@@ -36,7 +36,7 @@ def rows(findings: Findings) -> Iterator[tuple[object, ...]]:
 
 def geometry(findings: Findings) -> list[Table]:
     """Return per task the mean of every metric over the pairs of languages: a row per layer and arm, one for chance."""
-    return [table for geometry in findings.inside.geometry for table in (*_means(geometry), *_pearson(geometry))]
+    return [table for geometry in findings.internals.geometry for table in (*_means(geometry), *_pearson(geometry))]
 
 
 def _means(geometry: Geometry) -> Iterator[Table]:

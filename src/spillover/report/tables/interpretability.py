@@ -15,13 +15,13 @@ def lens(findings: Findings) -> list[Table]:
         *("language", "model", "English, last layer", "highest", "at layer"),
         *("native, last layer", "highest", "at layer", "entropy, last layer"),
     )
-    kinds = dict.fromkeys((t.task, t.lens) for t in findings.inside.trajectories)
+    kinds = dict.fromkeys((t.task, t.lens) for t in findings.internals.trajectories)
     return [
         Table(
             f"{task}, {lens} lens: probability of the right answer in percent, entropy in bits. Every layer is in "
             "lens.csv.",
             header,
-            tuple(_lens_row(t) for t in findings.inside.trajectories if (t.task, t.lens) == (task, lens)),
+            tuple(_lens_row(t) for t in findings.internals.trajectories if (t.task, t.lens) == (task, lens)),
             keys=2,
         )
         for task, lens in kinds
@@ -51,7 +51,7 @@ def _peak(probabilities: Sequence[float]) -> tuple[str, str]:
 
 MEASURES = {
     "english": "area under latent English in points",
-    "overtakes": "relative depth at which native overtakes English, in percent",
+    "crossover_depth": "relative depth at which native overtakes English, in percent",
     "share": "share of the right answer in all answers, last layer, in points",
 }
 """Measure of a lens summary → its description with its unit."""
@@ -61,13 +61,15 @@ NOT_MEASURABLE = f"{MINUS}: not measurable, or native never overtakes English."
 
 def latent(findings: Findings) -> list[Table]:
     """Return a table per task, lens and measure with a row per language: base, tuned and their difference."""
-    kinds = dict.fromkeys((s.task, s.lens, s.measure) for s in findings.inside.latents)
+    kinds = dict.fromkeys((s.task, s.lens, s.measure) for s in findings.internals.lens_summaries)
     return [
         Table(
             f"{task}, {lens} lens: {MEASURES[measure]}, with 95% intervals over the same items. {NOT_MEASURABLE}",
             ("language", "base", "tuned", "difference"),
             tuple(
-                _latent_row(s) for s in findings.inside.latents if (s.task, s.lens, s.measure) == (task, lens, measure)
+                _latent_row(s)
+                for s in findings.internals.lens_summaries
+                if (s.task, s.lens, s.measure) == (task, lens, measure)
             ),
         )
         for task, lens, measure in kinds
@@ -85,7 +87,7 @@ def _latent_row(summary: LensSummary) -> tuple[str, ...]:
 def neurons(findings: Findings) -> list[Table]:
     """Return a table per task with a row per language: its language neurons over all blocks, base and tuned."""
     tasks: dict[str, list[LanguageNeurons]] = {}
-    for count in findings.inside.neurons:
+    for count in findings.internals.neurons:
         tasks.setdefault(count.task, []).append(count)
     return [_neuron_table(task, counts) for task, counts in tasks.items()]
 
@@ -108,7 +110,7 @@ def _neuron_row(counts: Sequence[LanguageNeurons], code: str) -> tuple[str, ...]
 def patches(findings: Findings) -> list[Table]:
     """Return a table per task with a row per pair of languages: the largest effect of patching, base and tuned."""
     tasks: dict[str, list[Patch]] = {}
-    for patch in findings.inside.patches:
+    for patch in findings.internals.patches:
         tasks.setdefault(patch.task, []).append(patch)
     return [_patch_table(task, effects) for task, effects in tasks.items()]
 

@@ -86,7 +86,7 @@ def _published(task: str, findings: Findings) -> dict[str, tuple[float, float]] 
     Such a run has the same mixture, is tuned on this task's questions, and asks for English labels.
     """
     setup = findings.setup
-    if task not in PUBLISHED or task != setup.asked or setup.labels != "english":
+    if task not in PUBLISHED or task != setup.question_task or setup.labels != "english":
         return None
     table = _paper()[PUBLISHED[task][0]]
     if setup.mixture not in table:
@@ -142,12 +142,12 @@ def _gain_row(gain: Gain) -> tuple[str, ...]:
         percent(gain.base.accuracy.value),
         percent(gain.tuned.accuracy.value),
         with_interval(gain.difference),
-        f"{gain.verdict}{' (possible harm)' if gain.alarm else ''}",
+        f"{gain.verdict}{' (possible harm)' if gain.possible_harm else ''}",
         f"{gain.fixed} / {gain.broken}",
         f"{gain.p_adjusted:.3f}",
-        f"{100 * gain.detectable:.1f}",
+        f"{100 * gain.minimum_detectable:.1f}",
         with_interval(gain.discrimination, "withheld"),
-        with_interval(gain.prior, "withheld"),
+        with_interval(gain.label_prior, "withheld"),
     )
 
 
@@ -181,11 +181,11 @@ def _unbalanced(gains: Sequence[Gain]) -> str:
 def _arm(arm: ArmMetrics, gain: Gain) -> tuple[str, ...]:
     accuracy = f"{percent(arm.accuracy.value)} [{percent(arm.accuracy.low)}, {percent(arm.accuracy.high)}]"
     auc = percent(arm.auc.value) if arm.auc else MINUS
-    contextual, normalized = (percent(e.value) if e else MINUS for e in (arm.contextual, arm.normalized))
+    contextual, normalized = (percent(e.value) if e else MINUS for e in (arm.contextual, arm.per_token))
     chosen = " / ".join(percent(share) for share in arm.chosen)
     # Centering and the discrimination part both suppose balanced golds.
     centered = "withheld" if gain.discrimination is None else percent(arm.centered.value)
-    return accuracy, centered, contextual, normalized, auc, chosen, str(arm.close)
+    return accuracy, centered, contextual, normalized, auc, chosen, str(arm.near_ties)
 
 
 def splits(findings: Findings) -> list[Table]:
@@ -193,7 +193,7 @@ def splits(findings: Findings) -> list[Table]:
     rows = [
         (summary.task, split.by, split.name, with_interval(split.difference), ", ".join(split.languages))
         for summary in findings.comparison.summaries
-        for split in summary.splits
+        for split in summary.by_property
     ]
     caption = "Mean difference over the languages not tuned on that share a property, in points."
     header = ("task", "by", "which", "difference", "languages")

@@ -73,9 +73,9 @@ def best(findings: SweepFindings) -> list[Table]:
             str(choice.budget),
             str(choice.candidates),
             choice.chosen,
-            points(choice.seemed),
+            points(choice.selection_gain),
             with_interval(choice.held_out),
-            choice.otherwise,
+            choice.other_half_choice,
         )
         for matrix in findings.matrices
         for choice in matrix.choices
