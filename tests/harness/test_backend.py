@@ -152,7 +152,7 @@ def test_logits_of_another_kind(
 ) -> None:
     """The network's own head gives them from shared states; where it mixes tokens they are left to hf."""
     said: list[str] = []
-    monkeypatch.setattr(module, "say", said.append)
+    monkeypatch.setattr(module, "notify", said.append)
     network = AutoModelForCausalLM.from_pretrained(llama)
     network.lm_head.register_forward_hook(lambda layer, inputs, output: FINISHES[kind](output))
     ours = SpilloverLM(network)

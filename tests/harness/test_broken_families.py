@@ -32,7 +32,7 @@ def only_local(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(families, "manager", manager)
     monkeypatch.setattr(module, "manager", manager)
-    monkeypatch.setattr(families, "say", said.append)
+    monkeypatch.setattr(families, "notify", said.append)
     return said
 
 

@@ -89,7 +89,7 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(families, "say", said.append)
+    monkeypatch.setattr(families, "notify", said.append)
     families._members.cache_clear()
     cells = Inputs(experiment(folder, "small_xnli_{language}", "small_belebele_{language}")).items
     assert [language for name, language in cells if "xnli" in name] == ["en", "de", "sw"]

@@ -149,7 +149,7 @@ def test_a_probe_that_disagrees_forbids_sharing(tiny: Callable[[str], Path], mon
     model, said = load(str(tiny("llama")), "float32"), []
     plain = Prefix.read
     monkeypatch.setattr(Prefix, "read", lambda self, rows: plain(self, rows) * 1.01)
-    monkeypatch.setattr(probe, "say", said.append)
+    monkeypatch.setattr(probe, "notify", said.append)
     assert not PrefixReader(model).shares
     assert ["llama" in line and "cannot be shared" in line for line in said] == [True]
 
@@ -162,13 +162,13 @@ def test_a_probe_that_breaks_forbids_sharing(
         raise error
 
     monkeypatch.setattr(Prefix, "read", read)
-    monkeypatch.setattr(probe, "say", lambda line: None)
+    monkeypatch.setattr(probe, "notify", lambda line: None)
     assert not PrefixReader(load(str(tiny("llama")), "float32")).shares
 
 
 def test_a_layer_of_another_kind_forbids_sharing(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(str(tiny("llama")), "float32")
-    monkeypatch.setattr(probe, "say", lambda line: None)
+    monkeypatch.setattr(probe, "notify", lambda line: None)
     model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
     assert not PrefixReader(model).shares
 

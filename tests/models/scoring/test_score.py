@@ -280,7 +280,7 @@ def test_a_model_that_cannot_share_is_found_and_scored(
         "bloom": BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.5),
     }[kind]
     said: list[str] = []
-    monkeypatch.setattr(probe, "say", said.append)
+    monkeypatch.setattr(probe, "notify", said.append)
     reader = PrefixReader(random_model(config, tokenizer))
     assert not reader.shares
     assert len(said) == 1

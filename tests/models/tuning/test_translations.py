@@ -41,7 +41,7 @@ def naive(model: Model, example: Example, room: int) -> str:
 def test_translations_are_those_of_the_naive_loop(
     tiny: Callable[[str], Path], kind: str, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUDGET", budget)
+    monkeypatch.setattr(module, "BATCH_TOKENS", budget)
     model = load(str(tiny(kind)), "float32")
     room = 2 * max(map(len, model.tokenize([example.target for example in EXAMPLES])))
     found = translate(model, EXAMPLES)
