@@ -281,6 +281,9 @@ def test_every_chart_draws_and_nothing_sticks_out(report: Report, visit: Visit, 
         assert chart.get_attribute("aria-label")
         box, place = chart.locator("svg").bounding_box(), chart.bounding_box()
         assert box["width"] <= place["width"] + 1
+        for text in chart.locator("svg text").all():  # what lies beyond the picture's edge is cut off
+            edges = text.bounding_box()
+            assert edges["x"] + edges["width"] <= place["x"] + place["width"] + 1, text.text_content()
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 

@@ -49,16 +49,16 @@ def prompts(
             typer.echo(json.dumps(line, ensure_ascii=False))
 
 
-@app.command()
-def languages() -> None:
+@app.command("languages")
+def list_languages() -> None:
     """List the languages with their codes."""
     from rich.console import Console
     from rich.table import Table
 
-    from spillover import languages as module
+    from spillover.languages import languages
 
     table = Table("code", "name", "autonym", "script", "family", "resources", "NLLB", box=None, pad_edge=False)
-    for row in module.languages().values():
+    for row in languages().values():
         table.add_row(row.code, row.name, row.autonym, row.script, row.family, row.tier, row.nllb)
     Console().print(table)
 

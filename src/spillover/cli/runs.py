@@ -24,14 +24,14 @@ def compare(
     from rich.console import Console
 
     from spillover.report import code_digest
-    from spillover.report.runs import render, shown
+    from spillover.report.runs import render, terminal_text
     from spillover.runs.read import compare_folders, registered
     from spillover.store import Store
 
     folders = [_run_folder(run, runs) for run in compared]
     with registered(folders):
         comparison = compare_folders(folders, margin)
-        Console().print(shown(comparison))
+        Console().print(terminal_text(comparison))
         if name:
             typer.echo(Store(runs, name).replace("tables", [comparison, code_digest()], lambda: render(comparison)))
 
@@ -55,13 +55,13 @@ def suggest(
     """Recommend languages to tune on, using finished runs. If the runs cannot tell, the answer says so."""
     from rich.console import Console
 
-    from spillover.report.suggestion import shown
+    from spillover.report.suggestion import terminal_text
     from spillover.runs.suggest import SuggestRequest, finished_runs, suggest_languages
 
     with open_run(file, overrides, runs, name) as run:
         request = SuggestRequest(_codes(targets), count, _codes(among))
         folders = [_run_folder(run, runs) for run in compared] or finished_runs(runs)
-        Console().print(shown(suggest_languages(run.experiment, run.store, request, folders)))
+        Console().print(terminal_text(suggest_languages(run.experiment, run.store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:

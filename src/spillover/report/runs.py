@@ -18,14 +18,14 @@ from spillover.report.tables.table import FORMATS, Table, terminal
 from spillover.utils.formatting import percent, with_interval
 
 
-def by_language(lineup: RunComparison) -> list[Table]:
+def by_language(comparison: RunComparison) -> list[Table]:
     """Return the layout of the paper's tables 1 and 3: a row per recipe, ten languages a table, the best in bold."""
     block_of = {code: place // BLOCK for place, code in enumerate(languages())}
     tables = []
-    for task, results in _by_task(lineup):
+    for task, results in _by_task(comparison):
         rows = [
             *((label, result.base) for label, result in _bases(results)),
-            *((_label(entry, lineup), result.tuned) for entry, result in results),
+            *((_label(entry, comparison), result.tuned) for entry, result in results),
         ]
         codes = results[0][1].languages
         for _, block in groupby(range(len(codes)), key=lambda column: block_of[codes[column]]):
@@ -37,23 +37,23 @@ def by_language(lineup: RunComparison) -> list[Table]:
     return tables
 
 
-def means(lineup: RunComparison) -> list[Table]:
+def means(comparison: RunComparison) -> list[Table]:
     """Return the layout of the paper's tables 2, 4, 5 and 6: mean over languages, a row per mixture.
 
     The columns are the values that vary otherwise: the model (2, 4), the task measured (5), the kind of labels (6).
     """
-    varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in lineup.recipes}) > 1]
-    tasks = [task for task, _ in _by_task(lineup)]
+    varying = [name for name in ("model", "labels") if len({getattr(e.first, name) for e in comparison.recipes}) > 1]
+    tasks = [task for task, _ in _by_task(comparison)]
 
     def column(entry: RecipeResult, task: str) -> str:
         parts = [*(getattr(entry.first, name) for name in varying), *([task] if len(tasks) > 1 or not varying else [])]
         return ", ".join(parts)
 
     cells: dict[tuple[str, str], float] = {}
-    for task, results in _by_task(lineup):
+    for task, results in _by_task(comparison):
         for entry, result in results:
             cells.setdefault(("base", column(entry, task)), fmean(result.base))
-            cells[_mixture(entry, lineup), column(entry, task)] = fmean(result.tuned)
+            cells[_mixture(entry, comparison), column(entry, task)] = fmean(result.tuned)
     rows, columns = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
     numbers = [[cells.get((row, column), nan) for column in columns] for row in rows]
     texts = tuple((row, *map(percent, shares)) for row, shares in zip(rows, numbers, strict=True))
@@ -61,14 +61,14 @@ def means(lineup: RunComparison) -> list[Table]:
     return [Table(caption, ("", *columns), texts, bold=_best(numbers, 1))]
 
 
-def sizes(lineup: RunComparison) -> list[Table]:
+def sizes(comparison: RunComparison) -> list[Table]:
     """Return the gain over languages not tuned on against the model's size, the smallest model first."""
-    sized = [entry for entry in lineup.recipes if entry.first.parameters]
+    sized = [entry for entry in comparison.recipes if entry.first.parameters]
     rows = [
         (
             entry.first.model,
             f"{entry.first.parameters / 1e6:,.0f}",
-            _mixture(entry, lineup),
+            _mixture(entry, comparison),
             result.task,
             percent(fmean(result.base)),
             percent(fmean(result.tuned)),
@@ -82,10 +82,11 @@ def sizes(lineup: RunComparison) -> list[Table]:
     return [Table(caption, header, tuple(rows))] if rows else []
 
 
-def duels(lineup: RunComparison) -> list[Table]:
+def duels(comparison: RunComparison) -> list[Table]:
     """Return the paired difference between the tuned arms of every two recipes."""
     rows = [
-        (d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict) for d in lineup.comparisons
+        (d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict)
+        for d in comparison.comparisons
     ]
     caption = (
         "Tuned arms, paired item by item: mean difference (first − second) in points over the languages that neither "
@@ -104,21 +105,21 @@ TABLES: dict[str, Callable[[RunComparison], list[Table]]] = {
 """Name of the files → the function that makes their tables."""
 
 
-def render(lineup: RunComparison) -> dict[str, str]:
+def render(comparison: RunComparison) -> dict[str, str]:
     """Return path → content: every table in each format."""
-    made = {name: tables for name, make in TABLES.items() if (tables := make(lineup))}
+    made = {name: tables for name, make in TABLES.items() if (tables := make(comparison))}
     return {f"{name}.{ending}": write(tables) for name, tables in made.items() for ending, write in FORMATS.items()}
 
 
-def shown(lineup: RunComparison) -> RenderableType:
+def terminal_text(comparison: RunComparison) -> RenderableType:
     """Return all tables for a terminal."""
-    tables = [table for make in TABLES.values() for table in make(lineup)]
+    tables = [table for make in TABLES.values() for table in make(comparison)]
     return Group(*(part for table in tables for part in (Text(table.caption, "bold"), terminal(table), Text())))
 
 
-def _by_task(lineup: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:
-    tasks = [result.task for result in lineup.recipes[0].results]
-    return [(task, [(entry, entry.results[place]) for entry in lineup.recipes]) for place, task in enumerate(tasks)]
+def _by_task(comparison: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:
+    tasks = [result.task for result in comparison.recipes[0].results]
+    return [(task, [(entry, entry.results[place]) for entry in comparison.recipes]) for place, task in enumerate(tasks)]
 
 
 def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str, TaskResult]]:
@@ -131,20 +132,22 @@ def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str
     return list(bases.values())
 
 
-def _label(entry: RecipeResult, lineup: RunComparison) -> str:
+def _label(entry: RecipeResult, comparison: RunComparison) -> str:
     """Name a recipe by its mixture, with the model and the runs' names if others share the mixture."""
-    several = len({e.first.model for e in lineup.recipes}) > 1
-    label = _mixture(entry, lineup)
+    several = len({e.first.model for e in comparison.recipes}) > 1
+    label = _mixture(entry, comparison)
     if several:
         label += f", {entry.first.model}"
-    alike = [e for e in lineup.recipes if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)]
+    alike = [
+        e for e in comparison.recipes if (e.first.model, e.first.mixture) == (entry.first.model, entry.first.mixture)
+    ]
     return f"{label} ({entry.name})" if len(alike) > 1 else label
 
 
-def _mixture(entry: RecipeResult, lineup: RunComparison) -> str:
+def _mixture(entry: RecipeResult, comparison: RunComparison) -> str:
     """Return a recipe's mixture, with the task of its questions if recipes differ in it, and its number of seeds."""
     parts = [entry.first.mixture]
-    if len({e.first.question_task for e in lineup.recipes}) > 1:
+    if len({e.first.question_task for e in comparison.recipes}) > 1:
         parts.append(f"{entry.first.question_task} questions")
     if entry.seeds > 1:
         parts.append(f"{entry.seeds} seeds")

@@ -66,7 +66,7 @@ def table(suggestion: Suggestion) -> Table:
     return Table(caption, header, tuple(rows))
 
 
-def shown(suggestion: Suggestion) -> RenderableType:
+def terminal_text(suggestion: Suggestion) -> RenderableType:
     """Return sentence and table for a terminal."""
     candidates = table(suggestion)
     return Group(Text(sentence(suggestion), "bold"), Text(), Text(candidates.caption), terminal(candidates))

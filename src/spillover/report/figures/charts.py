@@ -227,7 +227,8 @@ def _style(ground: str, ink: str, line: str) -> Datum:
         "padding": 4,
         "view": {"stroke": None},
         "axis": {**text, "gridColor": line, "domainColor": line, "tickColor": line, "titlePadding": 8},
-        "legend": {**text, "titleFontSize": 11, "offset": 10},
+        # A legend above a narrow plot reaches back over the names of the languages, not beyond the picture's edge.
+        "legend": {**text, "titleFontSize": 11, "offset": 10, "layout": {"top": {"anchor": "end"}}},
         "header": {"labelColor": ink, "labelFontSize": 11},
         "title": {"color": ink, "subtitleColor": ink, "anchor": "start", "fontSize": 14, "offset": 12},
         "text": {"color": ink},
