@@ -260,11 +260,10 @@ class Run:
 
         def write(folder: Path) -> None:
             from spillover.models.inference.resident import borrow_base_model
-            from spillover.models.tuning.tune import LoraSettings, tune
+            from spillover.models.tuning.tune import tune
 
-            settings = LoraSettings(**experiment.tune.model_dump(), seed=experiment.seed)
-            with borrow_base_model(**experiment.model.model_dump()) as model:
-                tune(model, rows, settings, folder)
+            with borrow_base_model(experiment.model) as model:
+                tune(model, rows, experiment.tune, experiment.seed, folder)
 
         settings = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
         spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))

@@ -22,7 +22,7 @@ from calls import Call
 from spillover.errors import SpilloverError, one_line
 from spillover.models.load import load
 from spillover.models.locate import fingerprint, locate
-from spillover.models.tokenizer import tokenizer as open_tokenizer
+from spillover.models.token_counts import tokenizer as open_tokenizer
 from spillover.translate.nllb import Nllb
 
 pytestmark = pytest.mark.usefixtures("one_thread")

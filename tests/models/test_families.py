@@ -10,9 +10,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from families import build
 from spillover.errors import SpilloverError
-from spillover.models.inference.head import Finish, Linear, Own
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
+from spillover.models.network.head import Finish, LinearHead, NetworkHead
 from spillover.models.scoring.score import score
 from spillover.models.tuning.loss import target_loss
 from spillover.records import Prompt
@@ -153,7 +153,7 @@ def test_fails_for_a_head_whose_finish_is_ignored(
 ) -> None:
     model = opened(kind, tokenizer)
     head = model.head
-    assert isinstance(head, Linear)
+    assert isinstance(head, LinearHead)
     assert head.finish != Finish()
     monkeypatch.setattr(Finish, "__call__", lambda self, logits: logits)
     reader = PrefixReader(model)
@@ -205,7 +205,7 @@ def test_prompts_on_both_sides_of_the_original_length(tokenizer: PreTrainedToken
 def test_fails_for_one_side(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
     rope = LONGROPE | {"original_max_position_embeddings": 80}
     model = opened("phi3", tokenizer, rope_parameters=rope, original_max_position_embeddings=80, sliding_window=None)
-    monkeypatch.setattr("spillover.models.load.turn", lambda config: None)
+    monkeypatch.setattr("spillover.models.load.short_limit", lambda config: None)
     with pytest.raises(AssertionError):
         check(model)
 
@@ -231,13 +231,19 @@ def test_what_is_longer_than_the_context_loses_exemplars(
 
 
 @pytest.mark.parametrize(
-    ("kind", "head"), [("hyperclovax", Linear), ("recurrent_gemma", Linear), ("inkling_text", Linear), ("bert", Own)]
+    ("kind", "head"),
+    [
+        ("hyperclovax", LinearHead),
+        ("recurrent_gemma", LinearHead),
+        ("inkling_text", LinearHead),
+        ("bert", NetworkHead),
+    ],
 )
 def test_the_loss_of_a_head_has_the_gradient_of_plain_autograd(
     kind: str, head: type, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut into blocks, too: with respect to the backbone's states, through the network's own forward."""
-    monkeypatch.setattr("spillover.models.tuning.loss.CELLS", 3 * len(tokenizer))
+    monkeypatch.setattr("spillover.models.tuning.loss.LOGIT_BLOCK", 3 * len(tokenizer))
     model = opened(kind, tokenizer)
     ids = torch.tensor([model.tokenize([BODIES[1]])[0]])
     targets = ids[0, 1:] % model.head.vocabulary

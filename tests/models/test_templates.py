@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from spillover.errors import SpilloverError
-from spillover.models.chat import open_chat
+from spillover.models.chat_template import open_chat
 from spillover.models.load import Model
 
 LLAMA = """{{- bos_token }}
@@ -227,7 +227,7 @@ def test_the_key_is_empty_where_prompts_are_what_they_were(tokenizer: PreTrained
 def test_without_end_of_turn_and_eos_an_answer_has_no_end(tokenizer: PreTrainedTokenizerFast) -> None:
     own = having(tokenizer, "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}", eos_token=None)
     model = Model(network=None, tokenizer=own, chat=True)
-    assert model.wrap("Good?") + model.answer(" yes\n\n") == "user: Good?assistant: yes"
+    assert model.apply_chat_template("Good?") + model.format_answer(" yes\n\n") == "user: Good?assistant: yes"
 
 
 def test_named_templates_are_an_argument(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -326,6 +326,6 @@ def test_whatever_a_template_is_it_wraps_rightly_or_is_refused(tokenizer: PreTra
 def test_an_end_with_the_next_turn_in_it_is_caught(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, shape: str
 ) -> None:
-    monkeypatch.setattr("spillover.models.chat._end", lambda render, after: after)
+    monkeypatch.setattr("spillover.models.chat_template._end", lambda render, after: after)
     with pytest.raises(AssertionError):
         test_an_answer_stands_where_the_template_puts_it(tokenizer, shape)

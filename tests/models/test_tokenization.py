@@ -10,8 +10,8 @@ from tokenizers import models as kinds
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from spillover.models.load import Model
+from spillover.models.token_counts import token_counter
 from spillover.models.tokenization import Tokenization
-from spillover.models.tokenizer import token_counter
 from spillover.models.tuning.loss import encode as example_row
 from spillover.records import Example
 from spillover.sources import open_source
@@ -104,7 +104,7 @@ def test_in_a_chat_the_templates_own_tokens_are_special_and_no_others(fast: PreT
     special = {fast.convert_tokens_to_ids(token) for token in SPECIAL[3:]}
 
     def ids(text: str, answer: str) -> list[int]:
-        return model.tokenize([model.wrap(text) + model.answer(answer)])[0]
+        return model.tokenize([model.apply_chat_template(text) + model.format_answer(answer)])[0]
 
     plain = [token for token in ids("fine", " ok\n\n") if token in special]
     assert len(plain) == 4
@@ -114,7 +114,7 @@ def test_in_a_chat_the_templates_own_tokens_are_special_and_no_others(fast: PreT
             assert text.replace(" ", "") in fast.decode(found).replace(" ", "")
     user = [{"role": "user", "content": "It was fine."}]
     asked = fast.apply_chat_template(user, tokenize=True, add_generation_prompt=False)["input_ids"]
-    assert model.tokenize([model.wrap("It was fine.")])[0][: len(asked)] == asked
+    assert model.tokenize([model.apply_chat_template("It was fine.")])[0][: len(asked)] == asked
 
 
 ADDS = {"begin": "<s> $A", "both": "<s> $A </s>", "end": "$A </s>", "begin with EOS": "</s> $A", "none": "$A"}

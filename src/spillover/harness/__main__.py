@@ -1,4 +1,4 @@
-"""The harness's own command line, which finds our backend because the package was imported before this module."""
+"""The harness's own command line. It finds our backend because Python imports the package before this module."""
 
 import sys
 

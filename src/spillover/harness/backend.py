@@ -1,7 +1,7 @@
 """The backend: the harness's own `hf`, with log-likelihoods from the shared-prefix scorer.
 
-What is asked, how it is tokenized and where a continuation begins stay the harness's; so do generation, chat templates
-and every argument of `hf`. Knows no task.
+The harness still makes the requests, tokenizes them and decides where a continuation begins. Generation, chat templates
+and every argument of `hf` stay the same.
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ from spillover.utils.paths import expanded
 from spillover.utils.progress import notify
 
 Tokenized = tuple[tuple[str, str], list[int], list[int]]
-"""A request as the harness hands it over: context and continuation as texts, then the tokens of each."""
+"""A request of the harness: context and continuation as texts, then the tokens of each."""
 
 
 class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
-    """`hf` that reads what requests share once; takes all of its arguments, and `adapter`."""
+    """`hf` that reads once what requests share. It takes all arguments of `hf`, and `adapter`."""
 
     def __init__(self, pretrained: Any, adapter: str | None = None, **options: Any) -> None:  # noqa: ANN401
         """Load a model.
 
         Args:
-            pretrained: an alias, or whatever `hf` takes.
-            adapter: a PEFT adapter's folder or hub id: what `hf` calls `peft`.
-            options: those of `hf`; `batch_size` says nothing about log-likelihoods where requests can be shared.
+            pretrained: an alias, or anything that `hf` takes.
+            adapter: folder or hub id of a PEFT adapter; `hf` calls it `peft`.
+            options: those of `hf`. `batch_size` has no effect on log-likelihoods if the model can share prefixes.
 
         Raises:
-            SpilloverError: `trust_remote_code` is asked for: the code in a model's folder is never run.
+            SpilloverError: `trust_remote_code` is true; spillover never runs the code in a model's folder.
         """
         if options.pop("trust_remote_code", False):
             raise SpilloverError(
@@ -47,39 +47,39 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
         self._reader = self._open()
 
     def _open(self) -> PrefixReader | None:
-        """Return what reads shared prefixes, if its numbers are those that `hf` would find."""
+        """Return a reader of shared prefixes, or None where its log-likelihoods could differ from those of `hf`."""
         if self.backend != "causal" or self.mixed_precision_dtype is not None:
-            notify("spillover: log-likelihoods are those of hf, which computes otherwise here")
+            notify("spillover: hf computes log-likelihoods itself: the model is not causal, or precision is mixed")
             return None
         network = self.model.get_base_model() if self.peft else self.model
         try:
             reader = PrefixReader(Model(network=network, tokenizer=self.tokenizer, chat=False))
         except SpilloverError as error:
-            notify(f"spillover: log-likelihoods are those of hf; {error}")
+            notify(f"spillover: hf computes log-likelihoods itself: {error}")
             return None
         return reader if reader.shares else None
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Tokenized], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Score tokenized requests: each one's log-likelihood in nats, and whether greedy decoding writes it.
+        """Return, per tokenized request, its log-likelihood in nats and whether greedy decoding writes it.
 
-        Windows of a long text come with a batch size (`override_bs`); they share nothing and stay with `hf`.
+        Windows of a long text come with a batch size (`override_bs`). They share nothing, so `hf` scores them.
         """
         if self._reader is None or override_bs is not None:
-            found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
-            return found
-        asked = [self._cut(*request) for request in requests]
+            by_hf: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+            return by_hf
+        fitting = [self._cut(*request) for request in requests]
         hidden = disable_tqdm or self.rank != 0
-        with tqdm(total=len(asked), disable=hidden, desc="Running loglikelihood requests") as progress:
-            scored = score_continuations(self._reader, asked, progress.update)
+        with tqdm(total=len(fitting), disable=hidden, desc="Running loglikelihood requests") as progress:
+            scored = score_continuations(self._reader, fitting, progress.update)
         answers = [(score.log_p, score.greedy) for score in scored]
         for (texts, _, _), answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers
 
     def _cut(self, texts: tuple[str, str], context: list[int], continuation: list[int]) -> Request:
-        """Keep what fits, as `hf` does: the context loses its beginning, the continuation nothing."""
+        """Drop tokens at the beginning of a context that is too long, as `hf` does; a continuation is never cut."""
         if not context or not 0 < len(continuation) <= self.max_length:
             raise SpilloverError(
                 f"continuation {texts[1]!r}: found {len(continuation)} tokens after {len(context)} of context, "

@@ -59,7 +59,7 @@ def open_reads(experiment: Experiment) -> Reads:
     chosen, refusal = experiment.model, ""
     model = without_weights(chosen.name, chosen.template, chosen.template_arguments)
     try:
-        warnings = model.dialogue.warnings if model.chat else ()
+        warnings = model.chat_format.warnings if model.chat else ()
     except SpilloverError as error:
         refusal, warnings, model = str(error), (), without_weights(chosen.name)
     begins = model.tokenization.start is not None

@@ -1,4 +1,4 @@
-"""What is wrong with a model's files: said with the file's name and what to do, where libraries name neither."""
+"""Checks of a model's files. Their errors name the file and the remedy, which the libraries' errors do not."""
 
 import json
 from collections.abc import Iterable
@@ -9,31 +9,31 @@ from safetensors import SafetensorError, safe_open
 
 from spillover.errors import SpilloverError
 
-POINTER = b"version https://git-lfs"
-"""What Git leaves in place of a large file where Git LFS is not installed."""
+LFS_POINTER = b"version https://git-lfs"
+"""First bytes of the file that Git writes in place of a large one if Git LFS is not installed."""
 
 WEIGHTS = "*.safetensors"
-TABLES = ("config.json", "tokenizer_config.json", "*.safetensors.index.json")
-"""JSON files that hold one object each and are small."""
+JSON_OBJECTS = ("config.json", "tokenizer_config.json", "*.safetensors.index.json")
+"""Small JSON files, each with one object."""
 
-PLAIN = "One plain sentence."
-"""A text of which every tokenizer makes tokens."""
+PLAIN_TEXT = "One plain sentence."
+"""A text that has tokens with every tokenizer."""
 
 
 def require_whole(folder: Path, name: str) -> None:
-    """Refuse a folder with a damaged file; of weights their header alone is read.
+    """Refuse a folder with a damaged file. Of weight files only the header is read.
 
     Raises:
-        SpilloverError: a file is a pointer of Git LFS, a table is no object of JSON, or weights have no whole header.
+        SpilloverError: a file is a pointer of Git LFS, a JSON file has no object, or a weight file has no whole header.
     """
-    for path in sorted(path for pattern in (*TABLES, "tokenizer.json", WEIGHTS) for path in folder.glob(pattern)):
+    for path in sorted(path for pattern in (*JSON_OBJECTS, "tokenizer.json", WEIGHTS) for path in folder.glob(pattern)):
         with path.open("rb") as file:
-            if file.read(len(POINTER)) == POINTER:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 raise SpilloverError(
                     f"model.name: {path.name} of {name!r} is a pointer of Git LFS, expected the file itself; fetch it "
                     "with `git lfs pull` in its repository"
                 )
-    for path in sorted(path for pattern in TABLES for path in folder.glob(pattern)):
+    for path in sorted(path for pattern in JSON_OBJECTS for path in folder.glob(pattern)):
         _require_object(path, name)
     for path in sorted(folder.glob(WEIGHTS)):
         try:
@@ -47,7 +47,7 @@ def require_whole(folder: Path, name: str) -> None:
 
 def _require_object(path: Path, name: str) -> None:
     try:
-        table = json.loads(path.read_bytes())  # of bytes json takes UTF-16 too, but transformers does not
+        table = json.loads(path.read_bytes())  # json also reads UTF-16, which transformers does not
         path.read_text(encoding="utf-8")
     except (ValueError, RecursionError) as error:
         raise SpilloverError(f"model.name: {path.name} of {name!r} is empty, cut off or not JSON: {error}") from error
@@ -58,11 +58,11 @@ def _require_object(path: Path, name: str) -> None:
 
 
 def require_fitting(mismatched: Iterable[tuple[str, Any, Any]], name: str) -> None:
-    """Refuse weights of other shapes than the configuration's.
+    """Refuse weights whose shapes are not those of the configuration.
 
     Args:
-        mismatched: a weight's name, its shape in the file, and the shape that the configuration gives it.
-        name: the model's.
+        mismatched: a weight's name, its shape in the file, and its shape by the configuration.
+        name: the model's name, for errors.
 
     Raises:
         SpilloverError: there is such a weight.
@@ -77,18 +77,18 @@ def require_fitting(mismatched: Iterable[tuple[str, Any, Any]], name: str) -> No
 
 
 def require_vocabulary(tokenizer: Any, name: str) -> None:  # noqa: ANN401
-    """Refuse a tokenizer that makes no tokens of a text."""
-    if not tokenizer(PLAIN, add_special_tokens=False)["input_ids"]:
+    """Refuse a tokenizer that makes no tokens of a plain text."""
+    if not tokenizer(PLAIN_TEXT, add_special_tokens=False)["input_ids"]:
         raise SpilloverError(
-            f"model.name: the tokenizer of {name!r} makes no tokens of {PLAIN!r}; its tokenizer.json holds "
+            f"model.name: the tokenizer of {name!r} makes no tokens of {PLAIN_TEXT!r}; its tokenizer.json holds "
             f"{len(tokenizer.get_vocab())} tokens, expected the vocabulary that the model was trained with"
         )
 
 
 def require_embedded(network: Any, tokenizer: Any, name: str) -> None:  # noqa: ANN401
-    """Refuse a tokenizer that makes tokens of a text which the network has no row for.
+    """Refuse a tokenizer with tokens that the network has no row for.
 
-    Special tokens may lie beyond the rows where no text becomes one: some models have them for images alone.
+    Special tokens without a row are allowed if no text contains them: some models have such tokens for images.
     """
     require_vocabulary(tokenizer, name)
     matrices = (network.get_input_embeddings(), network.get_output_embeddings())

@@ -1,6 +1,6 @@
-"""A model in memory: its network, its tokenizer and how its chat template wraps a text.
+"""A model in memory: its network, its tokenizer and its chat template.
 
-Base and tuned differ here by one argument, the adapter. Knows nothing of tasks.
+The base model and the tuned one differ here by one argument, the adapter.
 """
 
 import os
@@ -19,20 +19,20 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
-from spillover.models.chat import Chat, open_chat
+from spillover.models.chat_template import Chat, open_chat
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
-from spillover.models.inference.head import Halves, Head, dissect, ingredients
-from spillover.models.inference.lengths import context, sides, turn, unused_positions
 from spillover.models.locate import fingerprint, locate
+from spillover.models.network.context import batchable, context_length, short_limit, unused_positions
+from spillover.models.network.head import Halves, Head, dissect, ingredients
 from spillover.models.tokenization import Tokenization
 from spillover.utils.progress import notify
 
-SHOWN = 300
-"""Characters of a library's message that an error repeats."""
+MAX_REASON_LENGTH = 300
+"""Characters of a library's message that an error repeats at most."""
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
-# peft asks what transformers will call otherwise in its next version; nothing that a user can act on
+# peft calls a function that transformers will rename; users can do nothing about it
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
 
 
@@ -41,7 +41,7 @@ class Model:
     """A causal language model, ready to read."""
 
     network: Any
-    """The `transformers` model, in evaluation mode, an adapter's layers in place if there is one."""
+    """The `transformers` model in evaluation mode, with the layers of the adapter if there is one."""
     tokenizer: Any
     """Its fast tokenizer."""
     chat: bool
@@ -49,7 +49,7 @@ class Model:
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
     name: str = ""
-    """What the experiment calls it; empty where it came as a network."""
+    """Its name in the experiment, for errors; empty if it was made from a network."""
 
     @property
     def device(self) -> torch.device:
@@ -65,8 +65,8 @@ class Model:
 
     @property
     def head(self) -> Head:
-        """What maps hidden states to logits; found anew where an adapter has replaced a part of it."""
-        if self._halves.made_of != ingredients(self.network):
+        """What maps hidden states to logits. It is looked for again after an adapter replaced a part of it."""
+        if self._halves.ingredients != ingredients(self.network):
             del self.__dict__["_halves"]
         return self._halves.head
 
@@ -79,8 +79,8 @@ class Model:
         """The linear map from a hidden state to the vocabulary."""
         unembedding = self.network.get_output_embeddings()
         if not isinstance(unembedding, torch.nn.Linear):
-            found = type(unembedding).__name__
-            raise SpilloverError(f"the unembedding is a {found}, expected a plain linear map; merge its adapter first")
+            kind = type(unembedding).__name__
+            raise SpilloverError(f"the unembedding is a {kind}, expected a plain linear map; merge its adapter first")
         return unembedding
 
     @cached_property
@@ -90,68 +90,74 @@ class Model:
 
     @cached_property
     def unused_positions(self) -> int:
-        """Positions of its context that no token takes."""
+        """Number of positions of the context that no token takes."""
         return unused_positions(self.network) if isinstance(self.network, torch.nn.Module) else 0
 
     @property
     def context(self) -> int:
-        """The longest sequence of tokens it was made for; 2³⁰ where nothing bounds it."""
-        return context(self.config) - self.unused_positions
+        """Tokens of the longest sequence that the model was made for; 2³⁰ where nothing bounds it."""
+        return context_length(self.config) - self.unused_positions
 
     @property
-    def turn(self) -> int | None:
-        """The longest sequence of tokens that counts as short for it (longrope); None: all are read alike."""
-        return turn(self.config)
+    def short_limit(self) -> int | None:
+        """Tokens of the longest sequence that counts as short (longrope); None if all lengths are read alike."""
+        return short_limit(self.config)
 
-    def sides(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Return the indices of sequences that may be read in one pass, by their lengths in tokens: see `turn`."""
-        return sides(lengths, self.turn)
+    def batchable(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Split sequences, given by their lengths in tokens, into groups of indices that one pass may read together."""
+        return batchable(lengths, self.short_limit)
 
     @cached_property
     def tokenization(self) -> Tokenization:
-        """How its tokenizer reads texts."""
+        """Turns texts into token ids."""
         return Tokenization(self.tokenizer)
 
     @cached_property
-    def dialogue(self) -> Chat:
-        """How its chat template wraps texts.
+    def chat_format(self) -> Chat:
+        """What the chat template writes around texts.
 
         Raises:
-            SpilloverError: what the template makes of a chat cannot be right.
+            SpilloverError: the template writes a chat that cannot be right.
         """
         return open_chat(self.tokenizer, self.template_arguments)
 
     @property
     def prompt_key(self) -> tuple[str, ...]:
-        """What stages depend on beside the files: nothing where texts are read as they always were."""
+        """What the keys of stages say about reading texts, beside the files.
+
+        Empty where texts are read as earlier versions read them, so that their stages stay valid.
+        """
         if self.chat:
-            return self.dialogue.key
+            return self.chat_format.key
         return ("no end behind texts",) if self.tokenization.ends_texts else ()
 
-    def wrap(self, text: str) -> str:
-        """Return `text` as the model should see it before it answers, for `tokenize`."""
-        return self.dialogue.wrap(self.tokenization.mark(text)) if self.chat else text
+    def apply_chat_template(self, text: str) -> str:
+        """Return the prompt for `text`, ready for `tokenize`; outside a chat it is the text itself."""
+        return self.chat_format.wrap(self.tokenization.mark(text)) if self.chat else text
 
-    def answer(self, text: str) -> str:
-        """Return an answer as it follows a wrapped text: in a chat its turn ends in place of the plain delimiter."""
-        return self.tokenization.mark(text.strip()) + self.dialogue.end if self.chat else text
+    def format_answer(self, text: str) -> str:
+        """Return an answer as it follows a prompt. In a chat the end of the turn replaces the plain delimiter."""
+        return self.tokenization.mark(text.strip()) + self.chat_format.end if self.chat else text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Return the token ids of each wrapped text. A chat template has written its own BOS; nothing ends a text.
+        """Return the token ids of each prompt, without a token that ends a sequence.
 
-        Special tokens that the template writes are special, those that a text spells are text.
+        Special tokens that the chat template writes, BOS among them, are special. Those that a text spells are text.
         """
         if self.chat:
             return self.tokenization.encode_marked(texts)
         return [[*self.tokenization.beginning, *ids] for ids in self.tokenization.encode(texts)]
 
     def logits(self, hidden: Tensor, part: slice | Tensor = slice(None)) -> Tensor:
-        """Map hidden states (n, d) to the logits (n, |part|) of a part of the vocabulary, in float32."""
+        """Return the float32 logits (n, |part|) of hidden states (n, d) for a part of the vocabulary."""
         return self.head.logits(hidden, part)
 
 
 def resolve_dtype(name: str) -> str:
-    """Return the dtype that `auto` stands for here: bfloat16 where the processor computes in it, else float32."""
+    """Return the dtype that `auto` stands for on this machine.
+
+    bfloat16 if the processor computes in it; else float16 on a GPU and float32 on a CPU.
+    """
     if name != "auto":
         return name
     if torch.cuda.is_available():
@@ -161,7 +167,7 @@ def resolve_dtype(name: str) -> str:
 
 
 def set_num_threads(count: int) -> None:
-    """Compute with so many threads; 0: one a core, whatever whoever started this process thinks it should have."""
+    """Compute with `count` threads. 0 uses every core, ignoring OMP_NUM_THREADS and the like."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(count or cores or 1)
 
@@ -175,7 +181,7 @@ def load(
     merged: bool = False,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Load a model and, for the tuned arm, its adapter.
+    """Load a model, with an adapter for the tuned arm.
 
     Args:
         name: an alias, a hub id or a folder.
@@ -183,27 +189,27 @@ def load(
         quantize: `none`, or `nf4` on a GPU.
         template: `none`, or `chat` for the tokenizer's chat template.
         adapter: folder of a PEFT adapter.
-        merged: whether the adapter is added to the weights, in their dtype, instead of standing beside them.
+        merged: whether the adapter is added to the weights, in their dtype; else it stays beside them.
         template_arguments: variables that the chat template reads.
 
     Raises:
-        SpilloverError: the model is not a causal one, or cannot be loaded so here.
+        SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
     """
     folder = locate(name)
     _require_causal(folder, name)
-    if torch.cuda.is_available():  # of processes launched together each drives a GPU of its own
+    if torch.cuda.is_available():  # each of the processes launched together drives its own GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
     if quantize == "nf4":
         options |= _nf4(options["dtype"])
-    with reading(f"model.name: cannot load {name!r}"):
+    with one_sentence(f"model.name: cannot load {name!r}"):
         network, info = AutoModelForCausalLM.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
         )
     require_fitting(info["mismatched_keys"], name)
-    if absent := sorted(info["missing_keys"]):  # transformers would go on with random numbers
+    if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
-    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
+    with one_sentence(f"model.name: cannot load the tokenizer of {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         require_embedded(network, tokenizer, name)
     if adapter is not None:
@@ -214,39 +220,39 @@ def load(
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
     model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {}, name)
-    model.head  # noqa: B018 - what cannot be scored is refused when it is opened
-    for warning in model.dialogue.warnings if model.chat else ():
+    model.head  # noqa: B018 - a model that cannot be scored is refused when it is opened
+    for warning in model.chat_format.warnings if model.chat else ():
         notify(warning)
     return model
 
 
 def without_weights(name: str, template: str = "none", template_arguments: Mapping[str, Any] | None = None) -> Model:
-    """Return a model that turns texts into tokens, and knows its context, but cannot read.
+    """Return a model that has a tokenizer and a configuration, but no weights: it tokenizes and cannot read.
 
     Raises:
         SpilloverError: there is no such model, or its tokenizer or configuration cannot be loaded.
     """
     folder = locate(name)
-    config, tokenizer = _opened(folder, fingerprint(folder), name)
+    config, tokenizer = _config_and_tokenizer(folder, fingerprint(folder), name)
     return Model(SimpleNamespace(config=config), tokenizer, template == "chat", template_arguments or {}, name)
 
 
 @cache
-def _opened(folder: Path, content: str, name: str) -> tuple[Any, Any]:
-    """Return a folder's configuration and tokenizer, read once for each content of it."""
-    with reading(f"model.name: cannot read the configuration of {name!r}"):
+def _config_and_tokenizer(folder: Path, content: str, name: str) -> tuple[Any, Any]:
+    """Return the configuration and the tokenizer of a folder, read once per fingerprint (`content`)."""
+    with one_sentence(f"model.name: cannot read the configuration of {name!r}"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    with reading(f"model.name: cannot load the tokenizer of {name!r}"):
+    with one_sentence(f"model.name: cannot load the tokenizer of {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         require_vocabulary(tokenizer, name)
         return config, tokenizer
 
 
 @contextmanager
-def reading(where: str) -> Iterator[None]:
-    """Turn whatever a user's model makes the libraries raise into one sentence that begins with `where`.
+def one_sentence(where: str) -> Iterator[None]:
+    """Turn any exception that a user's model causes in a library into one sentence that begins with `where`.
 
-    There are as many types of exception as ways in which a file can be cut, mixed up or written by hand.
+    A file that is cut off, mixed up or edited by hand can raise an exception of almost any type.
     """
     try:
         yield
@@ -255,16 +261,16 @@ def reading(where: str) -> Iterator[None]:
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise SpilloverError(
-                f"{where}: it brings Python code of its own, which is never run here; expected an architecture and a "
+                f"{where}: it brings its own Python code, which spillover never runs; expected an architecture and a "
                 "tokenizer that transformers has"
             ) from error
         reason = " ".join(str(error).split()) or "no reason given"
-        short = reason if len(reason) <= SHOWN else f"{reason[:SHOWN]}…"
+        short = reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[:MAX_REASON_LENGTH]}…"
         raise SpilloverError(f"{where}: {type(error).__name__}: {short}") from error
 
 
 def _require_causal(folder: Path, name: str) -> None:
-    with reading(f"model.name: cannot read the configuration of {name!r}"):
+    with one_sentence(f"model.name: cannot read the configuration of {name!r}"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if config.is_encoder_decoder:
         raise SpilloverError(
@@ -274,7 +280,7 @@ def _require_causal(folder: Path, name: str) -> None:
 
 def _nf4(dtype: torch.dtype) -> dict[str, Any]:
     if not torch.cuda.is_available():
-        raise SpilloverError("model.quantize: found 'nf4', which needs a GPU and there is none; choose none")
+        raise SpilloverError("model.quantize: found 'nf4', which needs a GPU, and this machine has none; choose none")
     from transformers import BitsAndBytesConfig
 
     quantized = BitsAndBytesConfig(

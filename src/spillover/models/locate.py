@@ -1,7 +1,7 @@
-"""From a model's name to a local folder of safetensors, and a fingerprint of what is in it.
+"""From a model's name to a local folder of safetensors, and the fingerprint of its content.
 
-An alias stands for a model that travels as Python packages: its GGUF is assembled, checked against its SHA-256 and
-unpacked once into the user's cache. Torch is imported only to unpack, so names and fingerprints cost no import of it.
+An alias names a model that is distributed as Python packages: its GGUF is assembled, checked against its SHA-256 and
+unpacked once into the user's cache. Torch is imported only to unpack, so names and fingerprints need no import of it.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from spillover.utils.paths import expanded_path
 from spillover.utils.progress import Bar, bar, notify
 
 WEIGHTS = "*.safetensors"
-WHOLE = 1 << 21
-"""Bytes of a weight file that two readings of 1 MiB, at its beginning and at its end, cover."""
+SMALL_WEIGHTS = 1 << 21
+"""Bytes up to which the fingerprint reads a weight file as earlier versions did: its first and its last MiB."""
 GGUF = ".gguf"
-"""Ending of the files that llama.cpp reads."""
+"""Suffix of the files that llama.cpp reads."""
 PICKLED = "pytorch_model*.bin"
 """Weights as older versions of transformers saved them. Reading them may run code, so they are refused."""
 PATTERNS = ("*.json", WEIGHTS, "tokenizer*", "*.model", "*.txt", "*.jinja")
-"""The files of a model folder that say what the model is: what is downloaded, and what a fingerprint is of."""
+"""The files that define a model. They are downloaded, and the fingerprint is made from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class Alias:
     package: str
     """Python package with `assemble(path)` and `EXPECTED_SHA256`."""
     sha256: str
-    """SHA-256 of the assembled GGUF, pinned here too: the package is not asked to vouch for itself."""
+    """SHA-256 of the assembled GGUF, pinned here so that the package does not vouch for itself."""
     parameters: str
-    """How large it is, in words."""
+    """Its number of parameters, in words."""
     megabytes: int
-    """Size of the unpacked folder."""
+    """Size of the unpacked folder, in MB."""
     license: str
-    """Name of its license, and where it is found."""
+    """Name and address of its license."""
 
 
 ALIASES = {
@@ -71,7 +71,7 @@ def locate(name: str) -> Path:
             a hub id (downloaded).
 
     Raises:
-        SpilloverError: there is no such model, it cannot be reached, or its weights are in a format that is not read.
+        SpilloverError: there is no such model, the hub cannot be reached, or the weights have an unsupported format.
     """
     path = expanded_path(name)
     if path.suffix.lower() == GGUF and path.is_file():
@@ -91,28 +91,28 @@ def locate(name: str) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a digest of a model folder, as 16 hexadecimal digits: of its configuration, tokenizer and weights, whole.
+    """Return a digest, 16 hexadecimal digits, of a model folder's configuration, tokenizer and weights.
 
-    A file of more than `WHOLE` bytes counts by its SHA-256. Smaller ones are read as earlier versions read them, which
-    was whole too (first and last 1 MiB), so runs of models that small keep their stages.
+    A weight file of more than `SMALL_WEIGHTS` bytes enters by its SHA-256. Smaller ones enter by their first and last
+    MiB, which cover the whole file, as in earlier versions: so runs of such small models keep their stages.
     """
     sha = hashlib.sha256()
     for path in sorted({path for pattern in PATTERNS for path in folder.glob(pattern)}):
         size = path.stat().st_size
         sha.update(f"{path.name}:{size}:".encode())
-        if path.match(WEIGHTS) and size > WHOLE:
+        if path.match(WEIGHTS) and size > SMALL_WEIGHTS:
             sha.update(content_digest(path).encode())
         elif path.match(WEIGHTS):
             content = path.read_bytes()
-            sha.update(content[: WHOLE // 2])
-            sha.update(content[-WHOLE // 2 :])
+            sha.update(content[: SMALL_WEIGHTS // 2])
+            sha.update(content[-SMALL_WEIGHTS // 2 :])
         else:
             sha.update(path.read_bytes())
     return sha.hexdigest()[:16]
 
 
 def parameters(folder: Path) -> int:
-    """Return how many numbers the weights of a model folder are, tied ones counted once; no weight is read."""
+    """Return the number of parameters in a model folder, tied ones counted once; only headers are read."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "np") as file:
@@ -121,13 +121,13 @@ def parameters(folder: Path) -> int:
 
 
 def positions(folder: Path) -> int:
-    """Return the longest sequence that a model's configuration names, in tokens; 0 where it names none."""
+    """Return the tokens of the longest sequence that a model's configuration allows; 0 if it names no limit."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         texts = config | (config.get("text_config") or {})
         return int(texts.get("max_position_embeddings") or texts.get("n_positions") or 0)
     except (OSError, ValueError, TypeError, AttributeError):
-        return 0  # `load` refuses such a file, and says why
+        return 0  # `load` refuses such a file with the reason
 
 
 def _downloaded(name: str) -> Path:
@@ -135,7 +135,7 @@ def _downloaded(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
-    except (OSError, ValueError) as error:  # every failure of the hub's client derives from one of these
+    except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
         reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
             f"model.name: cannot get {name!r} from the hub ({reason}); expected a reachable hub id, one in the cache "
@@ -204,11 +204,11 @@ def _unpacked(name: str, alias: Alias) -> Path:
         with bar("unpack (parts)", 4) as progress:
             _unpack(assemble(partial / "model.gguf"), alias, partial, progress)
 
-    return _made_once(f"{name}-{alias.sha256[:8]}", unpack)
+    return _cached_folder(f"{name}-{alias.sha256[:8]}", unpack)
 
 
 def _from_gguf(gguf: Path, name: str) -> Path:
-    """Return the folder in the user's cache with a GGUF file's model, named after the file's content."""
+    """Return the folder in the user's cache with the model of a GGUF file; its name is a digest of the file."""
 
     def unpack(partial: Path) -> None:
         try:
@@ -222,16 +222,16 @@ def _from_gguf(gguf: Path, name: str) -> Path:
         with bar("convert (parts)", 3) as progress:
             convert(partial / "model.gguf", partial, name, progress)
 
-    return _made_once(f"gguf-{content_digest(gguf)[:16]}", unpack)
+    return _cached_folder(f"gguf-{content_digest(gguf)[:16]}", unpack)
 
 
-def _made_once(name: str, write: Callable[[Path], None]) -> Path:
-    """Return a folder of this name in the user's cache, made under a lock and another name, then renamed."""
+def _cached_folder(name: str, write: Callable[[Path], None]) -> Path:
+    """Return a folder in the user's cache; if missing, it is written under a lock and another name, then renamed."""
     folder = user_cache_path("spillover") / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{name}.lock")):
         if not folder.is_dir():
-            partial = folder.with_name(f"{name}.partial")  # we hold the lock: what is there was left by a kill
+            partial = folder.with_name(f"{name}.partial")  # we hold the lock, so only a killed process can have left it
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:

@@ -1,4 +1,4 @@
-"""From a base model and an adapter to one folder of weights that plain `transformers` loads."""
+"""Merge an adapter into its base model: one folder of weights that plain `transformers` loads."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from spillover.models.load import load
 
 
 def merge(name: str, dtype: str, adapter: Path, folder: Path) -> None:
-    """Write the base with the adapter's update added to its weights, its tokenizer and its generation configuration.
+    """Write the base model with the adapter's update added to its weights, and its tokenizer.
 
     Args:
-        name: the base: an alias, a hub id or a folder.
-        dtype: what the weights are added and saved in; `auto` is resolved by `resolve_dtype`.
+        name: the base model: an alias, a hub id or a folder.
+        dtype: the dtype in which the weights are added and saved; `auto` is resolved by `resolve_dtype`.
         adapter: folder of a PEFT adapter.
-        folder: where the model goes, as safetensors.
+        folder: folder that the model is written to, as safetensors.
 
     Raises:
         SpilloverError: the base cannot be loaded.

@@ -1,6 +1,6 @@
-"""From texts to token ids: the tokens that begin a sequence in front, nothing behind, and a text read as text.
+"""From texts to token ids, with the tokens that begin a sequence and without those that end it.
 
-A text that spells a special token (`</s>` in a review) must not become that token. Knows neither weights nor prompts.
+A text that spells a special token (`</s>` in a review) must not become that token.
 """
 
 import re
@@ -10,19 +10,19 @@ from functools import cached_property
 from typing import Any
 
 CUT = "\ufdd0"
-"""Stands inside a special token that a text spells, and is never tokenized. Unicode reserves it for internal use."""
+"""Marks a special token that a text spells; it is never tokenized. Unicode reserves it for internal use."""
 
 PROBES = ("a", "0", "。")
-"""Texts that show what a tokenizer adds to a text; the first that has tokens does."""
+"""Texts that show what a tokenizer adds to a text; the first one that has tokens is used."""
 
 NO_START = (
     "analyze.forgetting: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; set "
     "analyze.forgetting = 0"
 )
-"""Why bits per byte cannot be taken: what a model expects of a text's first byte, it expects after something."""
+"""The error where bits per byte cannot be measured: the first byte of a text needs a token before it."""
 
 MARKUP = re.compile(r"[<\[].+[>\]]")
-"""How an added token looks that a chat template uses for control, although its tokenizer does not call it special."""
+"""Matches added tokens that chat templates use for control, although their tokenizers do not call them special."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Tokenization:
 
     @cached_property
     def control(self) -> dict[str, int]:
-        """The tokens that a text must not become: special ones, and those with which the chat template marks up.
+        """The tokens that a text must not become, with their ids: special ones, and those of the chat template.
 
-        White space and single characters are no control tokens, whatever the tokenizer says: texts hold them.
+        White space and single characters never count as control tokens, since texts contain them.
         """
         template = str(self.tokenizer.chat_template or "")
         return {
@@ -48,21 +48,21 @@ class Tokenization:
 
     @cached_property
     def _spelling(self) -> re.Pattern[str]:
-        """Matches at every place where a control token begins, and takes its first character."""
+        """Matches the first character of every control token in a text."""
         longest_first = sorted(self.control, key=len, reverse=True)
         return re.compile(f"(?=({'|'.join(map(re.escape, longest_first))}))." if longest_first else "(?!)", re.DOTALL)
 
     @cached_property
     def beginning(self) -> tuple[int, ...]:
-        """The tokens that the tokenizer puts before a text: its BOS, or whatever it has for one; may be none."""
+        """The tokens that the tokenizer puts before a text, usually BOS; may be none."""
         whole, body = self._around
-        return tuple(whole[: _place(body, whole)])
+        return tuple(whole[: _index(body, whole)])
 
     @cached_property
     def ends_texts(self) -> bool:
-        """Whether the tokenizer by itself puts an end behind every text; `encode` leaves it out."""
+        """Whether the tokenizer itself puts a token after every text; `encode` leaves it out."""
         whole, body = self._around
-        return len(whole) > _place(body, whole) + len(body)
+        return len(whole) > _index(body, whole) + len(body)
 
     @cached_property
     def _around(self) -> tuple[list[int], list[int]]:
@@ -72,7 +72,7 @@ class Tokenization:
 
     @property
     def start(self) -> int | None:
-        """The token after which a text with nothing before it is read: BOS, else EOS; None where there is neither."""
+        """The token after which a text with nothing before it is read: BOS, else EOS; None if there is neither."""
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         first = self.beginning[0] if self.beginning else None
         return next((token for token in (bos, eos, first) if token is not None), None)
@@ -82,7 +82,7 @@ class Tokenization:
         return sorted({match[1] for text in texts for match in self._spelling.finditer(text)})
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, without what begins or ends a sequence; special tokens it spells are text."""
+        """Return the ids of each text, without BOS or EOS; a special token that the text spells is read as text."""
         if not texts:
             return []
         encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
@@ -92,16 +92,16 @@ class Tokenization:
         ]
 
     def mark(self, text: str) -> str:
-        """Return a text with a `CUT` in every control token that it spells: `encode_marked` reads it as text."""
+        """Return a text with a `CUT` in every control token that it spells; `encode_marked` then reads it as text."""
         return self._spelling.sub(lambda match: match[0] + CUT, text)
 
     def encode_marked(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, in which special tokens are special unless they were marked."""
+        """Return the ids of each text. Special tokens in it are special, unless they were marked."""
         encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         return [self._in_pieces(text) if CUT in text else ids for text, ids in zip(texts, encoded, strict=True)]
 
     def _as_text(self, text: str) -> list[int]:
-        """Tokenize as if there were no special tokens; in pieces where the vocabulary itself holds one as a word."""
+        """Tokenize as if there were no special tokens; in pieces if the vocabulary has a special token as a word."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         special = {self.control[token] for token in self.spelled([text])}
         return self._in_pieces(self.mark(text)) if special.intersection(ids) else ids
@@ -111,7 +111,7 @@ class Tokenization:
         return [*self._ids(first), *(token for piece in others for token in self._following(piece))]
 
     def _following(self, piece: str) -> list[int]:
-        """Tokenize what stands inside a text: after a line end, where no blank is put that begins a text."""
+        """Tokenize a piece from inside a text. It follows a line end, so no blank is added as before a whole text."""
         line_end, both = self._ids("\n"), self._ids("\n" + piece)
         inside = both[: len(line_end)] == line_end
         return both[len(line_end) :] if inside else self._ids(piece)
@@ -121,7 +121,7 @@ class Tokenization:
         return ids
 
 
-def _place(part: Sequence[int], whole: Sequence[int]) -> int:
-    """Return where a part begins in the whole; 0 if it is not there."""
+def _index(part: Sequence[int], whole: Sequence[int]) -> int:
+    """Return the index at which a part begins in the whole; 0 if it is not in it."""
     places = (place for place in range(len(whole)) if whole[place : place + len(part)] == part)
     return next(places, 0)

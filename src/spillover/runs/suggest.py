@@ -138,7 +138,7 @@ def _typology(codes: Sequence[str]) -> list[Similarity]:
 
 def _fertility(experiment: Experiment, items: Items, codes: Sequence[str]) -> Similarity:
     """Return the similarity of fertilities: −|log ratio| of the numbers of tokens of the same items."""
-    from spillover.models.tokenizer import token_counter
+    from spillover.models.token_counts import token_counter
 
     count = token_counter(experiment.model.name)
     texts = {

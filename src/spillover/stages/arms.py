@@ -39,8 +39,7 @@ class Arm:
         from spillover.models.inference.resident import resident_reader
 
         adapter = self.adapter.path if self.adapter else None
-        merged = self.experiment.evaluate.merged
-        return resident_reader(**self.experiment.model.model_dump(), adapter=adapter, merged=merged)
+        return resident_reader(self.experiment.model, adapter, self.experiment.evaluate.merged)
 
     @cached_property
     def readout(self) -> "Readout":

@@ -102,7 +102,7 @@ def _unrelated(questions: QuestionSource, unrelated: QuestionSource) -> list[Pai
 
 
 def _count(name: str) -> TokenCounter:
-    from spillover.models.tokenizer import token_counter
+    from spillover.models.token_counts import token_counter
 
     return token_counter(name)
 

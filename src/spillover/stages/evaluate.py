@@ -27,9 +27,10 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         if scores.dropped:
             _tell_dropped(store, cell, scores.dropped)
         items, prior = len(rows), _content_free_logprobs(scores.choices[len(rows) :])
+        per_token = scores.logprobs_per_token[:items]
         predictions = [
             Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
-            for item, values, by_length in zip(rows, scores.choices[:items], scores.normalized[:items], strict=True)
+            for item, values, by_length in zip(rows, scores.choices[:items], per_token, strict=True)
         ]
         labels = task.labels or tuple(map(str, range(len(prompts[0].choices))))
         write_predictions(folder / name, predictions, labels)

@@ -29,5 +29,5 @@ def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator
             line: dict[str, object] = {"task": cell.task, "language": cell.language}
             line |= {"header": prompt.header, "body": prompt.body}
             if model.chat:
-                line["rendered"] = model.wrap(prompt.header + prompt.body).replace(CUT, "")
+                line["rendered"] = model.apply_chat_template(prompt.header + prompt.body).replace(CUT, "")
             yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})

@@ -37,10 +37,10 @@ class Words:
         self.context, self.calls = context, 0
         self._next = re.compile("|".join([*map(re.escape, sorted(words, key=len, reverse=True)), "."]), re.DOTALL)
 
-    def wrap(self, text: str) -> str:
+    def apply_chat_template(self, text: str) -> str:
         return text
 
-    def answer(self, text: str) -> str:
+    def format_answer(self, text: str) -> str:
         return text
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
@@ -204,7 +204,7 @@ def test_starts_are_the_single_tokens_that_spell_a_beginning() -> None:
 
 @law
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5).map(lambda c: (7, *c, 9)), min_size=1, max_size=6))
-def test_choices_are_cut_where_they_are_first_told_apart(choices: list[tuple[int, ...]]) -> None:
+def test_choices_are_cut_where_they_are_first_cut(choices: list[tuple[int, ...]]) -> None:
     """The shortest beginning that no different choice has; equal choices are cut alike, the boundary stays."""
     encoded = Encoded((7,), tuple(choices), 0)
     found = cut_at_divergence(encoded)
@@ -252,4 +252,4 @@ def test_a_prompt_as_the_model_sees_it(tokenizer: PreTrainedTokenizerFast, chat:
 def test_a_template_that_ends_a_turn_with_nothing_gets_the_end_of_text(tokenizer: PreTrainedTokenizerFast) -> None:
     model = with_bos(tokenizer, chat=True)
     model.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    assert model.answer(" good\n\n") == "good</s>"
+    assert model.format_answer(" good\n\n") == "good</s>"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spillover.models.inference import probe
-from spillover.models.inference.prefix import BATCH_TOKENS, PADDING, Prefix, PrefixReader, batches
+from spillover.models.inference.prefix import BATCH_TOKENS, MAX_PADDING, Prefix, PrefixReader, batches
 from spillover.models.inference.trees import Tree, common_prefix, linear_tree
 from spillover.models.load import Model, load
 
@@ -182,14 +182,14 @@ def test_batches_are_a_partition_within_the_budget(lengths: list[int], prefix: i
     found = list(batches(lengths, prefix, budget))
     assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
     for batch in found:
-        assert sum(max(lengths[i] for i in batch) - lengths[j] for j in batch) <= PADDING
+        assert sum(max(lengths[i] for i in batch) - lengths[j] for j in batch) <= MAX_PADDING
         assert len(batch) == 1 or (prefix + max(lengths[i] for i in batch)) * len(batch) <= budget
     for longer, shorter in pairwise(found):
         assert min(lengths[i] for i in longer) >= max(lengths[i] for i in shorter)
         longest, following = max(lengths[i] for i in longer), max(lengths[i] for i in shorter)
         padded = sum(longest - lengths[i] for i in longer) + longest - following
         full = (prefix + longest) * (len(longer) + 1) > budget
-        assert full or padded > PADDING, "a batch that had room was closed"
+        assert full or padded > MAX_PADDING, "a batch that had room was closed"
 
 
 def test_the_budget_of_the_reader_counts_the_prefix(readers: Mapping[str, PrefixReader]) -> None:

@@ -23,7 +23,7 @@ def reader(tiny: Callable[[str], Path]) -> PrefixReader:
 def naive(model: Model, query: Query) -> Answer:
     with torch.inference_mode():
         rows = torch.log_softmax(model.network(torch.tensor([query.tokens]), use_cache=False).logits[0].double(), -1)
-    return [(rows[at, token].item(), bool(rows[at].argmax() == token)) for at, token in query.wanted]
+    return [(rows[at, token].item(), bool(rows[at].argmax() == token)) for at, token in query.targets]
 
 
 def check(reader: PrefixReader, queries: list[Query]) -> None:

@@ -86,9 +86,9 @@ def test_prefixes_are_shared(reader: PrefixReader) -> None:
 
 def test_in_small_blocks(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """States leave in blocks that end in the middle of what is held."""
-    monkeypatch.setattr(module, "POSITIONS", 5)
-    monkeypatch.setattr("spillover.models.inference.unembed.POSITIONS", 3)
-    monkeypatch.setattr("spillover.models.inference.head.VOCABULARY", 97)
+    monkeypatch.setattr(module, "POSITION_BLOCK", 5)
+    monkeypatch.setattr("spillover.models.inference.unembed.POSITION_BLOCK", 3)
+    monkeypatch.setattr("spillover.models.network.head.VOCABULARY_BLOCK", 97)
     monkeypatch.setattr(reader, "budget", 600)
     check(reader, mixed(reader.model))
 
@@ -115,7 +115,7 @@ def test_fails_for_requests_shifted_by_one(reader: PrefixReader, part: str) -> N
 
 def test_fails_for_prefixes_that_lost_a_token(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
     """With setup for nothing, so that shots this short are worth a prefix."""
-    monkeypatch.setattr(reader, "budget", module.SETUP - 1)
+    monkeypatch.setattr(reader, "budget", module.PREFIXES_PER_BATCH - 1)
     asked = [request for request in requests(reader.model) if request.start > 1]
     check(reader, asked)
     plain = Prefix.__init__

@@ -52,10 +52,10 @@ def test_a_model_that_cannot_share_its_state_reads_the_same(
 def test_fails_for_another_reading(tiny: Callable[[str], Path], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = module.log_probabilities
 
-    def broken(model: Model, hidden: torch.Tensor, wanted: Sequence[tuple[int, int]]) -> torch.Tensor:
+    def broken(model: Model, hidden: torch.Tensor, targets: Sequence[tuple[int, int]]) -> torch.Tensor:
         if fault == "a token short":
-            return torch.cat([plain(model, hidden, wanted[:-1]), torch.zeros(1)])
-        return plain(model, hidden, [(max(0, row - 1), token) for row, token in wanted])
+            return torch.cat([plain(model, hidden, targets[:-1]), torch.zeros(1)])
+        return plain(model, hidden, [(max(0, row - 1), token) for row, token in targets])
 
     monkeypatch.setattr(module, "log_probabilities", broken)
     with pytest.raises(AssertionError):

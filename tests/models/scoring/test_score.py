@@ -68,9 +68,9 @@ def prompts() -> list[Prompt]:
 
 def naive_steps(model: Model, prompt: Prompt) -> list[list[tuple[int, Tensor]]]:
     """For each choice (token, log-softmax before it) from where the first choice departs from the prompt's tokens."""
-    text = model.wrap(prompt.header + prompt.body)
+    text = model.apply_chat_template(prompt.header + prompt.body)
     asked = model.tokenize([text])[0]
-    whole = [model.tokenize([text + model.answer(choice)])[0] for choice in prompt.choices]
+    whole = [model.tokenize([text + model.format_answer(choice)])[0] for choice in prompt.choices]
     start = min(
         next((i for i, (a, b) in enumerate(zip(asked, ids, strict=False)) if a != b), len(asked)) for ids in whole
     )
@@ -109,8 +109,8 @@ def test_normalized_scores_are_means_over_the_tokens_scored(llama: PrefixReader)
         [math.fsum(row[token].item() for token, row in steps) / len(steps) for steps in naive_steps(llama.model, p)]
         for p in asked
     ]
-    assert_close(score(llama, asked).normalized, expected)
-    assert score(llama, asked, "constrained").normalized == [()] * len(asked)
+    assert_close(score(llama, asked).logprobs_per_token, expected)
+    assert score(llama, asked, "constrained").logprobs_per_token == [()] * len(asked)
 
 
 def test_labels_of_one_to_six_tokens(reader: PrefixReader) -> None:
@@ -526,8 +526,8 @@ def test_scores_that_are_no_numbers_name_the_item(tiny: Callable[[str], Path]) -
 
 def test_streaming_over_positions_and_vocabulary_is_exact(llama: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = score(llama, prompts()).choices
-    monkeypatch.setattr("spillover.models.inference.unembed.POSITIONS", 3)
-    monkeypatch.setattr("spillover.models.inference.head.VOCABULARY", 97)
+    monkeypatch.setattr("spillover.models.inference.unembed.POSITION_BLOCK", 3)
+    monkeypatch.setattr("spillover.models.network.head.VOCABULARY_BLOCK", 97)
     assert_close(score(llama, prompts()).choices, expected)
 
 

@@ -194,9 +194,7 @@ def test_the_same_for_opt_without_a_shared_prefix(
     check_counts(reader("opt"), ACTIVATION["opt"])
 
 
-def test_fails_for_tokens_told_apart_wrongly(
-    reader: Callable[[str], PrefixReader], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fails_for_tokens_cut_wrongly(reader: Callable[[str], PrefixReader], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         tracing, "by_token", lambda output, rows, tokens: output.reshape(tokens, rows, -1).transpose(0, 1)
     )

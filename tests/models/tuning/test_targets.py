@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MambaConfig, PreTrainedTokenizerFast
 
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.models.load import load
 from spillover.models.merge import merge
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.targets import to_adapt
-from spillover.models.tuning.tune import LoraSettings, tune
+from spillover.models.tuning.tune import tune
 from spillover.records import Example
 
 pytestmark = [
@@ -26,9 +28,10 @@ IDS = torch.tensor([[5, 6, 7, 8, 9]])
 LLAMA = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 
 
-def recipe(targets: tuple[str, ...] | str) -> LoraSettings:
+def settings(targets: Literal["all-linear"] | tuple[str, ...]) -> TuneConfig:
     """One step, at the full rate."""
-    return LoraSettings(4, 8, targets, 1e-1, epochs=1, batch=4, warmup_ratio=0, cutoff=200, validation_share=0, seed=1)
+    shares = {"warmup_ratio": 0, "validation_share": 0, "translations": 0}
+    return TuneConfig(rank=4, alpha=8, targets=targets, learning_rate=1e-1, epochs=1, batch=4, cutoff=200, **shares)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,7 @@ def test_each_adapter_learns_and_merged_weights_say_the_same(
     folder = made(kind)
     model = load(str(folder), "float32")
     base = logits(model.network)
-    tune(model, EXAMPLES, recipe(targets), tmp_path / "adapter")
+    tune(model, EXAMPLES, settings(targets), 1, tmp_path / "adapter")
     learned = outputs(tmp_path / "adapter")
     assert {name.split(".lora_B")[0].rpartition(".")[2] for name in learned} == adapted
     assert all(weight.any() for weight in learned.values())
@@ -130,7 +133,7 @@ def test_all_linear_leaves_out_what_no_adapter_can_reach(made: Callable[[str], P
     model = load(str(made("mamba")), "float32")
     chosen = to_adapt(model, "all-linear")
     assert {name.rpartition(".")[2] for name in chosen} == {"dt_proj", "in_proj", "x_proj"}
-    assert tune_module._adapted(model, recipe("all-linear"))
+    assert tune_module._with_adapter(model, settings("all-linear"))
 
 
 def test_what_the_names_stand_for_is_said(made: Callable[[str], Path], capfd: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +156,7 @@ def test_an_adapter_without_a_gradient_is_refused(
     for layer in model.backbone.layers:
         monkeypatch.setattr(layer.mlp, "forward", lambda states: 0 * states)
     with pytest.raises(SpilloverError, match=r"'up_proj' gets no gradient .*choose from q_proj"):
-        tune(model, EXAMPLES, recipe(("q_proj", "up_proj")), tmp_path / "adapter")
+        tune(model, EXAMPLES, settings(("q_proj", "up_proj")), 1, tmp_path / "adapter")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_layers_that_do_not_use_a_map_are_said(
     model = load(str(made("llama")), "float32")
     for layer in layers:
         monkeypatch.setattr(model.backbone.layers[layer].mlp, "forward", lambda states: 0 * states)
-    tune(model, EXAMPLES, recipe(targets), tmp_path / "adapter")
+    tune(model, EXAMPLES, settings(targets), 1, tmp_path / "adapter")
     assert f"{idle} adapters get no gradient" in " ".join(capfd.readouterr().err.split())
 
 
@@ -182,17 +185,17 @@ def test_examples_longer_than_the_context_are_left_out_and_counted(
     """A GPT-2 has no position beyond it; a network of rotary positions would learn what it was not made for."""
     long = Example("long", "de", "und " * 70 + "\n", "and")
     model = load(str(made("gpt2")), "float32")
-    assert tune(model, [*EXAMPLES, long], recipe(("c_attn",)), tmp_path / "adapter").left_out == 1
+    assert tune(model, [*EXAMPLES, long], settings(("c_attn",)), 1, tmp_path / "adapter").left_out == 1
     assert "1 of 4 examples are longer than 64 tokens (the model's context)" in " ".join(capfd.readouterr().err.split())
     with pytest.raises(SpilloverError, match="the model's context: all 1 examples are longer than 64 tokens"):
-        tune(load(str(made("gpt2")), "float32"), [long], recipe(("c_attn",)), tmp_path / "other")
+        tune(load(str(made("gpt2")), "float32"), [long], settings(("c_attn",)), 1, tmp_path / "other")
 
 
 def test_a_tokenizer_without_an_end_is_refused(made: Callable[[str], Path], tmp_path: Path) -> None:
     model = load(str(made("llama")), "float32")
     model.tokenizer.eos_token = None
     with pytest.raises(SpilloverError, match="has no EOS token, which ends each target"):
-        tune(model, EXAMPLES, recipe(("q_proj",)), tmp_path)
+        tune(model, EXAMPLES, settings(("q_proj",)), 1, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:.*(tie_word_embeddings|save_embedding_layers):UserWarning")
@@ -203,7 +206,7 @@ def test_fails_if_targets_are_taken_as_peft_takes_them(
     """Then merging changes an embedding that is tied, and a misspelled name is dropped."""
     monkeypatch.setattr("spillover.models.tuning.tune.to_adapt", lambda model, targets: names)
     folder, adapter = str(made(kind)), tmp_path / "adapter"
-    tune(load(folder, "float32"), EXAMPLES, recipe(tuple(names)), adapter)
+    tune(load(folder, "float32"), EXAMPLES, settings(tuple(names)), 1, adapter)
     there = {name.split(".lora_B")[0].rpartition(".")[2] for name in outputs(adapter)}
     beside = logits(load(folder, "float32", adapter=adapter).network)
     merge(folder, "float32", adapter, tmp_path / "merged")

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from transformers import PrinterCallback, set_seed
 
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.models.load import Model, load
 from spillover.models.tuning import loss as module
 from spillover.models.tuning import trainer as trainer_module
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate, encode, loss_as_forward
 from spillover.models.tuning.trainer import TargetTrainer
-from spillover.models.tuning.tune import LoraSettings, tune
+from spillover.models.tuning.tune import tune
 from spillover.records import Example
 from spillover.utils.progress import bar
 
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),  # as `load` does for users
 ]
 
-RECIPE = LoraSettings(
+SETTINGS = TuneConfig(
     rank=4,
     alpha=8,
     targets=("q_proj", "v_proj"),
@@ -39,14 +40,20 @@ RECIPE = LoraSettings(
     warmup_ratio=0.1,
     cutoff=200,
     validation_share=0.2,
-    seed=1,
+    translations=0,
 )
+SEED = 1
 WORDS = ("rot", "grün", "blau", "gelb", "weiß", "alt", "neu", "klein", "groß", "warm")
 EXAMPLES = [
     Example(id=f"{a}{b}", language="de", source=f"{a} und {b}\n", target=f"{b} and {a}" * (1 + i % 3))
     for i, a in enumerate(WORDS)
     for b in WORDS[:2]
 ]
+
+
+def changed(**values: object) -> TuneConfig:
+    """The settings, some of them changed."""
+    return SETTINGS.model_copy(update=values)
 
 
 def naive_loss(model: Model, examples: Sequence[Example]) -> float:
@@ -65,20 +72,20 @@ def naive_loss(model: Model, examples: Sequence[Example]) -> float:
 
 
 def trainer(
-    model: Model, recipe: LoraSettings = RECIPE, rows: Sequence[TokenizedExample] | None = None
+    model: Model, settings: TuneConfig = SETTINGS, rows: Sequence[TokenizedExample] | None = None
 ) -> TargetTrainer:
     learned = [module.encode(model, example) for example in EXAMPLES] if rows is None else rows
-    stage = tune_module._Stage(0, list(learned), [])
-    arguments = tune_module._arguments(model, stage, recipe, Path("unused"))
-    network = tune_module._adapted(model, recipe)
-    return TargetTrainer(network, stage.learned, [], tune_module._order(stage, recipe), arguments)
+    phase = tune_module._Phase(0, list(learned), [], settings, SEED)
+    arguments = tune_module._arguments(model, phase, Path("unused"))
+    network = tune_module._with_adapter(model, settings)
+    return TargetTrainer(network, phase.learned, [], phase.order, arguments)
 
 
-def check_loss(folder: Path, recipe: LoraSettings = RECIPE) -> None:
+def check_loss(folder: Path, settings: TuneConfig = SETTINGS) -> None:
     """A new adapter adds nothing, so the first step's loss is the base model's."""
     expected = naive_loss(load(str(folder), "float32"), EXAMPLES[:4])
     model = load(str(folder), "float32")
-    tuning = trainer(model, recipe)
+    tuning = trainer(model, settings)
     step = module.collate([module.encode(model, example) for example in EXAMPLES[:4]])
     with loss_as_forward(model):
         assert tuning.training_step(tuning.model, step).item() == pytest.approx(expected, rel=1e-5)
@@ -91,10 +98,10 @@ def test_the_loss_of_a_step_is_the_naive_one(
 ) -> None:
     """However a step is cut into micro-batches and blocks."""
     monkeypatch.setattr(trainer_module, "MICRO_BATCH_TOKENS", budget)
-    monkeypatch.setattr(module, "POSITIONS", rows)
-    monkeypatch.setattr(module, "VOCABULARY", tokens)
-    targets = ("query_key_value",) if kind == "gpt_neox" else RECIPE.targets
-    check_loss(tiny(kind), replace(RECIPE, targets=targets))
+    monkeypatch.setattr(module, "POSITION_BLOCK", rows)
+    monkeypatch.setattr(module, "VOCABULARY_BLOCK", tokens)
+    targets = ("query_key_value",) if kind == "gpt_neox" else SETTINGS.targets
+    check_loss(tiny(kind), changed(targets=targets))
 
 
 def a_token_early(model: Model, example: Example) -> TokenizedExample:
@@ -147,8 +154,8 @@ def test_the_gradient_is_that_of_the_naive_loss(
     tiny: Callable[[str], Path], kind: str, cap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where logits are capped too, so low that it matters."""
-    monkeypatch.setattr(module, "POSITIONS", 3)
-    monkeypatch.setattr(module, "VOCABULARY", 97)
+    monkeypatch.setattr(module, "POSITION_BLOCK", 3)
+    monkeypatch.setattr(module, "VOCABULARY_BLOCK", 97)
     model = load(str(tiny(kind)), "float32")
     model.config.final_logit_softcapping = cap
     tuning = trainer(model)
@@ -183,13 +190,13 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
         attended = torch.arange(made["input_ids"].shape[1]) < made["lengths"][:, None]
         return {"input_ids": made["input_ids"], "labels": made["labels"], "attention_mask": attended.long()}
 
-    recipe = replace(RECIPE, batch=batch, epochs=1)
+    settings = changed(batch=batch, epochs=1)
     model = load(str(folder), "float32")
-    set_seed(recipe.seed)
+    set_seed(SEED)
     rows = [encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    stage = tune_module._Stage(0, rows, [])
-    order, arguments = tune_module._order(stage, recipe), tune_module._arguments(model, stage, recipe, Path("unused"))
-    plain = Plain(model=tune_module._adapted(model, recipe), args=arguments, train_dataset=rows)
+    phase = tune_module._Phase(0, rows, [], settings, SEED)
+    order, arguments = phase.order, tune_module._arguments(model, phase, Path("unused"))
+    plain = Plain(model=tune_module._with_adapter(model, settings), args=arguments, train_dataset=rows)
     plain.remove_callback(PrinterCallback)
     plain.train()
     return [line["loss"] for line in plain.state.log_history if "loss" in line]
@@ -197,13 +204,13 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
 
 def our_losses(folder: Path, count: int, batch: int, place: Path) -> list[float]:
     """Train with ours; no example is held out or shuffled before the steps are drawn."""
-    recipe = replace(RECIPE, batch=batch, epochs=1)
+    settings = changed(batch=batch, epochs=1)
     model = load(str(folder), "float32")
-    set_seed(recipe.seed)
+    set_seed(SEED)
     rows = [module.encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    stage, network = tune_module._Stage(0, rows, []), tune_module._adapted(model, recipe)
+    phase, network = tune_module._Phase(0, rows, [], settings, SEED), tune_module._with_adapter(model, settings)
     with bar("test", 1) as progress:
-        log = tune_module._learn(model, network, stage, recipe, place, progress)
+        log = tune_module._learn(model, network, phase, place, progress)
     return [line["loss"] for line in log if "loss" in line]
 
 
@@ -221,15 +228,15 @@ def test_twenty_steps_have_the_losses_of_the_plain_trainer(
 class EachMicroBatchAlike(TargetTrainer):
     """Weigh micro-batches alike, however many targets they hold: what gradient accumulation once did."""
 
-    def _parts(self, inputs: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
-        parts = list(super()._parts(inputs))
+    def _micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
+        parts = list(super()._micro_batches(inputs))
         self.scales = [1 / int((part["labels"] != IGNORED).sum()) / len(parts) for part in parts]
         return iter(parts)
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: object = None
     ) -> torch.Tensor:
-        parts, loss = list(self._parts(inputs)), torch.zeros(())
+        parts, loss = list(self._micro_batches(inputs)), torch.zeros(())
         for part, scale in zip(parts, self.scales, strict=True):
             share = model(**part) * scale
             share.backward()
@@ -249,14 +256,14 @@ def test_twenty_steps_of_another_weighting_do_not(
 @pytest.fixture(scope="module")
 def tuned(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned")
-    tune(load(str(tiny("llama")), "float32"), EXAMPLES, RECIPE, folder)
+    tune(load(str(tiny("llama")), "float32"), EXAMPLES, SETTINGS, SEED, folder)
     return folder
 
 
 def held_out() -> tuple[list[Example], list[Example]]:
     """What is held out and what is learned from, of the twenty examples."""
     shuffled = list(EXAMPLES)
-    random.Random(RECIPE.seed).shuffle(shuffled)
+    random.Random(SEED).shuffle(shuffled)
     return shuffled[:4], shuffled[4:]
 
 
@@ -292,7 +299,7 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(
         return {"eval_loss": next(told)}
 
     monkeypatch.setattr(TargetTrainer, "evaluate", evaluate)
-    tune(load(str(tiny("llama")), "float32"), EXAMPLES, replace(RECIPE, epochs=3), tmp_path)
+    tune(load(str(tiny("llama")), "float32"), EXAMPLES, changed(epochs=3), SEED, tmp_path)
     saved = load_file(tmp_path / "adapter_model.safetensors")
     for name, kept in weights[2].items():
         assert torch.equal(saved[name.replace(".default", "")], kept.cpu())
@@ -302,10 +309,10 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(
 @pytest.mark.parametrize(("epochs", "steps"), [(0.25, 2), (1, 5), (1.5, 8), (2, 10)])
 def test_as_many_losses_as_steps(tiny: Callable[[str], Path], tmp_path: Path, epochs: float, steps: int) -> None:
     """Twenty examples, four a step; a begun step is taken."""
-    recipe = replace(RECIPE, epochs=epochs, validation_share=0)
-    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, recipe, tmp_path)
+    settings = changed(epochs=epochs, validation_share=0)
+    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, settings, SEED, tmp_path)
     assert len(history.losses) == steps
-    assert trainer(load(str(tiny("llama")), "float32"), recipe).steps == steps
+    assert trainer(load(str(tiny("llama")), "float32"), settings).steps == steps
 
 
 def test_micro_batches_change_nothing(
@@ -313,7 +320,7 @@ def test_micro_batches_change_nothing(
 ) -> None:
     """Not even the course of a whole run: one example at a time, or a step at once."""
     monkeypatch.setattr(trainer_module, "MICRO_BATCH_TOKENS", 1)
-    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, RECIPE, tmp_path)
+    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, SETTINGS, SEED, tmp_path)
     expected = json.loads((tuned / "history.json").read_text(encoding="utf-8"))
     assert history.losses == pytest.approx(expected["losses"], rel=1e-5)
     assert history.validation == pytest.approx(expected["validation"], rel=1e-5)
@@ -335,8 +342,8 @@ def test_the_adapter_loads_with_plain_peft_and_changes_the_answer(tuned: Path, t
 
 
 def test_the_same_seed_gives_the_same_adapter(tuned: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
-    tune(load(str(tiny("llama")), "float32"), EXAMPLES, RECIPE, tmp_path / "same")
-    tune(load(str(tiny("llama")), "float32"), EXAMPLES, replace(RECIPE, seed=2), tmp_path / "other")
+    tune(load(str(tiny("llama")), "float32"), EXAMPLES, SETTINGS, SEED, tmp_path / "same")
+    tune(load(str(tiny("llama")), "float32"), EXAMPLES, SETTINGS, 2, tmp_path / "other")
     weights = [
         load_file(folder / "adapter_model.safetensors") for folder in (tuned, tmp_path / "same", tmp_path / "other")
     ]
@@ -347,10 +354,10 @@ def test_the_same_seed_gives_the_same_adapter(tuned: Path, tiny: Callable[[str],
 def test_long_examples_are_left_out_whole_and_counted(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     long = Example(id="long", language="de", source="sehr " * 300, target="very")
     model = load(str(tiny("llama")), "float32")
-    history = tune(model, [*EXAMPLES, long], replace(RECIPE, epochs=0.25, validation_share=0), tmp_path)
+    history = tune(model, [*EXAMPLES, long], changed(epochs=0.25, validation_share=0), SEED, tmp_path)
     assert (history.left_out, history.examples, history.validation) == (1, len(EXAMPLES), ())
     with pytest.raises(SpilloverError, match="all 1 examples are longer than 200 tokens"):
-        tune(load(str(tiny("llama")), "float32"), [long], RECIPE, tmp_path / "none")
+        tune(load(str(tiny("llama")), "float32"), [long], SETTINGS, SEED, tmp_path / "none")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -358,15 +365,15 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Callable[[str], Path], tmp
     with torch.no_grad():
         model.unembedding.weight[3] = math.nan
     with pytest.raises(SpilloverError, match="loss of step 1") as error:
-        tune(model, EXAMPLES, replace(RECIPE, validation_share=0), tmp_path)
+        tune(model, EXAMPLES, changed(validation_share=0), SEED, tmp_path)
     named = str(error.value).rpartition(": ")[2].split(", ")
-    assert len(named) == RECIPE.batch
+    assert len(named) == SETTINGS.batch
     assert set(named) <= {example.id for example in EXAMPLES}
 
 
 def test_unknown_modules_are_refused(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match=r"tune\.targets: found \['nothing'\]"):
-        tune(load(str(tiny("llama")), "float32"), EXAMPLES, replace(RECIPE, targets=("nothing",)), tmp_path)
+        tune(load(str(tiny("llama")), "float32"), EXAMPLES, changed(targets=("nothing",)), SEED, tmp_path)
 
 
 def test_in_a_chat_the_target_is_the_assistants_turn(tiny: Callable[[str], Path]) -> None:
@@ -394,19 +401,19 @@ def test_stages_are_learned_one_after_the_other_each_with_its_own_schedule(
 ) -> None:
     """The second goes on from the adapter of the first, and from nothing else of it."""
     later = [replace(example, id=f"later {example.id}", stage=1) for example in EXAMPLES[:8]]
-    recipe = replace(RECIPE, epochs=1, validation_share=0)
-    history = tune(load(str(tiny("llama")), "float32"), [*later, *EXAMPLES], recipe, tmp_path / "both")
+    settings = changed(epochs=1, validation_share=0)
+    history = tune(load(str(tiny("llama")), "float32"), [*later, *EXAMPLES], settings, SEED, tmp_path / "both")
     assert history.examples == 28
     assert len(history.losses) == 5 + 2
-    tune(load(str(tiny("llama")), "float32"), EXAMPLES, recipe, tmp_path / "first")
+    tune(load(str(tiny("llama")), "float32"), EXAMPLES, settings, SEED, tmp_path / "first")
     model = load(str(tiny("llama")), "float32")
-    network = tune_module._adapted(model, recipe)
+    network = tune_module._with_adapter(model, settings)
     network.load_adapter(str(tmp_path / "first"), "default")
     shuffled = [encode(model, example) for example in later]
-    random.Random(recipe.seed).shuffle(shuffled)
+    random.Random(SEED).shuffle(shuffled)
     with bar("test", 1) as progress:
         log = tune_module._learn(
-            model, network, tune_module._Stage(1, shuffled, []), recipe, tmp_path / "second", progress
+            model, network, tune_module._Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
         )
     assert history.losses[5:] == pytest.approx([line["loss"] for line in log if "loss" in line], rel=1e-6)
     expected = {name: p for name, p in network.named_parameters() if "lora_" in name}
@@ -416,7 +423,7 @@ def test_stages_are_learned_one_after_the_other_each_with_its_own_schedule(
 
 def test_an_unknown_tracker_is_refused(tiny: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match=r"tune\.report_to: found \['nobody'\]: nobody is not supported"):
-        tune(load(str(tiny("llama")), "float32"), EXAMPLES, replace(RECIPE, report_to=("nobody",)), tmp_path)
+        tune(load(str(tiny("llama")), "float32"), EXAMPLES, changed(report_to=("nobody",)), SEED, tmp_path)
 
 
 def test_a_tracker_is_told_every_step(
@@ -433,8 +440,8 @@ def test_a_tracker_is_told_every_step(
 
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path))
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Tracker)
-    recipe = replace(RECIPE, report_to=("tensorboard",), epochs=1)
-    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, recipe, tmp_path / "adapter")
+    settings = changed(report_to=("tensorboard",), epochs=1)
+    history = tune(load(str(tiny("llama")), "float32"), EXAMPLES, settings, SEED, tmp_path / "adapter")
     assert tuple(told) == history.losses
 
 

@@ -23,22 +23,22 @@ from spillover.models.tuning import checkpoints, trainer
 
 trainer.SAVE_EVERY = 3
 how, step = sys.argv.pop(1), int(sys.argv.pop(1))
-told, sealed = trainer._Callbacks.on_log, checkpoints.commit
+advance, committed = trainer._Callbacks.on_log, checkpoints.commit
 
 def die(at):
     if at == step:
         os.kill(os.getpid(), signal.SIGKILL)
 
-def on_log(self, *given, logs, **named):
-    told(self, *given, logs=logs, **named)
+def on_log(self, *arguments, logs, **named):
+    advance(self, *arguments, logs=logs, **named)
     die(self._trainer.state.global_step if "loss" in logs and how == "in step" else 0)
 
-def seal(folder, at, best):
+def commit(folder, at, best):
     die(at if how == "before the marker of" else 0)
-    sealed(folder, at, best)
+    committed(folder, at, best)
     die(at if how == "after the marker of" else 0)
 
-trainer._Callbacks.on_log, checkpoints.commit = on_log, seal
+trainer._Callbacks.on_log, checkpoints.commit = on_log, commit
 if how == "without its generator's state":
     trainer.TargetTrainer._load_rng_state = lambda self, checkpoint: None
 cli.main()

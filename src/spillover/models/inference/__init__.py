@@ -1,1 +1,1 @@
-"""Reading many token sequences with one model: shared prefixes, batches, logits of the wanted positions."""
+"""Reading many token sequences with one model: what they share is read once, in batches; then log-probabilities."""

@@ -1,7 +1,4 @@
-"""From prompts to token trees: where the label begins, what all items share, what each token path is worth.
-
-Knows token ids and the tokenizer's habits, and runs no model.
-"""
+"""From prompts to token ids and token trees: where the label begins, what all items share. It runs no model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,45 +19,46 @@ class Encoded:
     choices: tuple[tuple[int, ...], ...]
     """Tokens of the prompt with each choice."""
     dropped: int
-    """How many of its oldest exemplars did not fit."""
+    """Number of its exemplars that did not fit, the first ones."""
 
     @property
     def boundary(self) -> int:
-        """Where scoring begins: the earliest token at which some choice departs from the prompt's own tokens.
+        """Index of the first scored token: the first at which some choice differs from the prompt's tokens.
 
-        A tokenizer may join the prompt's end with the label's beginning (`: ` + `positive`) for one label and not for
-        another; beginning where the first of them departs, all are scored over the same span of text.
+        A tokenizer may merge the end of the prompt with the beginning of one label (`: ` + `positive`) and not of
+        another. Scoring begins where the first choice differs, so all choices are scored over the same span of text.
         """
-        found = min(common_prefix([self.prompt, choice]) for choice in self.choices)
-        if found == 0:
+        start = min(common_prefix([self.prompt, choice]) for choice in self.choices)
+        if start == 0:
             raise SpilloverError("a prompt is empty: expected at least one token before the label")
-        return found
+        return start
 
     @property
     def labels(self) -> tuple[tuple[int, ...], ...]:
-        """For each choice the tokens that are scored."""
-        return tuple(choice[self.boundary :] for choice in self.choices)
+        """Per choice, the tokens that are scored."""
+        start = self.boundary
+        return tuple(choice[start:] for choice in self.choices)
 
     @property
     def without_tokens(self) -> list[int]:
-        """The choices of which no token is left: the tokenizer drops all of their text."""
+        """Indices of the choices that have no token to score: the tokenizer drops their text."""
         return [place for place, label in enumerate(self.labels) if not label]
 
     @property
     def nested(self) -> list[tuple[int, int]]:
-        """Pairs of choices: the tokens of the second are more, and begin with those of the first."""
+        """Pairs of choices in which the second has more tokens than the first and begins with its tokens."""
         pairs = permutations(enumerate(self.labels), 2)
         return [(a, b) for (a, short), (b, long) in pairs if len(short) < len(long) and long[: len(short)] == short]
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A step into a label: what the hidden state of one token says about the token that follows."""
+    """A step into a label: a token whose hidden state predicts the next token."""
 
     node: int
-    """Index of the tree's token whose state is read."""
+    """Index in the tree of the token whose state is read."""
     token: int
-    """The next token's id."""
+    """Id of the next token."""
 
 
 Path = tuple[Edge, ...]
@@ -72,18 +70,18 @@ class LabelTree:
     """An item as one row: the body, then the inner tokens of its labels' trie."""
 
     tree: Tree
-    """What the model reads."""
+    """The tokens that the model reads."""
     paths: tuple[Path, ...]
-    """For each choice the steps whose log-probabilities add up to its score."""
+    """Per choice, the steps whose log-probabilities add up to its score."""
 
 
 def encode(model: Model, prompts: Sequence[Prompt], overflow: str) -> list[Encoded]:
-    """Tokenize prompts and their choices in one batched call; cut exemplars where the context is too short.
+    """Tokenize prompts and their choices in one batched call; drop exemplars where the context is too short.
 
     Args:
-        model: whose tokenizer, chat template and context are meant.
-        prompts: what to encode.
-        overflow: `drop-exemplars` (the oldest first) or `error`.
+        model: its tokenizer, chat template and context length are used.
+        prompts: the prompts to encode.
+        overflow: `drop-exemplars` (the first ones first) or `error`.
 
     Raises:
         SpilloverError: a prompt does not fit even without exemplars, or does not fit and `overflow` is `error`.
@@ -111,8 +109,8 @@ def encode_whole(model: Model, prompts: Sequence[Prompt]) -> list[Encoded]:
 def _encode(model: Model, prompts: Sequence[Prompt], dropped: Sequence[int]) -> list[Encoded]:
     texts: list[str] = []
     for prompt, drop in zip(prompts, dropped, strict=True):
-        asked = model.wrap("".join(prompt.exemplars[drop:]) + prompt.body)
-        texts += [asked, *(asked + model.answer(choice) for choice in prompt.choices)]
+        text = model.apply_chat_template("".join(prompt.exemplars[drop:]) + prompt.body)
+        texts += [text, *(text + model.format_answer(choice) for choice in prompt.choices)]
     ids = iter(model.tokenize(texts))
     encoded = [
         Encoded(tuple(next(ids)), tuple(tuple(next(ids)) for _ in prompt.choices), drop)
@@ -122,7 +120,7 @@ def _encode(model: Model, prompts: Sequence[Prompt], dropped: Sequence[int]) -> 
 
 
 def _with_bos(model: Model, encoded: Encoded) -> Encoded:
-    """Let what has no prompt begin with the token that begins texts, or ends them: as lm-evaluation-harness does."""
+    """Give an empty prompt the token that begins texts, or else ends them, as lm-evaluation-harness does."""
     begin = model.tokenization.start
     if begin is None:
         raise SpilloverError("a prompt is empty, and the tokenizer has no BOS and no EOS to begin it; expected a text")
@@ -130,15 +128,15 @@ def _with_bos(model: Model, encoded: Encoded) -> Encoded:
 
 
 def shared_prefix(encoded: Sequence[Encoded]) -> int:
-    """Length of the longest token prefix that all sequences share and that leaves each a token to read a label from."""
+    """Return the tokens of the longest prefix that all sequences share, with at least one prompt token left in each."""
     shared = common_prefix(choice for item in encoded for choice in item.choices)
     return min(shared, *(item.boundary - 1 for item in encoded))
 
 
 def label_tree(encoded: Encoded, prefix: int) -> LabelTree:
-    """Return an item's row: what follows the prefix up to the boundary, then the labels' tokens but for the last.
+    """Return an item's row: the tokens between prefix and boundary, then the labels' tokens without the last ones.
 
-    A label's last token predicts nothing that is asked, so it is never read; what labels share is read once.
+    The last token of a label predicts nothing that is scored, so it is not read. What labels share is read once.
     """
     start = encoded.boundary
     body = encoded.choices[0][prefix:start]
@@ -160,31 +158,31 @@ def label_tree(encoded: Encoded, prefix: int) -> LabelTree:
 
 
 def first_token_ids(model: Model, prompt: Prompt) -> list[tuple[int, ...]]:
-    """Return for each choice the single tokens that spell a beginning of its word after this prompt.
+    """Return per choice the single tokens that spell a beginning of its word after this prompt.
 
-    What the paper's script sums over. Found by tokenizing, so that it holds for every kind of tokenizer.
+    The paper's script sums over them. They are found by tokenizing, which works with every kind of tokenizer.
     """
-    asked = model.wrap(prompt.header + prompt.body)
-    words = [model.answer(choice).rstrip("\n") for choice in prompt.choices]
-    begun = [[word[:end] for end in range(1, len(word) + 1) if word[:end].strip()] for word in words]
-    ids = iter(model.tokenize([asked, *(asked + text for texts in begun for text in texts)]))
+    text = model.apply_chat_template(prompt.header + prompt.body)
+    words = [model.format_answer(choice).rstrip("\n") for choice in prompt.choices]
+    beginnings = [[word[:end] for end in range(1, len(word) + 1) if word[:end].strip()] for word in words]
+    ids = iter(model.tokenize([text, *(text + beginning for texts in beginnings for beginning in texts)]))
     before = next(ids)
-    begun_with: list[tuple[int, ...]] = []
-    for texts in begun:
+    token_ids: list[tuple[int, ...]] = []
+    for texts in beginnings:
         following = [next(ids) for _ in texts]
         tokens = {after[-1] for after in following if after[:-1] == before}
-        begun_with.append(tuple(sorted(tokens)))
-    return begun_with
+        token_ids.append(tuple(sorted(tokens)))
+    return token_ids
 
 
 def cut_at_divergence(encoded: Encoded) -> Encoded:
-    """Cut each choice after the token that first tells it from every different one.
+    """Cut each choice after the first token that distinguishes it from all different choices.
 
-    Words that begin alike (`positive`, `positiv`) are told apart further inside; equal ones stay equal.
+    Words that begin alike (`positive`, `positiv`) differ further inside; equal choices stay equal.
     """
     different = set(encoded.choices)
-    return replace(encoded, choices=tuple(_told_apart(choice, different - {choice}) for choice in encoded.choices))
+    return replace(encoded, choices=tuple(_cut(choice, different - {choice}) for choice in encoded.choices))
 
 
-def _told_apart(choice: tuple[int, ...], others: set[tuple[int, ...]]) -> tuple[int, ...]:
+def _cut(choice: tuple[int, ...], others: set[tuple[int, ...]]) -> tuple[int, ...]:
     return choice[: 1 + max((common_prefix([choice, other]) for other in others), default=len(choice))]

@@ -1,8 +1,8 @@
-"""What many token sequences share, whoever asked: which prefixes to encode once, and which rows to read over each.
+"""Plan how to read many token sequences: which prefixes to encode once, and which rows to read over each.
 
-The sequences form a trie. A row is a subtree of it, read in one pass; a cut is a place whose path is encoded once for
-all rows below it. `plan` takes the cheapest cuts under a small model of cost. Knows token ids and no model: the shots
-of a benchmark, a passage asked about twice and the answers to one question are all the same thing here.
+The sequences form a trie. A row is a subtree of it, read in one pass. A cut is a place in the trie: its path is encoded
+once for all rows below it. `plan` takes the cheapest cuts under a small model of cost. It sees token ids alone: the
+shots of a benchmark, a passage with two questions and the answers to one question are all shared in the same way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,11 @@ from itertools import groupby
 
 from spillover.models.inference.trees import Tree, common_prefix
 
-CONTEXT = 1000
-"""A token with this many tokens in view costs twice what it costs alone: an order of magnitude, for any model."""
+DOUBLE_COST_AT = 1000
+"""Tokens in view with which a token costs twice as much as alone; a rough value, used for every model."""
 
-LEVELS = 100
-"""Branchings on one path beyond which nothing more is joined: only texts that grow word by word have as many."""
+MAX_BRANCHINGS = 100
+"""Branchings on one path after which nothing more is joined. Only texts that grow word by word have as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class PlanRow:
     """Sequences that are read in one pass."""
 
     tree: Tree
-    """What they have beyond the group's prefix."""
+    """Their tokens after the group's prefix."""
     paths: dict[int, tuple[int, ...]]
-    """Index of a sequence → the places in the tree of its tokens beyond the prefix."""
+    """Index of a sequence → the places in the tree of its tokens after the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +36,25 @@ class PlanGroup:
     prefix: tuple[int, ...]
     """Tokens that are encoded once; may be none."""
     rows: tuple[PlanRow, ...]
-    """What is read over them."""
+    """The rows that are read over them."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Node:
-    """A place in the trie where sequences part or end."""
+    """A place in the trie where sequences branch or end."""
 
     low: int
     """Where its sequences begin in the sorted order."""
     high: int
     """Where they end."""
     depth: int
-    """Tokens from the beginning to here: what all its sequences share."""
+    """Tokens from the beginning to here, which all its sequences share."""
     limit: int
     """The most tokens that a prefix of all its sequences may have."""
     size: int
-    """Tokens of the subtree, those that lead here from the parent included."""
+    """Tokens of the subtree, including those between the parent and this node."""
     children: "tuple[_Node, ...]"
-    """Where its sequences go on; one that ends here has a child without tokens, unless all do."""
+    """Where its sequences continue. A sequence that ends here has a child without tokens, unless all end here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +62,28 @@ class _Plan:
     """The cheapest way to read a subtree."""
 
     cost: float
-    """In tokens read alone."""
+    """Expressed as a number of tokens that are read alone."""
     parts: "tuple[_Plan | _Cut, ...]"
-    """What it consists of."""
+    """Plans of subtrees, and rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """One row: a subtree over a prefix of so many tokens."""
+    """One row: a subtree over a prefix."""
 
     prefix: int
+    """Tokens of the prefix."""
     node: _Node
+    """The subtree's root."""
 
 
 def plan(sequences: Sequence[Sequence[int]], limits: Sequence[int], setup: int) -> list[PlanGroup]:
     """Return groups that read every sequence once.
 
     Args:
-        sequences: token ids, each at least one; any order, repeats welcome.
-        limits: for each sequence how many of its first tokens may be in a prefix: the states of the rest are wanted.
-        setup: what encoding one more prefix costs beside its tokens, in tokens.
+        sequences: token ids, at least one per sequence; in any order, repeats allowed.
+        limits: per sequence, the longest allowed prefix; hidden states are needed for all later tokens.
+        setup: fixed cost of one more prefix, in tokens, beside the cost of its tokens.
     """
     if not sequences:
         return []
@@ -93,18 +95,18 @@ def plan(sequences: Sequence[Sequence[int]], limits: Sequence[int], setup: int) 
         node = cut.node
         row = _row(texts[node.low : node.high], order[node.low : node.high], cut.prefix)
         rows.setdefault(texts[node.low][: cut.prefix], []).append(row)
-    return [PlanGroup(prefix, tuple(found)) for prefix, found in rows.items()]
+    return [PlanGroup(prefix, tuple(over_prefix)) for prefix, over_prefix in rows.items()]
 
 
 def _trie(
     texts: Sequence[tuple[int, ...]], limits: Sequence[int], low: int, high: int, above: int, level: int
 ) -> _Node:
-    """Return the node of the sorted sequences from `low` to `high`, whose parent stands at depth `above`."""
+    """Return the node of the sorted sequences from `low` to `high`, whose parent is at depth `above`."""
     depth = above + common_prefix([texts[low][above:], texts[high - 1][above:]])
     children: tuple[_Node, ...] = ()
     if len(texts[high - 1]) > depth:
         starts = list(range(low, high))
-        if level < LEVELS:
+        if level < MAX_BRANCHINGS:
             starts = [next(members) for _, members in groupby(starts, lambda i: texts[i][depth : depth + 1])]
         ends = [*starts[1:], high]
         children = tuple(_trie(texts, limits, a, b, depth, level + 1) for a, b in zip(starts, ends, strict=True))
@@ -113,14 +115,14 @@ def _trie(
 
 
 def _cheapest(root: _Node, setup: int) -> _Plan:
-    """Weigh, at every node, one row against several and against a prefix of its own."""
+    """Choose, at every node, the cheapest of one row, several rows, and several rows over a longer prefix."""
 
     def cost(tokens: int, prefix: int) -> float:
-        return tokens * (1 + (prefix + tokens) / CONTEXT)
+        return tokens * (1 + (prefix + tokens) / DOUBLE_COST_AT)
 
     @cache
     def over(node: _Node, above: int, prefix: int) -> _Plan:
-        """Read a subtree whose parent stands at depth `above` over a prefix of `prefix` tokens."""
+        """Read a subtree, whose parent is at depth `above`, over a prefix of `prefix` tokens."""
         whole = cost(above - prefix + node.size, prefix)
         ways = [_Plan(whole, (_Cut(prefix, node),))]
         for deeper in {prefix, min(node.depth, node.limit)} if node.children else ():
@@ -133,8 +135,8 @@ def _cheapest(root: _Node, setup: int) -> _Plan:
     return over(root, 0, 0)
 
 
-def _cuts(found: _Plan) -> Iterator[_Cut]:
-    for part in found.parts:
+def _cuts(cheapest: _Plan) -> Iterator[_Cut]:
+    for part in cheapest.parts:
         if isinstance(part, _Cut):
             yield part
         else:
@@ -142,7 +144,7 @@ def _cuts(found: _Plan) -> Iterator[_Cut]:
 
 
 def _row(texts: Sequence[tuple[int, ...]], indices: Sequence[int], prefix: int) -> PlanRow:
-    """Join sorted sequences into one tree of what they have beyond the prefix."""
+    """Join sorted sequences into one tree of their tokens after the prefix."""
     tokens: list[int] = []
     parents: list[int] = []
     path: tuple[int, ...] = ()

@@ -1,10 +1,9 @@
-"""The shared prefix: encode once what every sequence of a cell begins with, and read the rest in batches over it.
+"""The shared prefix: encode once the tokens that many sequences begin with, and read the rest in batches over it.
 
-Shared by scoring and tracing. Takes token ids; knows neither texts nor labels.
-
-A row of a batch is a small tree: a chain of tokens (the body) from which the inner tokens of the labels may branch.
-Every token sees the prefix, its ancestors and itself, so a row's labels ride in one pass and a filled cache is never
-extended. Rows are padded on the right; positions count from the prefix, so padding shifts nothing.
+Scoring and tracing both read with it. A row of a batch is a small tree: a chain of tokens (the body) from which the
+inner tokens of the labels may branch. Every token sees the prefix, its ancestors and itself, so one pass reads all
+labels of a row, and a filled cache is never extended. Rows are padded on the right. Positions count from the prefix, so
+padding shifts none of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,22 +21,23 @@ from spillover.models.inference.trees import Positions, Tree, height, path_to
 from spillover.models.load import Model
 
 BATCH_TOKENS = 16_384
-"""Tokens, prefix included, that a batch may hold: beyond it a CPU gains nothing. A GPU takes 32 times it."""
+"""Tokens that a batch may hold on a CPU, prefix included; larger ones are no faster. A GPU takes 32 times as many."""
 
-PADDING = 64
-"""Tokens in whose time a CPU starts another batch, so that more padding than this is worth one; a GPU starts slower."""
+MAX_PADDING = 64
+"""Tokens of padding in a batch, at least. Starting another batch costs a CPU about as much as computing 64 tokens, so
+more padding than that starts one. A GPU, which starts slower, may pad 1/256 of a batch."""
 
-Aim = Callable[[list[int], list[Positions]], None]
-"""Told before a pass which trees it reads and where in it their tokens stand."""
+OnBatch = Callable[[list[int], list[Positions]], None]
+"""Called before a pass with the indices of the trees that it reads, and with the positions of their tokens in it."""
 
 Batch = tuple[list[int], Tensor]
 """Indices of the trees that a pass read, and their hidden states (rows, width, d)."""
 
 
 class _TransientLayer(DynamicLayer):  # type: ignore[misc] # transformers is untyped
-    """A layer's keys and values for one pass: what the pass adds is handed to the attention and kept by nobody.
+    """A layer's keys and values for one pass. Those that the pass adds go to the attention and are not stored.
 
-    Nothing is ever read after it, and kept in all layers until the pass ends it would be most of a batch's memory.
+    No later pass needs them, and stored in all layers until the pass ends they would be most of a batch's memory.
     """
 
     def update(
@@ -51,13 +51,13 @@ class Prefix:
     """A prefix's keys and values in every layer, computed once."""
 
     def __init__(self, model: Model, tokens: Sequence[int], beyond: int | None = None) -> None:
-        """Encode `tokens`, or none: then every row stands alone.
+        """Encode `tokens`; with none, rows are read without a prefix.
 
         Args:
-            model: what reads them.
+            model: the model that reads them.
             tokens: token ids.
-            beyond: a position that every pass contains, in a token that no other sees, so that a network which asks
-                how long its input is takes it for a long one; None: no such token.
+            beyond: position of an extra token in every pass, which no other token sees. A network that looks at the
+                length of its input then takes it for a long one. None: no such token.
         """
         self._model, self._beyond = model, beyond
         self.length = len(tokens)
@@ -73,7 +73,7 @@ class Prefix:
             self._layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
 
     def _cache(self, rows: int) -> DynamicCache:
-        """Return fresh layers over the same tensors, which no pass changes."""
+        """Return new layers over the same tensors, which no pass changes."""
         cache = DynamicCache()
         for keys, values in self._layers:
             layer = _TransientLayer()
@@ -83,7 +83,7 @@ class Prefix:
         return cache
 
     def read(self, trees: Sequence[Tree]) -> Tensor:
-        """Return (rows, width, d) hidden states of one batch, right-padded to the longest of `trees` or more."""
+        """Return the hidden states (rows, width, d) of one batch, right-padded to the longest of `trees` or more."""
         model, beyond = self._model, self._beyond
         width = max(len(tree.tokens) for tree in trees) + (beyond is not None)
         ids = np.zeros((len(trees), width), dtype=np.int64)
@@ -109,7 +109,7 @@ class Prefix:
         return hidden
 
     def _masks(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
-        """Return the attention mask (rows, 1, width, prefix + width), one for each kind of layer the model mixes."""
+        """Return the attention mask (rows, 1, width, prefix + width), or such a mask per kind of layer."""
         rows, width = positions.shape
         before = torch.arange(self.length, device=sees.device).expand(rows, -1)
         keys = torch.cat([before, positions], dim=1)
@@ -134,12 +134,12 @@ class Prefix:
 
 
 def batches(lengths: Sequence[int], prefix: int, budget: int) -> Iterator[list[int]]:
-    """Split indices into batches of like length whose (prefix + longest) × rows stays within the budget.
+    """Split indices into batches of similar length, with (prefix + longest) × rows within the budget of tokens.
 
-    A batch also ends where its padding costs more than another batch would. The longest come first: if memory runs out
-    it does so at once.
+    A batch also ends where its padding would cost more than another batch. The longest sequences come first: if memory
+    runs out, it does so at once.
     """
-    allowed = max(PADDING, budget // 256)
+    allowed = max(MAX_PADDING, budget // 256)
     batch: list[int] = []
     longest = padding = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -155,49 +155,54 @@ def batches(lengths: Sequence[int], prefix: int, budget: int) -> Iterator[list[i
 
 
 class PrefixReader:
-    """Reads trees over a shared prefix with one model; a model whose state cannot be shared is read without."""
+    """Reads trees over a shared prefix with one model; without sharing if the model's state does not allow it."""
 
     def __init__(self, model: Model) -> None:
-        """Probe once whether the model's state can be shared, and else whether padding changes what it reads.
+        """Probe whether the model's state can be shared and, if not, whether padding changes its states.
 
         Raises:
             SpilloverError: the model cannot be scored (`dissect`).
         """
         self.model = model
-        model.head  # noqa: B018 - found, or refused, before anything else is tried
+        model.head  # noqa: B018 - a model that cannot be scored is refused before anything else is tried
         self.budget = BATCH_TOKENS * (32 if model.device.type == "cuda" else 1)
         self.shares = can_share(model, partial(Prefix, model))
         self.pads = self.shares or ignores_padding(model)
 
     @torch.inference_mode()
-    def read(self, prefix: Sequence[int], trees: Sequence[Tree], aim: Aim | None = None) -> Iterator[Batch]:
-        """Yield batches in whatever order is fastest: indices into `trees`, and (rows, width, d) hidden states.
+    def read(self, prefix: Sequence[int], trees: Sequence[Tree], on_batch: OnBatch | None = None) -> Iterator[Batch]:
+        """Yield batches in the fastest order: indices into `trees`, and their hidden states (rows, width, d).
 
         Args:
             prefix: tokens that come before every tree; may be empty.
-            trees: the rows; a state's place in a row is its token's index in the tree. One more token follows each.
-            aim: told before each pass which trees it reads and where in it their tokens stand, for hooks.
+            trees: the rows. The place of a state in its row is the index of its token in the tree. One more token,
+                which is not read, follows each tree.
+            on_batch: for hooks; see `OnBatch`.
 
         Raises:
-            SpilloverError: hooks are to be aimed at a model that reads every path of a tree in a pass of its own.
+            SpilloverError: `on_batch` was passed for a model that reads every path of a tree in its own pass.
         """
-        aim = aim or (lambda batch, places: None) if self.pads else _refuse_hooks(self.model, aim)
-        lengths = [len(prefix) + height(tree) + 1 for tree in trees] if self.model.turn else [0] * len(trees)
-        for side in self.model.sides(lengths):
-            beyond = self.model.turn if self.model.turn and lengths[side[0]] > self.model.turn else None
+        on_batch = on_batch or (lambda batch, places: None) if self.pads else _refuse_hooks(self.model, on_batch)
+        limit = self.model.short_limit
+        lengths = [len(prefix) + height(tree) + 1 for tree in trees] if limit else [0] * len(trees)
+        for group in self.model.batchable(lengths):
+            beyond = limit if limit and lengths[group[0]] > limit else None
             if self.shares:
-                yield from self._shared(Prefix(self.model, prefix, beyond), trees, side, aim)
+                yield from self._shared(Prefix(self.model, prefix, beyond), trees, group, on_batch)
             else:
-                for index in side:
-                    yield [index], self._whole(prefix, trees[index], beyond, partial(_aim_at_one, aim, index))
+                for index in group:
+                    yield [index], self._whole(prefix, trees[index], beyond, partial(_on_single, on_batch, index))
 
-    def _shared(self, encoded: Prefix, trees: Sequence[Tree], side: Sequence[int], aim: Aim) -> Iterator[Batch]:
-        pending = list(batches([len(trees[index].tokens) for index in side], encoded.length, self.budget))[::-1]
+    def _shared(
+        self, encoded: Prefix, trees: Sequence[Tree], group: Sequence[int], on_batch: OnBatch
+    ) -> Iterator[Batch]:
+        pending = list(batches([len(trees[index].tokens) for index in group], encoded.length, self.budget))[::-1]
         while pending:
             batch = pending.pop()
-            chosen = [side[place] for place in batch]
+            chosen = [group[place] for place in batch]
             lengths = [len(trees[index].tokens) for index in chosen]
-            aim(chosen, [np.stack([np.full(length, row), np.arange(length)]) for row, length in enumerate(lengths)])
+            places = [np.stack([np.full(length, row), np.arange(length)]) for row, length in enumerate(lengths)]
+            on_batch(chosen, places)
             try:
                 states = encoded.read([trees[index] for index in chosen])
             except torch.OutOfMemoryError:
@@ -208,8 +213,10 @@ class PrefixReader:
                 continue
             yield chosen, states
 
-    def _whole(self, prefix: Sequence[int], tree: Tree, beyond: int | None, aim: Callable[[Positions], None]) -> Tensor:
-        """Read the path to each leaf from the prefix's first token on; return (1, tokens, d) states of the tree."""
+    def _whole(
+        self, prefix: Sequence[int], tree: Tree, beyond: int | None, on_batch: Callable[[Positions], None]
+    ) -> Tensor:
+        """Read the path to each leaf from the prefix's first token on; return the tree's states (1, tokens, d)."""
         leaves = sorted(set(range(len(tree.tokens))) - set(tree.parents))
         paths = [path_to(tree, leaf) for leaf in leaves]
         width = max(len(prefix) + max(map(len, paths)), 0 if beyond is None else beyond + 1)
@@ -221,7 +228,7 @@ class PrefixReader:
             ids[row, : len(tokens)] = torch.tensor(tokens)
             attended[row, : len(tokens)] = 1
             places[:, path] = np.stack([np.full(len(path), row), len(prefix) + np.arange(len(path))])
-        aim(places)
+        on_batch(places)
         states = self._padded(ids, attended) if self.pads else self._alone(ids, attended)
         return states[places[0], places[1]][None]
 
@@ -232,7 +239,7 @@ class PrefixReader:
         return states
 
     def _alone(self, ids: Tensor, attended: Tensor) -> Tensor:
-        """Read each row (width,) in a pass of its own, without its padding."""
+        """Read each row (width,) in its own pass, without its padding."""
         rows = [
             row[None, : int(length)].to(self.model.device) for row, length in zip(ids, attended.sum(1), strict=True)
         ]
@@ -240,14 +247,14 @@ class PrefixReader:
         return torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
 
 
-def _aim_at_one(aim: Aim, index: int, places: Positions) -> None:
-    aim([index], [places])
+def _on_single(on_batch: OnBatch, index: int, places: Positions) -> None:
+    on_batch([index], [places])
 
 
-def _refuse_hooks(model: Model, aim: Aim | None) -> Aim:
-    if aim is not None:
+def _refuse_hooks(model: Model, on_batch: OnBatch | None) -> OnBatch:
+    if on_batch is not None:
         raise SpilloverError(
-            f"{model.config.model_type}: padding changes what it reads, so its layers cannot be looked into; "
+            f"{model.config.model_type}: padding changes what it reads, so its layers cannot be analyzed; "
             "choose another model"
         )
     return lambda batch, places: None

@@ -1,7 +1,7 @@
-"""What a model's states allow: sharing a prefix, and padding behind a row.
+"""Try whether a model's states allow sharing a prefix, and padding behind a row.
 
-Tried on a text of a few tokens when the model is opened, in float32 whatever the weights are in: a fault is far larger
-than float32's rounding, and in half precision it may not be larger than the model's.
+The trial reads a few tokens when a model is opened. It computes in float32 whatever the weights' dtype: a fault is far
+larger than the rounding of float32, but may be as small as that of half precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from spillover.models.inference.head import probe_tokens
-from spillover.models.inference.precision import in_float32
 from spillover.models.inference.trees import Tree, linear_tree
 from spillover.models.load import Model
+from spillover.models.network.head import probe_tokens
+from spillover.models.network.precision import in_float32
 from spillover.utils.progress import notify
 
 ATTENTION = {"full_attention", "sliding_attention"}
-"""The kinds of layer whose state is keys and values, one a token: what a prefix can be shared over."""
+"""The kinds of layer whose state is one key and one value per token: a prefix can be shared over them."""
 
 TOLERANCE = 1e-3
-"""Relative difference of hidden states in float32 up to which two ways to them agree. Rounding makes 1e-5 of it."""
+"""Relative difference up to which two computations of float32 hidden states agree. Rounding alone makes 1e-5."""
 
 DETOUR = 16
-"""Tokens by which the probe's tree moves a token from the place that its position says."""
+"""Tokens by which the probe's tree moves a token away from the index that equals its position."""
 
 
 class Encoded(Protocol):
@@ -34,16 +34,16 @@ class Encoded(Protocol):
 
 
 def can_share(model: Model, encode: Callable[[Sequence[int]], Encoded]) -> bool:
-    """Whether the layers keep keys and values, one a token, and a probe over a prefix agrees with one in one piece.
+    """Whether the layers keep keys and values per token, and reading over a prefix agrees with reading in one piece.
 
-    Recurrent and hybrid models fail here, and those that take no explicit mask or count a token's place by its index.
+    Recurrent and hybrid models fail here; so do models that take no explicit mask, or derive positions from indices.
 
     Args:
-        model: what reads.
-        encode: encodes a prefix once for trees over it.
+        model: the model to try.
+        encode: encodes a prefix once, for trees over it.
     """
-    named = getattr(model.config, "layer_types", None) or getattr(model.config, "attention_layers", None)  # GPT-Neo
-    kinds = set(named or ["full_attention"])
+    of_gpt_neo = getattr(model.config, "attention_layers", None)
+    kinds = set(getattr(model.config, "layer_types", None) or of_gpt_neo or ["full_attention"])
     shares = kinds <= ATTENTION and not getattr(model.network, "_is_stateful", False) and _probe(model, encode)
     if not shares:
         notify(
@@ -54,7 +54,7 @@ def can_share(model: Model, encode: Callable[[Sequence[int]], Encoded]) -> bool:
 
 @torch.inference_mode()
 def _probe(model: Model, encode: Callable[[Sequence[int]], Encoded]) -> bool:
-    """Read one sequence as a whole and as the far branch of a tree, a long way from its place by index."""
+    """Whether a sequence has the same states as a whole and as the far branch of a tree."""
     tokens = probe_tokens(model.config, 24)
     body, detour = tokens[16:20], range(1, 1 + DETOUR)
     forked = Tree((*body, *detour, *tokens[20:]), (-1, 0, 1, *range(2, 3 + DETOUR), 3, *range(4 + DETOUR, 7 + DETOUR)))
@@ -70,7 +70,7 @@ def _probe(model: Model, encode: Callable[[Sequence[int]], Encoded]) -> bool:
 
 @torch.inference_mode()
 def ignores_padding(model: Model) -> bool:
-    """Whether a row of a batch is read alike with padding behind it and without."""
+    """Whether a row of a batch has the same states with padding behind it and without."""
     tokens = torch.tensor([probe_tokens(model.config, 24)] * 2, device=model.device)
     attended = torch.ones_like(tokens)
     tokens[1, 16:], attended[1, 16:] = 0, 0
@@ -84,5 +84,5 @@ def ignores_padding(model: Model) -> bool:
 
 
 def alike(states: Tensor, expected: Tensor) -> bool:
-    """Whether two ways to the same float32 states agree as far as rounding lets them."""
+    """Whether two computations of the same float32 states agree up to rounding."""
     return states.shape == expected.shape and bool((states - expected).norm() <= TOLERANCE * expected.norm())

@@ -1,7 +1,7 @@
-"""Ask a model about many token sequences at once: what any of them share is found (`plan`) and read once.
+"""Ask a model about many token sequences at once: `plan` finds what any of them share, and it is read once.
 
-Shots that all items of a cell begin with, a premise with three hypotheses, the labels of one item: the same thing here.
-Knows no text, no task and no label.
+Exemplars before every item of a cell, a premise with three hypotheses, the labels of one item: here, all of them are
+queries that begin alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,94 +12,98 @@ from torch import Tensor
 
 from spillover.models.inference.plan import PlanGroup, PlanRow, plan
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.inference.unembed import POSITIONS, token_logprobs
+from spillover.models.inference.unembed import POSITION_BLOCK, token_logprobs
 from spillover.models.load import Model
 
-SETUP = 512
-"""Encoding one more prefix costs about as much as this part of a full batch, beside its tokens: one more call."""
+PREFIXES_PER_BATCH = 512
+"""The fixed cost of one more prefix, an extra forward call, is 1/512 of the cost of a full batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A sequence, and what is asked about it."""
+    """A sequence, and the tokens whose log-probabilities are asked for."""
 
     tokens: tuple[int, ...]
     """Token ids that are read; at least one."""
-    wanted: tuple[tuple[int, int], ...]
-    """Index of a token and the id of one that may follow it, the smallest index first; may be none."""
+    targets: tuple[tuple[int, int], ...]
+    """Index of a token, and the id of a token that may follow it; the smallest index first; may be none."""
 
     @property
     def first(self) -> int:
-        """Index of the first token whose state is wanted."""
-        return self.wanted[0][0] if self.wanted else len(self.tokens) - 1
+        """Index of the first token whose hidden state is needed."""
+        return self.targets[0][0] if self.targets else len(self.tokens) - 1
 
 
 Answer = list[tuple[float, bool]]
-"""For each of `Query.wanted` log p(token | all before it), in nats, at most 0; and whether no token is likelier."""
+"""Per target of a query, log p(token | all before it), in nats, at most 0; and whether no other token is likelier."""
 
 
 def answer_queries(
     reader: PrefixReader, queries: Sequence[Query], advance: Callable[[Sequence[int]], None] = lambda numbers: None
 ) -> list[Answer]:
-    """Return the answer to each query, in the order given.
+    """Return the answer to each query, in the same order.
 
     Args:
         reader: the model.
-        queries: in any order; what any two of them share is read once, wherever they stand.
-        advance: told, as they are read, the indices of those that were.
+        queries: in any order; what any two of them share is read once.
+        advance: called with the indices of the queries that were just read.
     """
-    found = _Collector(reader.model, [[] for _ in queries])
+    collector = _Collector(reader.model, [[] for _ in queries])
     for group in plan_queries(reader, queries):
         for batch, hidden in reader.read(group.prefix, [row.tree for row in group.rows]):
             for place, row in enumerate(group.rows[index] for index in batch):
-                wanted = {}
+                targets = {}
                 for number, path in row.paths.items():
-                    wanted[number] = [(path[at - len(group.prefix)], token) for at, token in queries[number].wanted]
-                found.add(hidden[place], wanted)
+                    targets[number] = [(path[at - len(group.prefix)], token) for at, token in queries[number].targets]
+                collector.add(hidden[place], targets)
                 advance(list(row.paths))
-    found.settle()
-    return found.answers
+    collector.flush()
+    return collector.answers
 
 
 def plan_queries(reader: PrefixReader, queries: Sequence[Query]) -> list[PlanGroup]:
     """Return how queries are read: prefixes, and rows over them."""
     groups: list[PlanGroup] = []
-    for side in reader.model.sides([len(query.tokens) + 1 for query in queries]):
-        chosen = [queries[index] for index in side]
-        for group in plan([q.tokens for q in chosen], [q.first for q in chosen], reader.budget // SETUP):
-            rows = (PlanRow(row.tree, {side[number]: path for number, path in row.paths.items()}) for row in group.rows)
+    for indices in reader.model.batchable([len(query.tokens) + 1 for query in queries]):
+        chosen = [queries[index] for index in indices]
+        for group in plan([q.tokens for q in chosen], [q.first for q in chosen], reader.budget // PREFIXES_PER_BATCH):
+            rows = (
+                PlanRow(row.tree, {indices[number]: path for number, path in row.paths.items()}) for row in group.rows
+            )
             groups.append(PlanGroup(group.prefix, tuple(rows)))
     return groups
 
 
 @dataclass(slots=True)
 class _Collector:
-    """Collects states until they fill a block of the unembedding: one by one they would cost as much as a block."""
+    """Collects states until they fill a block of the unembedding; unembedding one state costs as much as a block."""
 
     model: Model
     answers: list[Answer]
     states: list[Tensor] = field(default_factory=list)
-    wanted: list[tuple[int, int]] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)
-    held: int = 0
+    targets: list[tuple[int, int]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    """The query of each target."""
+    size: int = 0
+    """States that are collected."""
 
-    def add(self, hidden: Tensor, wanted: Mapping[int, Sequence[tuple[int, int]]]) -> None:
-        """Take a row's (width, d) states and, for each query, the nodes to read and the tokens that may follow."""
-        nodes = sorted({node for asked in wanted.values() for node, _ in asked})
-        place = {node: self.held + offset for offset, node in enumerate(nodes)}
+    def add(self, hidden: Tensor, targets: Mapping[int, Sequence[tuple[int, int]]]) -> None:
+        """Take a row's states (width, d) and, per query, the nodes to read and the tokens that may follow them."""
+        nodes = sorted({node for steps in targets.values() for node, _ in steps})
+        place = {node: self.size + offset for offset, node in enumerate(nodes)}
         self.states.append(hidden[nodes].float())
-        for number, asked in wanted.items():
-            self.wanted += [(place[node], token) for node, token in asked]
-            self.owners += [number] * len(asked)
-        self.held += len(nodes)
-        if self.held >= POSITIONS:
-            self.settle()
+        for number, steps in targets.items():
+            self.targets += [(place[node], token) for node, token in steps]
+            self.numbers += [number] * len(steps)
+        self.size += len(nodes)
+        if self.size >= POSITION_BLOCK:
+            self.flush()
 
-    def settle(self) -> None:
-        """Answer what is held."""
-        if not self.owners:
+    def flush(self) -> None:
+        """Answer the targets that were collected."""
+        if not self.numbers:
             return
-        log_p, likeliest = token_logprobs(self.model, torch.cat(self.states), self.wanted)
-        for number, answer in zip(self.owners, zip(log_p.tolist(), likeliest.tolist(), strict=True), strict=True):
+        log_p, likeliest = token_logprobs(self.model, torch.cat(self.states), self.targets)
+        for number, answer in zip(self.numbers, zip(log_p.tolist(), likeliest.tolist(), strict=True), strict=True):
             self.answers[number].append(answer)
-        self.states, self.wanted, self.owners, self.held = [], [], [], 0
+        self.states, self.targets, self.numbers, self.size = [], [], [], 0

@@ -1,16 +1,17 @@
-"""The base model that stays in memory: one a process, into which adapters are swapped.
+"""The base model that stays in memory, one per process; adapters are swapped into it.
 
-Loading costs seconds to minutes, and the arms of one experiment, and the experiments of a sweep, differ by an adapter
-alone. What was handed out before does not count any more: it is the same network. Knows no arms.
+Loading takes seconds to minutes, and the arms of an experiment, like many experiments of a sweep, differ only in their
+adapter. Readers returned earlier become invalid: they share this network.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spillover.experiment import ModelConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model, load, set_num_threads
 from spillover.models.locate import fingerprint, locate
@@ -18,72 +19,60 @@ from spillover.models.locate import fingerprint, locate
 
 @dataclass(slots=True)
 class _Resident:
-    """A base model, and what is in it."""
+    """A base model, and the adapter in it."""
 
     key: tuple[str, ...]
-    """Which model it is, and how it was loaded."""
+    """Identifies the model, and how it was loaded."""
     reader: PrefixReader
     """The model, ready to read."""
     adapter: Path | None = None
-    """Where the adapter in it came from."""
+    """Folder of the adapter in it."""
     wrapper: Any = field(default=None)
-    """peft's, which takes the adapter out again."""
+    """The peft model, which takes the adapter out again."""
 
 
-_held: _Resident | None = None
+_resident: _Resident | None = None
 
 
-def resident_reader(
-    name: str,
-    dtype: str,
-    quantize: str = "none",
-    template: str = "none",
-    threads: int = 0,
-    adapter: Path | None = None,
-    merged: bool = False,
-    template_arguments: Mapping[str, Any] | None = None,
-) -> PrefixReader:
-    """Return the model with its adapter, or without: loaded only if another one was asked for before.
+def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> PrefixReader:
+    """Return the base model, with an adapter or without; it is loaded unless it is the one in memory.
 
-    Args: see `load`; `threads` of the processor compute, 0: as many as torch chooses. A merged adapter is loaded with a
-    model of its own, since what it adds to the weights cannot be taken away to the last digit.
+    A merged adapter is loaded with its own copy of the model, since its update cannot be subtracted from the weights
+    without rounding.
+
+    Args:
+        chosen: the model, and how it is loaded.
+        adapter: folder of a PEFT adapter; None for the base model.
+        merged: whether the adapter is added to the weights.
 
     Raises:
-        SpilloverError: the model is not a causal one, or cannot be loaded so here.
+        SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
     """
-    global _held
-    if threads:
-        set_num_threads(threads)
+    global _resident
+    if chosen.threads:
+        set_num_threads(chosen.threads)
     if merged and adapter is not None:
-        _held = None
-        return PrefixReader(load(name, dtype, quantize, template, adapter, merged, template_arguments))
-    key = (fingerprint(locate(name)), dtype, quantize, template, json.dumps(template_arguments or {}, default=str))
-    if _held is None or _held.key != key:
-        _held = None  # before the next is loaded: the two may not fit together
-        _held = _Resident(
-            key, PrefixReader(load(name, dtype, quantize, template, template_arguments=template_arguments))
-        )
-    if _held.adapter != adapter:
-        _swap(_held, adapter)
-    return _held.reader
+        _resident = None
+        return PrefixReader(_load(chosen, adapter, merged))
+    arguments = json.dumps(chosen.template_arguments, default=str)
+    key = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, arguments)
+    if _resident is None or _resident.key != key:
+        _resident = None  # freed before the next model is loaded: memory may not hold both
+        _resident = _Resident(key, PrefixReader(_load(chosen)))
+    if _resident.adapter != adapter:
+        _swap(_resident, adapter)
+    return _resident.reader
 
 
 @contextmanager
-def borrow_base_model(
-    name: str,
-    dtype: str,
-    quantize: str = "none",
-    template: str = "none",
-    threads: int = 0,
-    template_arguments: Mapping[str, Any] | None = None,
-) -> Iterator[Model]:
-    """Lend the bare model to tuning, which puts an adapter of its own into it; afterwards it is forgotten there.
+def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
+    """Lend the base model to tuning, which puts an adapter into it; at the end of the block the adapter is removed.
 
-    Whatever goes wrong meanwhile, the next one to ask gets the base model: as it was, or loaded anew.
+    If the block fails, the next `resident_reader` loads the model again.
     """
-    global _held
-    model = resident_reader(name, dtype, quantize, template, threads, template_arguments=template_arguments).model
-    held, _held = _held, None
+    global _resident
+    model = resident_reader(chosen).model
+    lent, _resident = _resident, None
     before = [(module, dict(module._modules)) for module in model.network.modules()]
     yield model
     for module, children in before:  # an adapter replaces modules, and changes no weight
@@ -91,16 +80,21 @@ def borrow_base_model(
         module._modules.update(children)
     vars(model.network).pop("peft_config", None)
     model.network.eval()
-    _held = held
+    _resident = lent
 
 
-def _swap(held: _Resident, adapter: Path | None) -> None:
+def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> Model:
+    arguments = chosen.template_arguments
+    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, arguments)
+
+
+def _swap(resident: _Resident, adapter: Path | None) -> None:
     from peft import PeftModel
 
-    network = held.reader.model.network
-    if held.wrapper is not None:
-        held.wrapper.unload()
-    held.wrapper, held.adapter = None, None
+    network = resident.reader.model.network
+    if resident.wrapper is not None:
+        resident.wrapper.unload()
+    resident.wrapper, resident.adapter = None, None
     if adapter is not None:
-        held.wrapper, held.adapter = PeftModel.from_pretrained(network, adapter), adapter
+        resident.wrapper, resident.adapter = PeftModel.from_pretrained(network, adapter), adapter
     network.eval()

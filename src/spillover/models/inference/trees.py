@@ -1,7 +1,9 @@
 """A row of a batch as a small tree: a chain of tokens (the body), and the labels' inner tokens that branch from it."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress, count
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,9 @@ class Tree:
     """One row of a batch: tokens that follow the prefix."""
 
     tokens: tuple[int, ...]
-    """Token ids, a token after its parent."""
+    """Token ids; each token comes after its parent."""
     parents: tuple[int, ...]
-    """For each token the index of the one it follows; -1 for the first, which follows the prefix."""
+    """Per token, the index of the token that it follows; -1 for the first, which follows the prefix."""
 
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
@@ -27,11 +29,11 @@ def linear_tree(tokens: Sequence[int]) -> Tree:
 
 
 def common_prefix(sequences: Iterable[Sequence[int]]) -> int:
-    """Length of the longest common prefix. Only the smallest and the largest sequence can disagree first."""
-    ordered = [tuple(sequence) for sequence in sequences]
-    low, high = min(ordered), max(ordered)
-    length = min(len(low), len(high))
-    return next((i for i in range(length) if low[i] != high[i]), length)
+    """Return the length of the longest common prefix. The smallest and the largest sequence are the first to differ."""
+    tuples = [tuple(sequence) for sequence in sequences]
+    low, high = min(tuples), max(tuples)
+    differs = map(operator.ne, low, high)
+    return next(compress(count(), differs), min(len(low), len(high)))
 
 
 def height(tree: Tree) -> int:

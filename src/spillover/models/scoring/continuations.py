@@ -1,6 +1,6 @@
 """Score continuations of contexts, given as token ids: the log-probability, and whether greedy decoding writes it.
 
-Whatever the requests share is read once (`ask`). Knows no text, no task and no label.
+Tokens that requests share are read once (`answer_queries`).
 """
 
 import math
@@ -18,12 +18,12 @@ class Request:
     tokens: tuple[int, ...]
     """Token ids of both, one after the other."""
     start: int
-    """Where the continuation begins: at least 1, below the number of tokens."""
+    """Index of the continuation's first token: at least 1, below the number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What the model makes of a request."""
+    """The model's score of a request."""
 
     log_p: float
     """log p(continuation | context), in nats, at most 0."""
@@ -34,14 +34,14 @@ class Continuation:
 def score_continuations(
     reader: PrefixReader, requests: Sequence[Request], advance: Callable[[int], None] = lambda requests: None
 ) -> list[Continuation]:
-    """Return what the model makes of each request, in the order given.
+    """Return the score of each request, in the order of the requests.
 
     Args:
         reader: the model.
-        requests: in any order; what any two of them share is read once, wherever they stand.
-        advance: told, as they are read, how many more there are.
+        requests: in any order; what any two of them share is read once.
+        advance: called with the number of requests that were just read.
     """
-    # a continuation's last token predicts nothing that is asked
+    # the last token of a continuation predicts no target, so it is not read
     queries = [Query(r.tokens[:-1], tuple(enumerate(r.tokens[r.start :], r.start - 1))) for r in requests]
     answers = answer_queries(reader, queries, lambda numbers: advance(len(numbers)))
     return [

@@ -1,4 +1,4 @@
-"""How little a model expects a text: what it forgot shows as more bits per byte. Knows no language and no adapter."""
+"""The negative log-likelihood of texts. A model that forgot a language needs more bits per byte of its texts."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from spillover.models.tokenization import NO_START
 def negative_log_likelihood(
     reader: PrefixReader, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None
 ) -> list[float]:
-    """Return −log p of each text in nats, every token given all before it, the first given the start of a sequence.
+    """Return −log p of each text in nats: every token given all before it, the first given the start of a sequence.
 
-    So every byte of a text is predicted, whatever the tokenizer, and the sum divided by the bytes compares languages.
-    A text longer than the model's context is read in pieces. Texts are plain, outside any chat template.
+    So every byte of a text is predicted, whatever the tokenizer: the sum divided by the number of bytes is comparable
+    between languages. A text longer than the model's context is read in pieces. No chat template is applied.
 
     Raises:
         SpilloverError: the tokenizer has no token after which a text begins.
@@ -32,13 +32,13 @@ def negative_log_likelihood(
     pieces = [
         (place, ids[begin : begin + size]) for place, ids in enumerate(encoded) for begin in range(0, len(ids), size)
     ]
-    found: list[list[float]] = [[] for _ in texts]
+    logprobs: list[list[float]] = [[] for _ in texts]
     for batch, hidden in reader.read((), [linear_tree([start, *ids[:-1]]) for _, ids in pieces]):
         states = torch.cat([hidden[row, : len(pieces[index][1])] for row, index in enumerate(batch)]).float()
         tokens = [token for index in batch for token in pieces[index][1]]
         values = iter(log_probabilities(reader.model, states, list(enumerate(tokens))).tolist())
         for index in batch:
             place, ids = pieces[index]
-            found[place] += [next(values) for _ in ids]
+            logprobs[place] += [next(values) for _ in ids]
         advance(len(batch))
-    return [-math.fsum(values) for values in found]
+    return [-math.fsum(steps) for steps in logprobs]

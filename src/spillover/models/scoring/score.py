@@ -1,7 +1,7 @@
 """Score every choice of every item of a cell, exactly and once.
 
-What items share is read once (`ask`); an item's labels ride in the same pass as its body; only positions that score
-something meet the unembedding, in float32, streamed over the vocabulary. Knows no gold and no language.
+Tokens that items share are read once (`answer_queries`). The labels of an item are read in the same pass as its body.
+Only positions that score something are unembedded, in float32, streamed over the vocabulary.
 """
 
 import math
@@ -20,43 +20,43 @@ from spillover.records import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What `score` found."""
+    """The scores of prompts."""
 
     choices: list[tuple[float, ...]]
-    """For each prompt the score of each choice; with `exact` log p(choice | prompt) in nats."""
-    normalized: list[tuple[float, ...]]
-    """With `exact`: the same divided by the choice's number of tokens; empty tuples otherwise."""
+    """Per prompt, the score of each choice; with `exact` log p(choice | prompt) in nats."""
+    logprobs_per_token: list[tuple[float, ...]]
+    """Per prompt, with `exact`: the score of each choice divided by its number of tokens; else an empty tuple."""
     dropped: int
     """Exemplars that did not fit the context, over all prompts."""
 
 
 Labels = Sequence[Sequence[int]]
-"""For each choice the tokens that are scored."""
+"""Per choice, the tokens that are scored."""
 
 
 Values = Sequence[Sequence[float]]
-"""For each choice the log-probabilities of those tokens."""
+"""Per choice, the log-probabilities of those tokens."""
 
 
 Read = Callable[[Sequence[Sequence[Query]]], Sequence[Values]]
-"""For each item a query a choice → the log-probabilities asked for."""
+"""Items, each a query per choice → per item, the log-probabilities of the queries' targets."""
 
 
 def exact(labels: Labels, values: Values) -> tuple[float, ...]:
-    """Sum each choice's: log p(choice | prompt), the whole choice, in nats."""
+    """Return the sum per choice: log p(choice | prompt) of the whole choice, in nats."""
     return tuple(math.fsum(steps) for steps in values)
 
 
-def normalized(labels: Labels, values: Values) -> tuple[float, ...]:
-    """Mean of each choice's, in nats a token: long choices are not at a disadvantage, as they are in `exact`."""
+def mean_per_token(labels: Labels, values: Values) -> tuple[float, ...]:
+    """Return the mean per choice, in nats per token. Unlike `exact`, it gives long choices no disadvantage."""
     return tuple(math.fsum(steps) / len(steps) for steps in values)
 
 
 def constrained(labels: Labels, values: Values) -> tuple[float, ...]:
     """Decode greedily along the trie of the choices, as the paper describes it.
 
-    The choice reached scores 0; each other one the log of its share, among the trie's branches, at the step where it
-    fell behind. So the best score is the decoded choice, and the rest say by how much they lost.
+    The decoded choice scores 0. Every other choice scores the log of its share among the trie's branches, at the step
+    where it left the decoded path.
     """
     scores = [0.0] * len(labels)
     alive = list(range(len(labels)))
@@ -74,10 +74,10 @@ def constrained(labels: Labels, values: Values) -> tuple[float, ...]:
 
 
 def first_token(labels: Labels, values: Values) -> tuple[float, ...]:
-    """Log of the mass on the tokens a choice can begin with: what the paper's script does, for comparison only.
+    """Return the log of the mass on the tokens that a choice can begin with, as the paper's script does.
 
-    Its defects: choices that begin alike share mass, long beginnings of one label count against none of the other, and
-    a label is judged by its first token whatever follows.
+    For comparison only, since it has defects. Choices that begin alike share mass. A label with more beginnings gets
+    more mass. A label is judged by its first token, whatever follows.
     """
     masses = [math.fsum(map(math.exp, alternatives)) for alternatives in values]
     return tuple(math.log(mass) if mass else -math.inf for mass in masses)
@@ -93,14 +93,14 @@ def score(
     overflow: str = "drop-exemplars",
     advance: Callable[[int], None] = lambda items: None,
 ) -> Scores:
-    """Return a score for each choice of each prompt, in the order given.
+    """Return a score for each choice of each prompt, in the order of the prompts.
 
     Args:
         reader: the model.
-        prompts: one or more; those that begin alike are read together.
+        prompts: one or more; prompts that begin alike are read together.
         scoring: a name of `SCORINGS`.
         overflow: what to do with a prompt longer than the context (`encode`).
-        advance: told, as prompts are read, how many more there are.
+        advance: called with the number of prompts that were just read.
 
     Raises:
         SpilloverError: a score is not a number, or a prompt does not fit.
@@ -109,29 +109,30 @@ def score(
 
 
 def score_with(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: str, read: Read) -> Scores:
-    """Do what `score` does, with `read` for how the log-probabilities are found."""
+    """Do what `score` does, with log-probabilities from `read`."""
     encoded = encode(model, prompts, overflow)
-    _require_apart(encoded, prompts, scoring)
+    _require_distinct(encoded, prompts, scoring)
     if scoring == "first-token":
-        begun = {prompt.choices: first_token_ids(model, prompt) for prompt in {p.choices: p for p in prompts}.values()}
-        _require_beginnings(begun)
-        items = [_first_tokens(item, begun[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
+        one_each = {prompt.choices: prompt for prompt in prompts}
+        beginnings = {choices: first_token_ids(model, prompt) for choices, prompt in one_each.items()}
+        _require_beginnings(beginnings)
+        items = [_first_tokens(item, beginnings[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
     else:
         items = [whole_choices(item) for item in encoded]
     choices: list[tuple[float, ...]] = []
-    by_length: list[tuple[float, ...]] = []
+    per_token: list[tuple[float, ...]] = []
     for index, (queries, values) in enumerate(zip(items, read(items), strict=True)):
-        labels = [[token for _, token in query.wanted] for query in queries]
+        labels = [[token for _, token in query.targets] for query in queries]
         scores = SCORINGS[scoring](labels, values)
         if any(math.isnan(value) for value in scores):
             raise SpilloverError(f"item {index}: found scores {scores}, expected numbers; the model's states overflow")
         choices.append(scores)
-        by_length.append(normalized(labels, values) if scoring == "exact" else ())
-    return Scores(choices, by_length, sum(item.dropped for item in encoded))
+        per_token.append(mean_per_token(labels, values) if scoring == "exact" else ())
+    return Scores(choices, per_token, sum(item.dropped for item in encoded))
 
 
-def _require_apart(encoded: Sequence[Encoded], prompts: Sequence[Prompt], scoring: str) -> None:
-    """Refuse choices that no score can tell apart: without tokens, or the same tokens in every prompt."""
+def _require_distinct(encoded: Sequence[Encoded], prompts: Sequence[Prompt], scoring: str) -> None:
+    """Refuse choices that no score can distinguish: without tokens, or with the same tokens in every prompt."""
     for index, (item, prompt) in enumerate(zip(encoded, prompts, strict=True)):
         where = f"prompt {index}, choices {list(prompt.choices)}"
         if empty := item.without_tokens:
@@ -149,8 +150,8 @@ def _require_apart(encoded: Sequence[Encoded], prompts: Sequence[Prompt], scorin
         )
 
 
-def _require_beginnings(begun: Mapping[tuple[str, ...], Sequence[Sequence[int]]]) -> None:
-    for choices, tokens in begun.items():
+def _require_beginnings(beginnings: Mapping[tuple[str, ...], Sequence[Sequence[int]]]) -> None:
+    for choices, tokens in beginnings.items():
         if not all(tokens):
             without = choices[[bool(alternatives) for alternatives in tokens].index(False)]
             raise SpilloverError(
@@ -160,19 +161,19 @@ def _require_beginnings(begun: Mapping[tuple[str, ...], Sequence[Sequence[int]]]
 
 
 def whole_choices(item: Encoded) -> list[Query]:
-    """Return what `exact` asks: each choice's tokens. The last one predicts nothing that is asked: it is not read."""
+    """Return the queries of `exact`: the tokens of each choice. The last one predicts no target, so it is not read."""
     start = item.boundary
     return [Query(choice[:-1], tuple(enumerate(choice[start:], start - 1))) for choice in item.choices]
 
 
-def _first_tokens(item: Encoded, begun: Sequence[Sequence[int]]) -> list[Query]:
-    """Ask, where the body ends, for the tokens that each choice may begin with."""
+def _first_tokens(item: Encoded, beginnings: Sequence[Sequence[int]]) -> list[Query]:
+    """Return the queries of `first-token`: at the end of the body, the tokens that each choice may begin with."""
     body = item.choices[0][: item.boundary]
-    return [Query(body, tuple((len(body) - 1, token) for token in tokens)) for tokens in begun]
+    return [Query(body, tuple((len(body) - 1, token) for token in tokens)) for tokens in beginnings]
 
 
 def _read(reader: PrefixReader, advance: Callable[[int], None], items: Sequence[Sequence[Query]]) -> list[Values]:
-    """Ask everything at once; an item is done when its first choice is."""
+    """Answer all queries at once; an item counts as read when its first choice is."""
     firsts = set(accumulate(map(len, items), initial=0))
     queries = [query for item in items for query in item]
     answers = iter(answer_queries(reader, queries, lambda numbers: advance(len(firsts.intersection(numbers)))))

@@ -1,7 +1,7 @@
-"""Where a network keeps what is looked at inside: its blocks, its final norm, the nonlinearities of its MLPs.
+"""The parts of a network that are traced: its blocks, its final norm, the nonlinearities of its MLPs.
 
-A small pass finds them, since every architecture has names of its own: the states that leave one block enter the next,
-and the final norm reads those of the last. Knows neither prompts nor what is done with the states.
+Every architecture names them differently, so a small pass finds them: the states that leave one block enter the next,
+and the final norm reads those that leave the last one.
 """
 
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from spillover.errors import SpilloverError
 from spillover.models.load import Model
 
 ACTIVATIONS = ("act_fn", "act", "activation_fn", "activation_func", "gelu_impl")
-"""What `transformers` calls the nonlinearity of an MLP; what leaves it is positive where the neuron is active."""
+"""Names of an MLP's nonlinearity in `transformers`. Its output is positive where the neuron is active."""
 
 EXPERTS, ATTENTION = ("expert", "moe"), ("attn", "attention")
-"""Parts of modules' names: where a block has experts, it has no one MLP; an attention's nonlinearity is no MLP's."""
+"""Parts of module names. A block with experts has several MLPs; the nonlinearity of an attention is not an MLP's."""
 
-ROWS, TOKENS = 2, 5
-"""Size of the pass that finds the parts."""
+PROBE_ROWS, PROBE_TOKENS = 2, 5
+"""Rows, and tokens per row, of the pass that finds the parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """The parts of a network that are looked at."""
+    """The parts of a network that are traced."""
 
     blocks: tuple[Module, ...]
     """From the first to the last: the states (rows, tokens, width) that leave one enter the next."""
     norm: Module
-    """Reads what leaves the last block; what leaves it is the backbone's output. It may also have run before them."""
+    """From the states that leave the last block to the backbone's output. It may also have run before the blocks."""
     activations: tuple[Module, ...]
     """The nonlinearity of each block's MLP; empty unless every block has exactly one MLP, of the same width."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a module read and wrote in the pass."""
+    """The input and the output of a module in the pass."""
 
     module: Module
     read: Tensor
@@ -47,7 +47,7 @@ class _Call:
 
 
 def anatomy(model: Model) -> Anatomy:
-    """Find the parts of a network by a pass over `ROWS` × `TOKENS` tokens.
+    """Find the parts of a network by a pass over `PROBE_ROWS` × `PROBE_TOKENS` tokens.
 
     Raises:
         SpilloverError: there is no list of blocks that hand on one stream of states, or no norm after it.
@@ -66,7 +66,7 @@ def anatomy(model: Model) -> Anatomy:
     ]
     if len(norms) != 1:
         raise SpilloverError(
-            f"{_kind(model)}: found no final norm, expected a module that reads what leaves the last block "
+            f"{_kind(model)}: found no final norm, expected a module that reads the last block's output "
             "and writes what the unembedding reads"
         )
     return Anatomy(tuple(blocks), norms[0], _countable(activations, len(blocks), calls))
@@ -79,15 +79,15 @@ def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
 
 
 def leaving(output: Any) -> Tensor:  # noqa: ANN401 - what a module returns
-    """Return the states in what a block returns: it, or its first part."""
+    """Return the states in a block's output: the output itself, or its first part."""
     states: Tensor = output if isinstance(output, Tensor) else output[0]
     return states
 
 
 def by_token(activations: Tensor, rows: int, tokens: int) -> Tensor | None:
-    """Return what left a nonlinearity as (rows, tokens, neurons); None where it is not a number for each of those.
+    """Return the output of a nonlinearity as (rows, tokens, neurons); None if it has another number of values.
 
-    OPT flattens rows and tokens; experts have a row for each token that came to them.
+    OPT flattens rows and tokens. Experts have a row per token that was routed to them.
     """
     if activations.shape[:2] == (rows, tokens) and activations.ndim == 3:
         return activations
@@ -110,7 +110,7 @@ def _listed(model: Model) -> ModuleList:
 
 @torch.inference_mode()
 def _pass(model: Model, modules: list[Module]) -> tuple[list[_Call], Tensor]:
-    """Return the calls of these modules in the order in which they ended, and the backbone's output."""
+    """Return the calls of modules, in the order in which they ended, and the backbone's output."""
     calls: list[_Call] = []
 
     def ends(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
@@ -121,9 +121,9 @@ def _pass(model: Model, modules: list[Module]) -> tuple[list[_Call], Tensor]:
 
     hooks = [module.register_forward_hook(ends, with_kwargs=True) for module in dict.fromkeys(modules)]
     vocabulary = min(model.config.vocab_size, 997)
-    ids = torch.tensor([[(7 * i + 3) % vocabulary for i in range(ROWS * TOKENS)]], device=model.device)
+    ids = torch.tensor([[(7 * i + 3) % vocabulary for i in range(PROBE_ROWS * PROBE_TOKENS)]], device=model.device)
     try:
-        output = model.backbone(input_ids=ids.reshape(ROWS, TOKENS), use_cache=False).last_hidden_state
+        output = model.backbone(input_ids=ids.reshape(PROBE_ROWS, PROBE_TOKENS), use_cache=False).last_hidden_state
     finally:
         for hook in hooks:
             hook.remove()
@@ -131,32 +131,32 @@ def _pass(model: Model, modules: list[Module]) -> tuple[list[_Call], Tensor]:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers; some networks reshape them on the way."""
+    """Whether two tensors hold the same numbers; some networks reshape them in between."""
     if one.numel() != other.numel():
         return False
     return torch.allclose(one.flatten(), other.flatten(), rtol=0, atol=0, equal_nan=True)
 
 
 def _require_one_stream(model: Model, blocks: ModuleList, stream: list[_Call]) -> None:
-    """Refuse blocks that do not all run once, in order, over one stream of states that nothing changes in between."""
+    """Refuse blocks unless each runs once, in order, over one stream of states that only blocks change."""
     if [call.module for call in stream] != list(blocks) or len(set(blocks)) < len(blocks):
         raise SpilloverError(f"{_kind(model)}: found blocks that run twice or not at all, expected each once, in order")
     for place, call in enumerate(stream, start=1):
-        if call.written.ndim != 3 or call.written.shape[:2] != (ROWS, TOKENS):
+        if call.written.ndim != 3 or call.written.shape[:2] != (PROBE_ROWS, PROBE_TOKENS):
             raise SpilloverError(
                 f"{_kind(model)}: found states of shape {tuple(call.written.shape)} after block {place}, expected "
-                f"({ROWS}, {TOKENS}, width): lenses read one stream of states, with one state for each token"
+                f"({PROBE_ROWS}, {PROBE_TOKENS}, width): lenses read one stream, with one state for each token"
             )
     for place, (call, following) in enumerate(pairwise(stream), start=1):
         if not _same(call.written, following.read):
             raise SpilloverError(
-                f"{_kind(model)}: found other states at the entry of block {place + 1} than leave block {place}, "
-                "expected one stream of states"
+                f"{_kind(model)}: found that the states which enter block {place + 1} are not those that leave block "
+                f"{place}, expected one stream of states"
             )
 
 
 def _activation(block: Module) -> list[Module]:
-    """Return the nonlinearity of a block's MLP in a list; an empty one where there is not exactly one MLP."""
+    """Return the nonlinearity of a block's MLP in a list, which is empty unless there is exactly one MLP."""
     modules = dict(block.named_modules())
     paths = [path for path in modules if path.rpartition(".")[2] in ACTIVATIONS]
     experts = any(word in path for path in modules for word in EXPERTS)
@@ -165,9 +165,9 @@ def _activation(block: Module) -> list[Module]:
 
 
 def _countable(activations: list[Module], blocks: int, calls: list[_Call]) -> tuple[Module, ...]:
-    """Return the nonlinearities if each block has one of its own, all of one width; else nothing."""
+    """Return the nonlinearities if each block has its own and all have one width; else an empty tuple."""
     written = [call.written for call in calls if call.module in activations]
-    shaped = [by_token(output, ROWS, TOKENS) for output in written]
+    shaped = [by_token(output, PROBE_ROWS, PROBE_TOKENS) for output in written]
     widths = {None if output is None else output.shape[2] for output in shaped}
     single = len(set(activations)) == len(activations) == len(written) == blocks
     return tuple(activations) if single and len(widths) == 1 and None not in widths else ()

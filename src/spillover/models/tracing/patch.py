@@ -1,7 +1,7 @@
-"""Activation patching at the last position: what becomes of an answer when another run's state is put in its place.
+"""Activation patching at the last position: how an answer's probability changes when another run's state replaces it.
 
-Causal where a lens only looks. Knows states and tokens, but neither languages nor what a good effect is.
-Source: interchange interventions (Vig et al. 2020; Meng et al. 2022, arXiv 2202.05262), here between languages.
+Patching intervenes and so shows causes, while a lens only observes. Source: interchange interventions (Vig et al. 2020;
+Meng et al. 2022, arXiv 2202.05262), here between languages.
 """
 
 from collections.abc import Iterator
@@ -24,51 +24,52 @@ from spillover.records import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """log p(answer | prompt) in nats, up to the token that tells the answer apart from the prompt's other choices."""
+    """log p(answer | prompt) in nats, up to the token that distinguishes the answer from the prompt's other choices."""
 
     plain: float
-    """As the model says it."""
+    """Without a patch."""
     patched: Array
-    """(sources, layers): with a source's state in place of its own, after one block; layer 0 is the embedding."""
+    """(sources, layers): with a source's state in place of the prompt's own, at one layer; layer 0 is the embedding."""
 
 
 def patch(reader: PrefixReader, prompt: Prompt, choice: int, states: Array) -> Patched:
-    """Put each state in place of the prompt's own at the position where its answer is about to come.
+    """Replace the prompt's state at its last position by other states, one at a time.
 
-    Everything before that position is as it was, and a state replaced at a layer passes through all later ones. Only
-    that position is computed anew, over the keys and values of what precedes it.
+    All tokens before that position stay as they are. A replaced state passes through all later layers. Only the last
+    position is computed again, over the keys and values of the tokens before it.
 
     Args:
         reader: the model.
         prompt: the run that is patched.
-        choice: index of the answer whose probability is asked for.
-        states: (sources, layers, width), of other runs at the same position: the embedding and what leaves each block.
+        choice: index of the answer whose probability is returned.
+        states: (sources, layers, width), of other runs at the same position: the embedding, and the output of each
+            block.
     """
     encoded = cut_at_divergence(encode(reader.model, [prompt], "drop-exemplars")[0])
     answer, last = encoded.choices[choice], encoded.boundary - 1
     sources, layers, width = states.shape
     flat = torch.from_numpy(states).reshape(sources * layers, width)
     patcher = _Patcher(flat.to(reader.model.device, reader.model.network.dtype), layers)
-    trees = [linear_tree(answer[last:-1])] * (sources * layers + 1)  # one a state, and one that stays as it is
+    trees = [linear_tree(answer[last:-1])] * (sources * layers + 1)  # one per state, and one without a patch
     hidden: list[Tensor] = [torch.empty(0)] * len(trees)
     with _patching(reader.model, patcher):
-        for batch, found in reader.read(answer[:last], trees, patcher.aim):
+        for batch, read in reader.read(answer[:last], trees, patcher.on_batch):
             for row, index in enumerate(batch):
-                hidden[index] = found[row, : len(answer) - 1 - last].float()
+                hidden[index] = read[row, : len(answer) - 1 - last].float()
     steps = len(answer) - 1 - last
-    wanted = [(tree * steps + step, answer[last + 1 + step]) for tree in range(len(trees)) for step in range(steps)]
-    values = log_probabilities(reader.model, torch.cat(hidden), wanted).reshape(len(trees), steps).sum(dim=1).numpy()
+    targets = [(tree * steps + step, answer[last + 1 + step]) for tree in range(len(trees)) for step in range(steps)]
+    values = log_probabilities(reader.model, torch.cat(hidden), targets).reshape(len(trees), steps).sum(dim=1).numpy()
     return Patched(float(values[-1]), values[:-1].reshape(sources, layers))
 
 
 class _Patcher:
-    """Which rows of the pass at hand get which state at which layer."""
+    """The rows of the current pass that get a state, per layer."""
 
     def __init__(self, states: Tensor, layers: int) -> None:
         self._states, self._layers = states, layers
         self._rows: dict[int, tuple[list[int], list[int], list[int]]] = {}
 
-    def aim(self, batch: list[int], places: list[Positions]) -> None:
+    def on_batch(self, batch: list[int], places: list[Positions]) -> None:
         """Prepare for a pass that reads the trees of `batch`: tree s × layers + l is patched by state s at layer l."""
         self._rows = {layer: ([], [], []) for layer in range(self._layers)}
         for index, place in zip(batch, places, strict=True):
@@ -87,7 +88,7 @@ class _Patcher:
 
 @contextmanager
 def _patching(model: Model, patcher: _Patcher) -> Iterator[None]:
-    """Let the patcher at what enters the first block and at what leaves each."""
+    """Pass to the patcher the states that enter the first block and that leave each block."""
 
     def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         patcher.layer(0, entering(args, kwargs))

@@ -1,6 +1,6 @@
-"""The model's own way from a hidden state to the vocabulary: final norm, unembedding, and the energy between them.
+"""From hidden states to the vocabulary: the model's final norm, its unembedding, and the energy of states.
 
-Arrays in, arrays out, so that lenses need no model. Knows no layers and no labels.
+Takes and returns arrays, so that lenses need no model.
 """
 
 from functools import cached_property
@@ -14,7 +14,7 @@ from spillover.models.tracing.anatomy import anatomy
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-BLOCK = 16_384
+ROW_BLOCK = 16_384
 """Rows of the unembedding taken at a time: 40 MiB in float32 at a width of 640."""
 
 
@@ -32,34 +32,34 @@ class Readout:
 
     @torch.inference_mode()
     def normed(self, states: Array) -> Array:
-        """Return (n, width) states after the final norm, as the unembedding takes them."""
+        """Return states (n, width) after the final norm, ready for `logits`."""
         hidden = self._norm(torch.from_numpy(states).to(self._model.device, self._model.network.dtype))
-        found: Array = hidden.float().cpu().numpy()
-        return found
+        array: Array = hidden.float().cpu().numpy()
+        return array
 
     @torch.inference_mode()
     def logits(self, hidden: Array, tokens: slice | np.ndarray[Any, np.dtype[np.int64]]) -> Array:
         """Return the logits (n, |tokens|) of normed states (n, width) for a part of the vocabulary, in float32."""
         part = tokens if isinstance(tokens, slice) else torch.from_numpy(tokens)
-        found: Array = self._model.logits(torch.from_numpy(hidden).to(self._model.device), part).cpu().numpy()
-        return found
+        array: Array = self._model.logits(torch.from_numpy(hidden).to(self._model.device), part).cpu().numpy()
+        return array
 
     @torch.inference_mode()
     def energy(self, states: Array) -> Array:
-        """Return how much of each state (n, width) lies where tokens are, (n,), at least 0.
+        """Return the token energy (n,) of states (n, width): how close they are to the tokens' directions, at least 0.
 
             E(h) = sqrt(mean over tokens i of cos²(u_i, h)) / sqrt(mean over tokens i, j of cos²(u_i, u_j))
 
         with u_i the token's unembedding times the final norm's gain. 1: as close to the tokens as they are to each
-        other; near 0: orthogonal to all of them. Wendler et al. 2024 (arXiv 2402.10588), section 4.2 and its code; for
-        a LayerNorm, which they do not treat, h is centered as the norm does. The mean over tokens is a quadratic form
-        hᵀMh, so its cost does not depend on the vocabulary.
+        other. Near 0: orthogonal to all of them. Source: Wendler et al. 2024 (arXiv 2402.10588), section 4.2 and its
+        code. They do not treat LayerNorm; for it, h is centered as the norm does. The mean over tokens is a quadratic
+        form hᵀMh, so its cost does not depend on the vocabulary.
         """
         form, mean = self._form
         directions = self._gained(torch.from_numpy(states).float())
         squares = torch.einsum("nd,de,ne->n", directions, form, directions) / states.shape[1]
-        found: Array = (squares.clamp(min=0).sqrt() / mean).cpu().numpy()
-        return found
+        energies: Array = (squares.clamp(min=0).sqrt() / mean).cpu().numpy()
+        return energies
 
     def _gained(self, states: torch.Tensor) -> torch.Tensor:
         """Return gain × state, the state scaled to a mean square of 1; the norm's bias cancels."""
@@ -76,8 +76,8 @@ class Readout:
         signs[:, 1::2] = -1  # mean 0 and mean square 1: both RMSNorm and LayerNorm leave it as it is
         gain = (self._gained(signs) * signs)[0]
         form = torch.zeros(width, width, device=weight.device)
-        for start in range(0, len(weight), BLOCK):
-            rows = weight[start : start + BLOCK].float()
+        for start in range(0, len(weight), ROW_BLOCK):
+            rows = weight[start : start + ROW_BLOCK].float()
             rows = rows / (rows * gain).norm(dim=1, keepdim=True).clamp(min=1e-12)
             form += rows.T @ rows
         form /= len(weight)

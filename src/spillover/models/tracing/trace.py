@@ -1,7 +1,7 @@
-"""Hidden states of every layer: where the answer is about to come, and averaged over the item's own tokens.
+"""Hidden states of every layer: at the position before the answer, and averaged over the item's own tokens.
 
-One pass over the scorer's shared prefix. Hooks reduce each layer as it leaves its block, so never do all positions of
-all layers exist at once. Knows tokens, but neither golds nor languages nor what a lens is.
+Items are read in one pass over the scorer's shared prefix. Hooks reduce the states as they leave each block, so the
+states of all positions in all layers never exist at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,58 +29,59 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What one cell's items look like inside the model.
+    """The hidden states of one cell's items, in float32.
 
     Layers: the embedding, the residual stream after each block, and the last of them once more after the final norm.
     """
 
     last: Array
-    """(items, layers, width): at the last token that all answers share, the prompt's last but for odd tokenizers."""
+    """(items, layers, width): at the last token that all answers share; with most tokenizers, the prompt's last one."""
     body_mean: Array
-    """(items, layers, width): its mean over the item's own tokens, exemplars excluded."""
+    """(items, layers, width): the mean over the item's own tokens, without the exemplars."""
     inner: Array
-    """(m, layers, width): at those tokens inside answers that begin alike which are read to tell them apart."""
+    """(m, layers, width): at the tokens inside answers that begin alike, read to distinguish these answers."""
     nodes: Integers
-    """(items, choices, depth): which state says how each answer goes on, in `last` then `inner`; -1 after its end."""
+    """(items, choices, depth): index of the state that predicts each step, in `last` then `inner`; -1 after the end."""
     tokens: Integers
-    """(items, choices, depth): the token with which it goes on, up to the one that tells it apart; -1 after it."""
+    """(items, choices, depth): the token of each step, up to the one that distinguishes the answer; -1 after it."""
     active: Integers
-    """(blocks, neurons): over all tokens of the bodies, how often each MLP neuron is active; (blocks, 0) if unknown."""
+    """(blocks, neurons): number of body tokens, over all items, at which each MLP neuron is active; (blocks, 0) if
+    unknown."""
     counted: int
-    """How many tokens that were."""
+    """Number of body tokens over all items."""
 
 
 def trace(
     reader: PrefixReader, prompts: Sequence[Prompt], advance: Callable[[int], None] = lambda items: None
 ) -> Trace:
-    """Return what each prompt looks like inside, in the order given, in float32.
+    """Return the hidden states of prompts, in the order of the prompts.
 
-    The body begins where the exemplars end, so an item's mean does not depend on the items it is read with.
+    The body begins where the exemplars end, so an item's mean does not depend on the other items of its cell.
 
     Args:
         reader: the model.
-        prompts: their choices are the answers to be told apart; the same number in each.
-        advance: told, as prompts are read, how many more there are.
+        prompts: their choices are the answers to distinguish; every prompt has the same number of choices.
+        advance: called with the number of prompts that were just read.
 
     Raises:
         SpilloverError: no blocks or no final norm are found, a state is not a finite number, a prompt does not fit.
     """
     encoded = [cut_at_divergence(item) for item in encode(reader.model, prompts, "drop-exemplars")]
-    begins = _begins(reader.model, prompts, encoded)
-    prefix = min(shared_prefix(encoded), *begins)
+    starts = _body_starts(reader.model, prompts, encoded)
+    prefix = min(shared_prefix(encoded), *starts)
     rows = [label_tree(item, prefix) for item in encoded]
-    bodies = [slice(begin - prefix, item.boundary - prefix) for begin, item in zip(begins, encoded, strict=True)]
+    bodies = [slice(start - prefix, item.boundary - prefix) for start, item in zip(starts, encoded, strict=True)]
     recorder = _Recorder(rows, bodies)
     with _recording(reader.model, recorder):
-        for batch, _ in reader.read(encoded[0].choices[0][:prefix], [row.tree for row in rows], recorder.aim):
-            recorder.keep(batch)
+        for batch, _ in reader.read(encoded[0].choices[0][:prefix], [row.tree for row in rows], recorder.on_batch):
+            recorder.store(batch)
             advance(len(batch))
     nodes, tokens = _steps(rows, recorder.nodes)
-    states = [_finite(found, index) for index, found in enumerate(recorder.states)]
+    items = [_finite(states, index) for index, states in enumerate(recorder.states)]
     return Trace(
-        last=np.stack([found[0] for found in states]),
-        body_mean=np.stack([found[-1] for found in states]),
-        inner=np.concatenate([found[1:-1] for found in states]),
+        last=np.stack([states[0] for states in items]),
+        body_mean=np.stack([states[-1] for states in items]),
+        inner=np.concatenate([states[1:-1] for states in items]),
         nodes=nodes,
         tokens=tokens,
         active=torch.stack(recorder.active).cpu().numpy(),
@@ -88,10 +89,10 @@ def trace(
     )
 
 
-def _begins(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Encoded]) -> list[int]:
-    """Return where each item's own tokens begin: where its prompt departs from its exemplars alone."""
+def _body_starts(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Encoded]) -> list[int]:
+    """Return the index of each item's first own token: the first at which its prompt differs from its exemplars."""
     headers = model.tokenize(
-        [model.wrap("".join(p.exemplars[e.dropped :])) for p, e in zip(prompts, encoded, strict=True)]
+        [model.apply_chat_template("".join(p.exemplars[e.dropped :])) for p, e in zip(prompts, encoded, strict=True)]
     )
     return [
         min(common_prefix([header, item.prompt]), item.boundary - 1)
@@ -100,91 +101,91 @@ def _begins(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Encoded])
 
 
 def _steps(rows: Sequence[LabelTree], nodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
-    """Return `Trace.nodes` and `Trace.tokens`: the trees' paths, their nodes counted through all items."""
+    """Return `Trace.nodes` and `Trace.tokens`: the paths of the trees, with nodes numbered over all items."""
     shape = (len(rows), len(rows[0].paths), max(len(path) for row in rows for path in row.paths))
-    read, tokens = np.full(shape, -1), np.full(shape, -1)
+    states, tokens = np.full(shape, -1), np.full(shape, -1)
     inner = len(rows)
-    for index, (row, kept) in enumerate(zip(rows, nodes, strict=True)):
-        place = {kept[0]: index} | {node: inner + offset for offset, node in enumerate(kept[1:])}
-        inner += len(kept) - 1
+    for index, (row, (last, *others)) in enumerate(zip(rows, nodes, strict=True)):
+        place = {last: index} | {node: inner + offset for offset, node in enumerate(others)}
+        inner += len(others)
         for choice, path in enumerate(row.paths):
-            read[index, choice, : len(path)] = [place[edge.node] for edge in path]
+            states[index, choice, : len(path)] = [place[edge.node] for edge in path]
             tokens[index, choice, : len(path)] = [edge.token for edge in path]
-    return read, tokens
+    return states, tokens
 
 
 def _finite(states: Tensor, item: int) -> Array:
-    found: Array = states.numpy()
-    if not np.isfinite(found).all():
-        layer = int(np.argmin(np.isfinite(found).all(axis=(0, 2))))
+    array: Array = states.numpy()
+    if not np.isfinite(array).all():
+        layer = int(np.argmin(np.isfinite(array).all(axis=(0, 2))))
         raise SpilloverError(
             f"item {item}: found states at layer {layer} that are not finite, expected numbers; the model overflows, "
             "so set model.dtype to 'float32' or 'bfloat16'"
         )
-    return found
+    return array
 
 
 class _Recorder:
-    """What the hooks write into: for each item the states of its kept nodes and the mean of its body, by layer."""
+    """Collects, per item and layer, the states of its nodes and the mean over its body; hooks write into it."""
 
     def __init__(self, rows: Sequence[LabelTree], bodies: Sequence[slice]) -> None:
         self.nodes = [sorted({edge.node for path in row.paths for edge in path}) for row in rows]
         self.states: list[Tensor] = [torch.empty(0)] * len(rows)
         self.active: list[Tensor] = []
         self._bodies = bodies
-        self._aimed = False
+        self._active_pass = False
         self._layers: list[Tensor] = []
         self._size = (0, 0)
 
     @property
     def layers(self) -> int:
-        """How many layers of the pass were reduced."""
+        """Number of layers of the pass that were reduced so far."""
         return len(self._layers)
 
-    def aim(self, batch: list[int], places: list[Positions]) -> None:
+    def on_batch(self, batch: list[int], places: list[Positions]) -> None:
         """Prepare for a pass that reads the trees of `batch`."""
-        self._aimed = True
+        self._active_pass = True
         self._layers.clear()
-        kept = [place[:, self.nodes[index]] for index, place in zip(batch, places, strict=True)]
+        nodes = [place[:, self.nodes[index]] for index, place in zip(batch, places, strict=True)]
         bodies = [place[:, self._bodies[index]] for index, place in zip(batch, places, strict=True)]
-        self._kept, self._body = np.concatenate(kept, axis=1), np.concatenate(bodies, axis=1)
+        self._node, self._body = np.concatenate(nodes, axis=1), np.concatenate(bodies, axis=1)
         self._sizes = torch.tensor([body.shape[1] for body in bodies])
 
     def layer(self, hidden: Tensor) -> None:
         """Reduce one layer's states (rows, width, d) of the pass."""
-        if self._aimed:
+        if self._active_pass:
             self._size = (hidden.shape[0], hidden.shape[1])
             sizes = self._sizes.to(hidden.device)
             body = hidden[self._body[0], self._body[1]].float()
             sums = body.new_zeros(len(sizes), body.shape[1])
             sums.index_add_(0, torch.arange(len(sizes), device=hidden.device).repeat_interleave(sizes), body)
-            kept = hidden[self._kept[0], self._kept[1]].float()
-            self._layers.append(torch.cat([kept, sums / sizes[:, None]]).cpu())
+            nodes = hidden[self._node[0], self._node[1]].float()
+            self._layers.append(torch.cat([nodes, sums / sizes[:, None]]).cpu())
 
     def neurons(self, block: int, activations: Tensor) -> None:
-        """Count which neurons of a block are active over the bodies."""
-        if self._aimed:
+        """Count, per neuron of a block, the body tokens at which it is active."""
+        if self._active_pass:
             shaped = by_token(activations, *self._size)
             if shaped is None:
                 raise SpilloverError(
                     f"analyze: found activations of shape {tuple(activations.shape)} in block {block + 1}, expected "
-                    f"one of each neuron in each of {self._size[0]} × {self._size[1]} tokens"
+                    f"one per neuron and token, for {self._size[0]} × {self._size[1]} tokens"
                 )
             count = (shaped[self._body[0], self._body[1]] > 0).sum(dim=0).cpu()
             self.active[block] = self.active[block] + count
 
-    def keep(self, batch: list[int]) -> None:
-        """Hand the states of a pass that ended to its items."""
+    def store(self, batch: list[int]) -> None:
+        """Store the states of a pass that ended with its items."""
         states = torch.stack(self._layers, dim=1)
-        kept = torch.split(states[: -len(batch)], [len(self.nodes[index]) for index in batch])
-        for index, nodes, mean in zip(batch, kept, states[-len(batch) :], strict=True):
+        by_item = torch.split(states[: -len(batch)], [len(self.nodes[index]) for index in batch])
+        for index, nodes, mean in zip(batch, by_item, states[-len(batch) :], strict=True):
             self.states[index] = torch.cat([nodes, mean[None]])
-        self._aimed = False
+        self._active_pass = False
 
 
 @contextmanager
 def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
-    """Show the recorder what enters the first block, what leaves each, and what leaves the final norm."""
+    """Pass to the recorder the states that enter the first block, that leave each block, and that leave the norm."""
 
     def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         recorder.layer(entering(args, kwargs))
@@ -201,7 +202,8 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
 
     parts = anatomy(model)
     if not parts.activations:
-        _mention(f"{model.config.model_type}: neurons are not counted, since its blocks have not one plain MLP each")
+        kind = model.config.model_type
+        _notify_once(f"{kind}: neurons are not counted, since its blocks have not one plain MLP each")
     recorder.active = [torch.zeros(int(bool(parts.activations)), dtype=torch.long)] * len(parts.blocks)
     hooks = [parts.blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
     hooks += [module.register_forward_hook(leaves) for module in parts.blocks]
@@ -215,6 +217,6 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
 
 
 @cache
-def _mention(sentence: str) -> None:
-    """Say a sentence once a process, however many cells are traced."""
+def _notify_once(sentence: str) -> None:
+    """Print a sentence once per process, however many cells are traced."""
     notify(sentence)

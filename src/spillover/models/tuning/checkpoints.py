@@ -1,6 +1,6 @@
-"""Checkpoints that can be trusted: one counts only with its marker, which is written last.
+"""Checkpoints of the Trainer: one counts only with its marker, which is written last.
 
-The Trainer would take the newest folder there is, a torn one too, and crash on it. Knows nothing of what is inside.
+The Trainer alone would resume from the newest folder, even from an incomplete one, and crash.
 """
 
 import shutil
@@ -15,18 +15,18 @@ from spillover.utils.marker import is_complete, write_marker
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Return where the Trainer puts the checkpoint of a step."""
+    """Return the folder that the Trainer writes the checkpoint of a step to."""
     return folder / f"checkpoint-{step}"
 
 
 def latest(folder: Path) -> Path | None:
-    """Return the whole checkpoint of the latest step, or None."""
-    known = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
-    return next((path for path in known if is_complete(path)), None)
+    """Return the complete checkpoint of the latest step, or None."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    return next((path for path in newest_first if is_complete(path)), None)
 
 
 def commit(folder: Path, step: int, best: int | None) -> None:
-    """Mark the checkpoint of a step, and only then remove all others but the best step's."""
+    """Mark the checkpoint of a step as complete, and only then remove all others except that of the best step."""
     write_marker(path_of(folder, step))
     for path in folder.glob("checkpoint-*"):
         if path not in (path_of(folder, step), path_of(folder, best or step)):
@@ -35,7 +35,7 @@ def commit(folder: Path, step: int, best: int | None) -> None:
 
 @contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Turn what safetensors and torch say when they cannot write into `folder` into the system's own refusal."""
+    """Turn an error of safetensors or torch in writing to `folder` into the `OSError` behind it."""
     try:
         yield
     except (SafetensorError, RuntimeError) as error:

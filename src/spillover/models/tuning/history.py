@@ -1,4 +1,4 @@
-"""What happened in tuning, as the file beside the adapter. Reading it loads no model."""
+"""The history of tuning, a file beside the adapter. Reading it loads no model."""
 
 import json
 from dataclasses import asdict
@@ -11,13 +11,13 @@ NAME = "history.json"
 
 
 def write_history(folder: Path, tuning: Tuning) -> None:
-    """Write what happened into the adapter's folder."""
+    """Write the history into the adapter's folder."""
     (folder / NAME).write_text(json.dumps(asdict(tuning), ensure_ascii=False), encoding="utf-8")
 
 
 def read_history(folder: Path) -> Tuning:
-    """Read what `write_history` wrote."""
+    """Read the history from the adapter's folder."""
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    told = tuple(Translation(**line) for line in table.pop("translations"))
+    translations = tuple(Translation(**line) for line in table.pop("translations"))
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-    return Tuning(**fields, translations=told)
+    return Tuning(**fields, translations=translations)

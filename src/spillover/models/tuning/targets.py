@@ -1,4 +1,4 @@
-"""Which linear maps of a network get an adapter, from what `tune.targets` says, and whether each of them learns."""
+"""The linear maps of a network that get an adapter, from `tune.targets`; and a check that each of them learns."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from spillover.models.load import Model
 from spillover.utils.progress import notify
 
 ALL = "all-linear"
-"""What `tune.targets` may be beside names: every linear map of the decoder, the unembedding left out."""
+"""The value of `tune.targets` that stands for every linear map of the decoder, without the unembedding."""
 
 QUERY_AND_VALUE = (
     ("q_proj", "v_proj"),
@@ -23,19 +23,19 @@ QUERY_AND_VALUE = (
     ("Wqkv",),
     ("Wq", "Wv"),
 )
-"""How architectures call the maps that the paper adapts, its own names first; some have query and value in one map."""
+"""Names of the maps for query and value in several architectures, the paper's first. Some have one map for both."""
 
 READ_PAST = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"), "out_proj")
-"""Architecture → the linear map whose weight its kernels read past the map's forward pass: no adapter would count."""
+"""Architecture → a linear map whose weight its kernels read without calling the map: an adapter there has no effect."""
 
 
 def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
-    """Return names for peft's `target_modules` that stand for linear maps of the decoder and for no other module.
+    """Return names for peft's `target_modules` that match linear maps of the decoder and no other module.
 
     Args:
-        model: whose network has no adapter yet.
-        targets: names of linear maps, ends of their paths, or `ALL`. The paper's `q_proj` and `v_proj`, where neither
-            is there, stand for what the architecture calls query and value.
+        model: a model without an adapter.
+        targets: names of linear maps, ends of their paths, or `ALL`. If the network has neither `q_proj` nor `v_proj`,
+            which are the paper's, these two stand for its maps for query and value.
 
     Raises:
         SpilloverError: a name stands for no linear map that can be adapted, or there is no name.
@@ -50,18 +50,18 @@ def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
         _require_there(model, linear, names)
     chosen = {path for path in linear if _stands_for(names, path)}
     everywhere = {path for path, _ in model.network.named_modules() if _stands_for(names, path)}
-    return names if chosen == everywhere else sorted(chosen)  # such as the vision tower's maps of the same name
+    return names if chosen == everywhere else sorted(chosen)  # a vision tower may have maps of the same names
 
 
 def require_learning(network: Any, named: bool) -> None:  # noqa: ANN401 - with its adapter
     """Refuse, after the first backward pass, adapters without a gradient: they would be measured untrained.
 
-    Some architectures do not use a map in all of their layers. So a line says which adapters are idle, where others of
-    that name learn, or where nobody named it.
+    Some architectures do not use a map in all of their layers. If other adapters of the same name learn, or the user
+    did not name the map, a message tells which adapters are idle.
 
     Args:
         network: after a backward pass.
-        named: whether the user named the maps, and did not ask for all.
+        named: whether the user named the maps, rather than `ALL`.
 
     Raises:
         SpilloverError: no adapter of a name that the user gave has a gradient.
@@ -86,8 +86,8 @@ def require_learning(network: Any, named: bool) -> None:  # noqa: ANN401 - with 
 def _linear(model: Model) -> dict[str, torch.nn.Module]:
     """Return path → module of the decoder's linear maps.
 
-    The unembedding is none of them. Loss and scores read its weight and not its forward pass, and where it is the
-    embedding's too, merging an adapter into it would change what the network reads.
+    The unembedding is left out. Loss and scores use its weight and do not call it, and where it shares its weight with
+    the embedding, merging an adapter into it would change the embedding.
     """
     decoder = {id(module) for module in model.backbone.modules()}
     head, past = model.network.get_output_embeddings(), READ_PAST.get(model.network.config.model_type)
@@ -102,7 +102,7 @@ def _linear(model: Model) -> dict[str, torch.nn.Module]:
 
 
 def _translated(model: Model, linear: dict[str, torch.nn.Module], names: list[str]) -> list[str]:
-    """Return what the paper's names are called in this architecture; names that are there, or others, as they are."""
+    """Return this architecture's names for the paper's maps; other names, and names that it has, unchanged."""
     paper, there = set(QUERY_AND_VALUE[0]), _last_parts(linear)
     if set(names) != paper or paper & there:
         return names
@@ -127,7 +127,7 @@ def _require_there(model: Model, linear: dict[str, torch.nn.Module], names: Sequ
 
 
 def _why_not(model: Model, name: str) -> str:
-    """Return why a name stands for nothing that can be adapted."""
+    """Return why a name matches no map that can be adapted."""
     modules = [module for path, module in model.network.named_modules() if _stands_for([name], path)]
     if not modules:
         return f"no module of this model is called {name!r}"
@@ -144,6 +144,6 @@ def _stands_for(names: Sequence[str], path: str) -> bool:
 
 
 def _last_parts(paths: Iterable[str]) -> set[str]:
-    """Return what modules are called in their parents, with the parent's own name where that is only a number."""
+    """Return the last names of paths; where one is a number, together with the name before it."""
     parts = [path.rpartition(".") for path in paths]
     return {f"{parent.rpartition('.')[2]}.{last}" if last.isdigit() else last for parent, _, last in parts}

@@ -1,6 +1,6 @@
 """The `transformers` Trainer with this project's steps, loss and checkpoints.
 
-A step is the same examples whatever fits in memory and however many processes share it. Knows no recipe.
+A step has the same examples whatever fits in memory, and however many processes share it.
 """
 
 import math
@@ -24,16 +24,17 @@ from spillover.models.tuning.targets import require_learning
 from spillover.utils.progress import Bar
 
 MICRO_BATCH_TOKENS = 256
-"""Tokens of a micro-batch, padding included; on a GPU 64 times it. A CPU gains nothing from more, and holds it all."""
+"""Tokens of a micro-batch on a CPU, padding included; larger ones are no faster and need more memory. A GPU takes 64
+times as many."""
 
 SAVE_EVERY = 20
-"""Steps between two checkpoints; there is one at the end of each epoch too."""
+"""Steps between two checkpoints. There is also one at the end of each epoch."""
 
 
 class Steps:
-    """A loader's batches: the examples of each step, in an order that the seed and the epoch alone decide.
+    """The examples of each step, in an order that depends on the seed and the epoch alone.
 
-    Every process draws the same steps and takes its share of each: no example is repeated to make the shares even.
+    Every process draws the same steps and takes its share of each. No example is repeated to make the shares equal.
     """
 
     def __init__(self, examples: int, batch: int, seed: int) -> None:
@@ -67,11 +68,17 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         args: TrainingArguments,
         named: bool = True,
     ) -> None:
-        """Prepare to learn `rows`; `network` has its adapter, and learns inside `loss.learning`.
+        """Prepare to learn `rows`.
 
-        `named` says whether the user named the adapted maps: then each name has to learn.
+        Args:
+            network: with its adapter; it learns inside `loss_as_forward`.
+            rows: the examples to learn.
+            held_out: the examples for the validation loss; may be none.
+            order: the examples of each step.
+            args: of the Trainer.
+            named: whether the user named the adapted maps: then an adapter of each name has to learn.
         """
-        args._n_gpu = min(1, args.n_gpu)  # one process drives one device: nn.DataParallel would split steps on its own
+        args._n_gpu = min(1, args.n_gpu)  # one process drives one device: nn.DataParallel would split steps itself
         super().__init__(model=network, args=args, train_dataset=rows, eval_dataset=held_out or None)
         self.remove_callback(PrinterCallback)
         self.order, self._named = order, named
@@ -83,7 +90,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         return math.ceil(len(self.order) * epochs)
 
     def learn(self, progress: Bar) -> TrainerState:
-        """Train, or go on from the newest whole checkpoint; return the state at the end, which has a checkpoint."""
+        """Train, or resume from the newest complete checkpoint; return the final state, which has a checkpoint."""
         self.add_callback(_Callbacks(self, progress))
         checkpoint = checkpoints.latest(Path(self.args.output_dir))
         if checkpoint is not None:
@@ -107,14 +114,14 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         """Accumulate the gradient of the whole step over its micro-batches and processes; return its loss."""
         model.train()
         inputs = self._prepare_inputs(inputs)
-        parts, total = list(self._parts(inputs)), (inputs["labels"] != IGNORED).sum()
-        own = torch.zeros((), device=total.device)
+        parts, total = list(self._micro_batches(inputs)), (inputs["labels"] != IGNORED).sum()
+        shares = torch.zeros((), device=total.device)
         for place, part in enumerate(parts, start=1):
-            with self._gathering(model, last=place == len(parts)):
+            with self._gradient_sync(model, last=place == len(parts)):
                 share = model(**part) * (self.args.world_size / total)  # engines average over the processes
                 self.accelerator.backward(share)
-            own += share.detach()
-        loss: Tensor = self.accelerator.reduce(own, "mean")
+            shares += share.detach()
+        loss: Tensor = self.accelerator.reduce(shares, "mean")
         if not torch.isfinite(loss):
             step, ids = self.state.global_step + 1, ", ".join(inputs["ids"])
             raise SpilloverError(
@@ -122,11 +129,11 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
                 f"examples: {ids}"
             )
         if self.state.global_step == 0 and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            require_learning(model, self._named)  # engines that take gradients apart show none here
+            require_learning(model, self._named)  # engines that split gradients show none here
         return loss
 
-    def _gathering(self, model: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
-        """Exchange gradients with the other processes in a step's last micro-batch alone."""
+    def _gradient_sync(self, model: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Exchange gradients with the other processes only in the last micro-batch of a step."""
         self.accelerator.gradient_state._set_sync_gradients(last)  # as the Trainer does; DeepSpeed steps by it
         return nullcontext() if last else self.accelerator.no_sync(model)
 
@@ -136,16 +143,16 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         self.model_wrapped.eval()
         inputs = self._prepare_inputs(collate(self.eval_dataset))
         total = (inputs["labels"] != IGNORED).sum()
-        loss = sum(self.model_wrapped(**part) for part in self._parts(inputs)) / total
+        loss = sum(self.model_wrapped(**part) for part in self._micro_batches(inputs)) / total
         metrics = {"eval_loss": self.accelerator.reduce(loss, "sum").item()}
         self.log(dict(metrics))
         return metrics
 
-    def _parts(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
-        """Yield this process's share of a step as micro-batches, as many in every process.
+    def _micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
+        """Yield this process's share of a step as micro-batches; every process has the same number of them.
 
-        Rows are dealt out in groups of like length, one to each process; where the last group is short, a process
-        reads a row that another learns.
+        Rows are sorted by length and grouped, one row per process. If the last group has fewer rows than processes,
+        idle processes read a repeated row with its labels masked.
         """
         lengths, processes = inputs["lengths"].tolist(), self.args.world_size
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
@@ -170,22 +177,22 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
 
 
 class _Callbacks(TrainerCallback):  # type: ignore[misc]
-    """Measures before the first step, orders the epochs, asks for checkpoints, shows the loss as it falls."""
+    """Measures the loss before the first step, orders the epochs, saves checkpoints and shows the loss."""
 
     def __init__(self, trainer: TargetTrainer, progress: Bar) -> None:
         self._trainer, self._progress = trainer, progress
 
     def on_train_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Measure the held-out loss of the model as it came."""
+        """Measure the held-out loss of the model before tuning."""
         if state.global_step == 0 and self._trainer.eval_dataset is not None:
             self._trainer.evaluate()
 
     def on_epoch_begin(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Order the epoch that begins, or that is gone on with."""
+        """Choose the order of the epoch that begins or is resumed."""
         self._trainer.order.set_epoch(state.global_step // len(self._trainer.order))
 
     def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        """Save from time to time; not where an epoch ends, which is first measured and then saved."""
+        """Save every `SAVE_EVERY` steps. The end of an epoch is measured first and saved by `on_epoch_end`."""
         ends = state.global_step % len(self._trainer.order) == 0 or state.global_step == self._trainer.steps
         control.should_save = state.global_step % SAVE_EVERY == 0 and not ends
 

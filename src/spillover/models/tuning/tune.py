@@ -1,8 +1,8 @@
-"""Tune a LoRA adapter on examples with the `transformers` Trainer.
+"""Tune a LoRA adapter (Hu et al. 2021) on examples with the `transformers` Trainer.
 
-An optimizer step is always the same number of examples, whatever fits in memory: a token budget only splits it into
-micro-batches of like length. The loss of a step is the sum over its target tokens divided by their number. Killed at
-any point it goes on from its last checkpoint, and ends with the same adapter. Knows neither pairs nor languages.
+An optimizer step always has the same number of examples, whatever fits in memory: a token budget only splits it into
+micro-batches of similar length. The loss of a step is the sum over its target tokens divided by their number. Tuning
+that was killed resumes from its last checkpoint, and ends with the same adapter.
 """
 
 import math
@@ -20,6 +20,7 @@ from transformers import TrainingArguments, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
 
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.history import write_history
@@ -33,50 +34,32 @@ from spillover.utils.progress import Bar, bar, notify
 
 
 @dataclass(frozen=True, slots=True)
-class LoraSettings:
-    """How to tune: LoRA (Hu et al. 2021) and its schedule."""
-
-    rank: int
-    """Rank of the update."""
-    alpha: float
-    """Its scale, before the division by the rank."""
-    targets: tuple[str, ...] | str
-    """Names of the linear maps that are adapted, or `all-linear`; `models/targets.py` says what they stand for."""
-    learning_rate: float
-    """Peak of the cosine schedule."""
-    epochs: float
-    """Passes over the examples."""
-    batch: int
-    """Examples of an optimizer step, over all processes."""
-    warmup_ratio: float
-    """Share of the steps in which the learning rate rises."""
-    cutoff: int
-    """Examples of more tokens are left out, and counted; those longer than the model's context are too."""
-    validation_share: float
-    """Share of the examples held out; the epoch with the lowest loss on them is kept."""
-    seed: int
-    """Of the adapter's initialization, the validation split, the order and the dropout."""
-    dropout: float = 0.0
-    """Share of a linear map's inputs that its update does not see in a step."""
-    translations: int = 0
-    """Held-out examples that are translated before and after, for chrF."""
-    report_to: tuple[str, ...] = ()
-    """Trackers that the Trainer tells of every step, such as `tensorboard`; they change no result."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Rows learned under one schedule."""
+class _Phase:
+    """The examples of one schedule of the learning rate: those of one value of `Example.stage`."""
 
     number: int
     learned: list[TokenizedExample]
     held_out: list[TokenizedExample]
+    settings: TuneConfig
+    seed: int
+
+    @property
+    def order(self) -> Steps:
+        """The examples of each step."""
+        return Steps(len(self.learned), self.settings.batch, self.seed)
 
 
-def tune(model: Model, examples: Sequence[Example], recipe: LoraSettings, folder: Path) -> Tuning:
-    """Tune and write the adapter (PEFT format) and `history.json` to `folder`, or go on with what was begun there.
+def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, folder: Path) -> Tuning:
+    """Tune an adapter and write it (PEFT format) and `history.json` to `folder`; resume if tuning was begun there.
 
-    Of several processes launched together each calls this with the same arguments; the leading one writes.
+    Each of the processes launched together calls this with the same arguments; the main process writes.
+
+    Args:
+        model: the base model; its network gets the adapter.
+        examples: the examples, in any order.
+        settings: of LoRA and its optimizer.
+        seed: of the adapter's initialization, the validation split, the order of the examples and the dropout.
+        folder: an existing folder, for the adapter.
 
     Raises:
         SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
@@ -87,30 +70,30 @@ def tune(model: Model, examples: Sequence[Example], recipe: LoraSettings, folder
             "tune: the model's tokenizer has no EOS token, which ends each target that is learned; expected eos_token "
             "in tokenizer_config.json"
         )
-    set_seed(recipe.seed)
-    stages = _stages(model, examples, recipe)
-    network, begun = _adapted(model, recipe), folder / "checkpoints"
-    shown = [row.example for row in stages[0].held_out[: recipe.translations]] if distributed.is_main_process() else []
-    steps = sum(math.ceil(len(_order(stage, recipe)) * recipe.epochs) for stage in stages)
-    before, logs = translate(model, shown), []
+    set_seed(seed)
+    phases = _phases(model, examples, settings, seed)
+    network, begun = _with_adapter(model, settings), folder / "checkpoints"
+    samples = _samples(phases[0])
+    steps = sum(math.ceil(len(phase.order) * settings.epochs) for phase in phases)
+    before, logs = translate(model, samples), []
     with bar("tune (steps)", steps) as progress:
-        for stage in stages:
-            logs += _learn(model, network, stage, recipe, begun / str(stage.number), progress)
-    after = translate(model, shown)
+        for phase in phases:
+            logs += _learn(model, network, phase, begun / str(phase.number), progress)
+    after = translate(model, samples)
     history = Tuning(
         losses=tuple(line["loss"] for line in logs if "loss" in line),
         validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
-        examples=sum(len(stage.learned) for stage in stages),
-        left_out=len(examples) - sum(len(stage.learned) + len(stage.held_out) for stage in stages),
-        target_tokens=sum(label != IGNORED for stage in stages for row in stage.learned for label in row.labels),
-        chrf=tuple(chrf(found, [example.target for example in shown]) for found in (before, after) if shown),
+        examples=sum(len(phase.learned) for phase in phases),
+        left_out=len(examples) - sum(len(phase.learned) + len(phase.held_out) for phase in phases),
+        target_tokens=sum(label != IGNORED for phase in phases for row in phase.learned for label in row.labels),
+        chrf=tuple(chrf(texts, [example.target for example in samples]) for texts in (before, after) if samples),
         translations=tuple(
             Translation(example.id, example.language, example.source, example.target, *texts)
-            for example, *texts in zip(shown, before, after, strict=True)
+            for example, *texts in zip(samples, before, after, strict=True)
         ),
     )
     if history.left_out:
-        longest, key = _longest(model, recipe)
+        longest, key = _longest(model, settings)
         notify(
             f"{history.left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out"
         )
@@ -122,83 +105,84 @@ def tune(model: Model, examples: Sequence[Example], recipe: LoraSettings, folder
     return history
 
 
-def _stages(model: Model, examples: Sequence[Example], recipe: LoraSettings) -> list[_Stage]:
-    """Return the stages in their order, each shuffled and split; examples that are too long are in none."""
-    longest, key = _longest(model, recipe)
+def _phases(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int) -> list[_Phase]:
+    """Return the phases in their order, each shuffled and split; examples that are too long are left out."""
+    longest, key = _longest(model, settings)
     rows = [row for example in examples if len((row := encode(model, example)).tokens) <= longest]
     if not rows:
         raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
-    found = []
+    phases = []
     for number in sorted({row.example.stage for row in rows}):
-        own = [row for row in rows if row.example.stage == number]
-        random.Random(recipe.seed).shuffle(own)
-        held_out = int(len(own) * recipe.validation_share)
-        found.append(_Stage(number, own[held_out:], own[:held_out]))
-    return found
+        shuffled = [row for row in rows if row.example.stage == number]
+        random.Random(seed).shuffle(shuffled)
+        held_out = int(len(shuffled) * settings.validation_share)
+        phases.append(_Phase(number, shuffled[held_out:], shuffled[:held_out], settings, seed))
+    return phases
 
 
-def _longest(model: Model, recipe: LoraSettings) -> tuple[int, str]:
-    """Return how many tokens an example may have, and what says so: beyond its context a network has no positions."""
-    return min((recipe.cutoff, "tune.cutoff"), (model.context, "the model's context"))
+def _samples(phase: _Phase) -> list[Example]:
+    """Return the held-out examples that the main process translates before and after tuning."""
+    rows = phase.held_out[: phase.settings.translations] if distributed.is_main_process() else []
+    return [row.example for row in rows]
 
 
-def _adapted(model: Model, recipe: LoraSettings) -> Any:  # noqa: ANN401 - the network with its adapter
+def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
+    """Return how many tokens an example may have, and the source of that limit."""
+    return min((settings.cutoff, "tune.cutoff"), (model.context, "the model's context"))
+
+
+def _with_adapter(model: Model, settings: TuneConfig) -> Any:  # noqa: ANN401 - the network with its adapter
     lora = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        target_modules=to_adapt(model, recipe.targets),
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=to_adapt(model, settings.targets),
         task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():
-        # peft sets what it says here for a Conv1D by itself, and the embeddings are never adapted
+        # peft warns of settings for Conv1D that it corrects itself, and of tied embeddings, which are never adapted
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out|.*tie_word_embeddings")
         return get_peft_model(model.network, lora)
-
-
-def _order(stage: _Stage, recipe: LoraSettings) -> Steps:
-    return Steps(len(stage.learned), recipe.batch, recipe.seed)
 
 
 def _learn(
     model: Model,
     network: Any,  # noqa: ANN401
-    stage: _Stage,
-    recipe: LoraSettings,
+    phase: _Phase,
     place: Path,
     progress: Bar,
 ) -> list[dict[str, float]]:
-    """Go through a stage, leave its best adapter in `network`, and return the Trainer's log."""
-    arguments = _arguments(model, stage, recipe, place)
+    """Learn a phase, load its best adapter into `network`, and return the Trainer's log."""
+    arguments, named = _arguments(model, phase, place), ALL not in phase.settings.targets
     with loss_as_forward(model):
-        order, named = _order(stage, recipe), ALL not in recipe.targets
-        trainer = TargetTrainer(network, stage.learned, stage.held_out, order, arguments, named)
+        trainer = TargetTrainer(network, phase.learned, phase.held_out, phase.order, arguments, named)
         state = trainer.learn(progress)
     network.load_adapter(str(checkpoints.path_of(place, state.best_global_step or state.global_step)), "default")
-    trainer.accelerator.wait_for_everyone()  # the leading process removes the checkpoints in the end
+    trainer.accelerator.wait_for_everyone()  # the main process removes the checkpoints at the end
     log: list[dict[str, float]] = state.log_history
     return log
 
 
-def _arguments(model: Model, stage: _Stage, recipe: LoraSettings, place: Path) -> TrainingArguments:
-    if recipe.report_to:
-        _check_trackers(recipe.report_to)
+def _arguments(model: Model, phase: _Phase, place: Path) -> TrainingArguments:
+    settings = phase.settings
+    if settings.report_to:
+        _check_trackers(settings.report_to)
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(place.parent.parent / "logs"))
     return TrainingArguments(
         output_dir=str(place),
-        per_device_train_batch_size=recipe.batch,
-        learning_rate=recipe.learning_rate,
-        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.epochs,
         lr_scheduler_type="cosine",
-        warmup_steps=recipe.warmup_ratio,
-        seed=recipe.seed + distributed.rank(),  # of the dropout alone: the adapter is there, the order has its own
-        eval_strategy="epoch" if stage.held_out else "no",
-        save_strategy="epoch" if stage.held_out else "no",  # `_Watch` saves in either case; this finds the best
+        warmup_steps=settings.warmup_ratio,
+        seed=phase.seed + distributed.rank(),  # of the dropout alone: adapter and order are already determined
+        eval_strategy="epoch" if phase.held_out else "no",
+        save_strategy="epoch" if phase.held_out else "no",  # `_Callbacks` saves in any case; this marks the best step
         metric_for_best_model="loss",
         remove_unused_columns=False,
         disable_tqdm=True,
         logging_steps=1,
-        report_to=list(recipe.report_to),
+        report_to=list(settings.report_to),
         ddp_find_unused_parameters=False,
         use_cpu=model.device.type == "cpu",
     )

@@ -1,7 +1,7 @@
-"""How a chat template wraps a text and an answer, found out once and checked when a model is opened.
+"""What a chat template writes around a text and an answer, found out and checked once, when a model is opened.
 
-A template is a program from anywhere: it may leave a text out, write the date, open a thought before an answer, or
-fail. What cannot be right is refused here in one sentence. Knows neither tokens nor weights.
+A template is a program by anybody: it may leave a text out, write the date, open a thought before an answer, or fail. A
+template that cannot be right is refused here in one sentence.
 """
 
 import re
@@ -19,25 +19,25 @@ from spillover.errors import SpilloverError, did_you_mean, one_line
 from spillover.models.tokenization import CUT
 
 CLOCK = datetime(2024, 7, 26)
-"""The time that every template is told, so that a prompt is the same on all days: the date that Llama 3's names."""
+"""The time that every template sees, so that prompts are the same on all days. It is the date in Llama 3's template."""
 
 TEXT, ANSWER, NEXT = "3141592653589", "2718281828459", "1618033988749"
-"""A user's text, an answer and a second text that stand for others: digits, which no change of case or blanks hides."""
+"""Samples of a user's text, an answer and a second text: digits, which survive changes of case and blanks."""
 
 SENTENCE = "Ab: \"c\" <D> & 'e'\n\nÄß 1. 2,\tक्षि 中文! "
-"""A text with all that templates are known to change."""
+"""A text with everything that templates are known to change."""
 
-LONG = (SENTENCE * 50).strip()
+LONG_TEXT = (SENTENCE * 50).strip()
 """A text as long as an item with its exemplars, which a template must not cut."""
 
 UNIT = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|.", re.DOTALL)
-"""A mark such as `<s>` or `[INST]`, which is not taken apart, or a character."""
+"""A mark such as `<s>` or `[INST]`, which is never split, or a character."""
 
 RENDERINGS = 8
-"""How often a chat is rendered to see that it is always the same."""
+"""Number of times a chat is rendered to check that it is always the same."""
 
 SETTABLE = ("chat_template", "documents", "tools")
-"""Parameters of `apply_chat_template` that arguments may set, beside the template's own variables."""
+"""Parameters of transformers' `apply_chat_template` that arguments may set, beside the template's own variables."""
 
 Turns = Sequence[tuple[str, str]]
 """The roles and texts of a chat."""
@@ -45,24 +45,23 @@ Turns = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """How a text is asked and answered in a chat."""
+    """The rendering of a text and its answer as a chat."""
 
     render: Callable[[Turns, bool], str]
-    """The template: turns, and whether a turn of the assistant is opened after them → the chat as text."""
+    """The template: turns, and whether it opens a turn of the assistant after them → the chat as text."""
     followed: tuple[tuple[str, str], ...]
-    """The turns that are rendered after the text's; their rendering is cut off again."""
+    """The turns that are rendered after the text; their rendering is cut off again."""
     tail: str
-    """What is cut off: the answer's rendering and all that follows it; empty where no turn follows."""
+    """The part that is cut off: the answer's rendering and all after it; empty if no turn follows the text."""
     end: str
-    """What ends the assistant's turn: in a chat it stands in place of an answer's delimiter. May be empty."""
+    """The end of the assistant's turn. In a chat it replaces an answer's delimiter. May be empty."""
     key: tuple[str, ...]
-    """What it makes of a text, for the keys of stages; nothing where that is what was made of it
-    before templates were checked."""
+    """The rendering of a text, for the keys of stages; empty if it is the same as before templates were checked."""
     warnings: tuple[str, ...]
-    """What a user should know of the template: that it changes texts."""
+    """Warnings for the user: that the template changes texts."""
 
     def wrap(self, text: str) -> str:
-        """Return the chat that asks `text`, up to where the answer begins.
+        """Return the chat with the user's `text`, up to the beginning of the answer.
 
         Raises:
             SpilloverError: the template fails on this text, or leaves out a part of it.
@@ -70,17 +69,17 @@ class Chat:
         rendered = self.render([("user", text), *self.followed], not self.followed)
         if not rendered.endswith(self.tail) or not _holds(rendered, text):
             raise SpilloverError(
-                f"model.template: the chat template changes the text {one_line(_shortened(text))!r}, expected the whole "
-                "text in the prompt"
+                f"model.template: the chat template changes the text {one_line(_shortened(text))!r}, expected the "
+                "whole text in the prompt"
             )
         return rendered.removesuffix(self.tail)
 
 
 def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: ANN401 - a class per tokenizer
-    r"""Find out how a tokenizer's chat template wraps texts and answers.
+    r"""Find out what a tokenizer's chat template writes around texts and answers.
 
-    The prompt is all that the template writes before the answer of an answered chat, so a thought that it puts there
-    (`<think>\n\n</think>`) is part of the prompt, and one that it only opens for generation is not.
+    The prompt is everything that the template writes before the answer of an answered chat. So a thought that it writes
+    there (`<think>\n\n</think>`) is part of the prompt, and one that it only opens for generation is not.
 
     Args:
         tokenizer: one of `transformers`, with a chat template.
@@ -103,21 +102,21 @@ def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: AN
     alike = _shared(UNIT.findall(before)[::-1], UNIT.findall(after)[::-1])  # then the next answer may be open already
     end = (_end(render, after) if alike or len(followed) > 1 else after) or str(tokenizer.eos_token or "")
     blanks = not before.startswith(opened) and before.rstrip() == opened.rstrip()
-    if before == opened or blanks:  # where they differ in blanks alone, a model goes on after those that were opened
+    if before == opened or blanks:  # if they differ only in blanks, the model continues after the opened turn
         before, followed, after = opened, (), ""
-    key = () if (before, end) == _once(tokenizer) else (before, end)
+    key = () if (before, end) == _unchecked(tokenizer) else (before, end)
     return Chat(render, followed, ANSWER + after if followed else "", end, key, _warnings(render))
 
 
-def _once(tokenizer: Any) -> tuple[str, str]:  # noqa: ANN401
-    """Return how a text was wrapped, and an answer ended, before templates were checked; empty where that failed."""
+def _unchecked(tokenizer: Any) -> tuple[str, str]:  # noqa: ANN401
+    """Return prompt and end as they were before templates were checked; two empty texts if that failed."""
     user = {"role": "user", "content": TEXT}
     try:
-        asked = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+        prompt = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
         answered = tokenizer.apply_chat_template([user, {"role": "assistant", "content": "ANSWER"}], tokenize=False)
     except Exception:  # a template is a program: it can raise anything
         return "", ""
-    return str(asked), str(answered).rpartition("ANSWER")[2] or str(tokenizer.eos_token)
+    return str(prompt), str(answered).rpartition("ANSWER")[2] or str(tokenizer.eos_token)
 
 
 def _template(tokenizer: Any, arguments: Mapping[str, Any]) -> str:  # noqa: ANN401
@@ -128,18 +127,18 @@ def _template(tokenizer: Any, arguments: Mapping[str, Any]) -> str:  # noqa: ANN
         source = str(tokenizer.get_chat_template(arguments.get("chat_template"), arguments.get("tools")))
         variables = meta.find_undeclared_variables(_compile_jinja_template(source).environment.parse(source))
     reserved = {"messages", *signature(tokenizer.apply_chat_template).parameters, *tokenizer.special_tokens_map}
-    known = sorted((variables - reserved - set(_compile_jinja_template(source).globals)).union(SETTABLE))
+    readable = sorted((variables - reserved - set(_compile_jinja_template(source).globals)).union(SETTABLE))
     for name in arguments:
-        if name not in known:
+        if name not in readable:
             raise SpilloverError(
                 f"model.template_arguments: found {name!r}, which the chat template does not read; "
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(name, readable)}"
             )
     return source
 
 
 def _content(tokenizer: Any, template: str, arguments: Mapping[str, Any]) -> Callable[[Turns, bool], str]:  # noqa: ANN401
-    """Return what renders chats, with texts as the template expects them: as they are, or as a list of one part."""
+    """Return a renderer of chats, with texts in the form that the template expects: plain, or as a list of one part."""
 
     def renderer(content: Callable[[str], Any]) -> Callable[[Turns, bool], str]:
         def render(turns: Turns, open_answer: bool) -> str:
@@ -167,13 +166,13 @@ def _as_parts(text: str) -> list[dict[str, str]]:
 
 
 CONTENTS: tuple[Callable[[str], Any], ...] = (str, _as_parts)
-"""The forms in which templates expect the text of a turn, in the order tried."""
+"""The forms in which templates expect the text of a turn, in the order in which they are tried."""
 
 
 def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, str], ...], str]:
-    """Return the turns after a text's that a template renders, and the chat.
+    """Return the turns after the user's text, and the rendered chat.
 
-    They are an answer, or an answer and another text: some templates refuse a chat that ends with the assistant.
+    The turns are an answer, or an answer and another text: some templates refuse a chat that ends with the assistant.
     """
     refusals: list[SpilloverError] = []
     for followed in ((("assistant", ANSWER),), (("assistant", ANSWER), ("user", NEXT))):
@@ -188,9 +187,9 @@ def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, st
 
 
 def _end(render: Callable[[Turns, bool], str], after: str) -> str:
-    """Return what ends the assistant's turn where more than that follows an answer, as it stands before a user's turn.
+    """Return the end of the assistant's turn, where more than that follows an answer: as it is before a user's turn.
 
-    Some templates refuse a chat that ends with the assistant; others open the next answer behind every chat.
+    Some templates refuse a chat that ends with the assistant; others open the next answer after every chat.
     """
     try:
         rendered = render([("user", TEXT), ("assistant", ANSWER), ("user", NEXT)], False)
@@ -198,7 +197,7 @@ def _end(render: Callable[[Turns, bool], str], after: str) -> str:
         return after
     between, there, rest = rendered.partition(ANSWER)[2].partition(NEXT)
     head, units = UNIT.findall(rendered.partition(TEXT)[0]), UNIT.findall(between)
-    opening = _shared(head[::-1], units[::-1])  # of a user's turn: it stands before the text and before the next one
+    opening = _shared(head[::-1], units[::-1])  # of a user's turn: it precedes the text and the next text
     alike = rest and between.startswith(rest)  # both roles' turns end alike
     end = rest if alike else "".join(units[: len(units) - opening])
     more = after.removeprefix(end).strip() if there and after.startswith(end) else ""
@@ -219,20 +218,20 @@ def _require_once(rendered: str, text: str, what: str) -> None:
 
 
 def _warnings(render: Callable[[Turns, bool], str]) -> tuple[str, ...]:
-    """Return a warning if texts are changed in case or white space; refuse what changes or cuts them otherwise."""
-    rendered = render([("user", LONG)], True)
-    if LONG in rendered:
+    """Return a warning if texts are changed in case or white space; refuse templates that change or cut them more."""
+    rendered = render([("user", LONG_TEXT)], True)
+    if LONG_TEXT in rendered:
         return ()
-    if not _holds(rendered, LONG):
+    if not _holds(rendered, LONG_TEXT):
         raise SpilloverError(
-            "model.template: the chat template cuts texts or replaces characters of theirs, expected the whole text in "
-            "the prompt"
+            "model.template: the chat template cuts texts or replaces some of their characters, expected the whole "
+            "text in the prompt"
         )
     return ("model.template: the chat template changes case, white space or punctuation of the texts that are asked",)
 
 
 def _holds(rendered: str, text: str) -> bool:
-    """Whether a chat has a text in it: as it is but for the blanks around it, or all its letters and digits."""
+    """Whether a chat contains a text, without the blanks around it, or at least all its letters and digits in order."""
     return text.strip() in rendered or _letters(text) in _letters(rendered)
 
 
@@ -240,10 +239,10 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text.replace(CUT, "").casefold())
 
 
-def _shared(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return with how many equal characters, or units, two texts begin."""
-    differing = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differing, min(len(one), len(other)))
+def _shared(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return the number of equal characters, or units, at the beginning of two texts."""
+    differing = (place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    return next(differing, min(len(first), len(second)))
 
 
 def _shortened(text: str) -> str:
@@ -252,7 +251,7 @@ def _shortened(text: str) -> str:
 
 @contextmanager
 def _sentences(what: str) -> Iterator[None]:
-    """Turn whatever a template raises into one sentence."""
+    """Turn any exception of a template into one sentence."""
     try:
         yield
     except Exception as error:  # a template is a program: it can raise anything
@@ -262,9 +261,9 @@ def _sentences(what: str) -> Iterator[None]:
 
 @contextmanager
 def _frozen(template: str) -> Iterator[None]:
-    """Let a template's clock stand still for the block.
+    """Stop a template's clock for the block.
 
-    `transformers` keeps one compiled template for all who render it, and hands templates no function of a caller's.
+    `transformers` caches the compiled template, and passes no function of the caller to it.
     """
     clock = _compile_jinja_template(template).globals
     clock["strftime_now"] = CLOCK.strftime
