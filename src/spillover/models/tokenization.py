@@ -16,8 +16,8 @@ PROBES = ("a", "0", "。")
 """Texts that show what a tokenizer adds to a text; the first one that has tokens is used."""
 
 NO_START = (
-    "analyze.forgetting: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; set "
-    "analyze.forgetting = 0"
+    "analyze.forgetting: the model's tokenizer has neither BOS nor EOS, expected a token after which a text begins; "
+    "set analyze.forgetting = 0"
 )
 """The error where bits per byte cannot be measured: the first byte of a text needs a token before it."""
 
