@@ -98,8 +98,8 @@ def cka(states: States, pairings: Pairings) -> Array:
     size[size <= NOISE * (states.body_mean**2).sum(axis=(1, 2))] = 0  # items that are all the same
     scale = _reciprocal(np.outer(size, size))
     # Pairing p moves rows and columns alike, so a shuffle never touches the width.
-    found = [flat[order[upper] * items + order[lower]].T @ fixed for order in pairings.orders]
-    result: Array = np.stack(found) * scale
+    products = [flat[order[upper] * items + order[lower]].T @ fixed for order in pairings.orders]
+    result: Array = np.stack(products) * scale
     return result
 
 
@@ -166,16 +166,16 @@ def dali(states: States, pairings: Pairings) -> Array:
     languages, count = len(states.body_mean), len(pairings.orders)
     if not states.contexts:
         return np.full((count, languages, languages), np.nan)
-    found = np.zeros((count, languages, languages))
+    counts = np.zeros((count, languages, languages))
     for options in states.contexts:
         others = list(permutations(range(len(options)), 2))
-        for place, own in enumerate(states.body_cosines):
+        for place, similarities in enumerate(states.body_cosines):
             # (pairings, option of a, language b, option of b)
-            block = own[:, :, options].take(pairings.orders[:, options], axis=0)
+            block = similarities[:, :, options].take(pairings.orders[:, options], axis=0)
             matched = np.minimum.reduce([block[:, k, :, k] for k in range(len(options))])
             mismatched = np.maximum.reduce([block[:, k, :, other] for k, other in others])
-            found[:, place] += matched > mismatched + NOISE
-    return found / len(states.contexts)
+            counts[:, place] += matched > mismatched + NOISE
+    return counts / len(states.contexts)
 
 
 def cosines(vectors: Array) -> Array:

@@ -67,9 +67,9 @@ def geometry(sample: Sample, layers: Iterable[Layer], metrics: Mapping[str, Metr
     components, scores = [], []
     for number, layer in enumerate(layers):
         _check_finite(sample, number, layer)
-        found = principal_components(layer.body_mean)
-        components.append(found)
-        scores.append([_measure(sample, layer, found, arm, metrics, pairings) for arm in range(len(sample.arms))])
+        axes = principal_components(layer.body_mean)
+        components.append(axes)
+        scores.append([_measure(sample, layer, axes, arm, metrics, pairings) for arm in range(len(sample.arms))])
     # (layers, arms, metrics, value and null, a, b) → (metrics, value and null, arms, layers, a, b)
     summary = np.asarray(scores).transpose(2, 3, 1, 0, 4, 5)
     names = [name + suffix for name in metrics for suffix in ("", PARTIAL)]

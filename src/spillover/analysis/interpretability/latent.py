@@ -35,16 +35,16 @@ class CellReading:
     """Item by item; in both arms the same items in the same order."""
 
 
-def trajectory(seen: CellReading) -> Trajectory:
+def trajectory(cell_reading: CellReading) -> Trajectory:
     """Average a reading over its items; intervals as in `bands`."""
-    reading, told = seen.reading, _distinguishable(seen.reading)
+    reading, distinct = cell_reading.reading, _distinguishable(cell_reading.reading)
     return Trajectory(
-        arm=seen.cell.arm,
-        task=seen.cell.task,
-        language=seen.cell.language,
-        lens=seen.lens,
-        english=_curve(reading.english[told], PROBABILITY),
-        native=_curve(reading.native[told], PROBABILITY),
+        arm=cell_reading.cell.arm,
+        task=cell_reading.cell.task,
+        language=cell_reading.cell.language,
+        lens=cell_reading.lens,
+        english=_curve(reading.english[distinct], PROBABILITY),
+        native=_curve(reading.native[distinct], PROBABILITY),
         all_english=_curve(reading.all_english, PROBABILITY),
         all_native=_curve(reading.all_native, PROBABILITY),
         entropy=_curve(reading.entropy, POSITIVE),
@@ -52,13 +52,13 @@ def trajectory(seen: CellReading) -> Trajectory:
         english_rank=_geometric(reading.english_rank),
         native_rank=_geometric(reading.native_rank),
         items=len(reading.entropy),
-        distinguishable=int(told.sum()),
+        distinguishable=int(distinct.sum()),
     )
 
 
 def _distinguishable(reading: LensOutput) -> NDArray[np.bool_]:
-    told: NDArray[np.bool_] = np.logical_not(np.isnan(reading.english).any(axis=1))
-    return told
+    distinct: NDArray[np.bool_] = np.logical_not(np.isnan(reading.english).any(axis=1))
+    return distinct
 
 
 def _curve(values: NDArray[np.float32], kind: Range, shape: Callable[[Array], Array] = np.asarray) -> Curve:
@@ -136,23 +136,23 @@ MEASURES: dict[
 """Name → what sums up the readings of the base and the tuned arm: each of them, and tuned − base."""
 
 
-def latents(seen: Sequence[CellReading]) -> list[LensSummary]:
+def latents(readings: Sequence[CellReading]) -> list[LensSummary]:
     """Sum up each lens in each task and language, both arms over the same resampled items."""
-    arms = {(s.lens, s.cell.arm, s.cell.task, s.cell.language): s.reading for s in seen}
+    arms = {(r.lens, r.cell.arm, r.cell.task, r.cell.language): r.reading for r in readings}
     pairs = [
-        (s.cell.task, s.cell.language, s.lens, s.reading, arms[s.lens, "tuned", s.cell.task, s.cell.language])
-        for s in seen
-        if s.cell.arm == "base"
+        (r.cell.task, r.cell.language, r.lens, r.reading, arms[r.lens, "tuned", r.cell.task, r.cell.language])
+        for r in readings
+        if r.cell.arm == "base"
     ]
-    return [found for pair in pairs for found in _latents(*pair)]
+    return [summary for pair in pairs for summary in _latents(*pair)]
 
 
 def _latents(task: str, language: str, lens: str, base: LensOutput, tuned: LensOutput) -> list[LensSummary]:
-    told = _distinguishable(base)
-    n = int(told.sum())
+    distinct = _distinguishable(base)
+    n = int(distinct.sum())
     if not n:
         return [LensSummary(task, language, lens, name, None, None, None) for name in MEASURES]
-    arms = _only(base, told), _only(tuned, told)
+    arms = _only(base, distinct), _only(tuned, distinct)
     return [LensSummary(task, language, lens, name, *measure(*arms)) for name, measure in MEASURES.items()]
 
 

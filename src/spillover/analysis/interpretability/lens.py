@@ -106,11 +106,11 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
     count, layers, width = states.shape
     flat = states.reshape(count * layers, width)
     hidden = readout.normed(flat)
-    known = np.unique(sight.tokens[sight.tokens >= 0])
-    logits = readout.logits(hidden, known).reshape(count, layers, len(known))
-    columns = np.searchsorted(known, sight.tokens)  # -1 lands anywhere and is masked below
-    each = np.arange(items)
-    first = np.stack([columns[each, sight.gold, 0], columns[each, labels + sight.gold, 0]], axis=1)
+    vocabulary = np.unique(sight.tokens[sight.tokens >= 0])
+    logits = readout.logits(hidden, vocabulary).reshape(count, layers, len(vocabulary))
+    columns = np.searchsorted(vocabulary, sight.tokens)  # -1 lands anywhere and is masked below
+    rows = np.arange(items)
+    first = np.stack([columns[rows, sight.gold, 0], columns[rows, labels + sight.gold, 0]], axis=1)
     marks = np.full((count, layers, 2), np.inf, dtype=np.float32)  # only the last position has a rank
     marks[:items] = np.take_along_axis(logits[:items], first[:, None], axis=2)
     totals = _stream(hidden, readout, marks.reshape(count * layers, 2))
@@ -119,9 +119,9 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
     spoken_paths = np.exp(np.where(sight.nodes[..., None] >= 0, steps, 0).sum(axis=2))
     ranks = 1 + totals.above.reshape(count, layers, 2)[:items]
     entropy = totals.entropy.reshape(count, layers)[:items]
-    right = np.stack([spoken_paths[each, sight.gold], spoken_paths[each, labels + sight.gold]])
-    alike = (sight.tokens[each, sight.gold] == sight.tokens[each, labels + sight.gold]).all(axis=1)
-    right[:, alike & (not sight.same)] = np.nan
+    right = np.stack([spoken_paths[rows, sight.gold], spoken_paths[rows, labels + sight.gold]])
+    same_answer = (sight.tokens[rows, sight.gold] == sight.tokens[rows, labels + sight.gold]).all(axis=1)
+    right[:, same_answer & (not sight.same)] = np.nan
     return LensOutput(
         english=_single(right[0]),
         native=_single(right[1]),
@@ -137,8 +137,8 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
 def apply_affine(states: Array, lens: AffineLens) -> Array:
     """Return h + (h V) U + b, (n, layers, width), with the V, U and b of each layer."""
     moved = np.einsum("nlr,lrw->nlw", np.einsum("nlw,lwr->nlr", states, lens.down), lens.up)
-    found: Array = states + moved + lens.bias
-    return found
+    result: Array = states + moved + lens.bias
+    return result
 
 
 def _single(values: NDArray[Any]) -> Array:
@@ -160,13 +160,13 @@ def _stream(hidden: Array, readout: Unembedding, marks: Array) -> _Totals:
     return _Totals(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Totals.__slots__))
 
 
-def _block(hidden: Array, readout: Unembedding, given: Array) -> _Totals:
+def _block(hidden: Array, readout: Unembedding, targets: Array) -> _Totals:
     """Keep Z = Σ exp(x − top) and M = Σ exp(x − top) (x − top), with `top` the largest logit x so far.
 
     H = log Z − M / Z: where a weight underflows to 0 its product with the logit is 0, never nan.
     """
     top, total, moment = np.full(len(hidden), -1e30), np.zeros(len(hidden)), np.zeros(len(hidden))
-    marks = given + ROUNDING * np.maximum(1, np.abs(given))
+    marks = targets + ROUNDING * np.maximum(1, np.abs(targets))
     above = np.zeros(marks.shape, dtype=np.int64)
     for start in range(0, readout.vocabulary, COLUMNS):
         logits = readout.logits(hidden, slice(start, start + COLUMNS))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from spillover.records import Cell, LanguageNeurons
+from spillover.records import ARMS, Cell, LanguageNeurons
 
 Array = NDArray[np.float64]
 
@@ -60,8 +60,8 @@ def lape(probabilities: Array) -> Array:
     probabilities: (languages, …) of activation. Low: active in few languages. Inf where it is active in none.
     """
     total = probabilities.sum(axis=0)
-    found: Array = np.where(total > 0, entropy(np.where(total > 0, probabilities, 1), axis=0), np.inf)
-    return found
+    entropies: Array = np.where(total > 0, entropy(np.where(total > 0, probabilities, 1), axis=0), np.inf)
+    return entropies
 
 
 def thresholds(probabilities: Array) -> Thresholds:
@@ -81,13 +81,13 @@ def thresholds(probabilities: Array) -> Thresholds:
     return Thresholds(active, float(entropies[last]), float(peaks[last]), last)
 
 
-def languages_of(probabilities: Array, known: Thresholds) -> NDArray[np.bool_]:
+def languages_of(probabilities: Array, limits: Thresholds) -> NDArray[np.bool_]:
     """Return in which languages each neuron counts, (languages, blocks, neurons); in none if it is a general one."""
     entropies, peaks = _keys(probabilities)
     places = np.arange(len(peaks))
-    not_later = (peaks > known.peak) | ((peaks == known.peak) & (places <= known.place))
-    passes = (entropies < known.lape) | ((entropies == known.lape) & not_later)
-    members: NDArray[np.bool_] = (probabilities > known.active) & passes.reshape(probabilities.shape[1:])
+    not_later = (peaks > limits.peak) | ((peaks == limits.peak) & (places <= limits.place))
+    passes = (entropies < limits.lape) | ((entropies == limits.lape) & not_later)
+    members: NDArray[np.bool_] = (probabilities > limits.active) & passes.reshape(probabilities.shape[1:])
     return members
 
 
@@ -102,28 +102,28 @@ def neurons(cells: Sequence[Activity]) -> list[LanguageNeurons]:
     Specific: a language neuron active in one language; related: in several, but not all; general: every other. Since
     the bars are the base model's, the tuned one's counts say what tuning changed. Nothing for fewer than two languages.
     """
-    found: list[LanguageNeurons] = []
-    for task in dict.fromkeys(each.cell.task for each in cells):
-        known: Thresholds | None = None
-        for arm in ("base", "tuned"):
-            own = [each for each in cells if (each.cell.task, each.cell.arm) == (task, arm)]
-            if len(own) < 2 or not own[0].active.size:
+    counts: list[LanguageNeurons] = []
+    for task in dict.fromkeys(activity.cell.task for activity in cells):
+        limits: Thresholds | None = None
+        for arm in ARMS:
+            activities = [activity for activity in cells if (activity.cell.task, activity.cell.arm) == (task, arm)]
+            if len(activities) < 2 or not activities[0].active.size:
                 continue
-            probabilities = np.stack([each.active / each.tokens for each in own])
-            known = known or thresholds(probabilities)
-            members = languages_of(probabilities, known)
-            found += _counts(arm, task, [each.cell.language for each in own], members)
-    return found
+            probabilities = np.stack([activity.active / activity.tokens for activity in activities])
+            limits = limits or thresholds(probabilities)
+            members = languages_of(probabilities, limits)
+            counts += _counts(arm, task, [activity.cell.language for activity in activities], members)
+    return counts
 
 
 def _counts(arm: str, task: str, codes: Sequence[str], members: NDArray[np.bool_]) -> list[LanguageNeurons]:
     many = members.sum(axis=0)
     kinds = {"specific": many == 1, "related": (many > 1) & (many < len(codes))}
     width = members.shape[2]
-    found = []
+    counts = []
     for block in range(members.shape[1]):
-        own = {kind: which[block] for kind, which in kinds.items()}
-        for code, which in (("", np.ones(width, dtype=bool)), *zip(codes, members[:, block], strict=True)):
-            specific, related = int((own["specific"] & which).sum()), int((own["related"] & which).sum())
-            found.append(LanguageNeurons(arm, task, code, block + 1, specific, related, width - specific - related))
-    return found
+        in_block = {kind: mask[block] for kind, mask in kinds.items()}
+        for code, mask in (("", np.ones(width, dtype=bool)), *zip(codes, members[:, block], strict=True)):
+            specific, related = int((in_block["specific"] & mask).sum()), int((in_block["related"] & mask).sum())
+            counts.append(LanguageNeurons(arm, task, code, block + 1, specific, related, width - specific - related))
+    return counts

@@ -77,7 +77,7 @@ def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | N
     items are not independent, summed over those (Obuchowski 1997). Where the ranking is perfect, it is Wilson's for as
     many items, or units, as the rarest label has. None if a label is gold fewer than twice.
     """
-    own = np.arange(len(gold)) if units is None else np.unique(units, return_inverse=True)[1]
+    places = np.arange(len(gold)) if units is None else np.unique(units, return_inverse=True)[1]
     n, labels = scores.shape
     counts = np.bincount(gold, minlength=labels)
     if counts.min() < 2:
@@ -92,10 +92,10 @@ def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | N
         deviations += (placements - areas[label]) / np.sqrt(size * (size - 1)) / labels
     area = float(areas.mean())
     if area in (0.0, 1.0):
-        rarest = min(len(np.unique(own[gold == label])) for label in range(labels))
+        rarest = min(len(np.unique(places[gold == label])) for label in range(labels))
         bound = wilson(int(area) * rarest, rarest)
         return Estimate(area, bound.low, bound.high, n)
-    error = np.sqrt((np.bincount(own, deviations) ** 2).sum())
+    error = np.sqrt((np.bincount(places, deviations) ** 2).sum())
     reach = norm.ppf((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
     return Estimate(area, float(expit(logit(area) - reach)), float(expit(logit(area) + reach)), n)
 

@@ -74,8 +74,8 @@ class _Outcomes:
     @classmethod
     def of(cls, cells: Sequence[PairedCell]) -> "_Outcomes":
         """Put the items of a task's cells beside one another."""
-        known = {id: unit for cell in cells for id, unit in zip(cell.ids, cell.units, strict=True)}
-        rows = {id: row for row, id in enumerate(sorted(known))}
+        unit_of = {id: unit for cell in cells for id, unit in zip(cell.ids, cell.units, strict=True)}
+        rows = {id: row for row, id in enumerate(sorted(unit_of))}
         values = np.full((3, len(rows), len(cells)), np.nan)
         for column, cell in enumerate(cells):
             arms = (cell.base.logprobs, cell.tuned.logprobs)
@@ -83,7 +83,7 @@ class _Outcomes:
             contributions = [centered_accuracy_influence(scores, cell.gold) for scores in arms]
             place = [rows[id] for id in cell.ids]
             values[:, place, column] = cell.difference, hits[1] - hits[0], contributions[1] - contributions[0]
-        return cls(np.array([known[id] for id in rows]), *values)
+        return cls(np.array([unit_of[id] for id in rows]), *values)
 
 
 def compare(
@@ -117,12 +117,12 @@ def compare(
     for task in dict.fromkeys(cell.task for cell in cells):
         members = [(cell, test) for cell, test in zip(cells, tests, strict=True) if cell.task == task]
         outcomes = _Outcomes.of([cell for cell, _ in members])
-        own = [
+        of_task = [
             _gain(cell, group_of(cell.language, tuned_on, pivot), test, outcomes, column, margin)
             for column, (cell, test) in enumerate(members)
         ]
-        gains += own
-        summaries.append(_summary(own, outcomes, margin))
+        gains += of_task
+        summaries.append(_summary(of_task, outcomes, margin))
     return Comparison(tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries))
 
 

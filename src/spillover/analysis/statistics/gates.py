@@ -98,13 +98,13 @@ def parse_gate(text: str, targets: Sequence[Target]) -> Gate:
 
 def _named(task: str, subject: str, targets: Sequence[Target], where: str) -> Sequence[Target]:
     """Return the tasks that a gate is about: the one it names, or all of them."""
-    spellings = [spelling for each in targets for spelling in dict.fromkeys((each.name, each.spelling))]
+    spellings = [spelling for target in targets for spelling in dict.fromkeys((target.name, target.spelling))]
     if subject in spellings and subject not in (*MEASURES, *languages()):
         raise SpilloverError(
             f"{where}: found a task without a measure, expected one after it, such as {subject}:{MEASURES[0]}>=0"
         )
     path = expanded(task)  # as in the experiment's list, where `~` and variables are replaced
-    tasks = [each for each in targets if not task or each.name == task or each.spelling in (task, path)]
+    tasks = [target for target in targets if not task or target.name == task or target.spelling in (task, path)]
     if not tasks:
         raise SpilloverError(f"{where}: found task {task!r}; {did_you_mean(task, spellings)}")
     return tasks
@@ -153,8 +153,8 @@ def _outcome(gate: Gate, summary: Summary, gains: Sequence[Gain]) -> GateOutcome
 
 def _estimate(measure: str, summary: Summary, gains: Sequence[Gain]) -> Estimate | None:
     if measure in MEASURES:
-        found: Estimate | None = getattr(summary, measure)
-        return found
+        estimate: Estimate | None = getattr(summary, measure)
+        return estimate
     return next((gain.difference for gain in gains if gain.language == measure), None)
 
 

@@ -117,8 +117,8 @@ def share(hits: Array, clusters: Clusters | None = None, influence: Array | None
     """
     contributions = hits if influence is None else influence
     turned = bool(hits.mean() > 0.5)
-    rarer, own = (1 - hits, 1 - contributions) if turned else (hits, contributions)
-    rare = mean_change(rarer[:, None], clusters, own[:, None]).estimate()
+    rarer, parts = (1 - hits, 1 - contributions) if turned else (hits, contributions)
+    rare = mean_change(rarer[:, None], clusters, parts[:, None]).estimate()
     low, high = max(rare.low, 0.0), min(rare.high, 1.0)
     return Estimate(1 - rare.value, 1 - high, 1 - low, rare.n) if turned else Estimate(rare.value, low, high, rare.n)
 

@@ -82,8 +82,8 @@ def pair_arms(
             raise SpilloverError(f"{task}, {code}: found in the {one} arm only, expected the same cells in both")
     tasks = dict.fromkeys(task for task, _ in arms["base"])
     keys = [(task, code) for task in tasks for code in in_paper_order(c for t, c in arms["base"] if t == task)]
-    known = clusters or {}
-    cells = [_pair(key, arms["base"][key], arms["tuned"][key], known.get(key[0], {})) for key in keys]
+    clusters_of = clusters or {}
+    cells = [_pair(key, arms["base"][key], arms["tuned"][key], clusters_of.get(key[0], {})) for key in keys]
     for task in tasks:
         labels = sorted({cell.base.logprobs.shape[1] for cell in cells if cell.task == task})
         if len(labels) > 1:

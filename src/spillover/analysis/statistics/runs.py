@@ -39,34 +39,34 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
         recipes.setdefault(run.recipe_digest, []).append(place)
     groups = list(recipes.values())
     results: list[list[TaskResult]] = [[] for _ in groups]
-    duels: list[PairedComparison] = []
+    comparisons: list[PairedComparison] = []
     for task, codes in shared.items():
-        bench = _TaskComparison(runs, groups, [[own[task, code] for code in codes] for own in cells])
-        for found, members in zip(results, groups, strict=True):
-            found.append(bench.result(members))
-        for one, other in combinations(groups, 2):
-            duels += bench.compared(one, other, margin)
-    entries = [
-        RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(found))
-        for members, found in zip(groups, results, strict=True)
+        comparison = _TaskComparison(runs, groups, [[run_cells[task, code] for code in codes] for run_cells in cells])
+        for task_results, members in zip(results, groups, strict=True):
+            task_results.append(comparison.result(members))
+        for first, second in combinations(groups, 2):
+            comparisons += comparison.compared(first, second, margin)
+    recipe_results = [
+        RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(task_results))
+        for members, task_results in zip(groups, results, strict=True)
     ]
-    return RunComparison(tuple(entries), tuple(duels))
+    return RunComparison(tuple(recipe_results), tuple(comparisons))
 
 
 def _shared(runs: Sequence[FinishedRun], cells: Sequence[Cells]) -> dict[str, list[str]]:
     """Return task → the languages that every run measured, their items being the same in all; or refuse."""
-    keys = [key for key in cells[0] if all(key in own for own in cells)]
+    keys = [key for key in cells[0] if all(key in run_cells for run_cells in cells)]
     if not keys:
         measured = "; ".join(
-            f"{run.name} measured {', '.join(dict.fromkeys(task for task, _ in own))} "
-            f"in {', '.join(dict.fromkeys(code for _, code in own))}"
-            for run, own in zip(runs, cells, strict=True)
+            f"{run.name} measured {', '.join(dict.fromkeys(task for task, _ in run_cells))} "
+            f"in {', '.join(dict.fromkeys(code for _, code in run_cells))}"
+            for run, run_cells in zip(runs, cells, strict=True)
         )
         raise SpilloverError(f"compare: found no task and language that all runs share: {measured}")
     for task, code in keys:
         reference = cells[0][task, code]
-        for run, own in zip(runs[1:], cells[1:], strict=True):
-            same_items(f"compare: {task}, {code}", reference, own[task, code], runs[0].name, run.name)
+        for run, run_cells in zip(runs[1:], cells[1:], strict=True):
+            same_items(f"compare: {task}, {code}", reference, run_cells[task, code], runs[0].name, run.name)
     return {task: [code for t, code in keys if t == task] for task in dict.fromkeys(task for task, _ in keys)}
 
 
@@ -102,8 +102,8 @@ class _TaskComparison:
         places = {id: place for place, id in enumerate(sorted(units))}
         self.units = np.array([units[id] for id in places])
         values = np.full((2, len(runs), len(places), len(self.codes)), np.nan)
-        for run, own in enumerate(cells):
-            for column, cell in enumerate(own):
+        for run, run_cells in enumerate(cells):
+            for column, cell in enumerate(run_cells):
                 rows = [places[id] for id in cell.ids]
                 values[:, run, rows, column] = (
                     is_correct(cell.base.logprobs, cell.gold),

@@ -56,15 +56,15 @@ def collect(runs: Sequence[FinishedRun], codes: Sequence[str]) -> Measured:
 
     A run's mixture is all that it has seen but the pivot, which comes last.
     """
-    every = [
+    by_run = [
         {(cell.task, cell.language): float(cell.difference.mean()) for cell in pair_arms(run.base, run.tuned)}
         for run in runs
     ]
-    shared = [key for key in every[0] if all(key in own for own in every)] if every else []
+    shared = [key for key in by_run[0] if all(key in differences for differences in by_run)] if by_run else []
     languages = tuple(dict.fromkeys(code for _, code in shared if code in codes))
     groups: dict[tuple[str, ...], list[list[float]]] = {}
-    for run, own in zip(runs, every, strict=True):
-        means = [float(np.mean([own[key] for key in shared if key[1] == code])) for code in languages]
+    for run, differences in zip(runs, by_run, strict=True):
+        means = [float(np.mean([differences[key] for key in shared if key[1] == code])) for code in languages]
         groups.setdefault(tuple(sorted(run.seen[:-1])), []).append(means)
     gains = np.array([np.mean(rows, axis=0) for rows in groups.values()]).reshape(len(groups), len(languages))
     return Measured(tuple(groups), languages, gains)
@@ -87,32 +87,39 @@ def suggest(
         choices: the languages to tune on, in every combination asked about.
     """
     space = _Space(likenesses, codes)
-    aims = [measured.languages.index(code) for code in targets] if measured.mixtures else []
-    results = measured.gains[:, aims].mean(axis=1) if aims else np.empty(0)
+    columns = [measured.languages.index(code) for code in targets] if measured.mixtures else []
+    results = measured.gains[:, columns].mean(axis=1) if columns else np.empty(0)
     near = np.stack([space.near(choice, targets).mean(axis=1) for choice in choices])
     validation, predicted = None, np.full(len(choices), np.nan)
     if len(measured.mixtures) >= MIN_MIXTURES:
         raw = space.features(measured.mixtures, measured.languages)
         scale = _scale(raw, space.groups)
-        sample, asked = raw / scale, space.features(choices, targets) / scale
-        validation, ridge = _cross_validate(sample, measured.gains, aims)
-        beside = (asked - sample.mean(axis=0)[aims]).mean(axis=1)
-        predicted = results.mean() + (beside @ _coefficients(sample, measured.gains, ridge))[:, 0]
-    known = validation is not None and validation.p < ALPHA and validation.error < validation.baseline
-    found = {frozenset(mixture): float(result) for mixture, result in zip(measured.mixtures, results, strict=True)}
-    proposals = [
-        Candidate(choice, float(value) if known else None, found.get(frozenset(choice)), tuple(own.tolist()))
-        for choice, value, own in zip(choices, predicted, near, strict=True)
+        sample, features = raw / scale, space.features(choices, targets) / scale
+        validation, ridge = _cross_validate(sample, measured.gains, columns)
+        offsets = (features - sample.mean(axis=0)[columns]).mean(axis=1)
+        predicted = results.mean() + (offsets @ _coefficients(sample, measured.gains, ridge))[:, 0]
+    predictive = validation is not None and validation.p < ALPHA and validation.error < validation.baseline
+    measured_gains = {
+        frozenset(mixture): float(result) for mixture, result in zip(measured.mixtures, results, strict=True)
+    }
+    candidates = [
+        Candidate(
+            choice,
+            float(value) if predictive else None,
+            measured_gains.get(frozenset(choice)),
+            tuple(similarities.tolist()),
+        )
+        for choice, value, similarities in zip(choices, predicted, near, strict=True)
     ]
-    order = np.argsort(-(predicted if known else _standardized(near).sum(axis=1)), kind="stable")
+    order = np.argsort(-(predicted if predictive else _standardized(near).sum(axis=1)), kind="stable")
     return Suggestion(
         targets=tuple(targets),
-        predictors=tuple(each.name for each in likenesses),
+        predictors=tuple(likeness.name for likeness in likenesses),
         mixtures=len(measured.mixtures),
         validation=validation,
-        predictive=known,
-        best=_best(measured, results, space, targets) if aims else None,
-        candidates=tuple(proposals[place] for place in order),
+        predictive=predictive,
+        best=_best(measured, results, space, targets) if columns else None,
+        candidates=tuple(candidates[place] for place in order),
     )
 
 
@@ -134,17 +141,17 @@ class _Space:
 
     def near(self, mixture: Sequence[str], languages: Sequence[str]) -> Array:
         """Return how like the nearest of a mixture is to each language, (likenesses, languages)."""
-        members, others = ([self.place[code] for code in own] for own in (mixture, languages))
+        members, others = ([self.place[code] for code in group] for group in (mixture, languages))
         result: Array = self.values[:, members][:, :, others].max(axis=1)
         return result
 
     def features(self, mixtures: Sequence[Sequence[str]], languages: Sequence[str]) -> Array:
         """Return the share of each language in the mixture, then `near`: (mixtures, languages, features)."""
-        found = np.zeros((len(mixtures), len(languages), sum(self.groups)))
+        result = np.zeros((len(mixtures), len(languages), sum(self.groups)))
         for row, mixture in enumerate(mixtures):
-            found[row, :, [self.place[code] for code in mixture]] = 1 / len(mixture)
-            found[row, :, len(self.place) :] = self.near(mixture, languages).T
-        return found
+            result[row, :, [self.place[code] for code in mixture]] = 1 / len(mixture)
+            result[row, :, len(self.place) :] = self.near(mixture, languages).T
+        return result
 
 
 def _scale(sample: Array, groups: Sequence[int]) -> Array:
@@ -164,25 +171,25 @@ def _coefficients(sample: Array, gains: Array, ridge: float) -> Array:
     return result
 
 
-def _leave_one_out_error(sample: Array, gains: Array, aims: Sequence[int], ridge: float, place: int) -> Array:
+def _leave_one_out_error(sample: Array, gains: Array, columns: Sequence[int], ridge: float, place: int) -> Array:
     """Return the error in one mixture's mean over the aims, predicted from the others, (draws,)."""
     rest = np.arange(len(sample)) != place
-    beside = (sample[place] - sample[rest].mean(axis=0))[aims].mean(axis=0)
-    mean = gains[rest][:, aims].mean(axis=(0, 1))
-    error: Array = mean + beside @ _coefficients(sample[rest], gains[rest], ridge) - gains[place, aims].mean(axis=0)
+    offsets = (sample[place] - sample[rest].mean(axis=0))[columns].mean(axis=0)
+    mean = gains[rest][:, columns].mean(axis=(0, 1))
+    error: Array = mean + offsets @ _coefficients(sample[rest], gains[rest], ridge) - gains[place, columns].mean(axis=0)
     return error
 
 
-def _squares(sample: Array, gains: Array, aims: Sequence[int]) -> Array:
+def _squares(sample: Array, gains: Array, columns: Sequence[int]) -> Array:
     """Return the mean squared error over the mixtures, each left out once, with every ridge: (ridges, draws)."""
     errors = [
-        [_leave_one_out_error(sample, gains, aims, ridge, place) for place in range(len(sample))] for ridge in RIDGES
+        [_leave_one_out_error(sample, gains, columns, ridge, place) for place in range(len(sample))] for ridge in RIDGES
     ]
     result: Array = np.square(errors).mean(axis=1)
     return result
 
 
-def _cross_validate(sample: Array, gains: Array, aims: Sequence[int]) -> tuple[CrossValidation, float]:
+def _cross_validate(sample: Array, gains: Array, columns: Sequence[int]) -> tuple[CrossValidation, float]:
     """Predict every mixture from the others, and the same for mixtures dealt out at random; return the ridge too.
 
     The error is of a ridge that was chosen without the mixture left out. The deals choose theirs like the truth, so
@@ -190,14 +197,14 @@ def _cross_validate(sample: Array, gains: Array, aims: Sequence[int]) -> tuple[C
     """
     random, count = np.random.default_rng(0), len(sample)
     deals = [np.arange(count), *(random.permutation(count) for _ in range(PERMUTATIONS))]
-    squares = _squares(sample, np.stack([gains[deal] for deal in deals], axis=2), aims)
+    squares = _squares(sample, np.stack([gains[deal] for deal in deals], axis=2), columns)
     lowest = squares.min(axis=0)
     errors, plain = [], []
     for place in range(count):
         rest = np.arange(count) != place
-        ridge = RIDGES[int(_squares(sample[rest], gains[rest][..., None], aims)[:, 0].argmin())]
-        errors.append(_leave_one_out_error(sample, gains[..., None], aims, ridge, place)[0])
-        plain.append((gains[rest].mean(axis=0) - gains[place])[aims].mean())
+        ridge = RIDGES[int(_squares(sample[rest], gains[rest][..., None], columns)[:, 0].argmin())]
+        errors.append(_leave_one_out_error(sample, gains[..., None], columns, ridge, place)[0])
+        plain.append((gains[rest].mean(axis=0) - gains[place])[columns].mean())
     p = float((lowest <= lowest[0] * (1 + 1e-9)).mean())
     validation = CrossValidation(
         float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(np.square(plain)))), p

@@ -39,37 +39,38 @@ def transfers(runs: Sequence[FinishedRun]) -> tuple[TransferMatrix, ...]:
     Raises:
         SpilloverError: runs of one setting do not share their items.
     """
-    found: list[TransferMatrix] = []
+    matrices: list[TransferMatrix] = []
     for setting in dict.fromkeys(run.setting for run in runs):
-        own = [run for run in runs if run.setting == setting]
+        members = [run for run in runs if run.setting == setting]
         cells = [
-            {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)} for run in own
+            {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)}
+            for run in members
         ]
         shared = [key for key in cells[0] if all(key in other for other in cells)]
         for task in dict.fromkeys(task for task, _ in shared):
             codes = [code for name, code in shared if name == task]
             table = [[other[task, code] for code in codes] for other in cells]
-            found.append(_matrix(setting, own, table))
-    return tuple(found)
+            matrices.append(_matrix(setting, members, table))
+    return tuple(matrices)
 
 
 def _matrix(setting: str, runs: Sequence[FinishedRun], cells: Sequence[Sequence[PairedCell]]) -> TransferMatrix:
     for run, other in zip(runs[1:], cells[1:], strict=True):
-        for one, same in zip(cells[0], other, strict=True):
-            same_items(f"sweep: {one.task}, {one.language}", one, same, runs[0].name, run.name)
+        for first, second in zip(cells[0], other, strict=True):
+            same_items(f"sweep: {first.task}, {first.language}", first, second, runs[0].name, run.name)
     codes = tuple(cell.language for cell in cells[0])
-    known = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
-    ids = sorted(known)
-    units = np.array([known[id] for id in ids])
+    unit_of = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
+    ids = sorted(unit_of)
+    units = np.array([unit_of[id] for id in ids])
     mixtures = _mixtures(runs, cells, ids)
     new = tuple(code for code in codes if not any(code in mixture.seen for mixture in mixtures))
     columns = [codes.index(code) for code in new]
     outcomes = [mixture.outcomes for mixture in mixtures]
-    apart = [seed_spread([each[:, :, [column]] for each in outcomes], units) for column in range(len(codes))]
-    spread = seed_spread([each[:, :, columns] for each in outcomes], units)
+    apart = [seed_spread([values[:, :, [column]] for values in outcomes], units) for column in range(len(codes))]
+    spread = seed_spread([values[:, :, columns] for values in outcomes], units)
     rows = []
     for mixture in mixtures:
-        gains = [over_seeds(mixture.outcomes[:, :, [c]], units, own) for c, own in enumerate(apart)]
+        gains = [over_seeds(mixture.outcomes[:, :, [c]], units, spread_in) for c, spread_in in enumerate(apart)]
         mean = over_seeds(mixture.outcomes[:, :, columns], units, spread) if new else None
         by_seed = tuple(_over(mixture.outcomes[:, :, columns]).tolist()) if new else ()
         rows.append(MixtureGains(mixture.name, mixture.budget, mixture.seen, mixture.runs, tuple(gains), mean, by_seed))
@@ -92,7 +93,7 @@ def _mixtures(runs: Sequence[FinishedRun], cells: Sequence[Sequence[PairedCell]]
     members: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         members.setdefault(run.recipe_digest, []).append(place)
-    found = []
+    mixtures = []
     for places in members.values():
         outcomes = np.full((len(places), len(ids), len(cells[0])), np.nan)
         for layer, place in enumerate(places):
@@ -100,9 +101,9 @@ def _mixtures(runs: Sequence[FinishedRun], cells: Sequence[Sequence[PairedCell]]
                 outcomes[layer, [rows[id] for id in cell.ids], column] = cell.difference
         first = runs[places[0]]
         names = tuple(runs[place].name for place in places)
-        found.append(_Mixture(first.mixture, len(first.seen) - 1, first.seen, names, outcomes))
-    named = Counter(mixture.name for mixture in found)  # a control may do the same whatever the languages are
-    return [replace(m, name=f"{m.name} ({m.runs[0]})") if named[m.name] > 1 else m for m in found]
+        mixtures.append(_Mixture(first.mixture, len(first.seen) - 1, first.seen, names, outcomes))
+    named = Counter(mixture.name for mixture in mixtures)  # a control may do the same whatever the languages are
+    return [replace(m, name=f"{m.name} ({m.runs[0]})") if named[m.name] > 1 else m for m in mixtures]
 
 
 def _over(outcomes: Array) -> Array:
@@ -131,17 +132,21 @@ def _choices(
     first, second = split_half(units.tolist())
     if not len(first):
         return []
-    found = []
+    choices = []
     for budget in sorted({mixture.budget for mixture in mixtures}):
-        own = [mixture for mixture in mixtures if mixture.budget == budget]
-        if len(own) < 2:
+        rivals = [mixture for mixture in mixtures if mixture.budget == budget]
+        if len(rivals) < 2:
             continue
-        means = np.array([[_over(m.outcomes[:, half][:, :, columns]).mean() for half in (first, second)] for m in own])
+        means = np.array(
+            [[_over(m.outcomes[:, half][:, :, columns]).mean() for half in (first, second)] for m in rivals]
+        )
         best, other = means.argmax(axis=0)
-        chosen = own[best]
+        chosen = rivals[best]
         held_out = over_seeds(chosen.outcomes[:, second][:, :, columns], units[second], spread)
-        found.append(BestMixture(budget, len(own), chosen.name, float(means[best, 0]), held_out, own[other].name))
-    return found
+        choices.append(
+            BestMixture(budget, len(rivals), chosen.name, float(means[best, 0]), held_out, rivals[other].name)
+        )
+    return choices
 
 
 def _values(rows: Sequence[MixtureGains]) -> tuple[Array, Array]:
@@ -154,8 +159,8 @@ def _order(values: Array) -> list[int]:
     """Return the rows' places so that like rows stand beside each other: average linkage, best order of leaves."""
     if len(values) < 3:
         return list(range(len(values)))
-    found: list[int] = leaves_list(linkage(values, "average", optimal_ordering=True)).tolist()
-    return found
+    places: list[int] = leaves_list(linkage(values, "average", optimal_ordering=True)).tolist()
+    return places
 
 
 def _turned(row: MixtureGains, order: Sequence[int]) -> MixtureGains:

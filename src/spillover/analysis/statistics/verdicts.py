@@ -66,13 +66,15 @@ def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
     Harm is a language's verdict, corrected for the number of tasks and languages: if tuning does nothing, any is found
     in at most 2.5% of runs. Possible harm is not corrected, so the sentence says how many of those chance alone raises.
     """
-    told = []
+    clauses = []
     for word in (*get_args(Verdict), None):
-        own = [s for s in summaries if s.verdict == word]
-        tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in own]
+        members = [s for s in summaries if s.verdict == word]
+        tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in members]
         if tasks:
-            told.append(f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}")
-    return f"Over languages not tuned on: {', '.join(told)}{_harm(gains)}."
+            clauses.append(
+                f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}"
+            )
+    return f"Over languages not tuned on: {', '.join(clauses)}{_harm(gains)}."
 
 
 def _harm(gains: Sequence[Gain]) -> str:
