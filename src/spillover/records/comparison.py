@@ -6,10 +6,10 @@ from typing import Literal
 from spillover.records.estimates import Estimate
 
 FALSE_ALARM_RATE = 0.025
-"""How often at most a language raises an alarm where nothing is true: one end of a 95% interval."""
+"""Highest chance, per language, of a false possible harm: the share beyond one end of a 95% interval."""
 
 Verdict = Literal["improved", "harmed", "equivalent", "inconclusive"]
-"""What an interval of a difference says, by the fixed rules of `docs/statistics.md`."""
+"""What a difference shows. `docs/statistics.md` has the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ArmMetrics:
     accuracy: Estimate
     """Share of items whose chosen label is right, in [0, 1]; Wilson interval."""
     centered: Estimate
-    """The same after removing each label's mean log-probability over the cell, in [0, 1]; score interval."""
+    """Accuracy after each label's mean log-probability over the cell is removed, in [0, 1]; score interval."""
     auc: Estimate | None
     """Mean over labels of the AUC of one against the rest, in [0, 1]; None if a label is gold fewer than twice."""
     chosen: tuple[float, ...]
@@ -27,11 +27,11 @@ class ArmMetrics:
     ties: int
     """Items whose highest score occurs more than once; the first label counts as chosen."""
     near_ties: int
-    """Items whose two highest scores are within 0.05 nats of each other: what half precision may decide otherwise."""
+    """Items whose two highest scores differ by at most 0.05 nats. Half precision may choose differently."""
     per_token: Estimate | None = None
-    """Accuracy by log-probability a token, in [0, 1]; Wilson interval; None where scoring is not `exact`."""
+    """Accuracy by log-probability per token, in [0, 1]; Wilson interval. None if scoring is not `exact`."""
     contextual: Estimate | None = None
-    """Accuracy calibrated by a content-free prompt, in [0, 1]; Wilson interval; None where it was not scored."""
+    """Accuracy calibrated by a content-free prompt, in [0, 1]; Wilson interval. None without such a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,17 @@ class Gain:
     p: float
     """Exact McNemar test of `fixed` against `broken`, by clusters, two-sided, in [0, 1]."""
     p_adjusted: float
-    """The same, corrected over all tasks and languages of the comparison, in [0, 1]."""
+    """`p` corrected for the number of tasks and languages of the comparison, in [0, 1]."""
     minimum_detectable: float
-    """Smallest gain these items would have shown with 80% power, in (0, 1]."""
+    """Smallest gain that these items would show with 80% power, in (0, 1]."""
     discrimination: Estimate | None
-    """Its part due to better ranking of the labels, in [-1, 1]; None where golds are unbalanced."""
+    """The part of the gain due to better ranking of the labels. In [-1, 1]; None if golds are unbalanced."""
     label_prior: Estimate | None
-    """The rest of it: preference for a label, whatever the item, that went; in [-1, 1]; None likewise."""
+    """The part of the gain due to a weaker bias toward one label. In [-1, 1]; None if golds are unbalanced."""
     verdict: Verdict
-    """What the difference says, corrected for the number of tasks and languages."""
+    """What the difference shows, corrected for the number of tasks and languages."""
     possible_harm: bool
-    """Whether, of 30 items or more, the uncorrected interval lies wholly below 0: possible harm, worth a look."""
+    """Whether the uncorrected interval of 30 items or more lies wholly below 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ class Summary:
     unseen: Estimate | None
     """The primary endpoint: mean difference over unseen languages; score interval over items; None without any."""
     unseen_general: Estimate | None
-    """The same as a claim about languages in general, as if others had been drawn; None with fewer than two."""
+    """The primary endpoint as a claim about languages in general: its interval also covers the choice of languages. None
+    with fewer than two."""
     tuned: Estimate | None
     """Mean difference over the languages tuned on; None where none is measured."""
     overall: Estimate
@@ -111,19 +112,19 @@ class Summary:
     worst_language: str
     """Code of the language with the smallest difference."""
     worst: Estimate
-    """Its difference; `low` is the lowest end of all languages' intervals: a bound for every language."""
+    """The difference of `worst_language`. Its `low` is the lowest end of all languages' intervals."""
     discrimination: Estimate | None
-    """Mean over unseen languages of the discrimination part; None where one of them withholds it."""
+    """Mean discrimination over unseen languages; None if one of them has unbalanced golds."""
     label_prior: Estimate | None
-    """Mean over unseen languages of its label-prior part; None likewise."""
+    """Mean label prior over unseen languages; None if one of them has unbalanced golds."""
     minimum_detectable: float | None
-    """Smallest mean gain over unseen languages that would have shown with 80% power; None without any."""
+    """Smallest mean gain over unseen languages that these items would show with 80% power; None without any."""
     by_property: tuple[GroupGain, ...]
     """The primary endpoint by resource tier, script and family."""
     verdict: Verdict | None
-    """What the primary endpoint says; None without unseen languages."""
+    """What the primary endpoint shows; None without unseen languages."""
     sentence: str
-    """The verdict in one sentence, with what moved or what could have been seen."""
+    """The verdict in one sentence, with the part that changed or the minimum detectable gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,9 @@ class Comparison:
     """Two arms compared: everything the report says about accuracy."""
 
     gains: tuple[Gain, ...]
-    """One a task and language; tasks in the order given, languages in the paper's."""
+    """One per task and language; tasks in the experiment's order, languages in the paper's."""
     summaries: tuple[Summary, ...]
-    """One a task."""
+    """One per task."""
     margin: float
     """Differences within ± this share count as equivalent; 0.02 is two points."""
     correction: str
@@ -144,7 +145,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ItemScores:
-    """The items of one task and language, with what both arms say to each: what every number comes from."""
+    """The items of one task and language with the scores of both arms. Every number is computed from these."""
 
     task: str
     """Name of the task."""
@@ -161,6 +162,6 @@ class ItemScores:
     base: tuple[tuple[float, ...], ...]
     """(items, labels) log-probabilities of the arm without adapter, nats."""
     tuned: tuple[tuple[float, ...], ...]
-    """(items, labels) those of the arm with adapter."""
+    """(items, labels) log-probabilities of the arm with adapter, nats."""
     clusters: tuple[str, ...] = ()
-    """(items,) first id of the cluster that an item shares; an empty text, or none at all, where it shares none."""
+    """(items,) first id of the item's cluster; empty if the item shares none."""

@@ -1,19 +1,18 @@
 """The values that flow between the stages. Frozen, without behavior beyond what derives from their own fields.
 
-They know nothing of files, models or languages' names. Texts of a question are a tuple in the order of its task's
-fields, never a dict.
+The texts of a question are a tuple in the order of its task's fields, never a dict.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 PairFlag = Literal["copy", "language", "length", "repetition", "digits", "markers", "quotes", "lines", "collapse"]
-"""What a check may find wrong with a pair; `translate/checks.py` says when."""
+"""Faults of a pair. `translate/checks.py` defines them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A task's question in one language. It has no gold, nor a place to keep one: the paper's premise is a type."""
+    """A task's question in one language. It has no field for the answer: question translation never sees one."""
 
     task: str
     """Name of the task."""
@@ -42,12 +41,12 @@ class Pair:
     target: tuple[str, ...]
     """The same texts in the target language."""
     flags: tuple[PairFlag, ...] = ()
-    """What the checks found wrong with it."""
+    """Faults that the checks found."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabeledQuestion:
-    """A question for tuning with its answer. Only the rivals of question translation ask for one."""
+    """A question for tuning with its answer. Only the recipes compared with question translation use it."""
 
     task: str
     """Name of the task."""
@@ -74,7 +73,7 @@ class Example:
     target: str
     """What it learns to write, its closing delimiter included."""
     stage: int = 0
-    """When it is learned: all examples of a stage before any of the next, with the same adapter."""
+    """Phase of tuning, from 0. All examples of a phase are learned before the next phase, with the same adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,6 @@ class Item:
     gold: int
     """Index of the right label, so language-neutral."""
     translator: str = ""
-    """What translated it from English; empty where people wrote it."""
+    """The translator that made it from English; empty if people wrote it."""
     cluster: str = ""
-    """Name of the items that it belongs with, where a column says so: they are not independent of one another."""
+    """Name of its cluster, if a column has one. Items of a cluster are not independent."""

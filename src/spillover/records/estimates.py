@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
-"""Level of every interval; tests are at 1 − this."""
+"""Level of every interval, a share. Tests are at 1 − this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What was seen inside the model: lenses, language neurons, patching, and the languages beside each other."""
+"""Measurements inside the model: lenses, language neurons, patching, and the geometry of languages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from spillover.records.estimates import Curve, Estimate
 
 @dataclass(frozen=True, slots=True)
 class AffineLens:
-    """A lens: for each layer the map h + (h V) U + b from its states to what the last block would make of them."""
+    """A lens: per layer the map h + (h V) U + b from its states to the states after the last block."""
 
     down: NDArray[np.float32]
     """(layers, width, rank): V."""
@@ -23,9 +23,9 @@ class AffineLens:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """What a lens reads where the answer is about to come, layer by layer, averaged over the items of a cell.
+    """A lens's output at the position before the answer, per layer, averaged over the items of a cell.
 
-    The first layer is the embedding, the others what leaves each block.
+    The first layer is the embedding. The others are the outputs of the blocks.
     """
 
     arm: str
@@ -37,9 +37,9 @@ class Trajectory:
     lens: str
     """Name of the lens."""
     english: Curve
-    """Mean probability of the right answer in English, in [0, 1]; over the items where it can be told."""
+    """Mean probability of the right answer in English, in [0, 1], over the distinguishable items."""
     native: Curve
-    """Mean probability of the right answer in the input's language, in [0, 1]; likewise."""
+    """Mean probability of the right answer in the input's language, in [0, 1], over the distinguishable items."""
     all_english: Curve
     """Mean probability of all English answers together, in [0, 1]."""
     all_native: Curve
@@ -47,15 +47,15 @@ class Trajectory:
     entropy: Curve
     """Mean entropy of the next token, in bits."""
     energy: Curve
-    """Mean latent energy, at least 0; 1 is as close to the tokens as they are to each other."""
+    """Mean latent energy, at least 0; 1: the state is as close to the tokens as they are to each other."""
     english_rank: Curve
     """Geometric mean of the rank of the right English answer's first token, at least 1."""
     native_rank: Curve
-    """The same for the right answer in the input's language."""
+    """Geometric mean of the rank of the right native answer's first token, at least 1."""
     items: int
     """Number of items averaged."""
     distinguishable: int
-    """In how many of them the right answer differs between English and the input's language; all, if it is English."""
+    """Number of items whose right answer differs between English and the input's language; all if the input is English."""
 
 
 Array = NDArray[np.float64]
@@ -63,21 +63,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """One metric between every two languages of a task. Each array is (arms, layers, languages, languages), [a, b]."""
+    """One metric between every two languages of a task. Each array is (arms, layers, languages a, languages b)."""
 
     metric: str
-    """Name of the metric; `-partial` follows where text length is partialled out."""
+    """Name of the metric, with `-partial` at its end if text length is partialled out."""
     value: Array
-    """The metric; what its range is and means, `docs/analysis.md` says."""
+    """The metric. `docs/analysis.md` defines it and its range."""
     null_low: Array
     """Lower end of the central 95% under shuffles of the item pairing."""
     null_high: Array
-    """Upper end of it."""
+    """Upper end of the central 95%."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The languages of one task beside each other, layer by layer. Layer 0 is the embedding."""
+    """Alignments and components of the languages of one task, per layer. Layer 0 is the embedding."""
 
     task: str
     """Name of the task."""
@@ -88,14 +88,14 @@ class Geometry:
     items: int
     """Number of items, the same in every language."""
     alignments: tuple[Alignment, ...]
-    """One a metric."""
+    """One per metric."""
     components: Array
-    """(arms, layers, languages, items, 2): the first two principal components, both arms on the same axes."""
+    """(arms, layers, languages, items, 2): the first two principal components, with the same axes in both arms."""
 
 
 @dataclass(frozen=True, slots=True)
 class LensSummary:
-    """One number that sums up a lens in one task and language, before and after tuning."""
+    """One number that summarizes a lens in one task and language, before and after tuning."""
 
     task: str
     """Name of the task."""
@@ -104,25 +104,25 @@ class LensSummary:
     lens: str
     """Name of the lens."""
     measure: Literal["english", "crossover_depth", "share"]
-    """Area under latent English, where native overtakes English (relative depth), share of the right answer."""
+    """Area under latent English; relative depth where native overtakes English; share of the right answer."""
     base: Estimate | None
-    """In [0, 1]; bootstrap of items; None where not measurable, or where native never overtakes English."""
+    """In [0, 1], before tuning; None if not measurable, or if native never overtakes English."""
     tuned: Estimate | None
-    """The same after tuning."""
+    """In [0, 1], after tuning; None likewise."""
     difference: Estimate | None
-    """tuned − base over the same resampled items, in [-1, 1]; None where either is."""
+    """tuned − base over the same items, in [-1, 1]; None if either is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageNeurons:
-    """How many MLP neurons of a block belong to one language, to several, or to none in particular."""
+    """Number of MLP neurons of a block that are specific to one language, related to several, or general."""
 
     arm: str
-    """`base` or `tuned`; what makes a language neuron is the base model's in both."""
+    """`base` or `tuned`. Both use the base model's thresholds of language neurons."""
     task: str
-    """Name of the task whose items were read."""
+    """Name of the task."""
     language: str
-    """Code of the language whose neurons are counted; empty: of any."""
+    """Code of the language whose neurons are counted; empty: any language."""
     layer: int
     """The block, from 1."""
     specific: int
@@ -130,21 +130,21 @@ class LanguageNeurons:
     related: int
     """Language neurons active in several languages, but not in all."""
     general: int
-    """All others."""
+    """All other neurons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What one language's states do to the right answer in another, item by item the same question."""
+    """Effect of one language's states on the right answer in another, for the same items."""
 
     arm: str
     """`base` or `tuned`."""
     task: str
     """Name of the task."""
     source: str
-    """Code of the language whose states are put in."""
+    """Code of the language whose states are inserted."""
     target: str
-    """Code of the language of the run they are put into, and of the answer."""
+    """Code of the language of the prompt and the answer that they are inserted into."""
     effects: tuple[float, ...]
     """(layers,) mean change of the right answer's log-probability in nats; the first layer is the embedding."""
     items: int
@@ -153,15 +153,15 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Internals:
-    """All that was seen inside the model."""
+    """All measurements inside the model."""
 
     trajectories: tuple[Trajectory, ...]
-    """What the lenses saw."""
+    """One per arm, task, language and lens."""
     lens_summaries: tuple[LensSummary, ...]
-    """What sums it up."""
+    """One per task, language, lens and measure."""
     neurons: tuple[LanguageNeurons, ...]
-    """Language neurons by block; empty with one language, or where the architecture's neurons are not known."""
+    """Language neurons per block; empty with one language, or if the architecture's neurons are unknown."""
     patches: tuple[Patch, ...]
-    """Effects of activation patching; empty where none was asked for, or with one language."""
+    """Effects of activation patching; empty if the experiment has none, or with one language."""
     geometry: tuple[Geometry, ...] = ()
-    """One a task; empty where nothing was traced, or in one language only."""
+    """One per task; empty if nothing was traced, or with one language."""

@@ -1,4 +1,4 @@
-"""What is wrong with the data: items, questions and pairs, before any model reads them."""
+"""Defects of the data: items, questions and pairs, before any model reads them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,25 +6,25 @@ from typing import Literal
 from spillover.records.data import PairFlag
 
 Severity = Literal["error", "warning"]
-"""`error`: a run would stop, or measure something else than it says. `warning`: worth a look."""
+"""`error`: a run would stop, or measure something else than its report claims. `warning`: it may be intended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing that is wrong, however many rows have it."""
+    """One fault of the data, however many rows have it."""
 
     severity: Severity
     """How bad it is."""
     check: str
-    """Which check found it."""
+    """Name of the check."""
     message: str
-    """What was found, what was expected, what follows from it."""
+    """What was found, what was expected, and the consequence."""
     place: str = ""
-    """The file, and the first row that has it; empty where it is in no file."""
+    """The file and the first row with the fault; empty if it is in no file."""
     language: str = ""
-    """Code of the language; empty where it is in none."""
+    """Code of the language; empty if the fault belongs to none."""
     ceiling: float | None = None
-    """Accuracy in percent that a perfect model would be given in this task and language; None where untouched."""
+    """Highest accuracy that a perfect model would reach in this task and language, in percent; None if unaffected."""
 
     def __str__(self) -> str:
         """Return one line."""
@@ -33,39 +33,39 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class PairChecks:
-    """What the checks said about the pairs of one language."""
+    """Results of the checks of the pairs of one language."""
 
     language: str
     """Code of the language tuned on."""
     pairs: int
     """Number of pairs, dropped ones included."""
     dropped: int
-    """Number of pairs that a flag kept out of the training examples."""
+    """Number of pairs left out of the training examples because of a flag."""
     flags: tuple[tuple[PairFlag, int], ...]
-    """Every flag that was checked for, with the number of pairs that have it."""
+    """Every flag that was checked, with the number of pairs that have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineTranslated:
-    """A test set that a machine translated: it measures the translator, too."""
+    """A machine-translated test set. It also measures the translator."""
 
     task: str
     """Name of the task."""
     language: str
     """Code of the language."""
     translator: str
-    """What translated it."""
+    """The translator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """All that was found about the data, whatever a model made of them."""
+    """All defects of the data of a run."""
 
     defects: tuple[Defect, ...]
-    """What the data doctor found, errors first."""
+    """Defects, errors first."""
     overlap: str
-    """Which questions tuned on the evaluation asks too, in a sentence; empty where there is none."""
+    """Sentence about the questions tuned on that are also in the evaluation; empty without any."""
     pairs: tuple[PairChecks, ...]
-    """What was wrong with the pairs, one a language tuned on."""
+    """One per language tuned on."""
     translated: tuple[MachineTranslated, ...]
-    """The machine-translated among the test sets."""
+    """The machine-translated test sets."""

@@ -1,4 +1,4 @@
-"""A run as a whole: what was done, what it cost, how to repeat it, and all that was found."""
+"""A whole run: its setup, its cost, its provenance and its findings."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from spillover.records.tuning import Forgetting, Tuning
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What was done, in the words of the report."""
+    """The setup of a run, as the report describes it."""
 
     model: str
     """The model, as the experiment names it."""
@@ -19,44 +19,44 @@ class Setup:
     question_task: str
     """Task whose questions were tuned on."""
     labels: str
-    """How the evaluation asked for labels: `english`, `native` or `agnostic`."""
+    """How the evaluation's prompts spell labels: `english`, `native` or `agnostic`."""
     treatment: str
-    """What tuning did, in words that name the frame."""
+    """Sentence about what tuning did; it names the frame."""
     tuned_on: tuple[str, ...]
     """Codes of the languages tuned on."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """What making the stages of one kind took, whenever that was."""
+    """Cost of the stages of one kind, whenever they were made."""
 
     stage: str
     """Kind of stage."""
     seconds: float
-    """Time, summed over its parts."""
+    """Time, summed over the stages."""
     peak_memory: int
-    """Most memory a process that made one of them had held by then, in bytes; 0 where unknown."""
+    """Peak memory of the processes that made them, in bytes; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationCost:
-    """What translating the questions into one language takes, and took. Each text counts once."""
+    """Cost of translating the questions into one language. Each text counts once."""
 
     language: str
     """Code of the language translated into."""
     new: int
-    """Characters that were never translated; after a run 0."""
+    """Characters that are not translated yet; 0 after a run."""
     known: int
-    """Characters whose translations are kept, whoever asked for them; 0 where the source has its own."""
+    """Characters whose translations are in the translation memory; 0 if the source has its own translations."""
     sent: int
-    """Characters that came back translated to this run folder, ever, by its log."""
+    """Characters translated for this run folder, by its log."""
     seconds: float
-    """How long that took."""
+    """Time that translating them took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Everything one needs to repeat the run."""
+    """All facts needed to repeat the run."""
 
     facts: tuple[tuple[str, str], ...]
     """Name → value: versions, machine, digests."""
@@ -66,27 +66,27 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a report tells about one run. A part is empty where there was nothing to see."""
+    """All that a report shows about one run. A part is empty if nothing was measured."""
 
     name: str
     """Name of the run folder."""
     setup: Setup
-    """What was done."""
+    """Model, mixture and languages."""
     comparison: Comparison
     """Base against tuned."""
     item_scores: tuple[ItemScores, ...]
-    """The items, one sheet a task and language measured."""
+    """Items and scores, one per task and language measured."""
     internals: Internals
-    """What was seen inside the model."""
+    """Measurements inside the model."""
     tuning: Tuning
-    """What happened in tuning."""
+    """Losses and translations of tuning."""
     forgetting: tuple[Forgetting, ...]
-    """What it cost the languages, one each."""
+    """One per language."""
     data: Data
-    """What is wrong with the data."""
+    """Defects of the data."""
     costs: tuple[StageCost, ...]
-    """One a kind of stage, in the order of their use."""
+    """One per kind of stage, in the order of their use."""
     translation_costs: tuple[TranslationCost, ...]
-    """One a language that the questions were translated into."""
+    """One per language that the questions were translated into."""
     provenance: Provenance
-    """How to repeat it."""
+    """Facts needed to repeat the run."""

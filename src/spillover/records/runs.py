@@ -1,7 +1,4 @@
-"""Several runs of the same items: the records of what each did, and of what tells them apart.
-
-Frozen, without behavior, like `findings`, to which they are for several runs what that is for one.
-"""
+"""Records about several runs of the same items. `records.run` has the records about one run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,30 +10,30 @@ from spillover.records.scoring import Prediction
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """One run, as its folder tells of it."""
+    """One run, as read from its folder."""
 
     name: str
     """Name of the run folder."""
     recipe_digest: str
-    """Digest of the experiment without its seed: runs that share it are one recipe with several seeds."""
+    """Digest of the experiment without its seed. Runs with the same digest are seeds of one recipe."""
     model: str
     """The model, as the experiment names it."""
     parameters: int
-    """Number of the model's parameters; 0 where its files are not at hand."""
+    """Number of the model's parameters; 0 if its files are missing."""
     mixture: str
     """What was tuned on, as the paper writes it."""
     question_task: str
     """Task whose questions were tuned on."""
     labels: str
-    """How labels were asked for."""
+    """How the prompts spell labels: `english`, `native` or `agnostic`."""
     seen: tuple[str, ...]
     """Codes of the languages that tuning read or wrote."""
     base: tuple[Prediction, ...]
-    """What the arm without adapter says."""
+    """Predictions of the arm without adapter."""
     tuned: tuple[Prediction, ...]
-    """What the arm with adapter says."""
+    """Predictions of the arm with adapter."""
     setting: str = ""
-    """What tells its experiment from others of its grid, beside languages and seed."""
+    """The keys in which its experiment differs from others of the grid, without languages and seed."""
     clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     """Task → an item's id → the first id of its cluster; empty where all items are independent of one another."""
 
@@ -52,7 +49,7 @@ class TaskResult:
     base: tuple[float, ...]
     """(languages,) accuracy of the arm without adapter, in [0, 1]."""
     tuned: tuple[float, ...]
-    """(languages,) that of the arm with adapter."""
+    """(languages,) accuracy of the arm with adapter, in [0, 1]."""
     gain: Estimate | None
     """Mean difference over languages neither read nor written, with the interval over seeds; None without any."""
 
@@ -64,11 +61,11 @@ class RecipeResult:
     name: str
     """Names of its runs."""
     first: FinishedRun
-    """The first of them, for what they share."""
+    """The first of its runs, for the fields that all of them share."""
     seeds: int
-    """How many there are."""
+    """Number of seeds."""
     results: tuple[TaskResult, ...]
-    """One a task."""
+    """One per task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +75,15 @@ class PairedComparison:
     task: str
     """Name of the task."""
     one: str
-    """Name of the one recipe."""
+    """Name of the first recipe."""
     other: str
-    """Name of the other."""
+    """Name of the second recipe."""
     languages: int
-    """How many languages neither of them read or wrote."""
+    """Number of languages that neither recipe read or wrote."""
     difference: Estimate
-    """Mean difference of the accuracies over those, one − other, in [-1, 1], with the interval over seeds."""
+    """Mean difference of the accuracies over those languages, one − other, in [-1, 1]; interval over seeds."""
     verdict: Verdict
-    """What it says of the one: see `docs/statistics.md`."""
+    """What the difference shows about the first recipe; see `docs/statistics.md`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +93,4 @@ class RunComparison:
     recipes: tuple[RecipeResult, ...]
     """In the order given."""
     comparisons: tuple[PairedComparison, ...]
-    """Every two of them in every task that has languages new to both."""
+    """One per pair of recipes and task with languages new to both."""

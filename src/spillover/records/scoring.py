@@ -1,4 +1,4 @@
-"""What is asked of a model and what it answers: prompts, cells, predictions, texts' likelihoods."""
+"""Prompts, cells, predictions, and the likelihoods of texts."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ class Prompt:
     """What the model reads for one item. The full text of a choice is `header + body + choice`."""
 
     exemplars: tuple[str, ...]
-    """The exemplars, which every item of a cell shares, each with its closing delimiter."""
+    """The exemplars, the same for every item of a cell, each with its closing delimiter."""
     body: str
     """The item itself, up to where the answer begins."""
     choices: tuple[str, ...]
-    """The continuations to score, one a label, each with its closing delimiter: none is a prefix of another."""
+    """The continuations to score, one per label, each with its closing delimiter. None is a prefix of another."""
 
     @property
     def header(self) -> str:
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says to one item. Every choice's score is kept, so no analysis needs the model again."""
+    """A model's scores of one item. Every choice has its score, so no analysis needs the model again."""
 
     id: str
     """The item's id."""
@@ -50,11 +50,11 @@ class Prediction:
     gold: int
     """Index of the right label."""
     logprobs: tuple[float, ...]
-    """log p(choice | prompt) in nats, one a label; at most 0."""
+    """log p(choice | prompt) in nats, one per label; at most 0."""
     logprobs_per_token: tuple[float, ...] = ()
-    """The same divided by the choice's number of tokens, nats a token; empty where scoring is not `exact`."""
+    """`logprobs` divided by the choice's number of tokens, nats per token; empty if scoring is not `exact`."""
     content_free: tuple[float, ...] = ()
-    """Scores of the cell's content-free prompts, nats, one a label: the same for all its items; empty if not asked."""
+    """Scores of the cell's content-free prompts, nats, one per label, the same for all items; empty without such prompts."""
 
     @property
     def chosen(self) -> int:
@@ -69,7 +69,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class TextNLL:
-    """How little a model expects an item's own texts."""
+    """Negative log-likelihood of an item's own texts."""
 
     id: str
     """The item's id."""

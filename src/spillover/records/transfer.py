@@ -1,4 +1,4 @@
-"""What a sweep shows: gains of mixtures, who helps whom, the best mixture, the state of each experiment."""
+"""Results of a sweep: gains of mixtures, transfer between languages, the best mixture, the state of each experiment."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from spillover.records.estimates import Estimate
 
 @dataclass(frozen=True, slots=True)
 class MixtureGains:
-    """What tuning on one mixture did in one task, language by language. Differences are tuned − base, over seeds."""
+    """Gains of one mixture in one task, per language. Differences are tuned − base, over seeds."""
 
     mixture: str
     """What was tuned on, as the paper writes it."""
@@ -16,78 +16,78 @@ class MixtureGains:
     seen: tuple[str, ...]
     """Codes of the languages that tuning read or wrote."""
     runs: tuple[str, ...]
-    """Names of its runs, one a seed."""
+    """Names of its runs, one per seed."""
     gains: tuple[Estimate, ...]
     """(languages,) differences of the accuracies, in [-1, 1], with the intervals over seeds."""
     new: Estimate | None
-    """Mean difference over the languages that no mixture beside it read or wrote; None without any."""
+    """Mean difference over the languages that no mixture of the matrix read or wrote; None without any."""
     by_seed: tuple[float, ...]
-    """(runs,) the same of each run; empty without any."""
+    """(runs,) that mean difference in each run; empty without such languages."""
 
 
 @dataclass(frozen=True, slots=True)
 class BestMixture:
-    """The best of several mixtures of as many languages: chosen on one half of the items, measured on the other."""
+    """The best of several mixtures of the same size: chosen on one half of the items, measured on the other."""
 
     budget: int
     """Number of languages tuned on."""
     candidates: int
-    """Among how many mixtures it was chosen."""
+    """Number of mixtures that it was chosen from."""
     chosen: str
     """The mixture with the highest mean gain on the first half, over the languages that no mixture read or wrote."""
     selection_gain: float
-    """That gain: too high, since it was chosen for it."""
+    """Its mean gain on the first half. Too high, since it was chosen for it."""
     held_out: Estimate
-    """The same on the items it was not chosen by."""
+    """Its mean gain on the second half."""
     other_half_choice: str
     """The mixture that the second half would have chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferMatrix:
-    """Which language helps which: all mixtures of one setting in one task."""
+    """All mixtures of one setting in one task: which languages help which."""
 
     setting: str
-    """What the runs share that others of the grid do not; empty where all of them do."""
+    """The keys in which these runs differ from others of the grid; empty if the grid has one setting."""
     task: str
     """Name of the task."""
     languages: tuple[str, ...]
-    """Codes of the languages that every run measured, like ones beside each other."""
+    """Codes of the languages that every run measured, similar ones beside each other."""
     new: tuple[str, ...]
-    """Those that no mixture read or wrote: over them, mixtures are compared."""
+    """Codes of the languages that no mixture read or wrote. Mixtures are compared over these."""
     items: int
     """Number of items."""
     rows: tuple[MixtureGains, ...]
-    """One a mixture, like ones beside each other."""
+    """One per mixture, similar ones beside each other."""
     choices: tuple[BestMixture, ...]
-    """One a number of languages of which there are several mixtures."""
+    """One per number of languages that several mixtures have."""
     seed_deviation: float | None
-    """Standard deviation of `new` between seeds as seen, pooled over mixtures; None without a second seed."""
+    """Observed standard deviation of `new` between seeds, pooled over mixtures; None without a second seed."""
     degrees: int
-    """Seeds beyond the first, summed over mixtures: how well that deviation is known."""
+    """Degrees of freedom of `seed_deviation`: seeds beyond the first, summed over mixtures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentStatus:
-    """Where one experiment of a grid stands."""
+    """State of one experiment of a grid."""
 
     name: str
-    """Its name, and its folder's."""
+    """Its name, which is also its folder's."""
     state: str
     """`done`, `failed` or `queued`."""
     error: str
-    """Why it failed."""
+    """Why it failed; empty if it did not."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepFindings:
-    """All that the report of a grid tells."""
+    """All that the report of a grid shows."""
 
     name: str
     """Name of the grid."""
     experiments: tuple[ExperimentStatus, ...]
-    """One an experiment, in the grid's order."""
+    """One per experiment, in the grid's order."""
     matrices: tuple[TransferMatrix, ...]
-    """One a setting and task."""
+    """One per setting and task."""
     file: str
-    """The grid file, as it was read."""
+    """Text of the grid file."""

@@ -1,4 +1,4 @@
-"""What tuning did beside the task: what it learned, whether it translates, what it forgot."""
+"""What tuning did: losses, translations and forgetting."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from spillover.records.estimates import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What the model wrote, greedily, for an example held out of tuning."""
+    """Greedy translations of an example held out of tuning."""
 
     id: str
     """The question's id."""
@@ -25,32 +25,32 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What happened in tuning. Its stages follow one another, each with held-out examples of its own."""
+    """What happened in tuning. Each phase has held-out examples of its own."""
 
     losses: tuple[float, ...]
     """Mean loss of each step's target tokens, in nats."""
     validation: tuple[float, ...]
-    """The same on the held-out examples, if any: before the first step, then after each epoch."""
+    """Mean loss of the held-out examples' target tokens, in nats: before the first step, then after each epoch."""
     examples: int
     """Examples learned from."""
     left_out: int
-    """Examples longer than the cutoff."""
+    """Examples left out because they are longer than the cutoff."""
     target_tokens: int
     """Target tokens of one epoch."""
     chrf: tuple[float, ...]
-    """chrF of the translations before and after, in [0, 100]; empty where nothing was translated."""
+    """chrF of the translations before and after tuning, in [0, 100]; empty if nothing was translated."""
     translations: tuple[Translation, ...]
-    """Held-out examples of the first stage, translated."""
+    """Translations of held-out examples of the first phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgetting:
-    """How well each arm still predicts the texts of one language. Differences are tuned − base; below 0 is better."""
+    """How well each arm predicts the texts of one language. Differences are tuned − base; below 0 is better."""
 
     language: str
     """Code of the language."""
     n: int
-    """Number of texts, those of every task measured."""
+    """Number of texts, over all tasks measured."""
     bytes: int
     """Their length in UTF-8."""
     base: Estimate

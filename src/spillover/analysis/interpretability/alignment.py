@@ -3,8 +3,6 @@
 A metric is a function `(states, pairings) → (pairings, languages, languages)`; entry [p, a, b] is its value if item
 `orders[p, i]` of language a stood beside item i of b. So one formula gives the value and what it would be by chance.
 Most metrics are the mean, over the pairs of a pairing, of an items × items matrix: no pairing costs more than that.
-
-Knows arrays, but neither models nor layers, neither which languages these are nor how a null becomes an interval.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +21,7 @@ NEIGHBORS = 4
 """Neighbors that a margin is relative to, as in Artetxe & Schwenk."""
 
 NOISE = 1e-9
-"""Relative size of what is taken for rounding: cosines closer than this tie, a feature that varies less is constant."""
+"""Relative size of rounding errors. Cosines closer than this tie; a feature that varies less is constant."""
 
 
 @dataclass(frozen=True)

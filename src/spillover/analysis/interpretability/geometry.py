@@ -1,6 +1,6 @@
-"""Languages beside each other, layer by layer: principal components, and every metric with what it is by chance.
+"""Geometry of languages, per layer: principal components, and every metric with its null interval.
 
-Layers come in one at a time, so memory does not grow with a model's depth. Knows arrays, but no model and no path.
+Layers are read one at a time, so memory does not grow with a model's depth.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +13,7 @@ from scipy.sparse.linalg import svds
 from spillover.analysis.interpretability.alignment import Array, Indices, Pairings, States, shuffled
 from spillover.errors import SpilloverError
 from spillover.records import CONFIDENCE, Alignment, Geometry
+from spillover.utils.formatting import plural
 
 SHUFFLES = 200
 """Shuffles of the item pairing behind every null interval."""
@@ -21,7 +22,7 @@ MIN_ITEMS = 4
 """Fewest items: with 3 a debiased CKA is 0 / 0."""
 
 PARTIAL = "-partial"
-"""What follows a metric's name where text length is partialled out."""
+"""Suffix of a metric's name if text length is partialled out."""
 
 Metric = Callable[[States, Pairings], Array]
 
@@ -149,10 +150,10 @@ def partial_out_length(states: States, lengths: Array) -> States:
 
 
 def check_items(task: str, items: int) -> None:
-    """Refuse fewer items than a metric can be told from chance with."""
+    """Refuse fewer items than any metric needs."""
     if items < MIN_ITEMS:
         raise SpilloverError(
-            f"analyze.metrics: task {task!r} has {items} item{'s' * (items != 1)} to compare languages by, expected at "
+            f"analyze.metrics: task {task!r} has {plural(items, 'item')} to compare languages by, expected at "
             f"least {MIN_ITEMS}; analyze.metrics = [] leaves the comparison out"
         )
 

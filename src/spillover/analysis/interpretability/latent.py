@@ -1,6 +1,6 @@
-"""What lenses saw, over items: curves with bands by layer, and what sums them up, base against tuned.
+"""Lens outputs over items: curves with bands per layer, and their summaries, base against tuned.
 
-Pure. Knows readings and cells, but neither states nor models. Definitions are in `docs/inside.md`.
+`docs/inside.md` has the definitions.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class CellReading:
-    """What one lens reads in one cell."""
+    """Output of one lens in one cell."""
 
     cell: Cell
     """The cell."""

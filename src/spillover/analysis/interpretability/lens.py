@@ -1,7 +1,7 @@
-"""Lenses: what a model would say if it stopped at a layer. Pure: states and a readout come in as arrays.
+"""Lenses: the next-token distribution if the model stopped at a layer.
 
 Sources: the logit lens (nostalgebraist 2020), as used for latent English by Wendler et al. 2024 (arXiv 2402.10588) and
-in section 6.1 of arXiv 2405.13816. Knows neither models nor languages; `docs/inside.md` says how to read the numbers.
+in section 6.1 of arXiv 2405.13816. `docs/inside.md` explains the numbers.
 """
 
 import os
@@ -43,7 +43,7 @@ class Unembedding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LensInput:
-    """What a lens looks at in one cell. Choices are the English answers, then the native ones, in the task's order."""
+    """Input of a lens in one cell. Choices are the English answers, then the native ones, in the task's order."""
 
     last: Array
     """(items, layers, width): the residual stream where the answer is about to come."""
@@ -61,7 +61,7 @@ class LensInput:
 
 @dataclass(frozen=True, slots=True)
 class LensOutput:
-    """What a lens reads, all (items, layers). Answers count up to the token that tells them apart."""
+    """Output of a lens; all arrays are (items, layers). Answers count up to the token that distinguishes them."""
 
     english: Array
     """Probability of the right answer in English, in [0, 1]; nan where the input's language has the same word."""
@@ -83,7 +83,7 @@ class LensOutput:
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
-    """What one pass over the vocabulary says of n states."""
+    """Totals of one pass over the vocabulary, for n states."""
 
     log_total: NDArray[np.float64]
     """(n,) log of the softmax's denominator."""

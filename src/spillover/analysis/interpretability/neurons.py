@@ -1,7 +1,6 @@
 """Which MLP neurons belong to which languages, from how often each is active: LAPE and a split in three.
 
-Sources: LAPE, Tang et al. 2024 (arXiv 2402.16438); the split, Zhang et al. 2025 (arXiv 2505.21505). Pure: knows counts
-and cells, but neither states nor models.
+Sources: LAPE, Tang et al. 2024 (arXiv 2402.16438); the split, Zhang et al. 2025 (arXiv 2505.21505).
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from spillover.records import ARMS, Cell, LanguageNeurons
 Array = NDArray[np.float64]
 
 ACTIVE_THRESHOLD = 0.95
-"""A neuron counts as active in a language if it is so more often than this share of all (neuron, language) pairs."""
+"""Quantile of the activation probabilities of all (neuron, language) pairs above which a neuron is active."""
 
 SHARE = 0.01
 """Share of all neurons, those of the lowest LAPE, that are the base model's language neurons. Both as in Tang et al."""
@@ -36,7 +35,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What makes a language neuron, as found in the base model.
+    """Thresholds of language neurons, from the base model.
 
     Neurons are ordered by LAPE; those of the same LAPE by their highest probability, from the highest down; those of
     the same probability by their place. Ties are common: every neuron that is active in one language alone has LAPE 0.

@@ -1,6 +1,6 @@
 """The interval of a mean of few and skewed numbers, such as probabilities of which a few items hold nearly all.
 
-Knows numbers, but neither items nor layers. Formula, source and coverage are in `docs/inside.md`.
+`docs/inside.md` has the formula, its source and its coverage.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""Calibration: take out of raw log-probabilities what a model says whatever the item. Needs no golds.
+"""Calibration: remove a model's bias toward labels from raw log-probabilities. It needs no golds.
 
-Each function returns new scores whose argmax is the calibrated choice. Knows no model: what is stored is
-always raw, and the scores of a content-free prompt, where a calibration needs them, are handed in.
+Each function returns new scores whose argmax is the calibrated choice. Stored predictions are always raw.
 """
 
 from collections.abc import Callable

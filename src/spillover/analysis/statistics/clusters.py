@@ -1,7 +1,4 @@
-"""Clusters: items that are not independent, such as the three hypotheses that SNLI and XNLI ask of one premise.
-
-Knows items and their texts, nothing of what is computed from them.
-"""
+"""Clusters: items that are not independent, such as the three hypotheses that SNLI and XNLI ask of one premise."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -9,11 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from spillover.records import Item
 
 Clusters = Mapping[str, str]
-"""An item's id → the first id of its cluster, of the items that share one with another; the others are not in it."""
+"""An item's id → the first id of its cluster. Items without a cluster are not in it."""
 
 
 def shared_contexts(rows: Sequence[Item]) -> list[list[int]]:
-    """Return the places of the items, two or more, that belong together.
+    """Return the places of the items of each cluster of two or more.
 
     They are of one named cluster or, where none is named, have all of their text but the last field in common.
     """

@@ -1,7 +1,4 @@
-"""Intervals, tests and power, each a pure function. Formulas and their sources are in `docs/statistics.md`.
-
-Knows arrays and counts, but neither items nor languages nor what is a good result.
-"""
+"""Intervals, tests and power, each a pure function. `docs/statistics.md` has the formulas and their sources."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,13 +16,13 @@ from spillover.records import CONFIDENCE, Estimate
 Array = NDArray[np.float64]
 
 RESAMPLES = 10_000
-"""Bootstrap resamples, unless fewer are enough."""
+"""Number of bootstrap resamples by default."""
 
 CORRECTIONS = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
 """How to correct p-values for their number → statsmodels' names. Holm bounds the chance of any false one."""
 
 _BLOCK = 30_000
-"""Numbers in a block of resamples: few enough for a processor's cache, which is three times faster."""
+"""Numbers in a block of resamples. A block fits in a processor's cache, which is three times faster."""
 
 
 def wilson(successes: float, n: float) -> Estimate:

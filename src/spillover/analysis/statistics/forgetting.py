@@ -1,7 +1,4 @@
-"""Did tuning make the model forget a language? Bits per byte of the same texts, base and tuned.
-
-Knows sums of log-probabilities, but neither texts nor models.
-"""
+"""Did tuning make the model forget a language? Bits per byte of the same texts, base and tuned."""
 
 from collections.abc import Sequence
 
@@ -12,7 +9,7 @@ from spillover.records import Forgetting, TextNLL
 
 
 def forgetting(base: Sequence[TextNLL], tuned: Sequence[TextNLL]) -> tuple[Forgetting, ...]:
-    """Compare two arms on the same texts, in the same order; one comparison a language, in the order they come.
+    """Compare two arms on the same texts, in the same order; one comparison per language, in the order of the texts.
 
     Bits per byte is Σ nats / (ln 2 · Σ bytes) over a language's texts. Its interval is that of the mean of
     R + (bits − R · bytes) / mean bytes over the texts, with R the ratio itself: to first order, what each contributes.

@@ -1,6 +1,6 @@
-"""From the predictions of two arms to what the report says: a gain a language, a summary a task, verdicts.
+"""Compare two arms: a gain per language, a summary per task, verdicts.
 
-Every rule and formula is in `docs/statistics.md`. Knows records and arrays; neither a model nor a file.
+`docs/statistics.md` has every rule and formula.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,16 +19,16 @@ from spillover.languages import get_language
 from spillover.records import CONFIDENCE, ArmMetrics, Comparison, Estimate, Gain, GroupGain, Prediction, Summary
 
 MARGIN = 0.02
-"""Differences within ± this count as equivalent."""
+"""Differences within ± this share count as equivalent."""
 
 IMBALANCE = 0.05
-"""How far a label's share among the golds may be from 1 / labels before the split of a gain is withheld."""
+"""Largest distance of a label's share of the golds from 1 / labels. Beyond it a gain is not split into parts."""
 
 NEAR_TIE_NATS = 0.05
-"""Nats between the two highest scores up to which half precision may turn a choice."""
+"""Largest distance of the two highest scores, in nats, at which half precision may change the choice."""
 
 SLOPE_REACH = 2.0
-"""How many standard errors of a label's mean the slope of the centered accuracy is taken over."""
+"""Half the range over which the slope of the centered accuracy is taken, in standard errors of a label's mean."""
 
 PROPERTIES: tuple[Literal["tier", "script", "family"], ...] = ("tier", "script", "family")
 
@@ -47,27 +47,27 @@ class _Test:
 
 @dataclass(frozen=True, slots=True)
 class _Outcomes:
-    """What became of each item of one task in each language, (items, languages); nan where a language lacks it."""
+    """Change of each item of one task, (items, languages); nan where a language lacks the item."""
 
     units: Units
     """(items,) the independent unit of each item."""
     difference: Array
     """1 where an item was fixed, −1 where it was broken, else 0."""
     centered: Array
-    """The same by centered scores."""
+    """The same change under centered scores."""
     influence: Array
-    """What each item contributes to the difference of the centered accuracies, its part in the centering included."""
+    """Influence of each item on the difference of the centered accuracies."""
 
     def gain(self, columns: Sequence[int]) -> MeanChange:
         """Return the mean difference over some languages."""
         return mean_change(self.difference[:, columns], self.units)
 
     def discrimination(self, columns: Sequence[int]) -> Estimate:
-        """Return its part due to better ranking."""
+        """Return the part of the gain due to better ranking of the labels."""
         return mean_change(self.centered[:, columns], self.units, self.influence[:, columns]).estimate()
 
     def label_prior(self, columns: Sequence[int]) -> Estimate:
-        """Return the rest of it."""
+        """Return the part of the gain due to a weaker bias toward one label."""
         rest, influence = (self.difference - part for part in (self.centered, self.influence))
         return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
 
@@ -144,12 +144,11 @@ def _tests(cells: Sequence[PairedCell], correction: str) -> list[_Test]:
 
 
 def centered_accuracy_influence(scores: Array, gold: Golds) -> Array:
-    """Return what each item contributes to the centered accuracy, (items,), its part in the centering included.
+    """Return the influence of each item on the centered accuracy, (items,). Their mean is the centered accuracy.
 
-    scores: (items, labels), nats; gold: (items,). The mean is the centered accuracy. A resample's mean is, to first
-    order, the accuracy with the centering estimated from that resample: hits by this sample's centering, and what a
-    shift of the centering changes, by the accuracy's slope within ± 2 standard errors. Centering each resample to the
-    letter follows the steps of the sample's own accuracy instead, and its intervals are too wide in small cells.
+    scores: (items, labels), nats; gold: (items,). An item's influence is its hit under the full-sample centering plus
+    the slope of the accuracy times the item's shift of the centering (a linearized bootstrap). The slope is taken
+    within ± 2 standard errors. Re-centering each resample exactly gives intervals that are too wide in small cells.
     """
     residuals = centered(scores)
     steps = SLOPE_REACH * residuals.std(axis=0) / np.sqrt(len(scores))

@@ -1,7 +1,6 @@
-"""Gates: what a comparison must show for a build to pass, such as `unseen>=0` or `sentiment:worst>=-5`.
+"""Gates: bounds that a comparison must reach for a build to pass, such as `unseen>=0` or `sentiment:worst>=-5`.
 
-A gate is about the lower end of a 95% interval, in points: it holds only where the data show that it does. Knows
-comparisons; what a broken gate ends in is the caller's.
+A gate tests the lower end of a 95% interval, in points.
 """
 
 import re
@@ -20,7 +19,7 @@ MEASURES = ("unseen", "tuned", "overall", "pivot", "worst")
 """Fields of a `Summary` that a gate may name; it may also name a language."""
 
 RELATION = re.compile("(.*)(?:>=|≥)(.*)", re.DOTALL)
-"""What a gate is about, and its bound."""
+"""A gate's measure and its bound."""
 
 EVERYWHERE = ("overall", "worst")
 """Measures that every task has; each of the others needs a language of its group."""
@@ -56,12 +55,12 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class GateOutcome:
-    """What became of a gate in one task."""
+    """Result of a gate in one task."""
 
     holds: bool
     """Whether the lower end reaches the bound; False where there is nothing to test."""
     sentence: str
-    """The same with the numbers."""
+    """The result with its numbers."""
 
 
 def target(name: str, spelling: str, languages: Sequence[str], tuned_on: Collection[str], pivot: str) -> Target:

@@ -1,7 +1,7 @@
 """The interval of a mean change: one language or many, single items or clusters, many changes or none.
 
 An outcome is 1 where an item was fixed, −1 where it was broken, else 0. The interval inverts Tango's score test of
-paired shares at the effective number of pairs; formulas, sources and coverage are in `docs/statistics.md`.
+paired shares at the effective number of pairs. `docs/statistics.md` has the formulas, sources and coverage.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _HALVINGS = 30
 
 @dataclass(frozen=True, slots=True)
 class MeanChange:
-    """A mean change, and what its interval is made of. Shares; 0.01 is one point."""
+    """A mean change with the inputs of its interval. Shares; 0.01 is one point."""
 
     value: float
     """Mean over columns of the mean over items, in [-1, 1]: fixed − broken."""
     fixed: float
-    """Share of outcomes that are positive, weighted likewise, in [0, 1]."""
+    """Weighted share of positive outcomes, in [0, 1]."""
     broken: float
-    """Share of outcomes that are negative, weighted likewise, in [0, 1]."""
+    """Weighted share of negative outcomes, in [0, 1]."""
     variance: float
     """Variance of the mean, from the independent units."""
     outcomes: int

@@ -1,7 +1,4 @@
-"""Two arms side by side: predictions matched item by item, or refused in a sentence that says what differs.
-
-Knows nothing of statistics.
-"""
+"""Pair two arms: predictions are matched item by item, or refused with a sentence about the difference."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.errors import SpilloverError
 from spillover.languages import get_language, in_paper_order
-from spillover.records import Prediction
+from spillover.records import ARMS, Prediction
 
 Array = NDArray[np.float64]
 Golds = NDArray[np.int_]
@@ -22,14 +19,14 @@ Units = NDArray[np.str_]
 
 @dataclass(frozen=True, slots=True)
 class ArmScores:
-    """What one arm says in one task and language."""
+    """Scores of one arm in one task and language."""
 
     logprobs: Array
     """(items, labels) log-probabilities, nats."""
     logprobs_per_token: Array | None
-    """(items, labels) the same a token; None where scoring was not `exact`."""
+    """(items, labels) log-probabilities per token, nats; None if scoring was not `exact`."""
     content_free: Array | None
-    """(labels,) log-probabilities after a content-free prompt; None where it was not scored."""
+    """(labels,) log-probabilities after a content-free prompt; None without such a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ def pair_arms(
     arms = {"base": _by_cell(base), "tuned": _by_cell(tuned)}
     if not arms["base"] and not arms["tuned"]:
         raise SpilloverError("found no predictions, expected those of at least one task and language in both arms")
-    for one, other in (("base", "tuned"), ("tuned", "base")):
+    for one, other in (ARMS, ARMS[::-1]):
         for task, code in arms[one].keys() - arms[other].keys():
             raise SpilloverError(f"{task}, {code}: found in the {one} arm only, expected the same cells in both")
     tasks = dict.fromkeys(task for task, _ in arms["base"])

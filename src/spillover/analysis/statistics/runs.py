@@ -1,6 +1,6 @@
-"""Recipes side by side: several runs of the same items, seeds of one recipe taken together; else a refusal.
+"""Compare recipes: several runs of the same items, with the seeds of one recipe averaged.
 
-Rules and formulas are in `docs/statistics.md`. Knows predictions, but neither a run folder nor how a table looks.
+`docs/statistics.md` has the rules and formulas.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ Cells = Mapping[tuple[str, str], PairedCell]
 
 
 def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
-    """Lay runs side by side over the tasks and languages that all of them measured.
+    """Compare runs over the tasks and languages that all of them measured.
 
     Args:
-        runs: two or more; those that share `recipe` are taken as seeds of one.
+        runs: two or more; those that share `recipe_digest` are seeds of one recipe.
         margin: differences within ± this share count as equivalent.
 
     Raises:

@@ -1,7 +1,6 @@
 """The mean gain of a recipe over seeds of tuning, as a claim about tuning with it again.
 
-One method for `compare` and `sweep`. Knows outcomes of items, but neither runs nor languages by name. The formula and
-its coverage are in `docs/statistics.md`.
+`compare` and `sweep` use it. `docs/statistics.md` has the formula and its coverage.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""Which languages to tune on: what measured mixtures predict of others, and whether that is better than their mean.
+"""Suggest languages to tune on: predict gains of mixtures from measured ones, and test whether that beats their mean.
 
-The gain of a language is its mean over the mixtures plus a ridge regression on what each mixture is to it: who is in
-it, and how like its nearest member is to the language. Knows numbers and codes, but neither what a likeness is of
-nor where the gains come from.
+The predicted gain of a language is its mean over the mixtures plus a ridge regression. Its features are the share of
+each language in the mixture and the similarity of the nearest one.
 """
 
 from collections.abc import Sequence
@@ -17,16 +16,16 @@ from spillover.records import Candidate, CrossValidation, FinishedRun, Suggestio
 Array = NDArray[np.float64]
 
 MIN_MIXTURES = 5
-"""Fewest mixtures that anything is learned from: dealt out at random, four seldom look worse."""
+"""Fewest mixtures for a prediction. With four, permuted mixtures seldom predict worse."""
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Penalties to choose from, relative to the variance of a group of features; the last all but predicts the mean."""
 
 PERMUTATIONS = 999
-"""How often the mixtures are dealt out at random."""
+"""Number of random permutations of the mixtures."""
 
 ALPHA = 0.05
-"""The prediction is believed if fewer deals than this are as good."""
+"""Level of the permutation test: the largest share of permutations that may predict as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """How like every two languages are, by one measure."""
+    """Similarity of every two languages, by one measure."""
 
     name: str
-    """What they are compared by."""
+    """Name of the measure."""
     values: Array
     """(languages, languages): larger is more alike; the languages are those of all likenesses, in one order."""
 
@@ -132,7 +131,7 @@ def _best(measured: Measured, results: Array, space: "_Space", targets: Sequence
 
 
 class _Space:
-    """What a mixture is to a language, in numbers."""
+    """Features of a mixture and a language."""
 
     def __init__(self, likenesses: Sequence[Similarity], codes: Sequence[str]) -> None:
         self.values = np.stack([each.values for each in likenesses])

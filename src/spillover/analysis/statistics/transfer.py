@@ -1,6 +1,6 @@
-"""Which language helps which: the runs of a grid, by what they were tuned on and where they were measured.
+"""Which languages help which: gains of a grid's runs per mixture and language.
 
-Rules and formulas are in `docs/statistics.md`. Knows predictions, but neither a run folder nor how a table looks.
+`docs/statistics.md` has the rules and formulas.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def transfers(runs: Sequence[FinishedRun]) -> tuple[TransferMatrix, ...]:
     """Return a matrix for each setting and each task that its runs share.
 
     Args:
-        runs: at least one; those that share `recipe` are seeds of one mixture.
+        runs: at least one; those that share `recipe_digest` are seeds of one mixture.
 
     Raises:
         SpilloverError: runs of one setting do not share their items.

@@ -1,16 +1,13 @@
-"""The rules that turn an interval into a word, and the word into a sentence; see `docs/statistics.md`.
-
-Knows estimates only.
-"""
+"""Verdicts: from an interval to a word, and from the word to a sentence. `docs/statistics.md` has the rules."""
 
 from collections.abc import Sequence
 from typing import get_args
 
 from spillover.records import FALSE_ALARM_RATE, Estimate, Gain, Summary, Verdict
-from spillover.utils.formatting import points
+from spillover.utils.formatting import listed, points
 
 FEWEST_ITEMS = 30
-"""With fewer items no interval is trusted with a verdict, a gate or an alarm."""
+"""Fewest items for a verdict, a gate or a possible harm."""
 
 
 def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
@@ -71,9 +68,7 @@ def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
         members = [s for s in summaries if s.verdict == word]
         tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in members]
         if tasks:
-            clauses.append(
-                f"{word or 'no verdict'} in {' and '.join(filter(None, [', '.join(tasks[:-1]), tasks[-1]]))}"
-            )
+            clauses.append(f"{word or 'no verdict'} in {listed(tasks)}")
     return f"Over languages not tuned on: {', '.join(clauses)}{_harm(gains)}."
 
 
