@@ -101,8 +101,7 @@ class Summary:
     unseen: Estimate | None
     """The primary endpoint: mean difference over unseen languages; score interval over items; None without any."""
     unseen_general: Estimate | None
-    """The primary endpoint as a claim about languages in general: its interval also covers the choice of languages. None
-    with fewer than two."""
+    """The primary endpoint for languages in general: its interval covers their choice. None with fewer than two."""
     tuned: Estimate | None
     """Mean difference over the languages tuned on; None where none is measured."""
     overall: Estimate

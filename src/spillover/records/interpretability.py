@@ -55,7 +55,7 @@ class Trajectory:
     items: int
     """Number of items averaged."""
     distinguishable: int
-    """Number of items whose right answer differs between English and the input's language; all if the input is English."""
+    """Number of items whose right answer differs between English and the input's language; all for English itself."""
 
 
 Array = NDArray[np.float64]

@@ -54,7 +54,7 @@ class Prediction:
     logprobs_per_token: tuple[float, ...] = ()
     """`logprobs` divided by the choice's number of tokens, nats per token; empty if scoring is not `exact`."""
     content_free: tuple[float, ...] = ()
-    """Scores of the cell's content-free prompts, nats, one per label, the same for all items; empty without such prompts."""
+    """Scores of the cell's content-free prompts, nats, one per label, the same for all items; empty without any."""
 
     @property
     def chosen(self) -> int:
