@@ -30,7 +30,7 @@ def render(findings: SweepFindings) -> dict[str, Content]:
     sections = [
         Section(name, figure, tuple(tables[name]), files[name]) for name, figure in figures.items() if figure.plots
     ]
-    states = Counter(standing.state for standing in findings.experiments)
+    counts = Counter(standing.state for standing in findings.experiments)
     page = render_page(
         "grid.html.j2",
         sections,
@@ -38,7 +38,8 @@ def render(findings: SweepFindings) -> dict[str, Content]:
         findings=findings,
         tables=tables,
         files=files,
-        counts=", ".join(f"{states[state]} {name}" for state, name in STATES.items() if states[state]),
+        states=STATES,
+        counts=", ".join(f"{counts[state]} {name}" for state, name in STATES.items() if counts[state]),
         headlines=headlines(findings),
     )
     return {"index.html": page} | contents
