@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check docs clean
+.PHONY: install demo test fast check docs clean
 .NOTPARALLEL:
 
 install: $(STAMP)
@@ -21,6 +21,11 @@ demo: $(STAMP)
 # a process a core, each with one thread: the models of the tests are too small to share out
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# what needs no model, process, browser or network; `tests/support/marks.py` says which tests those are
+fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
+		-m 'not (model or process or browser or network or slow)'
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

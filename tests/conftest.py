@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from calls import Call, Ended
+from marks import mark
 from spillover import cli
 from spillover.sources import open_source
 from spillover.tasks import open_task
@@ -29,6 +30,11 @@ SHAPE = {
     "max_position_embeddings": 2048,
     "initializer_range": 0.5,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark(item)
 
 
 @pytest.fixture
