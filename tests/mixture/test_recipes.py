@@ -114,7 +114,7 @@ def test_the_pivot_may_be_any_language() -> None:
 @pytest.mark.parametrize("name", FRAMES)
 def test_no_frame_shows_a_label(name: str) -> None:
     source, target = FRAMES[name](QUIZ, PAIR)
-    words = {word for kind in ("english", "native", "agnostic") for word in QUIZ.words(kind, "de")}
+    words = {word for kind in ("english", "native", "agnostic") for word in QUIZ.label_words(kind, "de")}
     assert not words & set(f"{source} {target}".replace(":", " ").split())
 
 
@@ -340,7 +340,7 @@ def test_two_stages_follow_one_another() -> None:
 
 
 def test_only_the_rivals_are_given_labels() -> None:
-    asking = {name for name in RECIPES if "annotated" in signature(resolve(RECIPES, name, "test")).parameters}
+    asking = {name for name in RECIPES if "labeled" in signature(resolve(RECIPES, name, "test")).parameters}
     assert asking == {"annotated-english", "annotated-multilingual", "two-stage"}
     for kind in (Question, Pair, Example):
         assert not {"gold", "label", "answer"} & {field.name for field in fields(kind)}

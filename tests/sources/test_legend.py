@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spillover.errors import SpilloverError
-from spillover.sources import annotated_questions, open_source
+from spillover.sources import labeled_questions, open_source
 from spillover.sources.labels import Stated
 from spillover.tasks import open_task
 
@@ -116,9 +116,9 @@ def test_answers_to_questions_are_read_like_those_of_items(tmp_path: Path) -> No
     path.parent.mkdir(parents=True)
     path.write_text("id,text,label\nq0,Broken.,0\nq1,Lovely.,1\n", encoding="utf-8")
     with pytest.raises(SpilloverError, match=r"'Broken.' .* 'positive' and 'Lovely.' .* 'negative' would be meant"):
-        annotated_questions(open_source(f"folder:{tmp_path}", {}, "test"), SENTIMENT, "en", "test")
+        labeled_questions(open_source(f"folder:{tmp_path}", {}, "test"), SENTIMENT, "en", "test")
     source = open_source(f"folder:{tmp_path}", {}, "test", classes=NUMBERED)
-    assert [SENTIMENT.labels[row.gold] for row in annotated_questions(source, SENTIMENT, "en", "test")] == NUMBERED
+    assert [SENTIMENT.labels[row.gold] for row in labeled_questions(source, SENTIMENT, "en", "test")] == NUMBERED
 
 
 def test_a_source_that_reads_no_codes_takes_no_order() -> None:

@@ -48,7 +48,7 @@ def test_a_passing_fault_is_overcome(server: Server, status: int) -> None:
 def test_a_lasting_fault_ends_in_one_sentence(
     server: Server, status: int, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "PATIENCE", patience)
+    monkeypatch.setattr(engine, "RETRY_TIMEOUT", patience)
     server.answers = [refuse(status)]
     opened = open_translator(lambda code: [], "google", endpoint=server.address)
     with pytest.raises(SpilloverError, match=r"'google' gave up on en→es: .*; what was translated is kept") as caught:

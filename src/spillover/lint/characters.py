@@ -1,6 +1,7 @@
-"""How texts are encoded: characters that one language's items have and other languages' have not.
+"""Kinds of characters that the items of one language have and those of other languages lack.
 
-They look alike to a reader, but a tokenizer cuts them into other tokens, so a language is measured as worse than it is.
+A reader sees no difference, but a tokenizer makes other tokens of them. The model then seems worse in that language than
+it is.
 """
 
 import re
@@ -11,7 +12,7 @@ from spillover.lint.reading import RawItem, RawItems
 from spillover.records import Defect
 
 SHARE = 0.1
-"""Share of a language's items from which a kind of character counts as that language's habit."""
+"""Share of a language's items with a kind of character from which the kind counts as usual there."""
 
 
 def _holds(pattern: str) -> Callable[[str], bool]:
@@ -32,17 +33,19 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "tabs": _holds("\t"),
     "two blanks in a row": _holds("  "),
 }
-"""What is found → whether a text has it."""
+"""Kind of character → whether a text has it."""
 
 
 def one_language_alone(readings: Sequence[RawItems]) -> Iterator[Defect]:
     """Yield, once per kind of character, the languages whose items have it while most other languages' have not."""
     for kind, has in KINDS.items():
         entries = {reading.language: [entry for entry in reading.entries if _any(entry, has)] for reading in readings}
-        habits = [one for one in readings if len(entries[one.language]) >= max(1, SHARE * len(one.entries))]
+        habits = [items for items in readings if len(entries[items.language]) >= max(1, SHARE * len(items.entries))]
         if not habits or 2 * len(habits) >= len(readings) + 1:
             continue
-        counts = ", ".join(f"{one.language} {len(entries[one.language])} of {len(one.entries)}" for one in habits)
+        counts = ", ".join(
+            f"{items.language} {len(entries[items.language])} of {len(items.entries)}" for items in habits
+        )
         first = habits[0].language
         message = f"items have {kind}, which most other languages' have not ({counts}): they become other tokens"
         yield Defect("warning", "white space", message, entries[first][0].place, first)

@@ -1,7 +1,7 @@
-"""The examination: reads everything an experiment would read, and asks every check about it.
+"""The examination: reads all that an experiment would read and runs every check on it.
 
-Takes how the model reads prompts as a function, so it knows no model. What it cannot even open (an unknown name, no
-such folder) is the user's to correct first, and raises as it would in a run.
+The caller hands in how the model reads prompts. An unknown name or a folder that is not there raises, as it would in a
+run: the user corrects that first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,16 +31,13 @@ def examine(inputs: Inputs, reads: Reads) -> list[Defect]:
             defects += _task(inputs, task, questions if task.name == inputs.task.name else {}, reads)
     notes = (from_error(SpilloverError(remark), "file") for remark in remarks.values())
     defects += (replace(note, severity="warning") for note in notes)
-    return errors_first(list(dict.fromkeys(defects)))  # a hub that cannot be reached is so for questions and for items
+    return errors_first(list(dict.fromkeys(defects)))  # an unreachable hub is met twice: for questions and for items
 
 
 def _questions(inputs: Inputs, questions: dict[str, list[Question]]) -> Iterator[Defect]:
     """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
-    experiment, _, _ = (
-        inputs.experiment,
-        inputs.task,
-        inputs.question_source,
-    )  # what cannot be opened is refused at once
+    experiment = inputs.experiment
+    _ = inputs.task, inputs.question_source  # an unknown name is refused as in a run, not listed as a defect
     try:
         questions[ENGLISH] = inputs.questions
     except SpilloverError as error:
@@ -80,12 +77,12 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
     for reading in readings.values():
-        if not task.labels or reading.language in task.rows:
+        if not task.has_labels or reading.language in task.rows:
             yield from _lengths(experiment, task, reading, reads)
 
 
 def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
-    """Yield what is wrong with items; the first language is what the others are held against."""
+    """Yield what is wrong with items; the other languages are compared with the first."""
     right = labels.agreed({reading.language: reading for reading in readings})
     yield from labels.imbalance(right, task)
     yield from texts.published_exemplars(readings)
@@ -106,10 +103,10 @@ def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads
     chosen, where = experiment.evaluate, f"task {task.name!r}"
     items = [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
     scored = {item.id: task.prompt(item, chosen.labels) for item in items}
-    if not task.labels:
+    if not task.has_labels:
         yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
     keep = chosen.overflow == "error"
-    kinds = [chosen.labels, *(["native"] if task.labels and experiment.analyze.limit else [])]
+    kinds = [chosen.labels, *(["native"] if task.has_labels and experiment.analyze.limit else [])]
     made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
     yield from tokens.too_long(reads, made, where, reading.language)
 

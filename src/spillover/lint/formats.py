@@ -1,4 +1,4 @@
-"""How what the doctor found becomes a list, and how the list is written. Knows nothing of how it was found."""
+"""Defects as a list, errors first, and the formats in which the list is written."""
 
 import json
 import re
@@ -8,10 +8,10 @@ from spillover.errors import SpilloverError
 from spillover.records import Defect
 
 PLACE = re.compile(r"(?P<file>.*?)(?:: (?:row|line) (?P<row>\d+))?")
-"""What a row of a file calls its place."""
+"""A defect's place: a file, and perhaps a row or line of it."""
 
 BEGINNING = re.compile(r"(?P<place>[^:]*[/.][^:]*(?:: (?:row|line) \d+)?): (?P<message>.*)", re.DOTALL)
-"""How an error begins that is about a file."""
+"""An error about a file: its place, then the message."""
 
 
 def from_error(error: SpilloverError, check: str, language: str = "") -> Defect:
@@ -29,14 +29,14 @@ def errors_first(defects: Sequence[Defect]) -> list[Defect]:
 
 def as_text(defects: Sequence[Defect]) -> str:
     """Return a line for each defect and one that counts them."""
-    lines = [f"{one.severity}: {one} [{one.check}]" for one in defects]
-    errors = sum(one.severity == "error" for one in defects)
+    lines = [f"{defect.severity}: {defect} [{defect.check}]" for defect in defects]
+    errors = sum(defect.severity == "error" for defect in defects)
     return "\n".join([*lines, f"{errors} errors, {len(defects) - errors} warnings"])
 
 
 def as_json(defects: Sequence[Defect]) -> str:
-    """Return a JSON list; what a defect does not have is null."""
-    return json.dumps([_row(one) for one in defects], ensure_ascii=False, indent=1)
+    """Return a JSON list; a part that a defect lacks is null."""
+    return json.dumps([_row(defect) for defect in defects], ensure_ascii=False, indent=1)
 
 
 def _row(defect: Defect) -> dict[str, object]:

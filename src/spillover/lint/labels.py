@@ -1,7 +1,7 @@
 """Labels and ids across languages: words outside the task, swaps, ceilings, imbalance, ids that differ.
 
-The languages are each other's witnesses: the same id is the same item, so what most of them say of it is taken to be
-right. Pure: readings in, defects out.
+The same id is the same item in every language, so the label that most languages give it counts as right. Pure: raw items
+in, defects out.
 """
 
 from collections import Counter
@@ -13,13 +13,13 @@ from spillover.tasks import Task
 from spillover.utils.text import normal
 
 CONSISTENT = 0.9
-"""Share of a label's items that must carry one and the same other label for the two to count as exchanged."""
+"""Share of a label's items that carry one other label from which the two count as swapped."""
 
 MIN_ITEMS = 20
-"""Items from which shares are worth a word."""
+"""Fewest items on which an imbalance is reported."""
 
 IMBALANCE_FACTOR = 1.5
-"""A label is too frequent from this many times its even share."""
+"""Multiple of its even share from which a label is too frequent."""
 
 Readings = Mapping[str, RawItems]
 """Language code → its items, the reference first."""
@@ -36,10 +36,10 @@ def agreed(readings: Readings) -> dict[str, int]:
 
 
 def ceiling(entries: Sequence[RawItem], right: Mapping[str, int]) -> float:
-    """Return the accuracy in percent that a perfect model would be given on these items.
+    """Return the accuracy in percent that a perfect model would get on these items.
 
-    It answers what is right, and counts as right where the file says the same; of items that read the same, or whose
-    fields all read the same, it can tell none from the other and answers what most of them are.
+    The model answers the right label, which counts where the file has the same label. Items that read the same get the
+    same answer: the label that most of them have. So do all items whose fields are identical to each other.
     """
     counts: dict[tuple[str, ...], Counter[int]] = {}
     for entry in entries:
@@ -50,7 +50,7 @@ def ceiling(entries: Sequence[RawItem], right: Mapping[str, int]) -> float:
 
 
 def unknown_words(reading: RawItems, right: Mapping[str, int], task: Task) -> Iterator[Defect]:
-    """Yield each word that is none of the task's, with what the other languages say of its items."""
+    """Yield each word that is none of the task's, with the labels of its items in the other languages."""
     by_word: dict[str, list[RawItem]] = {}
     for entry in reading.entries:
         if entry.gold is None:
@@ -65,38 +65,39 @@ def unknown_words(reading: RawItems, right: Mapping[str, int], task: Task) -> It
 
 
 def disagreements(reading: RawItems, right: Mapping[str, int], task: Task) -> Iterator[Defect]:
-    """Yield labels that are exchanged against the other languages, and those that differ without a pattern."""
-    known = [(entry, right[entry.id], entry.gold) for entry in reading.entries if entry.gold is not None]
+    """Yield labels that are swapped, and labels that differ from the other languages' without a pattern."""
+    labeled = [(entry, right[entry.id], entry.gold) for entry in reading.entries if entry.gold is not None]
     table: dict[int, Counter[int]] = {}
-    for _, other, own in known:
-        table.setdefault(other, Counter())[own] += 1
+    for _, agreed_label, label in labeled:
+        table.setdefault(agreed_label, Counter())[label] += 1
     moved = swapped_labels(table)
     bound = ceiling(reading.entries, right)
-    wrong = [entry for entry, other, own in known if own == moved.get(other)]
+    wrong = [entry for entry, agreed_label, label in labeled if label == moved.get(agreed_label)]
     if wrong:
         count = f"{len(wrong)} of {len(reading.entries)} items"
         message = f"{_exchange(moved, task)} against the other languages in {count}: {_at_most(bound)}"
         yield Defect("error", "swap", message, wrong[0].place, reading.language, bound)
-    others = [row for row in known if row[2] != moved.get(row[1], row[1])]
+    others = [row for row in labeled if row[2] != moved.get(row[1], row[1])]
     if others:
-        entry, other, own = others[0]
+        entry, agreed_label, label = others[0]
         message = (
             f"{len(others)} of {len(reading.entries)} labels differ from the same item's in other languages (first: "
-            f"item {entry.id!r} is {task.labels[own]!r} here and {task.labels[other]!r} there): {_at_most(bound)}"
+            f"item {entry.id!r} is {task.labels[label]!r} here and {task.labels[agreed_label]!r} there): {_at_most(bound)}"
         )
         yield Defect("error", "disagreement", message, entry.place, reading.language, bound)
 
 
 def swapped_labels(table: Mapping[int, Counter[int]]) -> dict[int, int]:
-    """Return right label → the one that stands for it, where labels consistently stand for each other; else nothing.
+    """Return right label → the label that stands in its place, where labels consistently stand for each other.
 
-    table: right label → how often each label stands there.
+    Args:
+        table: right label → how often each label stands in its place.
     """
     usual = {right: counted.most_common(1)[0] for right, counted in table.items()}
     moved = {
-        right: own
-        for right, (own, count) in usual.items()
-        if own != right and count >= CONSISTENT * table[right].total()
+        right: label
+        for right, (label, count) in usual.items()
+        if label != right and count >= CONSISTENT * table[right].total()
     }
     return moved if set(moved) == set(moved.values()) else {}
 
@@ -104,7 +105,9 @@ def swapped_labels(table: Mapping[int, Counter[int]]) -> dict[int, int]:
 def _exchange(moved: Mapping[int, int], task: Task) -> str:
     if len(moved) == 2:
         return f"{' and '.join(repr(task.labels[label]) for label in sorted(moved))} are swapped"
-    pairs = ", ".join(f"{task.labels[own]!r} stands for {task.labels[right]!r}" for right, own in sorted(moved.items()))
+    pairs = ", ".join(
+        f"{task.labels[label]!r} stands for {task.labels[right]!r}" for right, label in sorted(moved.items())
+    )
     return f"labels are exchanged ({pairs})"
 
 
@@ -128,7 +131,7 @@ def imbalance(right: Mapping[str, int], task: Task) -> Iterator[Defect]:
 
 def differing_ids(reading: RawItems, reference: RawItems, task: Task) -> Iterator[Defect]:
     """Yield the ids that only one of two languages has."""
-    here, there = ({entry.id for entry in one.entries} for one in (reading, reference))
+    here, there = ({entry.id for entry in items.entries} for items in (reading, reference))
     if differing := sorted(here ^ there):
         names = reading.language, reference.language
         has, lacks = names if differing[0] in here else reversed(names)

@@ -1,8 +1,8 @@
-"""Whether the texts that share an id are translations of each other, told from the texts alone.
+"""Whether texts that share an id are translations of each other, judged from the texts alone.
 
-For every row, the text of the same id is ranked among its neighbors' texts by `LIKENESSES`, none of which needs a
-dictionary or a model. A random pairing of the same rows gives each rank with equal probability, so its mean share is
-0.5 with a variance of 1 / (12 rows): what a pairing has to beat. Knows neither files nor tasks.
+For every row, the text of the same id is ranked among its neighbors' texts by `LIKENESSES`. None of these needs a
+dictionary or a model. A random pairing gives each rank with equal probability: its mean share is 0.5, with a variance of
+1 / (12 rows). A true pairing has to beat that.
 """
 
 import re
@@ -21,20 +21,20 @@ from spillover.utils.text import normal
 Fields = tuple[str, ...]
 Matrix = NDArray[np.float64]
 
-FEWEST = 20
-"""Rows below which nothing is claimed."""
+MIN_ROWS = 20
+"""Fewest rows from which pairs are judged."""
 
-BLOCK, BLOCKS = 100, 12
-"""Rows that are ranked among each other, and how many such blocks are looked at, the first and the last included."""
+BLOCK_ROWS, MAX_BLOCKS = 100, 12
+"""Rows per block, which are ranked among each other, and the most blocks that are read: the first, the last, others."""
 
-DEVIATIONS, CLOSE = 3.0, 0.6
-"""A pairing is random if its mean share is below 0.5 plus so many standard deviations, and below so large a share."""
+DEVIATIONS, MIN_SHARE = 3.0, 0.6
+"""A pairing is random if its mean share is below 0.5 plus this many standard deviations, and below `MIN_SHARE`."""
 
-WINDOW, GOOD = 20, 0.8
-"""Rows of a stretch, and the mean share of the file's best stretch from which a random one stands out."""
+WINDOW, GOOD_SHARE = 20, 0.8
+"""Rows per stretch; and the mean share that the file's best stretch needs before another one is called random."""
 
 SHIFTS = tuple(sorted((shift for shift in range(-5, 6) if shift), key=abs))
-"""By how many rows a file may have slipped."""
+"""Numbers of rows by which a file may have slipped."""
 
 GRAMS = (2, 3)
 """Lengths of the pieces of a text that are compared, in characters."""
@@ -56,7 +56,7 @@ class Ranking:
     def random(self) -> bool:
         """Whether a random pairing of the rows does as well."""
         chance = 0.5 + DEVIATIONS / np.sqrt(12 * len(self.shares))
-        return bool(self.shares.mean() < min(CLOSE, chance))
+        return bool(self.shares.mean() < min(MIN_SHARE, chance))
 
     @property
     def stretch(self) -> tuple[int, int] | None:
@@ -66,8 +66,8 @@ class Ranking:
         if len(self.shares) < 2 * WINDOW:
             return None
         means = np.convolve(self.shares, np.ones(WINDOW) / WINDOW, "valid")
-        low = np.flatnonzero(means < CLOSE)
-        if not len(low) or means.max() < GOOD:
+        low = np.flatnonzero(means < MIN_SHARE)
+        if not len(low) or means.max() < GOOD_SHARE:
             return None
         return int(self.rows[low[0]]), int(self.rows[low[-1] + WINDOW - 1])
 
@@ -80,12 +80,12 @@ def rank(texts: Sequence[Fields], others: Sequence[Fields]) -> Ranking | None:
     """Rank each of `others` as the translation of the text in the same row.
 
     Returns:
-        None where nothing can be said: fewer than `FEWEST` rows, or texts that do not differ in anything compared.
+        None where nothing can be said: fewer than `MIN_ROWS` rows, or texts that do not differ in anything compared.
     """
-    if len(texts) < FEWEST:
+    if len(texts) < MIN_ROWS:
         return None
-    blocks = np.array_split(np.arange(len(texts)), -(-len(texts) // BLOCK))
-    picked = np.unique(np.linspace(0, len(blocks) - 1, min(BLOCKS, len(blocks))).round().astype(int))
+    blocks = np.array_split(np.arange(len(texts)), -(-len(texts) // BLOCK_ROWS))
+    picked = np.unique(np.linspace(0, len(blocks) - 1, min(MAX_BLOCKS, len(blocks))).round().astype(int))
     rows, shares = [], []
     for block in (blocks[number] for number in picked):
         likeness = _likeness([texts[row] for row in block], [others[row] for row in block])

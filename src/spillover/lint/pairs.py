@@ -1,6 +1,6 @@
-"""Items and questions whose texts are no translations of those with the same ids: shuffled, slipped, another set's.
+"""Items and questions whose texts are no translations of those with the same ids: shuffled, slipped, of another set.
 
-Pure: readings in, defects out. How translations are known as such is `pairing`'s to say.
+Pure: raw items in, defects out. `pairing` judges whether texts are translations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,16 @@ def misaligned(reading: RawItems, reference: RawItems) -> Iterator[Defect]:
 
 def unpaired(translations: Sequence[Question], originals: Sequence[Question]) -> Iterator[Defect]:
     """Yield questions to tune on that are no translations of the originals, which stand in the same order."""
-    here, there = ([RawItem(one.id, "", one.fields, None) for one in texts] for texts in (translations, originals))
+    here, there = (
+        [RawItem(question.id, "", question.fields, None) for question in questions]
+        for questions in (translations, originals)
+    )
     if here:
         yield from _unrelated("questions", here, there, translations[0].language, originals[0].language)
 
 
 def _unrelated(
-    what: str, here: Sequence[RawItem], originals: Sequence[RawItem], language: str, reference: str
+    subject: str, here: Sequence[RawItem], originals: Sequence[RawItem], language: str, reference: str
 ) -> Iterator[Defect]:
     texts, translations = ([entry.fields for entry in entries] for entries in (originals, here))
     ranking = rank(texts, translations)
@@ -34,12 +37,12 @@ def _unrelated(
     if not ranking or not stretch:
         return
     first, last = stretch
-    which = what if ranking.random else f"{what} {here[first].id!r} to {here[last].id!r}"
+    which = subject if ranking.random else f"{subject} {here[first].id!r} to {here[last].id!r}"
     shift = slip(texts[first:], translations[first:])
     rows = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'further down' if shift > 0 else 'further up'}"
     message = (
         f"{which} are no translations of those with the same ids in {reference}: they are more like them than "
-        f"{100 * ranking.mean(first, last):.0f}% of the other {what} are, and chance is 50%"
+        f"{100 * ranking.mean(first, last):.0f}% of the other {subject} are, and chance is 50%"
         f"{f'; their translations stand {rows}' if shift else ''}"
     )
     yield Defect("error", "ids", message, here[first].place, language)

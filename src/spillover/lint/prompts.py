@@ -1,4 +1,4 @@
-"""What a prompt adds to an item: stray white space in one language's row of a task. Knows no file and no model."""
+"""Stray white space that one language's row of a task adds to every prompt."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,16 @@ from spillover.records import Defect
 from spillover.tasks import Task, TaskLanguage
 
 STRAY = re.compile("  |[^\\S \u3000]|[\u200b\u2060\ufeff]")
-"""Two blanks, white space that is no blank (an ideographic one is), or of no width."""
+"""Two blanks, white space other than a blank or an ideographic blank, or a character without width."""
 
 
 def white_space(task: Task, languages: Sequence[str]) -> Iterator[Defect]:
     """Yield the languages whose names, labels or exemplars have stray white space while others' have none."""
-    found = {code: strays for code in languages if code in task.rows and (strays := _strays(task.rows[code]))}
-    if len(found) == len(languages):
+    strays_by_language = {code: _strays(task.rows[code]) for code in languages if code in task.rows}
+    faulty = {code: strays for code, strays in strays_by_language.items() if strays}
+    if len(faulty) == len(languages):
         return
-    for code, strays in found.items():
+    for code, strays in faulty.items():
         where, text = strays[0]
         message = (
             f"task {task.name!r}: rows.{code}.{where}: found stray white space in {text!r} ({len(strays)} texts), "

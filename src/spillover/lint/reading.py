@@ -1,6 +1,6 @@
-"""Items read with all their faults: what a run would refuse at once is kept and told here.
+"""The items of one language, read with all their faults, where a run would refuse the first.
 
-Knows sources and one language of one task at a time; what languages say of each other is checked elsewhere.
+Other modules compare the languages with each other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ class RawItem:
     gold: int | None
     """Index of its label; None where its word is none of the task's."""
     refusal: str = ""
-    """What is said to a word that is none of the task's."""
+    """The sentence about a word that is none of the task's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class RawItems:
     """The items that have an id and texts, each id once; none where the file cannot be read."""
     faults: tuple[Fault, ...] = ()
     """What was wrong with the file and with the rows that are not among the entries."""
-    shown: frozenset[str] = frozenset()
-    """Ids of the items that the prompts published with the files show with their answers."""
+    published_exemplar_ids: frozenset[str] = frozenset()
+    """Ids of the items that are exemplars, with their answers, in the prompts published with the files."""
     unreachable: bool = False
-    """Whether the source cannot be reached at all, so that no other language need be asked for."""
+    """Whether the source cannot be reached at all, so that reading other languages is useless."""
 
 
 def read(inputs: Inputs, task: Task, language: str) -> RawItems:
-    """Read the items of a language; a file that is not there or not readable is a defect, no error."""
+    """Read the items of a language; a file that is missing or unreadable is a defect and raises nothing."""
     try:
         table = inputs.item_table(task, language)
         if table is not None:
@@ -93,13 +93,13 @@ def summarized(faults: Iterable[Fault]) -> Iterator[Defect]:
         yield replace(first, message=f"{first.message}{more}")
 
 
-def _read(sheet: LabeledTable, language: str) -> RawItems:
+def _read(table: LabeledTable, language: str) -> RawItems:
     entries: dict[str, RawItem] = {}
     refused: dict[tuple[str, ...], list[Defect]] = {}
     again: list[str] = []
-    for number, row in enumerate(sheet.rows):
+    for number, row in enumerate(table.rows):
         try:
-            id, fields = sheet.id_of(number), sheet.texts(row)
+            id, fields = table.id_of(number), table.texts(row)
         except SpilloverError as error:
             message = _without(row, error)
             cause = error.cause if isinstance(error, CellError) else (message,)
@@ -108,14 +108,16 @@ def _read(sheet: LabeledTable, language: str) -> RawItems:
         if id in entries:
             again.append(f"{row.place}: found the id {id!r} of {entries[id].place} again, expected each once")
             continue
-        entries[id] = _entry(sheet, row, id, fields)
+        entries[id] = _entry(table, row, id, fields)
     faults = [Fault(cause, defects[0], len(defects)) for cause, defects in refused.items()]
-    return RawItems(language, tuple(entries.values()), (*faults, *_duplicates(again, language)), sheet.shown)
+    return RawItems(
+        language, tuple(entries.values()), (*faults, *_duplicates(again, language)), table.published_exemplar_ids
+    )
 
 
-def _entry(sheet: LabeledTable, row: TableRow, id: str, fields: tuple[str, ...]) -> RawItem:
+def _entry(table: LabeledTable, row: TableRow, id: str, fields: tuple[str, ...]) -> RawItem:
     try:
-        return RawItem(id, row.place, fields, sheet.gold(row))
+        return RawItem(id, row.place, fields, table.gold(row))
     except SpilloverError as error:
         return RawItem(id, row.place, fields, None, _without(row, error))
 

@@ -1,7 +1,7 @@
-"""The texts themselves: test items that were shown, that fell together in translation, that are in another language.
+"""Faults of the texts: test items that prompts show, that became identical in translation, or in another language.
 
-Pure: readings in, defects out. Two texts are near if 90% of their characters, in order, are the same, in every field;
-all pairs are compared, so none is missed.
+Pure: raw items in, defects out. Two texts are near duplicates if in every field 90% of the characters, in order, are the
+same. All pairs are compared, so none is missed.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spillover.languages import get_language as known_language
+from spillover.languages import get_language
 from spillover.lint.labels import ceiling
 from spillover.lint.reading import RawItem, RawItems
 from spillover.records import Defect, Question, Severity
@@ -18,10 +18,10 @@ from spillover.tasks import Task
 from spillover.utils.text import foreign, identifies, normal
 
 NEAR_PERCENT = 90
-"""Similarity in percent (1 − insertions and deletions / characters of both) from which two texts are near."""
+"""Similarity in percent, 100 (1 − insertions and deletions / characters of both), from which two texts are near."""
 
 CHUNK = 1000
-"""Texts compared with all items at a time: bounds the memory."""
+"""Texts that are compared with all items at a time; limits the memory."""
 
 Fields = tuple[str, ...]
 
@@ -35,32 +35,36 @@ class Match:
     entry: int
     """Index of the item it is most like."""
     exact: bool
-    """Whether nothing but case, width and white space tells them apart."""
+    """Whether they differ in case, width and white space alone."""
 
 
 def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> list[Match]:
     """Return, for each query that is near some entry in every field, the one it is most like."""
     from rapidfuzz.process import cdist
 
-    found: list[Match] = []
+    matches: list[Match] = []
     if not entries:
-        return found
-    known = [[normal(fields[place]) for fields in entries] for place in range(len(entries[0]))]
+        return matches
+    columns = [[normal(fields[place]) for fields in entries] for place in range(len(entries[0]))]
     for start in range(0, len(queries), CHUNK):
         chunk = [tuple(map(normal, fields)) for fields in queries[start : start + CHUNK]]
         rows = np.arange(len(chunk))
         least = np.full((len(chunk), len(entries)), 100, np.uint8)
-        for place, texts in enumerate(known):
-            asked = [chunk[row][place] for row in rows]
-            alike = cdist(asked, texts, score_cutoff=NEAR_PERCENT, dtype=np.uint8, workers=-1) if asked else least[:0]
+        for place, texts in enumerate(columns):
+            remaining = [chunk[row][place] for row in rows]
+            alike = (
+                cdist(remaining, texts, score_cutoff=NEAR_PERCENT, dtype=np.uint8, workers=-1)
+                if remaining
+                else least[:0]
+            )
             least = np.minimum(least, alike)
             near = least.any(axis=1)  # below the cutoff a similarity is 0
             rows, least = rows[near], least[near]
         for row, similar in zip(rows.tolist(), least, strict=True):
             best = int(similar.argmax())
-            exact = chunk[row] == tuple(texts[best] for texts in known)
-            found.append(Match(start + row, best, exact))
-    return found
+            exact = chunk[row] == tuple(texts[best] for texts in columns)
+            matches.append(Match(start + row, best, exact))
+    return matches
 
 
 def exemplars(reading: RawItems, task: Task) -> Iterator[Defect]:
@@ -80,7 +84,7 @@ def published_exemplars(readings: Sequence[RawItems]) -> Iterator[Defect]:
     """Yield the items that the prompts published with the files show as exemplars, once for all languages."""
     for reading in readings[:1]:
         for entry in reading.entries:
-            if entry.id in reading.shown:
+            if entry.id in reading.published_exemplar_ids:
                 message = (
                     f"the published prompts show the test item {entry.id!r} with its answer, as an exemplar: worth up "
                     f"to {100 / len(reading.entries):.1f} points to every published result; prompts here show others"
@@ -90,34 +94,34 @@ def published_exemplars(readings: Sequence[RawItems]) -> Iterator[Defect]:
 
 def tuned_on(reading: RawItems, questions: Sequence[Question]) -> Iterator[Defect]:
     """Yield how many of the questions to tune on are test items, or nearly."""
-    found = near_duplicates([question.fields for question in questions], [entry.fields for entry in reading.entries])
-    if found:
-        exact = sum(match.exact for match in found)
-        items = {match.entry for match in found}
-        first = reading.entries[found[0].entry]
+    matches = near_duplicates([question.fields for question in questions], [entry.fields for entry in reading.entries])
+    if matches:
+        exact = sum(match.exact for match in matches)
+        items = {match.entry for match in matches}
+        first = reading.entries[matches[0].entry]
         message = (
-            f"{exact} of {len(questions)} questions to tune on are test items and {len(found) - exact} nearly (first: "
-            f"question {questions[found[0].query].id!r} and item {first.id!r}): {len(items)} of {len(reading.entries)} "
+            f"{exact} of {len(questions)} questions to tune on are test items and {len(matches) - exact} nearly (first: "
+            f"question {questions[matches[0].query].id!r} and item {first.id!r}): {len(items)} of {len(reading.entries)} "
             f"items are not new to the tuned model"
         )
         yield Defect("warning", "question", message, first.place, reading.language)
 
 
 def collapse(reading: RawItems, reference: RawItems, right: dict[str, int]) -> Iterator[Defect]:
-    """Yield items that became alike in translation: fields of one, or one and another."""
+    """Yield items that became identical in translation: two fields of one item, or two items."""
     original = {entry.id: _normal(entry) for entry in reference.entries}
-    known = [(entry, _normal(entry)) for entry in reading.entries if entry.id in original]
-    fields = [entry for entry, own in known if len(set(own)) < len(set(original[entry.id]))]
+    translated = [(entry, _normal(entry)) for entry in reading.entries if entry.id in original]
+    fields = [entry for entry, texts in translated if len(set(texts)) < len(set(original[entry.id]))]
     originals: dict[Fields, set[Fields]] = {}
-    for entry, own in known:
-        originals.setdefault(own, set()).add(original[entry.id])
-    items = [entry for entry, own in known if len(originals[own]) > 1]
-    told = {f"the fields of {_items(fields)}": fields, _items(items): items}
-    # of what fell together alone: other faults of the labels are told as such
+    for entry, texts in translated:
+        originals.setdefault(texts, set()).add(original[entry.id])
+    items = [entry for entry, texts in translated if len(originals[texts]) > 1]
+    collapsed = {f"the fields of {_items(fields)}": fields, _items(items): items}
+    # the ceiling of collapsed items alone: other checks report wrong labels
     bound = ceiling([replace(entry, gold=right.get(entry.id)) for entry in reading.entries], right)
-    for what, entries in told.items():
+    for subject, entries in collapsed.items():
         if entries:
-            message = f"{what} became identical in translation (first: item {entries[0].id!r})"
+            message = f"{subject} became identical in translation (first: item {entries[0].id!r})"
             limit = f": a perfect model would be given at most {bound:.1f}%" if bound < 100 else ""
             yield Defect(
                 "warning", "collapse", message + limit, entries[0].place, reading.language, bound if limit else None
@@ -136,11 +140,11 @@ def another_language(reading: RawItems) -> Iterator[Defect]:
     """Yield how many items are surely in another language; needs the extra `quality`."""
     if not identifies():
         return
-    found = foreign([" ".join(entry.fields) for entry in reading.entries], reading.language)
-    if found:
+    codes = foreign([" ".join(entry.fields) for entry in reading.entries], reading.language)
+    if codes:
         total = len(reading.entries)
-        names = [f"{known_language(code).name} {count}" for code, count in Counter(found.values()).most_common()]
-        expected = known_language(reading.language).name
-        message = f"{len(found)} of {total} items are not in {expected}: {', '.join(names)}"
-        severity: Severity = "error" if 2 * len(found) > total else "warning"
-        yield Defect(severity, "language", message, reading.entries[next(iter(found))].place, reading.language)
+        names = [f"{get_language(code).name} {count}" for code, count in Counter(codes.values()).most_common()]
+        expected = get_language(reading.language).name
+        message = f"{len(codes)} of {total} items are not in {expected}: {', '.join(names)}"
+        severity: Severity = "error" if 2 * len(codes) > total else "warning"
+        yield Defect(severity, "language", message, reading.entries[next(iter(codes))].place, reading.language)

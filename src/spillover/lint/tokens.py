@@ -1,6 +1,6 @@
-"""What the model's tokenizer and chat template make of prompts: items that are too long, labels that share tokens.
+"""Faults of prompts under the model's tokenizer and chat template: items too long, labels that share tokens.
 
-Weights are not read. Knows no file of items.
+The model's weights are not read.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:  # torch costs seconds
     from spillover.models.inference.encode import Encoded
 
 EXPANSION = 12
-"""Tokens that a byte of text may become at most: one, and more where a normal form (NFKC) writes a character out."""
+"""Most tokens per byte of text: one, and more where a tokenizer's normal form (NFKC) writes a character out."""
 
 UNSCORED = "`first-token` scoring gives it no probability; choose 'exact'"
-"""What follows where no token begins a label."""
+"""The consequence, in an error, where no token begins a label."""
 
 NESTED = {"constrained": "'constrained' decoding cannot end there; choose 'exact' or other labels"}
-"""Scoring that needs labels of which none begins another → what is said to others."""
+"""Scoring under which no label may be the beginning of another → the consequence, in an error, where one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Reads:
     context: int
     """Tokens that the model can read at once."""
     starts: Callable[[Prompt], Sequence[Sequence[int]]] = lambda prompt: [(0,)] * len(prompt.choices)
-    """A prompt → for each choice the tokens that spell a beginning of it: `models.labels.starts`."""
+    """A prompt → for each choice the tokens that spell a beginning of it: `first_token_ids`."""
     chat: bool = False
     """Whether a chat template wraps prompts."""
     begins: bool = True
     """Whether it has a token after which a text begins."""
     warnings: tuple[str, ...] = ()
-    """What there is to know of how it wraps texts."""
+    """Warnings about its chat template."""
     refusal: str = ""
     """Why its chat template cannot be used; prompts are then read without it."""
 
@@ -68,7 +68,7 @@ def open_reads(experiment: Experiment) -> Reads:
 
 
 def wrapped(reads: Reads, texts: int) -> Iterator[Defect]:
-    """Yield what is wrong with how the model wraps texts, and that it cannot begin one where bits per byte need it."""
+    """Yield faults of the chat template, and a missing start token where bits per byte need one."""
     if reads.refusal:
         yield Defect("error", "template", reads.refusal)
     for warning in reads.warnings:
@@ -116,7 +116,7 @@ def same_tokens(task: Task, languages: Sequence[str], kind: str, scoring: str, r
     Also labels that have no token, and labels whose tokens are the beginning of another's.
     """
     for code in languages:
-        words, cue = task.words(kind, code), _cue(task, code, kind)
+        words, cue = task.label_words(kind, code), _cue(task, code, kind)
         (encoded,) = reads.encode([cue])
         yield from apart(encoded, words, scoring, f"task {task.name!r}", code)
         without = [word for word, tokens in zip(words, reads.starts(cue), strict=True) if not tokens]

@@ -18,8 +18,8 @@ def plain(task: Task, pair: Pair) -> tuple[str, str]:
 def task_frame(task: Task, pair: Pair) -> tuple[str, str]:
     """The evaluation template's field names stand in the text, in each language."""
     return (
-        task.question(pair.source, pair.source_language) + "\n",
-        task.question(pair.target, pair.target_language),
+        task.render_question(pair.source, pair.source_language) + "\n",
+        task.render_question(pair.target, pair.target_language),
     )
 
 

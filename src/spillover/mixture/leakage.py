@@ -126,7 +126,7 @@ def find_overlaps(
     texts: dict[tuple[str, ...], str] = {}
     ids: dict[tuple[str, str], str] = {}
     trained, items, tasks = list(trained), list(items), list(tasks)
-    rendered = {task.name for task in tasks if not task.fields}
+    rendered = {task.name for task in tasks if not task.has_labels}
     for task in tasks:
         for code, row in task.rows.items():
             for fields in row.exemplars:

@@ -1,7 +1,7 @@
 """From pairs to training examples: the recipes and the frames, pure functions.
 
 A recipe says which texts are paired and in which order; a frame says how a pair reads. A recipe is given what its
-parameters name and nothing else, so one that does not ask for `annotated` questions cannot see a label. Knows neither
+parameters name and nothing else, so one that does not ask for `labeled` questions cannot see a label. Knows neither
 tokenizers nor files.
 """
 
@@ -23,7 +23,7 @@ TokenCounter = Callable[[Sequence[str]], list[int]]
 
 def _cued(task: Task, fields: tuple[str, ...], code: str) -> str:
     """Render a question up to where its answer would begin."""
-    return f"{task.question(fields, code)}\n{task.row(code).answer}:"
+    return f"{task.render_question(fields, code)}\n{task.row(code).answer}:"
 
 
 # The treatment, in three directions
@@ -132,42 +132,42 @@ def _target_tokens(examples: Sequence[Example], count: TokenCounter) -> list[int
 # The rivals, which need labels
 
 
-def annotated_english(annotated: Sequence[LabeledQuestion], task: Task, labels: str, seed: int) -> list[Example]:
+def annotated_english(labeled: Sequence[LabeledQuestion], task: Task, labels: str, seed: int) -> list[Example]:
     """Answer labeled questions as the evaluation asks them, without exemplars: what annotating in English gives.
 
     `labels` says in which words: those that the evaluation scores.
     """
-    examples = [_answered(task, row, labels) for row in annotated]
+    examples = [_answered(task, row, labels) for row in labeled]
     random.Random(seed).shuffle(examples)
     return examples
 
 
 def annotated_multilingual(
-    annotated: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
+    labeled: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
 ) -> list[Example]:
     """Answer them in every language too, the label taken over from the original: translate-train.
 
     A pair whose question has no label is left out.
     """
-    golds = {row.id: row.gold for row in annotated}
+    golds = {row.id: row.gold for row in labeled}
     translated = [
         LabeledQuestion(pair.task, pair.id, pair.source_language, pair.source, golds[pair.id])
         for pair in pairs
         if pair.id in golds
     ]
-    return annotated_english([*annotated, *translated], task, labels, seed)
+    return annotated_english([*labeled, *translated], task, labels, seed)
 
 
 def two_stage(
     pairs: Sequence[Pair],
-    annotated: Sequence[LabeledQuestion],
+    labeled: Sequence[LabeledQuestion],
     task: Task,
     frame: Frame,
     labels: str,
     seed: int,
 ) -> list[Example]:
     """First question translation, then annotated English, with one adapter: QAlign (Zhu et al. 2024)."""
-    second = annotated_english(annotated, task, labels, seed)
+    second = annotated_english(labeled, task, labels, seed)
     return [*question_translation(pairs, task, frame, seed), *(replace(example, stage=1) for example in second)]
 
 

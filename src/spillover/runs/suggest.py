@@ -153,7 +153,7 @@ def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequen
     """Return the similarity of the base model's states of the same items: CKA, mean over layers and tasks."""
     limit = experiment.analyze.limit
     chosen = {key: balanced_subset(rows, limit) for key, rows in items.items() if limit and key[1] in codes}
-    labeled = {key: rows for key, rows in chosen.items() if open_task(key[0]).labels and len(rows) >= MIN_ITEMS}
+    labeled = {key: rows for key, rows in chosen.items() if open_task(key[0]).has_labels and len(rows) >= MIN_ITEMS}
     if not labeled:
         return []
     arm = Arm("base", experiment, None)

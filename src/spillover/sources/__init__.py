@@ -1,5 +1,5 @@
 """Where questions and items come from."""
 
-from spillover.sources.source import InspectableSource, Source, annotated_questions, open_source
+from spillover.sources.source import InspectableSource, Source, labeled_questions, open_source
 
-__all__ = ["InspectableSource", "Source", "annotated_questions", "open_source"]
+__all__ = ["InspectableSource", "Source", "labeled_questions", "open_source"]

@@ -18,7 +18,7 @@ from spillover.plugins import missing_package
 from spillover.tasks import PLACEHOLDER
 from spillover.utils.progress import notify
 
-SHOWN = 300
+MAX_ERROR_LENGTH = 300
 """Characters of another program's error that are repeated."""
 
 ENDINGS = (".yaml", ".yml")
@@ -36,7 +36,7 @@ _NAMED = re.compile(r"^(?:task|group)\s*:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
 _SEPARATOR = re.compile(r"([_\-.:]+)")
 """What stands between the parts of a task's name."""
 
-LONGEST = 3
+MAX_LANGUAGE_PARTS = 3
 """Parts of a name that one language can take: `zh`, `deu_Latn`, `zh-Hans-CN`."""
 
 
@@ -107,7 +107,9 @@ def reason(error: BaseException) -> str:
     if isinstance(error, StopIteration) or "StopIteration" in str(error):  # what datasets says of a file without rows
         return "a data file holds no rows"
     first = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first if len(first) <= SHOWN else f'{first[:SHOWN]}…'}".removesuffix(": ")
+    return f"{type(error).__name__}: {first if len(first) <= MAX_ERROR_LENGTH else f'{first[:MAX_ERROR_LENGTH]}…'}".removesuffix(
+        ": "
+    )
 
 
 def parts(family: str) -> dict[str, dict[str, str]]:
@@ -173,7 +175,7 @@ def _leaves(index: Mapping[str, Any], name: str, within: str = "") -> Iterator[s
 def _without_language(name: str, code: str) -> str:
     """Put the placeholder where a name says a language."""
     words = _SEPARATOR.split(name)
-    for count in range(LONGEST, 0, -1):  # `deu_Latn` before `deu`
+    for count in range(MAX_LANGUAGE_PARTS, 0, -1):  # `deu_Latn` before `deu`
         for start in range(0, len(words) - 2 * (count - 1), 2):
             span = slice(start, start + 2 * count - 1)
             if words[start] and lookup("".join(words[span])) == code:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.languages import get_language as known_language
+from spillover.languages import get_language
 from spillover.sources.decoding import decoded, unpacked
 from spillover.sources.objects import objects
 from spillover.sources.remarks import remark
@@ -25,7 +25,7 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 """Half a character: what a text cut in the middle of an emoji ends in. No file can be written with it."""
 
 
-LONGEST = 80
+MAX_VALUE_LENGTH = 80
 """Characters of a wrong value that an error repeats."""
 
 
@@ -73,7 +73,7 @@ class TableRow:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 Numbered = tuple[list[tuple[str, object]], str]
@@ -112,7 +112,7 @@ def read_rows(path: Path, language: str) -> list[TableRow]:
     """
     kind = ending(path)
     try:
-        numbered, notes = _read(path, kind, known_language(language).code_page)
+        numbered, notes = _read(path, kind, get_language(language).code_page)
     except OSError as error:  # pyarrow raises it too, without strerror, for a broken file
         raise SpilloverError(f"{path}: cannot read it: {error.strerror or error}") from error
     except (ValueError, RecursionError, pa.ArrowException) as error:

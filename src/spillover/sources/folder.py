@@ -59,25 +59,25 @@ class Folder:
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items; a label is the task's own word, that language's, or a code whose order is stated."""
-        return items(self.sheet(task, language), task.name, language)
+        return items(self.item_table(task, language), task.name, language)
 
-    def sheet(self, task: Task, language: str) -> LabeledTable:
+    def item_table(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand in their file."""
-        return self._sheet(task, "items", language)
+        return self._labeled_table(task, "items", language)
 
-    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
+    def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions with their answers, from a label column as in a file of items."""
-        found = items(self._sheet(task, "questions", language), task.name, language)
+        found = items(self._labeled_table(task, "questions", language), task.name, language)
         return [LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold) for item in found]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that have a file of items."""
         return tuple(by_language(self._directory / task.name / "items", NAME))
 
-    def _sheet(self, task: Task, kind: str, language: str) -> LabeledTable:
+    def _labeled_table(self, task: Task, kind: str, language: str) -> LabeledTable:
         rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column("label")
         stated = of_task(self._classes, task.name)
-        legend = open_legend(words(task, language), task.labels, rows, label, fields, stated)
+        legend = open_legend(label_index(task, language), task.labels, rows, label, fields, stated)
         return LabeledTable(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[TableRow]:
@@ -159,7 +159,7 @@ def check_columns(columns: Mapping[str, str], task: Task) -> None:
             raise SpilloverError(f"columns: found {name!r}, expected {expected}; {did_you_mean(name, known)}")
 
 
-def words(task: Task, language: str) -> dict[str, int]:
+def label_index(task: Task, language: str) -> dict[str, int]:
     """Return what may stand in a column of labels → gold: the task's own word, or that language's."""
     # the task's own words come last and win
     kinds = (task.row(language).labels, task.labels)

@@ -24,7 +24,7 @@ from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import in_paper_order, lookup
 from spillover.records import Item, Question
 from spillover.sources.files import TableRow
-from spillover.sources.folder import check_columns, words
+from spillover.sources.folder import check_columns, label_index
 from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.table import id_column, id_of
@@ -52,7 +52,7 @@ class HubLayout:
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
     id: str | None = ""
     """Column of the id; empty: the row's number; None: the column that is called so (`sheet.IDS`), if there is one."""
-    gap: str = ""
+    missing_marker: str = ""
     """What stands where a translation is missing, beside nothing; such rows are left out in every language."""
 
 
@@ -76,7 +76,7 @@ PRESETS = {
         {code: code for code in ("en", "de", "es", "fr", "ja", "zh")},
         "paraphrase",
         labels=("different", "same"),
-        gap="NS",
+        missing_marker="NS",
     ),
     "openai/gsm8k": HubLayout(("question",), {"en": "main"}, label=""),
 }
@@ -116,7 +116,7 @@ class Hub:
         rows = [(id, row) for id, row in self._rows(layout, language, "items") if _is_labeled(row.value(layout.label))]
         stated = layout.labels or of_task(self._classes, task.name)
         cells = [row for _, row in rows]
-        legend = open_legend(words(task, language), task.labels, cells, layout.label, layout.columns, stated)
+        legend = open_legend(label_index(task, language), task.labels, cells, layout.label, layout.columns, stated)
         return [
             Item(
                 task.name,
@@ -140,7 +140,7 @@ class Hub:
     def _has_labels(self, layout: HubLayout, language: str) -> bool:
         if layout.labels:
             return True
-        if SPLITS["items"] not in self._asked("get_dataset_split_names", layout.configs[language]):
+        if SPLITS["items"] not in self._call_datasets("get_dataset_split_names", layout.configs[language]):
             return False
         rows = self._cells(layout, layout.configs[language], SPLITS["items"])
         return any(layout.label in cells for cells in islice(rows, 1))
@@ -165,7 +165,7 @@ class Hub:
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
-        names = self._asked("get_dataset_config_names")
+        names = self._call_datasets("get_dataset_config_names")
         if self._config in names:
             return {lookup(self._config) or "en": self._config}
         by_language = _by_language(names)
@@ -183,7 +183,7 @@ class Hub:
             raise SpilloverError(f"source 'hub:{self._id}': found no {language!r}; languages that are there: {there}")
         place = f"{self._id} {layout.configs[language]}/{SPLITS[kind]}"
         column, seen = layout.id, set[str]()
-        read = [layout.configs[language], *(config for config in layout.configs.values() if layout.gap)]
+        read = [layout.configs[language], *(config for config in layout.configs.values() if layout.missing_marker)]
         parallel = zip(*(self._cells(layout, config, SPLITS[kind]) for config in read), strict=False)
         for number, (cells, *others) in enumerate(parallel):
             row = TableRow(f"{place}: row {number}", cells)
@@ -200,7 +200,7 @@ class Hub:
 
     def _cells(self, layout: HubLayout, config: str, split: str) -> Iterator[dict[str, object]]:
         """Yield the rows as the library reads them; a label that has a name in the set by that name."""
-        rows = self._asked("load_dataset", config, split=split, streaming=self._streaming)
+        rows = self._call_datasets("load_dataset", config, split=split, streaming=self._streaming)
         names = getattr((rows.features or {}).get(layout.label), "names", ())
         try:
             for cells in rows:
@@ -210,7 +210,7 @@ class Hub:
         except Exception as error:
             raise self._unreadable(error) from error
 
-    def _asked(self, function: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 - as the library does
+    def _call_datasets(self, function: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 - as the library does
         """Call a function of `datasets` for this set; whatever goes wrong is one sentence."""
         import datasets
 
@@ -253,4 +253,4 @@ def _is_labeled(value: object) -> bool:
 
 def _filled(row: TableRow, layout: HubLayout) -> bool:
     texts = [row.value(column) for column in layout.columns]
-    return all(text is not None and str(text).strip() not in ("", layout.gap) for text in texts)
+    return all(text is not None and str(text).strip() not in ("", layout.missing_marker) for text in texts)

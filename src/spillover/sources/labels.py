@@ -32,7 +32,7 @@ TRUTH = ("false", "true")
 NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?")
 LETTER = re.compile("[a-z]")
 
-SHOWN = 60
+MAX_TEXT_LENGTH = 60
 """Characters of a text that a refusal shows."""
 
 
@@ -218,4 +218,4 @@ def _example(codes: Sequence[str], labels: Sequence[str]) -> str:
 
 def _short(row: TableRow, fields: Sequence[str]) -> str:
     text = " / ".join(str(row.cells.get(name)) for name in fields)
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+    return repr(text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…")

@@ -118,9 +118,9 @@ class Paper:
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items, their gold read in the words that the file uses."""
-        return items(self.sheet(task, language), task.name, language)
+        return items(self.item_table(task, language), task.name, language)
 
-    def sheet(self, task: Task, language: str) -> LabeledTable:
+    def item_table(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand in their file."""
         layout = _layout(task)
         rows = self._files.rows(file_of(self._directory / layout.folder, layout.items, language), language)
@@ -132,7 +132,7 @@ class Paper:
     def _words(self, task: str, language: str) -> Fields:
         return REPAIRED.get((task, language)) or _published(task, language)
 
-    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
+    def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the untranslated questions that have an answer: none where the annotators did not agree on one."""
         layout, labels = _layout(task), _published(task.name, language)
         english = _published(task.name, "en")
@@ -164,18 +164,20 @@ class Paper:
 class AsPublished(Paper):
     """The same files with nothing repaired: a label is what the published scorer takes it for, if it knows the word."""
 
-    def sheet(self, task: Task, language: str) -> LabeledTable:
+    def item_table(self, task: Task, language: str) -> LabeledTable:
         """Return the items as they stand, with those that the published prompts show as exemplars."""
-        return replace(Paper.sheet(self, task, language), shown=self._shown(task))
+        return replace(
+            Paper.item_table(self, task, language), published_exemplar_ids=self._published_exemplar_ids(task)
+        )
 
     def _words(self, task: str, language: str) -> Fields:
         return _published(task, language)
 
-    def _shown(self, task: Task) -> frozenset[str]:
+    def _published_exemplar_ids(self, task: Task) -> frozenset[str]:
         """Find the published exemplars among the English items."""
         if task.name not in PUBLISHED_EXEMPLARS or "en" not in self.item_languages(task):
             return frozenset()
-        english = Paper.sheet(self, task, "en")
+        english = Paper.item_table(self, task, "en")
         return frozenset(
             str(number)
             for number, row in enumerate(english.rows)

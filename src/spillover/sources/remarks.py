@@ -1,4 +1,4 @@
-"""What a user should know of how files were read, though it is no fault: said once, or gathered for the doctor."""
+"""What a user should know of how files were read, though it is no fault: said once, or gathered for `lint`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -21,7 +21,7 @@ USUAL = {"csv": ",", "tsv": "\t"}
 DECLARED = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
 """Excel's own first line, which says what stands between cells."""
 
-LOOKED_AT = 20
+SNIFFED_ROWS = 20
 """Rows that are looked at to find the separator."""
 
 Line = tuple[int, list[str]]
@@ -94,7 +94,7 @@ def _sniffed(text: str, ending: str) -> str:
 
     def fit(separator: str) -> tuple[int, int]:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        header, *others = list(islice(filter(None, rows), LOOKED_AT)) or [[]]
+        header, *others = list(islice(filter(None, rows), SNIFFED_ROWS)) or [[]]
         return len(header), sum(len(row) == len(header) for row in others)
 
     with _fields_up_to(len(text)):

@@ -34,35 +34,35 @@ class Source(Protocol):
 
 @runtime_checkable
 class InspectableSource(Protocol):
-    """A source whose items can be seen before anything is refused: the doctor then finds all that is wrong."""
+    """A source whose items can be seen before anything is refused: `lint` then finds all that is wrong."""
 
-    def sheet(self, task: Task, language: str) -> LabeledTable:
+    def item_table(self, task: Task, language: str) -> LabeledTable:
         """Return the items of a task in a language as they stand. Raises where there are no rows to be had."""
 
 
 @runtime_checkable
-class AnnotatedSource(Source, Protocol):
+class LabeledSource(Source, Protocol):
     """A source that knows the answers to its questions too."""
 
-    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
+    def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions that have an answer, with it: for the rivals alone. Raises as `questions` does."""
 
 
 @runtime_checkable
-class Gapped(Source, Protocol):
+class SourceWithGaps(Source, Protocol):
     """A source that can leave a row out in every language where one language lacks its text."""
 
-    def leaving_out(self, markers: Sequence[str]) -> "Gapped":
+    def leaving_out(self, markers: Sequence[str]) -> "SourceWithGaps":
         """Return the source without such rows; `markers` are what stands for a missing text, beside blanks."""
 
 
-def annotated_questions(source: Source, task: Task, language: str, where: str) -> list[LabeledQuestion]:
+def labeled_questions(source: Source, task: Task, language: str, where: str) -> list[LabeledQuestion]:
     """Return a source's questions with their answers.
 
     Raises:
         SpilloverError: it has none; `where` names the key that the source came from.
     """
-    found = source.annotated(task, language) if isinstance(source, AnnotatedSource) else []
+    found = source.labeled_questions(task, language) if isinstance(source, LabeledSource) else []
     if not found:
         raise SpilloverError(f"{where}: found no answers to questions of {task.name!r} in {language}, expected some")
     return found
@@ -91,7 +91,7 @@ def open_source(
     source: Source = thing(argument, columns, classes=classes) if classes else thing(argument, columns)
     if markers is None:
         return source
-    if not isinstance(source, Gapped):
+    if not isinstance(source, SourceWithGaps):
         raise SpilloverError(
             f"{where}: found missing = 'leave-out' with the source {spec!r}, expected one that can leave rows out, "
             "such as folder:DIR; `hub:` does so by itself for sets that mark missing translations"

@@ -1,6 +1,6 @@
 """A language's items as they stand in a file: nothing refused yet, and what its columns and words mean.
 
-`items` reads a sheet strictly, for a run; the doctor reads the same sheet row by row and collects what is wrong. Knows
+`items` reads a sheet strictly, for a run; `lint` reads the same sheet row by row and collects what is wrong. Knows
 neither where files are nor what tasks ask.
 """
 
@@ -39,7 +39,7 @@ class LabeledTable:
     """The column of the ids; None where a row's number, from 0, is its id."""
     cluster: str | None = None
     """The column that names the items that belong together; None where their texts tell."""
-    shown: frozenset[str] = frozenset()
+    published_exemplar_ids: frozenset[str] = frozenset()
     """Ids of the items that the prompts published with these files show with their answers."""
 
     def id_of(self, number: int) -> str:
@@ -81,7 +81,7 @@ def with_ids(rows: Sequence[TableRow], column: str | None) -> Iterator[tuple[str
         yield id, row
 
 
-def items(sheet: LabeledTable, task: str, language: str) -> list[Item]:
+def items(table: LabeledTable, task: str, language: str) -> list[Item]:
     """Return the items of a sheet in which everything is as it should be.
 
     Raises:
@@ -92,12 +92,12 @@ def items(sheet: LabeledTable, task: str, language: str) -> list[Item]:
             task,
             id,
             language,
-            sheet.texts(row),
-            sheet.gold(row),
+            table.texts(row),
+            table.gold(row),
             _translator(row),
-            row.name(sheet.cluster) if sheet.cluster else "",
+            row.name(table.cluster) if table.cluster else "",
         )
-        for id, row in with_ids(sheet.rows, sheet.id)
+        for id, row in with_ids(table.rows, table.id)
     ]
 
 

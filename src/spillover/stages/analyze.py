@@ -75,7 +75,7 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
     chosen = experiment.analyze
     for name in chosen.lenses:
         resolve(LENSES, name, "analyze.lenses")
-    traced = subsets({key: rows for key, rows in items.items() if open_task(key[0]).labels}, chosen.limit)
+    traced = subsets({key: rows for key, rows in items.items() if open_task(key[0]).has_labels}, chosen.limit)
     check_metrics(chosen.metrics, traced)
     return traced
 

@@ -73,7 +73,7 @@ def _recipe_arguments(
         "task": lambda: inputs.task,
         "frame": lambda: FRAMES[mixture.frame],
         "seed": lambda: experiment.seed,
-        "annotated": lambda: _labeled(inputs),
+        "labeled": lambda: _labeled(inputs),
         "labels": lambda: experiment.evaluate.labels,
         "unrelated": lambda: _unrelated(questions, unrelated),
         "unrelated_task": lambda: open_task(mixture.unrelated.task, "mixture.unrelated.task"),
@@ -113,7 +113,7 @@ def _trained(source: QuestionSource, arguments: dict[str, Any]) -> Iterator[Ques
     for pair in pairs:
         yield Question(pair.task, pair.id, pair.source_language, pair.source)
         yield Question(pair.task, pair.id, pair.target_language, pair.target)
-    for row in arguments.get("annotated", ()):
+    for row in arguments.get("labeled", ()):
         yield Question(row.task, row.id, row.language, row.fields)
     yield from source.questions()  # pairs of two other languages do not hold the English text
 

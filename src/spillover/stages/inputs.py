@@ -11,7 +11,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.records import Item, LabeledQuestion, Question
-from spillover.sources import InspectableSource, Source, annotated_questions, open_source
+from spillover.sources import InspectableSource, Source, labeled_questions, open_source
 from spillover.sources.table import LabeledTable, items
 from spillover.stages.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.stages.items import Items, balanced_subset, same_items
@@ -55,7 +55,7 @@ class Inputs:
     def labeled_questions(self) -> list[LabeledQuestion]:
         """The English questions with their answers, for recipes that need answers."""
         where = f"questions.source {self.experiment.questions.source!r}"
-        return annotated_questions(self.question_source, self.task, ENGLISH, where)
+        return labeled_questions(self.question_source, self.task, ENGLISH, where)
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
@@ -81,7 +81,7 @@ class Inputs:
             return None
         key = task.name, language
         if key not in self._tables:
-            self._tables[key] = source.sheet(task, language)
+            self._tables[key] = source.item_table(task, language)
         return self._tables[key]
 
     def items_in(self, task: Task, language: str) -> list[Item]:

@@ -87,7 +87,7 @@ class Task(_Strict):
             )
         return self.rows[language]
 
-    def words(self, kind: str, language: str) -> tuple[str, ...]:
+    def label_words(self, kind: str, language: str) -> tuple[str, ...]:
         """Return the labels' words of one kind (`LABEL_KINDS`), in the order of `labels`."""
         return {"english": self.labels, "native": self.row(language).labels, "agnostic": self.agnostic}[kind]
 
@@ -96,9 +96,9 @@ class Task(_Strict):
 
         The blank after the prompt's colon belongs to the choice: most tokenizers join it with the word that follows.
         """
-        return tuple(f" {word}{CLOSING}" for word in self.words(kind, language))
+        return tuple(f" {word}{CLOSING}" for word in self.label_words(kind, language))
 
-    def question(self, fields: tuple[str, ...], language: str) -> str:
+    def render_question(self, fields: tuple[str, ...], language: str) -> str:
         """Render a question without its answer: one `Name: text` line a field."""
         names = self.row(language).fields
         return "\n".join(f"{name}: {text}" for name, text in zip(names, fields, strict=True))
@@ -109,10 +109,10 @@ class Task(_Strict):
         cue = f"\n{row.answer}:"
         return Prompt(
             exemplars=tuple(
-                self.question(fields, item.language) + cue + choices[self.labels.index(label)]
+                self.render_question(fields, item.language) + cue + choices[self.labels.index(label)]
                 for fields, label in zip(row.exemplars, self.exemplar_labels, strict=True)
             ),
-            body=self.question(item.fields, item.language) + cue,
+            body=self.render_question(item.fields, item.language) + cue,
             choices=choices,
         )
 

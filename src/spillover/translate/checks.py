@@ -23,16 +23,16 @@ REVISION = 2
 BATCH_SIZE = 10_000
 """Pairs whose languages are identified at a time: bounds the memory, and is far more than keeps the cores busy."""
 
-WORDS = 3
+MIN_COPIED_WORDS = 3
 """Words from which an unchanged text is a copy; names stay what they are."""
 
-RATIO, SPREADS, ENOUGH = 2.0, 5.0, 20
+MAX_RATIO, MAX_DEVIATIONS, MIN_PAIRS = 2.0, 5.0, 20
 """A length is odd if it is off the usual ratio by this factor and this many robust deviations, in so large a batch."""
 
-COPIES, LONGEST = 4, 8
+MIN_COPIES, MAX_NGRAM = 4, 8
 """Back-to-back copies that make a repetition, of n-grams up to this n."""
 
-REPEATED = re.compile(rf"(.{{1,{LONGEST}}}?)\1{{{COPIES - 1}}}", re.DOTALL)
+REPEATED = re.compile(rf"(.{{1,{MAX_NGRAM}}}?)\1{{{MIN_COPIES - 1}}}", re.DOTALL)
 """As many copies back to back, each token a character."""
 
 TOKEN = re.compile(r"[^\W\d_]+")
@@ -53,13 +53,13 @@ ANY_QUOTE = re.compile("['‘’‚‹›`´\"“”„‟«»「」『』《》
 def copied(source: str, target: str) -> bool:
     """Whether a text came back as it went in."""
     same = normal(source)
-    return same == normal(target) and len(same.split()) >= WORDS
+    return same == normal(target) and len(same.split()) >= MIN_COPIED_WORDS
 
 
 def repeating(source: str, target: str) -> bool:
     """Whether a translation says something over and over that the original does not."""
     most = repeats(source)
-    return most >= COPIES and most > repeats(target)
+    return most >= MIN_COPIES and most > repeats(target)
 
 
 def repeats(text: str) -> int:
@@ -69,13 +69,13 @@ def repeats(text: str) -> int:
     else:
         tokens = TOKEN.findall(text.casefold())
     different = set(tokens)
-    if len(tokens) - len(different) < COPIES - 1:
+    if len(tokens) - len(different) < MIN_COPIES - 1:
         return 1  # nearly every text ends here
     letters = {token: chr(number) for number, token in enumerate(different)}
     if not REPEATED.search("".join(letters[token] for token in tokens)):
         return 1  # or here: those who ask want to know of no fewer copies
     most = 1
-    for n in range(1, LONGEST + 1):
+    for n in range(1, MAX_NGRAM + 1):
         run = 0
         for one, next_one in zip(tokens, tokens[n:], strict=False):
             run = run + 1 if one == next_one else 0
@@ -128,11 +128,11 @@ def odd_lengths(pairs: Sequence[Pair]) -> set[int]:
 
     Log ratios of the lengths in characters, their median and median absolute deviation: a few bad pairs move neither.
     """
-    if len(pairs) < ENOUGH:
+    if len(pairs) < MIN_PAIRS:
         return set()
     ratios = np.log([_length(pair.source) / _length(pair.target) for pair in pairs])
     off = np.abs(ratios - np.median(ratios))
-    allowed = max(np.log(RATIO), SPREADS * 1.4826 * float(np.median(off)))
+    allowed = max(np.log(MAX_RATIO), MAX_DEVIATIONS * 1.4826 * float(np.median(off)))
     return set(np.flatnonzero(off > allowed).tolist())
 
 

@@ -13,9 +13,9 @@ from google.cloud import translate_v2
 from spillover.errors import SpilloverError
 from spillover.languages import get_language
 
-PATIENCE = 120.0
+RETRY_TIMEOUT = 120.0
 """Seconds for which a batch is tried again."""
-PASSING = (exceptions.TooManyRequests, exceptions.ServerError, ConnectionError)
+TRANSIENT_ERRORS = (exceptions.TooManyRequests, exceptions.ServerError, ConnectionError)
 """What a second attempt may mend."""
 
 
@@ -41,7 +41,7 @@ class Google:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate a batch as plain text: nothing is escaped."""
-        again = retry.Retry(predicate=retry.if_exception_type(*PASSING), initial=0.5, timeout=PATIENCE)
+        again = retry.Retry(predicate=retry.if_exception_type(*TRANSIENT_ERRORS), initial=0.5, timeout=RETRY_TIMEOUT)
         codes = {"source_language": get_language(source).google, "target_language": get_language(target).google}
         try:
             found = again(self._client.translate)(list(texts), format_="text", **codes)

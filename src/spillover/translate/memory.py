@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS translations (
     PRIMARY KEY (engine, source, target, text)
 ) WITHOUT ROWID
 """
-PATIENCE = 60.0
+LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process that is writing."""
 
 
@@ -47,7 +47,7 @@ class TranslationMemory:
         self._one_at_a_time = Lock()
         with self._one_sentence():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(self._path, timeout=PATIENCE, check_same_thread=False)
+            self._file = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT, check_same_thread=False)
             with self._file:
                 self._file.execute(SCHEMA)
 
