@@ -1,7 +1,7 @@
-"""The languages: a row of `data/languages.toml` each, and those that experiments bring.
+"""The languages: those of `data/languages.toml`, and those that an experiment brings.
 
-`lookup` is the one place that reads how other people write a language: files, configurations of data sets, families of
-tasks and keys of an experiment all ask it.
+`lookup` reads a language as other people write it. Names of files, configurations of data sets, families of tasks and
+keys of an experiment all go through it.
 """
 
 import tomllib
@@ -119,7 +119,7 @@ def lookup(written: str) -> str | None:
 
 
 def from_code(written: str) -> str | None:
-    """Return what `lookup` does for a code; None for a name in words."""
+    """Return `lookup` of a code; None for a name in words."""
     if written in languages():
         return written
     tag = _tag(written)
@@ -127,7 +127,7 @@ def from_code(written: str) -> str | None:
 
 
 def from_name(written: str) -> str | None:
-    """Return what `lookup` does for a name in words, with or without its accents; None for a code."""
+    """Return `lookup` of a name in words, with or without its accents; None for a code."""
     return _codes_by_name(_rows()).get(_folded(written))
 
 
@@ -150,7 +150,7 @@ def other_script(written: str) -> Language | None:
 
 
 def _hint(written: str) -> str:
-    """Return what may have been meant by a code that is none, and the choices."""
+    """Return the code that an unknown code may stand for, and the choices."""
     if base := other_script(written):
         return f"{base.code!r} is {base.name} in its usual script alone; {did_you_mean('', languages())}"
     names = _codes_by_name(_rows())
@@ -164,7 +164,7 @@ def _rows() -> tuple[Language, ...]:
 
 
 class _Tag(NamedTuple):
-    """What a code says."""
+    """The parts of a code."""
 
     language: str
     """Shortest ISO 639 code of the language; `zh` and `ms` of Mandarin and Standard Malay, as CLDR has it."""
@@ -193,13 +193,13 @@ def _spoken_in(written: str) -> str | None:
 
     if _tag(written) or len(written) != 2 or not (written.isascii() and written.isalpha()):
         return None
-    spoken, default = (langcodes.Language.make(territory=each).maximize() for each in (written.upper(), None))
+    spoken, default = (langcodes.Language.make(territory=code).maximize() for code in (written.upper(), None))
     return None if spoken.language == default.language else from_code(spoken.language or "")
 
 
 @cache
 def _codes_by_tag(rows: tuple[Language, ...]) -> dict[_Tag, str]:
-    """Return tag → code; a language's own code goes before what other tools call another language."""
+    """Return tag → code; a language's own code wins over another tool's name for another language."""
     table: dict[_Tag, str] = {}
     for column in ("code", "iso639_3", "nllb", "google", "lingua"):
         for row in rows:
@@ -227,7 +227,7 @@ def _codes_by_name(rows: tuple[Language, ...]) -> dict[str, str]:
 
 
 def _folded(name: str) -> str:
-    """Return a name as names are compared: without case, accents, and the kind of blank between words."""
+    """Return the form in which names are compared: without case and accents, one blank between words."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(bare.replace("_", " ").replace("-", " ").split())

@@ -17,14 +17,14 @@ from spillover.records import Question
 from spillover.translate import open_translator
 from spillover.translate.engine import Engine, EngineTranslator
 from spillover.translate.memory import MemoryKey, TranslationMemory
-from spillover.translate.translator import Own
+from spillover.translate.translator import QuestionsIn
 
 
 def nothing(language: str) -> list[Question]:
     raise AssertionError("an engine asks for no questions of the source")
 
 
-OWN: Own = nothing
+OWN: QuestionsIn = nothing
 
 
 class Shout:

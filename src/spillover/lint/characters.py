@@ -1,7 +1,7 @@
 """Kinds of characters that the items of one language have and those of other languages lack.
 
-A reader sees no difference, but a tokenizer makes other tokens of them. The model then seems worse in that language than
-it is.
+A reader sees no difference, but a tokenizer makes other tokens of them. The model then seems worse in that
+language than it is.
 """
 
 import re

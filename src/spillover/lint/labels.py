@@ -1,7 +1,7 @@
 """Labels and ids across languages: words outside the task, swaps, ceilings, imbalance, ids that differ.
 
-The same id is the same item in every language, so the label that most languages give it counts as right. Pure: raw items
-in, defects out.
+The same id is the same item in every language, so the label that most languages give it counts as right. Pure: raw
+items in, defects out.
 """
 
 from collections import Counter
@@ -82,7 +82,8 @@ def disagreements(reading: RawItems, right: Mapping[str, int], task: Task) -> It
         entry, agreed_label, label = others[0]
         message = (
             f"{len(others)} of {len(reading.entries)} labels differ from the same item's in other languages (first: "
-            f"item {entry.id!r} is {task.labels[label]!r} here and {task.labels[agreed_label]!r} there): {_at_most(bound)}"
+            f"item {entry.id!r} is {task.labels[label]!r} here and {task.labels[agreed_label]!r} there): "
+            f"{_at_most(bound)}"
         )
         yield Defect("error", "disagreement", message, entry.place, reading.language, bound)
 

@@ -1,8 +1,8 @@
 """Whether texts that share an id are translations of each other, judged from the texts alone.
 
 For every row, the text of the same id is ranked among its neighbors' texts by `LIKENESSES`. None of these needs a
-dictionary or a model. A random pairing gives each rank with equal probability: its mean share is 0.5, with a variance of
-1 / (12 rows). A true pairing has to beat that.
+dictionary or a model. A random pairing gives each rank with equal probability: its mean share is 0.5, with a variance
+of 1 / (12 rows). A true pairing has to beat that.
 """
 
 import re

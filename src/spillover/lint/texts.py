@@ -1,7 +1,7 @@
 """Faults of the texts: test items that prompts show, that became identical in translation, or in another language.
 
-Pure: raw items in, defects out. Two texts are near duplicates if in every field 90% of the characters, in order, are the
-same. All pairs are compared, so none is missed.
+Pure: raw items in, defects out. Two texts are near duplicates if in every field 90% of the characters, in order, are
+the same. All pairs are compared, so none is missed.
 """
 
 from collections import Counter
@@ -100,9 +100,9 @@ def tuned_on(reading: RawItems, questions: Sequence[Question]) -> Iterator[Defec
         items = {match.entry for match in matches}
         first = reading.entries[matches[0].entry]
         message = (
-            f"{exact} of {len(questions)} questions to tune on are test items and {len(matches) - exact} nearly (first: "
-            f"question {questions[matches[0].query].id!r} and item {first.id!r}): {len(items)} of {len(reading.entries)} "
-            f"items are not new to the tuned model"
+            f"{exact} of {len(questions)} questions to tune on are test items and {len(matches) - exact} nearly "
+            f"(first: question {questions[matches[0].query].id!r} and item {first.id!r}): "
+            f"{len(items)} of {len(reading.entries)} items are not new to the tuned model"
         )
         yield Defect("warning", "question", message, first.place, reading.language)
 

@@ -3,7 +3,7 @@
 Two questions are the same if their texts are, but for case, white space, punctuation and the encoding of characters, in
 any language; or if they have one id in the same source and task. A benchmark's rendered item is searched for the
 question's texts: they have to stand in it from word to word. An id of digits alone is a row's number and names
-nothing: row 7 of a file of questions is not row 7 of a file of items. Knows neither files nor which items are measured.
+nothing: row 7 of a file of questions is not row 7 of a file of items.
 """
 
 import unicodedata
@@ -18,10 +18,10 @@ from spillover.tasks import Task
 from spillover.utils.text import MIN_LETTERS, normal
 
 MAX_LISTED = 5
-"""Overlaps that the sentence names; all of them are in the run's log."""
+"""Most overlaps that the sentence lists; the run's log has all."""
 
 IGNORED = "PZC"
-"""First letters of the Unicode categories of what is no part of a text's words: punctuation, separators, controls."""
+"""First letters of the Unicode categories that are ignored: punctuation, separators, controls."""
 
 
 UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -48,15 +48,15 @@ class Overlap:
 
     id: str
     """Id of the question tuned on."""
-    found: str
-    """What it is in the evaluation, and how that is known."""
+    match: str
+    """What matches in the evaluation: the text or the id of which item or exemplar."""
 
 
 def normalized(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the texts as they are compared.
 
-    This is the normal form of `texts`, without punctuation and blanks. Marks stay, since they are the vowels of Thai,
-    Hindi and Bengali.
+    This is the normal form of `utils.text`, without punctuation and blanks. Marks stay, since they are the vowels of
+    Thai, Hindi and Bengali.
     """
     return tuple(map(_normalized, fields))
 
@@ -94,7 +94,7 @@ def _rendered(item: Item) -> _Rendered:
 def _inside(trained: Iterable[Question], items: Iterable[Item]) -> dict[tuple[str, ...], str]:
     """Return the normalized texts of the questions that rendered items hold, with the first item that does.
 
-    Questions of fewer than `SHORTEST` bytes are let go: they may stand anywhere by chance.
+    Questions of fewer than `MIN_LETTERS` bytes are skipped: they may occur anywhere by chance.
     """
     wanted: dict[str, set[tuple[str, ...]]] = {}
     for question in trained:
@@ -136,16 +136,16 @@ def find_overlaps(
         if item.task in sharing and not item.id.isdigit():
             ids.setdefault((item.task, item.id), f"the id of a {item.task} item")
     texts = _inside(trained, (item for item in items if item.task in rendered)) | texts
-    found: dict[str, Overlap] = {}
+    overlaps: dict[str, Overlap] = {}
     for question in trained:
-        known = texts.get(normalized(question.fields)) or ids.get((question.task, question.id))
-        if known and question.id not in found:
-            found[question.id] = Overlap(question.id, known)
-    return list(found.values())
+        match = texts.get(normalized(question.fields)) or ids.get((question.task, question.id))
+        if match and question.id not in overlaps:
+            overlaps[question.id] = Overlap(question.id, match)
+    return list(overlaps.values())
 
 
 def sentence(overlaps: Sequence[Overlap], total: int) -> str:
     """Say how many of the `total` questions tuned on overlap, and which."""
-    named = ", ".join(f"{overlap.id!r} has {overlap.found}" for overlap in overlaps[:MAX_LISTED])
+    named = ", ".join(f"{overlap.id!r} has {overlap.match}" for overlap in overlaps[:MAX_LISTED])
     more = f", and {len(overlaps) - MAX_LISTED} more" if len(overlaps) > MAX_LISTED else ""
     return f"{len(overlaps)} of {total} questions tuned on are in the evaluation set or its exemplars: {named}{more}"

@@ -1,8 +1,7 @@
-"""From pairs to training examples: the recipes and the frames, pure functions.
+"""Recipes: pure functions from pairs to training examples.
 
-A recipe says which texts are paired and in which order; a frame says how a pair reads. A recipe is given what its
-parameters name and nothing else, so one that does not ask for `labeled` questions cannot see a label. Knows neither
-tokenizers nor files.
+A recipe says which texts are paired and in which order; a frame says how a pair reads. A recipe receives what its
+parameters name and nothing else. So a recipe without the parameter `labeled` cannot see a label.
 """
 
 import random
@@ -54,7 +53,7 @@ def _reverse_pair(pair: Pair) -> Pair:
     return Pair(pair.task, pair.id, pair.target_language, pair.source_language, pair.target, pair.source)
 
 
-# The controls: what of the treatment's effect is there without its cause?
+# The controls: each lacks one cause that the treatment's effect may have
 
 
 def shuffled_pairs(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
@@ -176,15 +175,15 @@ def _answered(task: Task, row: LabeledQuestion, labels: str) -> Example:
     return Example(row.id, row.language, source, task.choices(labels, row.language)[row.gold])
 
 
-# What a mixture is called
+# Sizes
 
 
 def take_first(pairs: Sequence[Pair], sizes: Mapping[str, int]) -> list[Pair]:
-    """Return the first pairs of each source language, as many as `sizes` says; all where it says nothing."""
+    """Return the first pairs of each source language, as many as `sizes` has for it; all where it has no number."""
     seen: Counter[str] = Counter()
-    kept = []
+    chosen = []
     for pair in pairs:
         seen[pair.source_language] += 1
         if seen[pair.source_language] <= sizes.get(pair.source_language, len(pairs)):
-            kept.append(pair)
-    return kept
+            chosen.append(pair)
+    return chosen

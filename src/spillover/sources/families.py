@@ -1,6 +1,6 @@
 """Families of lm-evaluation-harness's tasks: which task or group of tasks stands for which language.
 
-Reads the harness's index of YAML files, and the files that the harness passes over in silence. Loads no data.
+Reads the harness's index of YAML files, and the files that the harness ignores without a word. Loads no data.
 """
 
 import re
@@ -19,10 +19,10 @@ from spillover.tasks import PLACEHOLDER
 from spillover.utils.progress import notify
 
 MAX_ERROR_LENGTH = 300
-"""Characters of another program's error that are repeated."""
+"""Most characters of another program's error that an error repeats."""
 
 ENDINGS = (".yaml", ".yml")
-"""Endings of YAML files, in any case; the harness reads the first alone."""
+"""Endings of YAML files, in any case; the harness reads only the first."""
 
 IGNORED = frozenset(["__pycache__", ".ipynb_checkpoints"])
 """Folders that the harness passes over on purpose."""
@@ -37,7 +37,7 @@ _SEPARATOR = re.compile(r"([_\-.:]+)")
 """What stands between the parts of a task's name."""
 
 MAX_LANGUAGE_PARTS = 3
-"""Parts of a name that one language can take: `zh`, `deu_Latn`, `zh-Hans-CN`."""
+"""Most parts of a name that one language takes: `zh`, `deu_Latn`, `zh-Hans-CN`."""
 
 
 class FamilyError(SpilloverError):
@@ -100,16 +100,18 @@ def yaml_file(family: str, name: str) -> str:
 
 def reason(error: BaseException) -> str:
     """Return what the harness, a YAML file or its code raised, on one line."""
-    if type(error).__name__ == "DatasetGenerationError" and error.__cause__:  # which says nothing by itself
+    if type(error).__name__ == "DatasetGenerationError" and error.__cause__:  # its own message names no cause
         error = error.__cause__
     if mark := getattr(error, "problem_mark", None):
         return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', 'not valid YAML')}"
-    if isinstance(error, StopIteration) or "StopIteration" in str(error):  # what datasets says of a file without rows
+    if isinstance(error, StopIteration) or "StopIteration" in str(error):  # how `datasets` reports a file without rows
         return "a data file holds no rows"
     first = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first if len(first) <= MAX_ERROR_LENGTH else f'{first[:MAX_ERROR_LENGTH]}…'}".removesuffix(
-        ": "
-    )
+    return f"{type(error).__name__}: {_shortened(first)}".removesuffix(": ")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]}…"
 
 
 def parts(family: str) -> dict[str, dict[str, str]]:
@@ -205,16 +207,16 @@ def _preferred(code: str, names: Sequence[str], pattern: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """A YAML file that the harness passes over in silence."""
+    """A YAML file that the harness ignores without a word."""
 
     path: Path
     """The file."""
     names: frozenset[str]
-    """What it may stand for: the names in it, and its own."""
+    """Names of tasks that it may define: those in it, and its own."""
     kind: Literal["broken", "ending", "key", "name", "twice", "template"]
     """What is wrong with it; a template, which other files include, may have no name."""
     fault: str
-    """The same in words."""
+    """The fault in words."""
 
 
 def _refuse_lost_files(family: str, folder: str, pattern: str, index: Mapping[str, Any]) -> None:

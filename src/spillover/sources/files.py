@@ -22,11 +22,11 @@ from spillover.sources.separated import separated
 from spillover.utils.text import is_empty
 
 SURROGATES = re.compile("[\ud800-\udfff]")
-"""Half a character: what a text cut in the middle of an emoji ends in. No file can be written with it."""
+"""Half a character, as a text cut inside an emoji ends with. It cannot be written to a file."""
 
 
 MAX_VALUE_LENGTH = 80
-"""Characters of a wrong value that an error repeats."""
+"""Most characters of a wrong value that an error repeats."""
 
 
 class CellError(SpilloverError):
@@ -45,10 +45,10 @@ class TableRow:
     place: str
     """Its file and number, from 1: the line's in JSON lines and CSV, where a header is line 1."""
     cells: Mapping[str, object]
-    """Column → what stands there."""
+    """Column → value."""
 
     def value(self, column: str) -> object:
-        """Return what stands in a column; one sentence if there is no such column."""
+        """Return the value in a column; one sentence if there is no such column."""
         if column not in self.cells:
             sentence = f"found no column {column!r}; {did_you_mean(column, self.cells)}"
             raise CellError(self.place, column, sentence, "no column")
@@ -63,7 +63,7 @@ class TableRow:
         return value.strip()
 
     def name(self, column: str) -> str:
-        """Return a name that stands in a column: a text, or a whole number; refuse anything else."""
+        """Return a column's name: a text, or a whole number; refuse anything else."""
         value = self.value(column)
         if isinstance(value, float):
             expected = "expected a text or a whole number"

@@ -1,6 +1,6 @@
 """A folder of a user's own files: `DIR/<task>/<items|questions>/<language>.<json|jsonl|csv|tsv|parquet>[.gz]`.
 
-Knows which columns a task needs, and nothing of how a file is read or what is done with its rows.
+This module knows which columns a task needs. `files` reads the files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,8 +67,8 @@ class Folder:
 
     def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions with their answers, from a label column as in a file of items."""
-        found = items(self._labeled_table(task, "questions", language), task.name, language)
-        return [LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold) for item in found]
+        rows = items(self._labeled_table(task, "questions", language), task.name, language)
+        return [LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold) for item in rows]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that have a file of items."""
@@ -97,7 +97,7 @@ class Folder:
         return Table(rows, self._fields(task), self._id(task, rows))
 
     def _lacking_rows(self, task: Task, kind: str, markers: Sequence[str]) -> dict[str, str]:
-        """Return the ids of rows without a text in some language; read once, since every language asks for them."""
+        """Return the ids of rows without a text in some language, each with the first such language; computed once."""
         if (task.name, kind) not in self._lacking:
             folder = self._directory / task.name / kind
             tables = {code: self._table(task, kind, code) for code in by_language(folder, NAME)}
@@ -150,18 +150,18 @@ class Folder:
 
 
 def check_columns(columns: Mapping[str, str], task: Task) -> None:
-    """Refuse a name that is nothing of any task's: one map serves all tasks of an evaluation."""
+    """Refuse a name that no task has; one map serves all tasks of an evaluation."""
     fields = [field for name in TASKS for field in open_task(name).fields]
-    known = dict.fromkeys(("id", "label", "cluster", *task.fields, *fields))
+    names = dict.fromkeys(("id", "label", "cluster", *task.fields, *fields))
     for name in columns:
-        if name not in known:
+        if name not in names:
             expected = "a field, 'id', 'label' or 'cluster'"
-            raise SpilloverError(f"columns: found {name!r}, expected {expected}; {did_you_mean(name, known)}")
+            raise SpilloverError(f"columns: found {name!r}, expected {expected}; {did_you_mean(name, names)}")
 
 
 def label_index(task: Task, language: str) -> dict[str, int]:
-    """Return what may stand in a column of labels → gold: the task's own word, or that language's."""
-    # the task's own words come last and win
+    """Return word → index of the label it means: the task's own words, and those of the language."""
+    # where one word is in both, the task's own meaning wins
     kinds = (task.row(language).labels, task.labels)
     return {word: gold for labels in kinds for gold, word in enumerate(labels)}
 

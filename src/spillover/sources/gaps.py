@@ -1,4 +1,4 @@
-"""Rows that lack a translation: which they are, so that they can be left out in every language."""
+"""Finds the rows that lack a translation, so that they can be left out in every language."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Table:
     fields: tuple[str, ...]
     """The columns of their texts."""
     id: str | None
-    """The column of their ids; None where a row is known by its number."""
+    """The column of their ids; None where a row's number is its id."""
 
     def keys(self) -> list[str]:
-        """Return what names each row in every language: its id, else its number from 0."""
+        """Return the id of each row, else its number from 0: the same row has the same key in every language."""
         if self.id is None:
             return [str(number) for number in range(len(self.rows))]
         return [str(row.cells.get(self.id)).strip() for row in self.rows]

@@ -1,6 +1,6 @@
 """The tasks of lm-evaluation-harness as items: a family of tasks, one per language, rendered as the harness does it.
 
-`families` says which task is which language's. How a task is scored is not read here.
+`families` says which task is which language's. The harness's metrics are not used: items are scored by this project.
 """
 
 import json
@@ -24,10 +24,10 @@ IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("i
 """The columns that name a document in every language, where a data set has them; else it is its number in the split."""
 
 SEED = 1234
-"""The harness's own default for the choice of exemplars."""
+"""The harness's own default seed for choosing exemplars."""
 
-RELATED, CHANCE = 0.3, 0.01
-"""Correlation of lengths that translations reach, and the probability of it in texts that are none."""
+MIN_CORRELATION, MAX_P_VALUE = 0.3, 0.01
+"""Least correlation of the lengths of translations, and the largest p-value at which it counts."""
 
 Document = tuple[str, tuple[str, ...], int]
 """Id, texts (the context, then each choice) and gold index of a document."""
@@ -41,7 +41,7 @@ class Harness:
         self._family = family
 
     def questions(self, task: Task, language: str) -> list[Question]:
-        """Refuse: a rendered item cannot be told from its answer's cue."""
+        """Refuse: in a rendered item nothing marks where the question ends and the cue of the answer begins."""
         raise SpilloverError(
             f"source 'harness': found {self._family!r} as a source of questions, expected one of items alone"
         )
@@ -105,8 +105,8 @@ def _related(rows: Sequence[Document], others: Sequence[Document]) -> bool:
     pairs = [(log1p(sum(map(len, texts))), lengths[id]) for id, texts, _ in rows if id in lengths]
     if min((len(set(side)) for side in zip(*pairs, strict=True)), default=0) < 3:
         return False
-    correlation, chance = pearsonr(*zip(*pairs, strict=True), alternative="greater")
-    return bool(correlation >= RELATED and chance <= CHANCE)
+    correlation, p_value = pearsonr(*zip(*pairs, strict=True), alternative="greater")
+    return bool(correlation >= MIN_CORRELATION and p_value <= MAX_P_VALUE)
 
 
 @cache

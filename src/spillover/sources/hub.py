@@ -8,8 +8,6 @@ In a preset ids are row numbers from 0, so a row is the same question in every l
 ids, if there is one.
 Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. What PAWS-X
 could not translate into one language is left out of all, so that they keep the same rows.
-
-Knows the layouts of a few sets and nothing of what is done with the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +15,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.languages import in_paper_order, lookup
+from spillover.languages import ENGLISH, in_paper_order, lookup
 from spillover.records import Item, Question
 from spillover.sources.files import TableRow
 from spillover.sources.folder import check_columns, label_index
@@ -33,12 +32,12 @@ from spillover.tasks import Task
 SPLITS = {"questions": "train", "items": "test"}
 """Where questions are and where items are."""
 UNLABELED = (None, -1, "-1", "-", "")
-"""What stands in a label's column where annotators did not agree."""
+"""Values of a label's column where annotators did not agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubLayout:
-    """Where a data set has what."""
+    """Where a data set has its texts and labels."""
 
     columns: tuple[str, ...]
     """Columns of the task's fields, in their order."""
@@ -51,9 +50,9 @@ class HubLayout:
     labels: tuple[str, ...] = ()
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
     id: str | None = ""
-    """Column of the id; empty: the row's number; None: the column that is called so (`sheet.IDS`), if there is one."""
+    """Column of the id; empty: the row's number; None: the column that is called so (`table.IDS`), if there is one."""
     missing_marker: str = ""
-    """What stands where a translation is missing, beside nothing; such rows are left out in every language."""
+    """The text in place of a missing translation, beside an empty one; such rows are left out in every language."""
 
 
 NLI = ("entailment", "neutral", "contradiction")
@@ -80,7 +79,7 @@ PRESETS = {
     ),
     "openai/gsm8k": HubLayout(("question",), {"en": "main"}, label=""),
 }
-"""Id → layout. In XNLI and PAWS-X a row is the same in every language, so `translate.with = "parallel"` works."""
+"""Id of a data set → its layout. In XNLI and PAWS-X a row is the same in every language: `parallel` translates them."""
 
 
 class Hub:
@@ -167,10 +166,10 @@ class Hub:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
         names = self._call_datasets("get_dataset_config_names")
         if self._config in names:
-            return {lookup(self._config) or "en": self._config}
+            return {lookup(self._config) or ENGLISH: self._config}
         by_language = _by_language(names)
         if not self._config and (by_language or len(names) == 1):
-            return by_language or {"en": names[0]}
+            return by_language or {ENGLISH: names[0]}
         raise SpilloverError(
             f"source 'hub:{self._id}': found configuration {self._config!r}, expected hub:ID:CONFIG; "
             f"{did_you_mean(self._config, names)}"
@@ -189,7 +188,7 @@ class Hub:
             row = TableRow(f"{place}: row {number}", cells)
             if column is None:
                 column = id_column([row], (*layout.columns, layout.label)) or ""
-            if not all(_filled(TableRow(row.place, each), layout) for each in (cells, *others)):
+            if not all(_filled(TableRow(row.place, texts), layout) for texts in (cells, *others)):
                 continue
             id = id_of(row, number, column or None)
             if id in seen:
@@ -233,7 +232,7 @@ class Hub:
 
 
 stream = partial(Hub, streaming=True)
-"""The same, nothing downloaded but what is read."""
+"""`Hub`, reading rows one by one and keeping none."""
 
 
 def _by_language(names: Sequence[str]) -> dict[str, str]:
@@ -248,7 +247,8 @@ def _by_language(names: Sequence[str]) -> dict[str, str]:
 
 
 def _is_labeled(value: object) -> bool:
-    return value not in UNLABELED and value == value  # NaN, a table's own gap, is unlike itself
+    is_nan = isinstance(value, float) and isnan(value)  # the gap of a table of numbers
+    return value not in UNLABELED and not is_nan
 
 
 def _filled(row: TableRow, layout: HubLayout) -> bool:

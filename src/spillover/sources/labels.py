@@ -1,7 +1,7 @@
-"""What stands in a column of labels → the task's labels. A code (number, letter, truth value) is never guessed.
+"""Cells of a column of labels → the task's labels. What a code (number, letter, truth value) means is never guessed.
 
-A word is compared in the normal form of texts. A code needs a stated order: a key of the experiment, a set's names of
-its classes, or a text column that stands beside it. Knows neither files nor languages.
+A word is compared in the normal form of texts. A code needs a stated order: a key of the experiment, the class names
+of a data set, or a text column beside it.
 """
 
 import json
@@ -19,7 +19,7 @@ Classes = Sequence[str] | Mapping[str, str]
 """Labels in the order of their codes, which count from 0, `A` or false; or code or word → label."""
 
 Stated = Classes | Mapping[str, Classes]
-"""The same for all tasks, or for each task by its name."""
+"""Classes of all tasks, or of each task by its name."""
 
 BESIDE = ("label_text", "label_name", "label_str", "{label}_text", "{label}_name", "{label}_str", "class_name")
 """Columns that may name what a code in the column `{label}` stands for, in upper or lower case."""
@@ -33,7 +33,7 @@ NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?")
 LETTER = re.compile("[a-z]")
 
 MAX_TEXT_LENGTH = 60
-"""Characters of a text that a refusal shows."""
+"""Most characters of a text that an error repeats."""
 
 
 class LabelError(SpilloverError):
@@ -47,7 +47,7 @@ class LabelError(SpilloverError):
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """What may stand in a column of labels, and what it means."""
+    """What the cells of a column of labels mean."""
 
     words: Mapping[str, int]
     """Word as it is written → index among the task's labels."""
@@ -138,7 +138,7 @@ def open_legend(
 
 
 def of_task(classes: Stated, task: str) -> Classes:
-    """Return what is stated of a task: all of it, or the task's entry where tasks have entries."""
+    """Return the classes of one task: those of all tasks, or the task's entry where tasks have entries."""
     if isinstance(classes, Mapping):
         entries = {name: entry for name, entry in classes.items() if not isinstance(entry, str)}
         return entries.get(task, {name: label for name, label in classes.items() if isinstance(label, str)})
@@ -152,8 +152,8 @@ def _stated(classes: Classes, labels: Sequence[str]) -> dict[str, int]:
     for name in names:
         if normal(name) not in forms:
             raise LabelError(
-                f"classes: found {name!r}, expected a label of the task; {did_you_mean(name, labels)}; for several tasks, "
-                f"an entry for each: classes = {{ task = {_example((), labels)} }}",
+                f"classes: found {name!r}, expected a label of the task; {did_you_mean(name, labels)}; "
+                f"for several tasks, an entry for each: classes = {{ task = {_example((), labels)} }}",
                 "classes",
             )
     golds = [forms.index(normal(name)) for name in names]
@@ -209,7 +209,7 @@ def _in_order(codes: Sequence[str], labels: Sequence[str]) -> dict[str, int]:
 
 
 def _example(codes: Sequence[str], labels: Sequence[str]) -> str:
-    """Return what states an order, as an experiment file has it: the task's own order, to be corrected."""
+    """Return a value of `classes` as an experiment file has it: the task's own order, for the user to correct."""
     if any(set(codes) <= set(listed[: len(labels)]) for listed in (NUMBERS, LETTERS, TRUTH)):
         return f"[{', '.join(map(json.dumps, labels))}]"
     entries = [f"{code} = {json.dumps(label)}" for code, label in zip(codes, labels, strict=False)]

@@ -4,10 +4,10 @@
     snli/snli_<language>600_test.json              premise, hypothesis, answer
     paws/paws_<language>500_test.json              sentence1, sentence2, answer
     <same>_<language>10k_train_question.json       input: a question and an instruction; answer: it in English
-    <same>_en10k_train.json                        the English questions, with answers that only `annotated` reads
+    <same>_en10k_train.json                        the English questions; `labeled_questions` reads their answers
 
-A folder may hold any subset. Ids are row numbers from 0: a row is the same item in every language. Knows the
-published files' defects in labels, and repairs those in its table, no others; `AsPublished` repairs none.
+A folder may hold any subset. Ids are row numbers from 0: a row is the same item in every language. `Paper` repairs the
+labels that `REPAIRED` lists and no others. `AsPublished` repairs none.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from spillover.errors import SpilloverError, did_you_mean
+from spillover.languages import ENGLISH
 from spillover.records import Item, LabeledQuestion, Question
 from spillover.sources.files import FileCache, TableRow
 from spillover.sources.labels import Legend
@@ -102,11 +103,11 @@ class Paper:
     def questions(self, task: Task, language: str) -> list[Question]:
         """Return the questions; a translation is refused whose English side is not that row's question."""
         layout = _layout(task)
-        if language == "en":
-            found = self._english(layout)
+        if language == ENGLISH:
+            texts = self._english(layout)
         else:
             rows = self._files.rows(file_of(self._directory / layout.folder, layout.translated, language), language)
-            found = _parsed(rows, "input", len(layout.columns))
+            texts = _parsed(rows, "input", len(layout.columns))
             originals = _parsed(rows, "answer", len(layout.columns))
             # not strict: ids that only one of the two files has make no pair
             for row, original, english in zip(rows, originals, self._english(layout), strict=False):
@@ -114,7 +115,7 @@ class Paper:
                     raise SpilloverError(
                         f"{row.place}: column 'answer': found {original}, expected the English {english}"
                     )
-        return [Question(task.name, str(number), language, fields) for number, fields in enumerate(found)]
+        return [Question(task.name, str(number), language, fields) for number, fields in enumerate(texts)]
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items, their gold read in the words that the file uses."""
@@ -124,18 +125,18 @@ class Paper:
         """Return the items as they stand in their file."""
         layout = _layout(task)
         rows = self._files.rows(file_of(self._directory / layout.folder, layout.items, language), language)
-        labels = _published(task.name, "en")
+        labels = _published_labels(task.name, ENGLISH)
         words = self._words(task.name, language)
         golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
         return LabeledTable(rows, layout.columns, "answer", Legend(golds))
 
     def _words(self, task: str, language: str) -> Fields:
-        return REPAIRED.get((task, language)) or _published(task, language)
+        return REPAIRED.get((task, language)) or _published_labels(task, language)
 
     def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the untranslated questions that have an answer: none where the annotators did not agree on one."""
-        layout, labels = _layout(task), _published(task.name, language)
-        english = _published(task.name, "en")
+        layout, labels = _layout(task), _published_labels(task.name, language)
+        english = _published_labels(task.name, ENGLISH)
         legend = Legend({word: task.labels.index(label) for word, label in zip(labels, english, strict=True)})
         rows = self._files.rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
@@ -155,10 +156,10 @@ class Paper:
         """Return the English questions: from their own file, else from a translated one's answers."""
         folder = self._directory / layout.folder
         translated = by_language(folder, layout.translated)
-        if translated and "en" not in by_language(folder, layout.train):
+        if translated and ENGLISH not in by_language(folder, layout.train):
             code, path = next(iter(translated.items()))
             return _parsed(self._files.rows(path, code), "answer", len(layout.columns))
-        return [_fields(row, layout) for row in self._files.rows(file_of(folder, layout.train, "en"), "en")]
+        return [_fields(row, layout) for row in self._files.rows(file_of(folder, layout.train, ENGLISH), ENGLISH)]
 
 
 class AsPublished(Paper):
@@ -171,13 +172,13 @@ class AsPublished(Paper):
         )
 
     def _words(self, task: str, language: str) -> Fields:
-        return _published(task, language)
+        return _published_labels(task, language)
 
     def _published_exemplar_ids(self, task: Task) -> frozenset[str]:
         """Find the published exemplars among the English items."""
-        if task.name not in PUBLISHED_EXEMPLARS or "en" not in self.item_languages(task):
+        if task.name not in PUBLISHED_EXEMPLARS or ENGLISH not in self.item_languages(task):
             return frozenset()
-        english = Paper.item_table(self, task, "en")
+        english = Paper.item_table(self, task, ENGLISH)
         return frozenset(
             str(number)
             for number, row in enumerate(english.rows)
@@ -190,7 +191,7 @@ def _layout(task: Task) -> PaperLayout:
     """Return where a task's files are; refuse a task that only shares a published one's name."""
     if task.name not in LAYOUTS:
         raise SpilloverError(f"source 'paper': found no task {task.name!r}; {did_you_mean(task.name, LAYOUTS)}")
-    layout, labels = LAYOUTS[task.name], _published(task.name, "en")
+    layout, labels = LAYOUTS[task.name], _published_labels(task.name, ENGLISH)
     if len(task.fields) != len(layout.columns) or set(task.labels) != set(labels):
         raise SpilloverError(
             f"source 'paper': task {task.name!r}: found fields {task.fields} and labels {task.labels}, "
@@ -232,7 +233,7 @@ def _parsed(rows: Sequence[TableRow], column: str, count: int) -> list[Fields]:
 
 
 @cache
-def _published(task: str, language: str) -> Fields:
+def _published_labels(task: str, language: str) -> Fields:
     """Return the published scorer's words for a task's labels."""
     text = files("spillover").joinpath("data", "published.toml").read_text(encoding="utf-8")
     words = tomllib.loads(text)["labels"][task]

@@ -31,7 +31,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """What of a folder is read, and what is not."""
+    """The files of a folder that are read, and those that are ignored."""
 
     files: dict[str, list[Path]]
     """Language code → its files."""
@@ -52,16 +52,16 @@ def by_language(folder: Path, name: str) -> dict[str, Path]:
     Raises:
         SpilloverError: two files are of one language.
     """
-    found = _sorted_out(folder, name)
-    for code, paths in found.files.items():
+    sorted_files = _sorted_out(folder, name)
+    for code, paths in sorted_files.files.items():
         if len(paths) > 1:
             raise SpilloverError(
                 f"{folder}: found both {paths[0].name!r} and {paths[1].name!r}, expected one file per language: both "
                 f"name {code!r}"
             )
-    for reason, names in found.ignored.items():
+    for reason, names in sorted_files.ignored.items():
         remark(folder, f"{REASONS[reason]}: {', '.join(names)}")
-    return {code: found.files[code][0] for code in in_paper_order(found.files)}
+    return {code: sorted_files.files[code][0] for code in in_paper_order(sorted_files.files)}
 
 
 def _sorted_out(folder: Path, name: str) -> _Folder:

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached: asked once, so that no library waits for it again and again."""
+"""Whether the Hugging Face hub can be reached, tried once, so that no library waits for it again and again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ TIMEOUT = 5
 
 @cache
 def obstacle() -> str:
-    """Return why the hub cannot be reached, empty if it can be; a question to the network, once per process."""
+    """Return why the hub cannot be reached; empty if it can. Sends one request per process."""
     from huggingface_hub import constants, is_offline_mode
     from huggingface_hub.utils import get_session
 
@@ -28,9 +28,9 @@ def obstacle() -> str:
 
 @contextmanager
 def without_waiting() -> Iterator[None]:
-    """Let the libraries of the hub look into their caches alone while the hub cannot be reached.
+    """Let the hub's libraries read only their caches while the hub cannot be reached.
 
-    By themselves they try six times, for 24 seconds, whenever they are asked for anything.
+    Otherwise every call of theirs tries six times, for 24 seconds.
     """
     import datasets
 
@@ -45,7 +45,7 @@ def without_waiting() -> Iterator[None]:
 
 
 def out_of_reach(where: str) -> UnreachableError:
-    """Return the refusal of a set that is neither in the cache nor to be had; `where` names what asked for it."""
+    """Return the refusal of a set that is neither in the cache nor to be had; `where` names the key that needs it."""
     return UnreachableError(
         f"{where}: the hub cannot be reached ({obstacle()}) and the set is not in the cache; fill the cache where "
         "there is a network, then set HF_HUB_OFFLINE=1 to work without one"

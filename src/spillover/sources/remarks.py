@@ -1,4 +1,4 @@
-"""What a user should know of how files were read, though it is no fault: said once, or gathered for `lint`."""
+"""Remarks on how files were read, which are no faults: printed once, or gathered for `lint`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,28 +8,28 @@ from pathlib import Path
 from spillover.utils.progress import notify
 
 Remarks = dict[tuple[Path, str], str]
-"""Folder and what is said of it → the whole sentence."""
+"""Folder and remark → the whole sentence."""
 
-_said: Remarks = {}
-"""What this process has said."""
+_printed: Remarks = {}
+"""The remarks that this process has printed."""
 
 _gathered: ContextVar[Remarks | None] = ContextVar("gathered", default=None)
 
 
 def remark(folder: Path, text: str, first: str = "") -> None:
-    """Say something of a folder's files, on standard error and once per process; `first` is the first such file."""
+    """Print a remark on a folder's files, on standard error and once per process; `first` is the first such file."""
     remarks = _gathered.get()
     sentence = f"{folder}: {text} (first: {first})" if first else f"{folder}: {text}"
     if remarks is not None:
         remarks.setdefault((folder, text), sentence)
-    elif (folder, text) not in _said:
-        _said[folder, text] = sentence
+    elif (folder, text) not in _printed:
+        _printed[folder, text] = sentence
         notify(sentence)
 
 
 @contextmanager
 def gathering() -> Iterator[Remarks]:
-    """Gather the remarks of the block, each once, instead of saying them."""
+    """Gather the remarks of the block, each once, instead of printing them."""
     remarks: Remarks = {}
     token = _gathered.set(remarks)
     try:

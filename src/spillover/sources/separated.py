@@ -19,10 +19,10 @@ USUAL = {"csv": ",", "tsv": "\t"}
 """Ending of a file's name → what separates its cells, unless the header looks otherwise."""
 
 DECLARED = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
-"""Excel's own first line, which says what stands between cells."""
+"""First line that Excel writes: it names the separator."""
 
 SNIFFED_ROWS = 20
-"""Rows that are looked at to find the separator."""
+"""Most rows that are read to find the separator."""
 
 Line = tuple[int, list[str]]
 """The number of a row's last line, from 1, and the row's cells."""
@@ -31,7 +31,7 @@ Line = tuple[int, list[str]]
 def separated(path: Path, text: str, ending: str) -> tuple[list[tuple[str, object]], str]:
     """Return the rows, each with its place in the file, and a note where the separator is not the ending's own.
 
-    Rows whose cells are all blank are passed over: Excel leaves them below a table.
+    Rows of blank cells are skipped: Excel leaves them below a table.
 
     Raises:
         SpilloverError: a column's name stands twice, or a row has other cells than the header.

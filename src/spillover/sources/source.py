@@ -1,6 +1,6 @@
-"""What a source is: a place with questions and items, each in some languages.
+"""Sources of questions and items: their protocols, and how one is opened.
 
-Knows nothing of how the texts are stored: that is one module a kind of source.
+Each kind of source has a module of its own, which knows how its texts are stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class InspectableSource(Protocol):
-    """A source whose items can be seen before anything is refused: `lint` then finds all that is wrong."""
+    """A source that returns its items unchecked, so that `lint` can list all their faults."""
 
     def item_table(self, task: Task, language: str) -> LabeledTable:
         """Return the items of a task in a language as they stand. Raises where there are no rows to be had."""
@@ -42,10 +42,10 @@ class InspectableSource(Protocol):
 
 @runtime_checkable
 class LabeledSource(Source, Protocol):
-    """A source that knows the answers to its questions too."""
+    """A source that has the answers to its questions too."""
 
     def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
-        """Return the questions that have an answer, with it: for the rivals alone. Raises as `questions` does."""
+        """Return the questions that have an answer, with it, for the rival recipes. Raises as `questions` does."""
 
 
 @runtime_checkable
@@ -53,7 +53,7 @@ class SourceWithGaps(Source, Protocol):
     """A source that can leave a row out in every language where one language lacks its text."""
 
     def leaving_out(self, markers: Sequence[str]) -> "SourceWithGaps":
-        """Return the source without such rows; `markers` are what stands for a missing text, beside blanks."""
+        """Return the source without such rows; `markers` are texts in place of a missing one, beside blanks."""
 
 
 def labeled_questions(source: Source, task: Task, language: str, where: str) -> list[LabeledQuestion]:
@@ -62,10 +62,10 @@ def labeled_questions(source: Source, task: Task, language: str, where: str) -> 
     Raises:
         SpilloverError: it has none; `where` names the key that the source came from.
     """
-    found = source.labeled_questions(task, language) if isinstance(source, LabeledSource) else []
-    if not found:
+    labeled = source.labeled_questions(task, language) if isinstance(source, LabeledSource) else []
+    if not labeled:
         raise SpilloverError(f"{where}: found no answers to questions of {task.name!r} in {language}, expected some")
-    return found
+    return labeled
 
 
 def open_source(

@@ -1,7 +1,6 @@
-"""A language's items as they stand in a file: nothing refused yet, and what its columns and words mean.
+"""The items of one language as they stand in a file: unchecked rows, and the meaning of their columns and labels.
 
-`items` reads a sheet strictly, for a run; `lint` reads the same sheet row by row and collects what is wrong. Knows
-neither where files are nor what tasks ask.
+For a run, `items` refuses the first faulty row of a table. `lint` reads the same table and collects all faults.
 """
 
 import re
@@ -17,10 +16,10 @@ IDS = (
     "id", "idx", "index", "uid", "guid", "uuid", "qid", "pairid", "itemid", "exampleid", "sampleid", "questionid",
     "sentenceid", "rowid",
 )  # fmt: skip
-"""What a column of ids may be called, the first of them that is there, whatever its case, blanks, `_` and `-`."""
+"""Names of a column of ids, the preferred first; case, blanks, `_` and `-` do not matter."""
 
 TRANSLATOR = "translator"
-"""Column that says what translated a row of items; people wrote those without."""
+"""Column that names what translated an item. Without it, people wrote the item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,13 @@ class LabeledTable:
     label: str
     """The column of the labels."""
     legend: Legend
-    """What stands in that column, and which label it means."""
+    """Value in that column → the label it means."""
     id: str | None = None
     """The column of the ids; None where a row's number, from 0, is its id."""
     cluster: str | None = None
-    """The column that names the items that belong together; None where their texts tell."""
+    """The column that names the items that belong together; None where that is inferred from their texts."""
     published_exemplar_ids: frozenset[str] = frozenset()
-    """Ids of the items that the prompts published with these files show with their answers."""
+    """Ids of the items that are exemplars, with their answers, in the prompts published with these files."""
 
     def id_of(self, number: int) -> str:
         """Return the id of the row with this number, from 0: a text, or a whole number."""
@@ -82,10 +81,10 @@ def with_ids(rows: Sequence[TableRow], column: str | None) -> Iterator[tuple[str
 
 
 def items(table: LabeledTable, task: str, language: str) -> list[Item]:
-    """Return the items of a sheet in which everything is as it should be.
+    """Return the items of a table without faults.
 
     Raises:
-        SpilloverError: the first row that is not.
+        SpilloverError: about the first faulty row.
     """
     return [
         Item(

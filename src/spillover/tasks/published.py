@@ -1,4 +1,4 @@
-"""How the prompts and files published with arXiv 2405.13816 name a question's fields and ask for its answer."""
+"""Names of a question's fields and answer in the prompts and files published with arXiv 2405.13816."""
 
 import tomllib
 from functools import cache
@@ -8,7 +8,7 @@ from spillover.tasks.task import Task
 
 
 def published_names(task: Task, language: str) -> tuple[str, ...]:
-    """Return what precedes each field, an empty text where nothing does, and then the answer's cue.
+    """Return the name before each field, an empty text where there is none, and then the answer's cue.
 
     A task or language that the paper does not have keeps its own names.
     """

@@ -1,6 +1,6 @@
-"""A task whose items come rendered: what the model reads and its choices are the item's own texts.
+"""Tasks whose items come rendered: an item's own texts are its prompt and its choices.
 
-Benchmarks that bring their own prompts, exemplars and all, are such tasks. Knows nothing of where they come from.
+Benchmarks with prompts and exemplars of their own are such tasks. A `harness` source reads the items.
 """
 
 from spillover.errors import SpilloverError

@@ -13,13 +13,13 @@ from spillover.records import Item, Prompt
 from spillover.utils.text import is_file_name
 
 LABEL_KINDS = ("english", "native", "agnostic")
-"""In which words a task's labels can be asked; the exemplars show the same words."""
+"""Kinds of words for a task's labels, in choices and exemplars: English, the language's own, unrelated ones."""
 
 PLACEHOLDER = "{language}"
-"""Where a language's code stands in the name of a family of tasks."""
+"""Stands for a language's code in the name of a family of tasks."""
 
 CLOSING = "\n\n"
-"""What ends an answer: the blank line between exemplars. Part of every scored choice, so none is another's prefix."""
+"""Ends an answer: the blank line between exemplars. It is part of every scored choice, so none is another's prefix."""
 
 
 def _one_line(text: str) -> str:
@@ -45,9 +45,9 @@ class TaskLanguage(_Strict):
     """How a task reads in one language."""
 
     fields: tuple[Text, ...]
-    """What precedes each field: `Premise`, `Hypothesis`."""
+    """The name before each field: `Premise`, `Hypothesis`."""
     answer: Text
-    """What precedes the answer: `Relation`."""
+    """The name before the answer: `Relation`."""
     labels: tuple[Text, ...]
     """The labels' words in this language, in the order of the task's labels."""
     exemplars: tuple[tuple[Text, ...], ...]
@@ -64,7 +64,7 @@ class Task(_Strict):
     labels: tuple[Text, ...]
     """The labels; a gold index counts in this order. These are the words of `labels = "english"`."""
     agnostic: tuple[Text, ...]
-    """As many words that say nothing of the task, for `labels = "agnostic"`."""
+    """As many semantically unrelated labels, words that say nothing of the task: for `labels = "agnostic"`."""
     exemplar_labels: tuple[str, ...]
     """The label of each exemplar."""
     draft: bool = False
@@ -92,14 +92,14 @@ class Task(_Strict):
         return {"english": self.labels, "native": self.row(language).labels, "agnostic": self.agnostic}[kind]
 
     def choices(self, kind: str, language: str) -> tuple[str, ...]:
-        """Return what may follow a prompt, one choice a label, each with its closing delimiter.
+        """Return the choices that may follow a prompt, one per label, each with its closing delimiter.
 
         The blank after the prompt's colon belongs to the choice: most tokenizers join it with the word that follows.
         """
         return tuple(f" {word}{CLOSING}" for word in self.label_words(kind, language))
 
     def render_question(self, fields: tuple[str, ...], language: str) -> str:
-        """Render a question without its answer: one `Name: text` line a field."""
+        """Render a question without its answer: one `Name: text` line per field."""
         names = self.row(language).fields
         return "\n".join(f"{name}: {text}" for name, text in zip(names, fields, strict=True))
 
@@ -117,6 +117,6 @@ class Task(_Strict):
         )
 
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
-        """Return prompts whose inputs say nothing: what a model answers anyway (Zhao et al. 2021)."""
+        """Return prompts with empty inputs, whose answers show a model's preference for a label (Zhao et al. 2021)."""
         texts = ("N/A", "[MASK]", "")
         return [self.prompt(Item(self.name, "", language, (text,) * len(self.fields), 0), labels) for text in texts]

@@ -1,7 +1,7 @@
 """Apertium, the rule-based engine that Debian ships: no key, no GPU, hundreds of sentences a second.
 
-Line breaks survive because no line ever meets another: each is a paragraph of its own. Knows the command `apertium`
-and the modes installed with it (`apt install apertium apertium-eng-spa`), and nothing of questions.
+Line breaks survive, since each line is translated as a paragraph of its own. Runs the command `apertium` with the modes
+that are installed (`apt install apertium apertium-eng-spa`).
 """
 
 import shutil
@@ -12,14 +12,14 @@ from spillover.errors import SpilloverError
 from spillover.languages import get_language
 
 PARAGRAPH = "\n\n"
-"""What Apertium moves nothing across."""
+"""Paragraph break: Apertium moves no word across it."""
 
 
 class Apertium:
-    """The installed command, in whatever modes there are."""
+    """The installed command with its modes."""
 
     batch = 200
-    """Texts a process: starting one takes longer than translating a hundred sentences."""
+    """Texts per process; starting one takes longer than translating a hundred sentences."""
 
     def __init__(self) -> None:
         """Look for the command."""
@@ -54,11 +54,11 @@ def _paragraphs(mode: str, lines: list[str]) -> list[str]:
     """Translate each line as a paragraph; should a rule have joined two, halve until none is left to join."""
     if not lines:
         return []
-    found = _run(["-u", mode], PARAGRAPH.join(lines)).split(PARAGRAPH)
-    if len(found) == len(lines):
-        return [line.strip() for line in found]
+    paragraphs = _run(["-u", mode], PARAGRAPH.join(lines)).split(PARAGRAPH)
+    if len(paragraphs) == len(lines):
+        return [line.strip() for line in paragraphs]
     if len(lines) == 1:
-        return [" ".join(" ".join(found).split())]
+        return [" ".join(" ".join(paragraphs).split())]
     middle = len(lines) // 2
     return _paragraphs(mode, lines[:middle]) + _paragraphs(mode, lines[middle:])
 

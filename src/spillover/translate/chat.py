@@ -1,8 +1,8 @@
 """Any chat model behind an OpenAI-compatible endpoint: OpenAI, vLLM, llama.cpp, Ollama, `transformers serve`.
 
-The key comes from `OPENAI_API_KEY` (servers of one's own need none) and is written nowhere. Rate limits, server errors,
-timeouts and dropped connections are the client's business, which waits longer each time; a reply that is not one
-translation for each text is asked for again, then in halves. Knows nothing of questions.
+The key comes from `OPENAI_API_KEY` (your own server needs none) and is written nowhere. The client itself retries after
+rate limits, server errors, timeouts and dropped connections, and waits longer each time. A batch whose reply does not
+have one translation per text is sent again, then in halves.
 """
 
 import hashlib
@@ -26,20 +26,20 @@ SCHEMA = {
     "additionalProperties": False,
 }
 NO_KEY = "no-key-given"
-"""What servers of one's own get in place of a key: the client insists on one."""
+"""Sent in place of a key: the client needs one even where the server does not."""
 RETRIES = 5
-"""Times the client tries again, after 0.5 s, 1 s, 2 s …, at most 8 s, or what the server asks for."""
+"""Retries by the client, after 0.5 s, 1 s, 2 s …, at most 8 s, or as long as the server says."""
 TIMEOUT = 120.0
 """Seconds to wait for a reply."""
 ATTEMPTS = 3
-"""Times a reply is asked for before the batch is halved."""
+"""Requests for a batch before it is halved."""
 
 
 class Chat:
     """One model behind one endpoint."""
 
     batch = 8
-    """Texts a request: more are cheaper, and are miscounted more often."""
+    """Texts per request: more are cheaper, but models miscount them more often."""
     jobs = 8
     """Requests under way at once."""
 
@@ -56,9 +56,9 @@ class Chat:
         problem = ""
         for _ in range(ATTEMPTS):
             reply = self._ask(texts, source, target)
-            found, problem = _parsed(reply, len(texts))
+            translations, problem = _parsed(reply, len(texts))
             if not problem:
-                return found
+                return translations
         if len(texts) > 1:
             middle = len(texts) // 2
             return self.translate(texts[:middle], source, target) + self.translate(texts[middle:], source, target)
@@ -95,9 +95,9 @@ class Chat:
 def _parsed(reply: str, count: int) -> tuple[list[str], str]:
     """Return the translations of a reply and no problem, or none and the problem in words."""
     try:
-        found = json.loads(reply[reply.index("{") : reply.rindex("}") + 1])["translations"]  # some fence their JSON
+        texts = json.loads(reply[reply.index("{") : reply.rindex("}") + 1])["translations"]  # some models fence JSON
     except (ValueError, KeyError, TypeError):
         return [], "no JSON with translations"
-    if not isinstance(found, list) or not all(isinstance(text, str) and text.strip() for text in found):
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
         return [], "something other than texts"
-    return (found, "") if len(found) == count else ([], f"{len(found)} translations for {count} texts")
+    return (texts, "") if len(texts) == count else ([], f"{len(texts)} translations for {count} texts")

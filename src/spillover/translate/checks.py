@@ -1,8 +1,7 @@
-"""What is wrong with translated pairs, as flags. A flag accuses, it drops nothing: that is the experiment's to say.
+"""Faults of translated pairs, as flags. A flag drops no pair: the experiment says which flags do.
 
-Every check takes the pairs of one direction and returns the indices of those it accuses. Pure, and it knows neither
-translators nor what the flags lead to. In a pair the source is read in tuning, so it is the translation; the target is
-what it was translated from.
+Every check takes the pairs of one direction and returns the indices of those that it accuses. Pure. A model reads the
+source of a pair in tuning, so the source is the translation and the target is the original.
 """
 
 import re
@@ -18,32 +17,32 @@ from spillover.translate.numerals import numbers
 from spillover.utils.text import foreign, identifies, normal
 
 REVISION = 2
-"""Counts the changes of what a check finds: pairs that an older one checked are checked again."""
+"""Version of the checks: pairs that an older version checked are checked again."""
 
 BATCH_SIZE = 10_000
-"""Pairs whose languages are identified at a time: bounds the memory, and is far more than keeps the cores busy."""
+"""Pairs whose languages are identified at a time; limits the memory, and keeps all cores busy."""
 
 MIN_COPIED_WORDS = 3
-"""Words from which an unchanged text is a copy; names stay what they are."""
+"""Fewest words of an unchanged text that counts as a copy; names rightly stay unchanged."""
 
 MAX_RATIO, MAX_DEVIATIONS, MIN_PAIRS = 2.0, 5.0, 20
-"""A length is odd if it is off the usual ratio by this factor and this many robust deviations, in so large a batch."""
+"""A length is odd if it is off the usual ratio by this factor and this many robust deviations; least batch."""
 
 MIN_COPIES, MAX_NGRAM = 4, 8
-"""Back-to-back copies that make a repetition, of n-grams up to this n."""
+"""Fewest back-to-back copies that make a repetition, and the largest n of the n-grams."""
 
 REPEATED = re.compile(rf"(.{{1,{MAX_NGRAM}}}?)\1{{{MIN_COPIES - 1}}}", re.DOTALL)
-"""As many copies back to back, each token a character."""
+"""`MIN_COPIES` copies back to back, where each token is one character."""
 
 TOKEN = re.compile(r"[^\W\d_]+")
 UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 """Thai, kana and Han: written without blanks, so their characters are counted, not words."""
 
 MARKER = re.compile(r"</?[a-zA-Z][^<>]*>|\{[^{}\s]*\}|%[sd]\b|https?://[^\s<>\"]+|(?<!\w)[@#][^\W\d]\w*")
-"""What has to survive as it is: tags, place holders, addresses, handles."""
+"""Parts of a text that no translation changes: tags, place holders, addresses, handles."""
 
 MARKED = re.compile("[<{%@#]|://")
-"""What every marker has a part of; quick to see that there is none."""
+"""A part of every marker: a quick test that there is none."""
 
 QUOTE = re.compile('["“”„‟«»「」『』《》〈〉]')
 ANY_QUOTE = re.compile("['‘’‚‹›`´\"“”„‟«»「」『』《》〈〉]")
@@ -65,20 +64,20 @@ def repeating(source: str, target: str) -> bool:
 def repeats(text: str) -> int:
     """Return how many copies of one n-gram (n ≤ 8) stand back to back at most: of words, or of characters."""
     if UNSPACED.search(text):
-        tokens = [character for character, _ in groupby(UNSPACED.findall(text))]  # one over and over is a laugh
+        tokens = [character for character, _ in groupby(UNSPACED.findall(text))]  # a character over and over is a laugh
     else:
         tokens = TOKEN.findall(text.casefold())
     different = set(tokens)
     if len(tokens) - len(different) < MIN_COPIES - 1:
-        return 1  # nearly every text ends here
+        return 1  # true of nearly every text
     letters = {token: chr(number) for number, token in enumerate(different)}
     if not REPEATED.search("".join(letters[token] for token in tokens)):
-        return 1  # or here: those who ask want to know of no fewer copies
+        return 1  # callers need no exact count below MIN_COPIES
     most = 1
     for n in range(1, MAX_NGRAM + 1):
         run = 0
-        for one, next_one in zip(tokens, tokens[n:], strict=False):
-            run = run + 1 if one == next_one else 0
+        for token, later in zip(tokens, tokens[n:], strict=False):
+            run = run + 1 if token == later else 0
             most = max(most, run // n + 1)
     return most
 
@@ -142,26 +141,26 @@ def _length(fields: tuple[str, ...]) -> int:
 
 def collapsed(pairs: Sequence[Pair]) -> set[int]:
     """Accuse what became identical in translation but is not in the original: two fields of a pair, or two pairs."""
-    found: set[int] = set()
+    accused: set[int] = set()
     first: dict[int, tuple[int, int]] = {}  # digest of a translation → the first original's digest, and its index
     for index, pair in enumerate(pairs):
         source, target = tuple(map(normal, pair.source)), tuple(map(normal, pair.target))
         if len(set(source)) < len(set(target)):
-            found.add(index)
+            accused.add(index)
         original, before = first.setdefault(hash(source), (hash(target), index))
         if original != hash(target):
-            found |= {before, index}
-    return found
+            accused |= {before, index}
+    return accused
 
 
 def in_another_language(pairs: Sequence[Pair]) -> set[int]:
     """Accuse translations that are surely in another language than they should be."""
-    found: set[int] = set()
+    accused: set[int] = set()
     for start in range(0, len(pairs), BATCH_SIZE):
         batch = pairs[start : start + BATCH_SIZE]
         texts = [" ".join(pair.source) for pair in batch]
-        found |= {start + index for index in foreign(texts, batch[0].source_language)}
-    return found
+        accused |= {start + index for index in foreign(texts, batch[0].source_language)}
+    return accused
 
 
 CHECKS: dict[PairFlag, Callable[[Sequence[Pair]], set[int]]] = {
@@ -187,7 +186,7 @@ def check(pairs: Sequence[Pair]) -> Iterator[Pair]:
     """Yield the pairs of one direction, in their order, with the flags of every available check."""
     accused = {flag: CHECKS[flag](pairs) for flag in available_checks()}
     for index, pair in enumerate(pairs):
-        flags = tuple(flag for flag, found in accused.items() if index in found)
+        flags = tuple(flag for flag, indices in accused.items() if index in indices)
         yield replace(pair, flags=flags) if flags != pair.flags else pair
 
 

@@ -1,7 +1,4 @@
-"""What an engine is, and how it translates questions: each field by itself, each text once, everything kept at once.
-
-Knows nothing of where questions come from, nor of any engine in particular.
-"""
+"""Translates questions with an engine: each field by itself, each text once, every batch kept as soon as it is done."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +13,7 @@ from spillover.translate.memory import MemoryKey, TranslationMemory
 from spillover.utils.progress import bar
 
 BATCH_SIZE = 16
-"""Texts handed to an engine at once, where it does not say."""
+"""Texts per batch of an engine without `batch`."""
 
 
 class Engine(Protocol):
@@ -31,14 +28,14 @@ class Engine(Protocol):
 
 
 class Log(Protocol):
-    """Is told, after an engine worked, what came of it."""
+    """Called after an engine has worked, with the outcome."""
 
     def __call__(self, *, language: str, characters: int, seconds: float) -> object:
         """Take the target language, the characters that came back translated, and how long that took."""
 
 
 def silent(*, language: str, characters: int, seconds: float) -> None:
-    """Keep nothing."""
+    """Log nothing."""
 
 
 class EngineTranslator:
@@ -51,10 +48,10 @@ class EngineTranslator:
 
         Args:
             engine: what translates.
-            identity: its name, version and model: what is kept is kept for these.
-            memory: what was translated before.
+            identity: its name, version and model, which the memory keeps translations for.
+            memory: earlier translations.
             budget: characters that may be translated by this object in all; 0: no bound.
-            log: told what the engine translated, also if it ended half-way.
+            log: called with the number of characters translated, also where the engine failed half-way.
         """
         self._engine, self._identity, self._memory, self._budget = engine, identity, memory, budget
         self._spent, self._log = 0, log
@@ -77,13 +74,13 @@ class EngineTranslator:
         return sum(map(len, new)), sum(map(len, known))
 
     def _known(self, direction: MemoryKey, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
-        """Return text → translation of what is known, and the texts that are not."""
+        """Return text → translation for the texts in memory, and the texts that are not there."""
         texts = dict.fromkeys(text for question in questions for text in question.fields)
         known = self._memory.known(direction, texts)
         return known, [text for text in texts if text not in known]
 
     def _new(self, direction: MemoryKey, texts: Sequence[str]) -> dict[str, str]:
-        """Translate texts; after a failure start no other batch, but keep those under way."""
+        """Translate texts; after a failure start no other batch, but keep the batches under way."""
         self._spend(direction, texts)
         size, jobs = getattr(self._engine, "batch", BATCH_SIZE), getattr(self._engine, "jobs", 1)
         stop, start = Event(), time.monotonic()
@@ -97,7 +94,7 @@ class EngineTranslator:
                 stop.set()
                 raise
 
-        found: dict[str, str] = {}
+        translations: dict[str, str] = {}
         pool = ThreadPoolExecutor(jobs)
         try:
             with bar(f"translate {direction.source}→{direction.target} (texts)", len(texts)) as progress:
@@ -105,14 +102,14 @@ class EngineTranslator:
                 for future in as_completed(
                     [pool.submit(copy_context().run, unless_stopped, batch) for batch in batches]
                 ):
-                    found |= future.result()
+                    translations |= future.result()
                     progress.advance(len(future.result()))
         finally:
             stop.set()
             pool.shutdown()
             came = sum(map(len, self._memory.known(direction, texts)))
             self._log(language=direction.target, characters=came, seconds=round(time.monotonic() - start, 3))
-        return found
+        return translations
 
     def _batch(self, direction: MemoryKey, texts: Sequence[str]) -> dict[str, str]:
         """Translate one batch and keep it."""
@@ -122,12 +119,12 @@ class EngineTranslator:
                 f"translate.with: {self._identity.partition(' ')[0]!r} returned {len(translated)} translations of "
                 f"{len(texts)} texts, expected a text for each"
             )
-        found = dict(zip(texts, translated, strict=True))
-        self._memory.add(direction, found)  # before this thread takes up the next: that is all a killed run loses
-        return found
+        translations = dict(zip(texts, translated, strict=True))
+        self._memory.add(direction, translations)  # before the thread's next batch: a killed run loses one batch
+        return translations
 
     def _spend(self, direction: MemoryKey, texts: Sequence[str]) -> None:
-        """Refuse what would go beyond the budget, before any of it is translated."""
+        """Refuse texts beyond the budget before any of them is translated."""
         needed = sum(map(len, texts))
         if self._budget and self._spent + needed > self._budget:
             raise SpilloverError(

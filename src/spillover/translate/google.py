@@ -1,7 +1,7 @@
-"""Google Cloud Translation (v2), what arXiv 2405.13816 translated with. Paid by the character.
+"""Google Cloud Translation (v2), which arXiv 2405.13816 used. It is paid per character.
 
 Credentials come from the environment, as every Google client finds them (`GOOGLE_APPLICATION_CREDENTIALS`), and are
-written nowhere. Rate limits and server errors are tried again by Google's own `Retry`. Knows nothing of questions.
+written nowhere. Google's own `Retry` retries after rate limits and server errors.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from spillover.errors import SpilloverError
 from spillover.languages import get_language
 
 RETRY_TIMEOUT = 120.0
-"""Seconds for which a batch is tried again."""
+"""Seconds for which a batch is retried."""
 TRANSIENT_ERRORS = (exceptions.TooManyRequests, exceptions.ServerError, ConnectionError)
-"""What a second attempt may mend."""
+"""Errors after which a batch is retried."""
 
 
 class Google:
     """The service, by default at its own address."""
 
     batch = 32
-    """Texts a request; the service takes 128, and 30 thousand characters."""
+    """Texts per request; the service takes at most 128 texts and 30,000 characters."""
     jobs = 4
     """Requests under way at once."""
     version = "v2 nmt"
@@ -41,14 +41,14 @@ class Google:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate a batch as plain text: nothing is escaped."""
-        again = retry.Retry(predicate=retry.if_exception_type(*TRANSIENT_ERRORS), initial=0.5, timeout=RETRY_TIMEOUT)
+        retrying = retry.Retry(predicate=retry.if_exception_type(*TRANSIENT_ERRORS), initial=0.5, timeout=RETRY_TIMEOUT)
         codes = {"source_language": get_language(source).google, "target_language": get_language(target).google}
         try:
-            found = again(self._client.translate)(list(texts), format_="text", **codes)
+            rows = retrying(self._client.translate)(list(texts), format_="text", **codes)
         except (exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise SpilloverError(
                 f"translate.with: 'google' gave up on {source}→{target}: {reason}; what was translated is kept, so run "
                 "again to go on"
             ) from error
-        return [row["translatedText"] for row in found]
+        return [row["translatedText"] for row in rows]

@@ -1,8 +1,8 @@
-"""What was ever translated, kept in one SQLite file of the user's, so that nothing is translated or paid for twice.
+"""All translations of a user, kept in one SQLite file, so that no text is translated or paid for twice.
 
-The file only grows. What is added is on the disk when `add` returns, so a killed run loses what its engine was still
-working on and nothing else; several processes may share the file. It stands with the user's data, not with what a
-system may clean away: `XDG_DATA_HOME` moves it. Knows neither questions nor engines.
+The file only grows. Added translations are on the disk when `add` returns: a killed run loses only the batches under
+way. Several processes may share the file. It is among the user's data, not in a cache that a system may empty;
+`XDG_DATA_HOME` moves it.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ LOCK_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryKey:
-    """What a translation depends on beside its text."""
+    """All that a translation depends on beside its text."""
 
     engine: str
     """The engine, its version and its model."""
@@ -55,16 +55,16 @@ class TranslationMemory:
         """Return text → translation for those of the texts that were translated before."""
         query = "SELECT translation FROM translations WHERE engine = ? AND source = ? AND target = ? AND text = ?"
         key = (direction.engine, direction.source, direction.target)
-        found = {}
+        translations = {}
         with self._one_sentence():
             for text in texts:
                 row = self._file.execute(query, (*key, text)).fetchone()
                 if row:
-                    found[text] = row[0]
-        return found
+                    translations[text] = row[0]
+        return translations
 
     def add(self, direction: MemoryKey, translations: Mapping[str, str]) -> None:
-        """Keep text → translation; what another process added meanwhile stays as it is."""
+        """Keep text → translation; translations that another process added meanwhile stay."""
         key = (direction.engine, direction.source, direction.target)
         with self._one_sentence(), self._one_at_a_time, self._file:
             self._file.executemany(

@@ -1,7 +1,7 @@
 """Translation models on one's own machine, run by CTranslate2: NLLB, M2M100, MADLAD, OPUS.
 
 A model of the hub or a local folder is converted once, to int8 on a CPU and float16 on a GPU, and kept in the user's
-cache. Families differ in how they are told the languages, a row each in `FAMILIES`. Knows nothing of questions.
+cache. Families differ in how they take the languages: each has a row in `MODEL_FAMILIES`.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from spillover.utils.digests import content_digest
 from spillover.utils.progress import notify
 
 PATTERNS = ("*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.spm")
-"""Files of a model on the hub that the converter and the tokenizer may want."""
+"""Files of a model on the hub that the converter and the tokenizer may read."""
 WINDOW = 1024
-"""Tokens of a line that a model without a fixed number of positions (T5) is given at most."""
+"""Most tokens per line for a model without a fixed number of positions (T5)."""
 DIGEST = "sha256"
-"""File beside a converted model with the digest of its weights: what it translated is kept under that name."""
+"""File beside a converted model with the digest of its weights, which is part of the memory's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """How a family of models is told into which language."""
+    """How a family of models takes the languages."""
 
     codes: Callable[[Language], tuple[str, ...]]
     """A language's names in this family, the likeliest first."""
@@ -44,13 +44,13 @@ class ModelFamily:
     """Whether the target's token stands before the source text; else it is what the translation begins with."""
 
 
-def _iso(known: Language) -> tuple[str, ...]:
-    individual = known.nllb.partition("_")[0]  # such as nob, where the code of ISO 639-3 is a family's, nor
-    return (known.code, known.iso639_3, individual, known.nllb)
+def _iso(row: Language) -> tuple[str, ...]:
+    individual = row.nllb.partition("_")[0]  # such as nob, where the code of ISO 639-3 is a family's, nor
+    return (row.code, row.iso639_3, individual, row.nllb)
 
 
 MODEL_FAMILIES = {
-    "NllbTokenizer": ModelFamily(lambda known: (known.nllb,), "{}", begins_source=False),
+    "NllbTokenizer": ModelFamily(lambda row: (row.nllb,), "{}", begins_source=False),
     "M2M100Tokenizer": ModelFamily(_iso, "__{}__", begins_source=False),
     "T5Tokenizer": ModelFamily(_iso, "<2{}>", begins_source=True),
     "MarianTokenizer": ModelFamily(_iso, ">>{}<<", begins_source=True),
@@ -75,7 +75,8 @@ class Nllb:
         kind = type(self._tokenizer).__name__.removesuffix("Fast")
         if kind not in MODEL_FAMILIES:
             raise SpilloverError(
-                f"translate.model: {model!r} is no translation model: found a {kind}; {did_you_mean(kind, MODEL_FAMILIES)}"
+                f"translate.model: {model!r} is no translation model: found a {kind}; "
+                f"{did_you_mean(kind, MODEL_FAMILIES)}"
             )
         self._family = MODEL_FAMILIES[kind]
         with _loading(model):
@@ -104,54 +105,54 @@ class Nllb:
         longest = max(map(len, inputs), default=0)
         if longest > self._window:
             notify(f"{self._name}: lines of up to {longest} tokens are cut to the {self._window} that it reads")
-        found = self._translator.translate_batch(
+        results = self._translator.translate_batch(
             inputs,
             target_prefix=[prefix] * len(inputs),
             max_batch_size=16,
             max_input_length=self._window,
             max_decoding_length=min(self._window, 2 * longest + 16),
         )
-        ids = [self._tokenizer.convert_tokens_to_ids(each.hypotheses[0][len(prefix) :]) for each in found]
+        ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0][len(prefix) :]) for result in results]
         return [text.strip() for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def _token(self, source: str, target: str) -> str:
-        """Return the token of the target language, and tell the tokenizer the source; refuse what the model lacks."""
-        known = {
+        """Return the target language's token and set the tokenizer's source; refuse a language that the model lacks."""
+        names = {
             code: name
             for code, row in languages().items()
             for name in reversed(self._family.codes(row))
             if self._has(self._family.token.format(name))
         }
-        if not known:
+        if not names:
             return self._one_way(source, target)
         for code in (target,) if self._family.begins_source else (source, target):
-            if code not in known:
+            if code not in names:
                 raise SpilloverError(
-                    f"translate.model: {self._name!r} lacks language {code!r}; {did_you_mean(code, known)}"
+                    f"translate.model: {self._name!r} lacks language {code!r}; {did_you_mean(code, names)}"
                 )
         if not self._family.begins_source:
-            self._tokenizer.src_lang = known[source]
-        return self._family.token.format(known[target])
+            self._tokenizer.src_lang = names[source]
+        return self._family.token.format(names[target])
 
     def _has(self, token: str) -> bool:
-        """Whether the model knows a token; M2M100 lists those of its languages nowhere else than here."""
+        """Whether the model has a token; only its tokenizer lists the languages of M2M100."""
         unknown = (None, self._tokenizer.unk_token_id)
         return bool(token) and self._tokenizer.convert_tokens_to_ids(token) not in unknown
 
     def _one_way(self, source: str, target: str) -> str:
-        """Accept the one direction of a model without tokens for languages; it names them in its tokenizer."""
-        one = (getattr(self._tokenizer, "source_lang", None), getattr(self._tokenizer, "target_lang", None))
-        for code, name in zip((source, target), one, strict=True):
+        """Accept the direction of a model without tokens for languages; its tokenizer names the two."""
+        pair = (getattr(self._tokenizer, "source_lang", None), getattr(self._tokenizer, "target_lang", None))
+        for code, name in zip((source, target), pair, strict=True):
             if name not in (None, *_iso(get_language(code))):
                 raise SpilloverError(
-                    f"translate.model: {self._name!r} translates {one[0]}→{one[1]}, found {source}→{target}"
+                    f"translate.model: {self._name!r} translates {pair[0]}→{pair[1]}, found {source}→{target}"
                 )
         return ""
 
 
 @contextmanager
 def _loading(model: str) -> Iterator[None]:
-    """Turn whatever a user's files make the library raise into one sentence."""
+    """Turn any error of the library about a user's files into one sentence."""
     try:
         yield
     except Exception as error:  # it raises nothing narrower for files that are cut, mixed up or bring their own code

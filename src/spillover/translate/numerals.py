@@ -1,7 +1,7 @@
 """The numbers in a text, whatever their digits' script, their grouping, their decimal mark and their counting word.
 
-A number is a set of values: `1.234` may be 1234 or 1.234, `25 million` and `2500万` are one. Knows neither pairs nor
-languages: a counting word is a row of `MULTIPLES`.
+A number is a set of values: `1.234` may be 1234 or 1.234; `25 million` and `2500万` are the same. Counting words of all
+languages are rows of `MULTIPLES`.
 """
 
 import re
@@ -21,13 +21,13 @@ MULTIPLES = {
     10**9: "milliard\\w*|mrd|billion|миллиард\\w*|милиард\\w*|m[ij]l[ij]?jard\\w*|miliard\\w*|bilioni",
     10**12: "兆",
 }
-"""What a counting word multiplies a number by → the words."""
+"""Factor → the counting words that multiply a number by it."""
 
 COUNTED = {
     multiple: re.compile(rf"[ \u00a0]?(?:{words})(?![^\W\d_])|[ ]?(?=[百千万萬億亿兆หแพล])(?:{words})", re.IGNORECASE)
     for multiple, words in MULTIPLES.items()
 }
-"""The same as patterns: to the end of a word, but for scripts that put no blanks between words."""
+"""Factor → pattern of its counting words, whole words except in scripts without blanks between words."""
 
 NUMBER = re.compile(r"\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,'’٫٬·]\d+)*")
 SEPARATOR = re.compile(r"\D")

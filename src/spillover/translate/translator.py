@@ -1,7 +1,7 @@
-"""What a translator is, and how two languages' questions become pairs.
+"""Translators of questions: their protocol, how one is opened, and how questions of two languages become pairs.
 
-A translator returns questions and may look at their ids; an engine (`engine.py`) translates texts and is made a
-translator here. Knows nothing of sources: `own`, the source's own questions in a language, is handed in.
+A translator returns questions and may look at their ids. An engine (`engine.py`) translates texts; `open_translator`
+makes a translator of it. The caller hands in the function that returns the source's own questions.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from spillover.records import Pair, Question
 from spillover.translate.engine import Engine, EngineTranslator, Log, silent
 from spillover.translate.memory import TranslationMemory
 
-Own = Callable[[str], Iterable[Question]]
+QuestionsIn = Callable[[str], Iterable[Question]]
 """Language code → the questions that the source itself has in that language."""
 
 
@@ -31,34 +31,34 @@ class Translator(Protocol):
 
 
 def open_translator(
-    own: Own, translator: str, model: str = "", endpoint: str = "", budget: int = 0, log: Log = silent
+    questions_in: QuestionsIn, translator: str, model: str = "", endpoint: str = "", budget: int = 0, log: Log = silent
 ) -> Translator:
     """Open a translator, or an engine whose translations are kept.
 
     Args:
-        own: the source's own questions.
-        translator: a name of `TRANSLATORS` or `ENGINES`, or a user's own engine, `package.module:Thing`.
+        questions_in: returns the source's own questions in a language.
+        translator: a name of `TRANSLATORS` or `TRANSLATION_ENGINES`, or a user's own engine, `package.module:Thing`.
         model: the engine's model, where it has a choice; empty: its default.
         endpoint: address of the engine's server, where it has one; empty: its default.
         budget: characters an engine may translate in all; 0: no bound.
-        log: told what an engine translated.
+        log: called with the number of characters that an engine translated.
     """
     thing = resolve(TRANSLATORS | TRANSLATION_ENGINES, translator, "translate.with")
-    given = {key: value for key, value in (("model", model), ("endpoint", endpoint)) if value}
+    options = {key: value for key, value in (("model", model), ("endpoint", endpoint)) if value}
     taken = () if translator in TRANSLATORS else signature(thing).parameters
-    for key in given:
+    for key in options:
         if key not in taken:
-            raise SpilloverError(f"translate.{key}: found {given[key]!r}, but {translator!r} takes no {key}")
+            raise SpilloverError(f"translate.{key}: found {options[key]!r}, but {translator!r} takes no {key}")
     if translator in TRANSLATORS:
-        opened: Translator = thing(own)
+        opened: Translator = thing(questions_in)
         return opened
-    engine: Engine = thing(**given)
+    engine: Engine = thing(**options)
     identity = f"{translator} {getattr(engine, 'version', None) or _written(thing)}"
     return EngineTranslator(engine, identity, TranslationMemory(), budget, log)
 
 
 def _written(thing: type) -> str:
-    """Return a digest of the file that a user's engine is written in: what an older one translated is not its work."""
+    """Return a digest of the file with a user's engine, so that a changed engine translates anew."""
     return hashlib.sha256(Path(getfile(thing)).read_bytes()).hexdigest()[:16]
 
 
@@ -76,5 +76,6 @@ def pairs(sources: Sequence[Question], targets: Sequence[Question]) -> list[Pair
     if len(sources) != len(targets):
         raise SpilloverError(f"found {len(sources)} translated questions for {len(targets)}, expected one for each")
     return [
-        Pair(s.task, s.id, s.language, t.language, s.fields, t.fields) for s, t in zip(sources, targets, strict=True)
+        Pair(source.task, source.id, source.language, target.language, source.fields, target.fields)
+        for source, target in zip(sources, targets, strict=True)
     ]
