@@ -169,7 +169,7 @@ def test_a_rendered_item_is_searched(kind: str) -> None:
     other = (fields[0], "Another one.")
     trained = [Question("entailment", "q", "en", fields), Question("entailment", "r", "en", other)]
     overlaps = find_overlaps(trained, [item], [FAMILY], ())
-    assert [(one.id, one.found) for one in overlaps] == [("q", "its text inside the xnli item 'x' in en")]
+    assert [(one.id, one.match) for one in overlaps] == [("q", "its text inside the xnli item 'x' in en")]
 
 
 def test_words_inside_words_are_no_leak() -> None:

@@ -35,7 +35,7 @@ EXPECTED = [(id, (text,), int(label == "negative")) for id, text, label in TABLE
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test be the first that this process reads files in."""
-    monkeypatch.setattr(remarks, "_said", {})
+    monkeypatch.setattr(remarks, "_printed", {})
 
 
 def separated(separator: str, before: str = "", after: str = "", end: str = "\r\n") -> str:
