@@ -255,7 +255,7 @@ def test_no_code_of_a_models_folder_is_run(
     assert not (tmp_path / "ran").exists()
     assert ended.status == 2
     assert "Traceback" not in ended.err
-    assert "brings Python code of its own, which is never run here" in " ".join(ended.err.split())
+    assert "brings its own Python code, which spillover never runs" in " ".join(ended.err.split())
     assert fingerprint(copy)
 
 

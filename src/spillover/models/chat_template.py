@@ -224,7 +224,7 @@ def _warnings(render: Callable[[Turns, bool], str]) -> tuple[str, ...]:
         return ()
     if not _holds(rendered, LONG_TEXT):
         raise SpilloverError(
-            "model.template: the chat template cuts texts or replaces some of their characters, expected the whole "
+            "model.template: the chat template cuts texts or replaces characters in them, expected the whole "
             "text in the prompt"
         )
     return ("model.template: the chat template changes case, white space or punctuation of the texts that are asked",)

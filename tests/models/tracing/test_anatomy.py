@@ -247,7 +247,7 @@ def test_numbers_by_token() -> None:
             "gemma3n_text",
             r"gemma3n_text: found states of shape \(4, 2, 5, 32\) after block 1, expected \(2, 5, width\)",
         ),
-        ("post-norm opt", "opt: found no final norm, expected a module that reads what leaves the last block"),
+        ("post-norm opt", "opt: found no final norm, expected a module that reads the last block.s output"),
     ],
 )
 def test_networks_without_one_stream_and_a_norm_are_refused_in_a_sentence(
@@ -264,7 +264,9 @@ def test_states_that_are_changed_between_blocks_are_refused(reader: Callable[[st
     model = reader("gpt2").model
     hook = model.backbone.h[1].register_forward_pre_hook(lambda module, args: (args[0] * 2, *args[1:]))
     try:
-        with pytest.raises(SpilloverError, match="gpt2: found other states at the entry of block 2 than leave block 1"):
+        with pytest.raises(
+            SpilloverError, match="gpt2: found that the states which enter block 2 are not those that leave block 1"
+        ):
             anatomy(model)
     finally:
         hook.remove()
