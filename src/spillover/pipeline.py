@@ -2,12 +2,12 @@
 
     questions → translate → build → tune → evaluate → analyze → report
 
-A `Run` works each part out once, when it is first asked for. What a part leaves on disk is keyed by the content that it
-was made from: nothing is made twice, and nothing stale is read.
+A `Run` works out each part once, on first use. Files of a part are keyed by the content that they were made from, so
+nothing is made twice and nothing stale is read.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, wraps
 from operator import attrgetter
@@ -20,14 +20,12 @@ from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
 from spillover.models.tuning.history import read_history
 from spillover.records import (
-    ARMS,
     Cell,
     Data,
     Defect,
     Example,
     Findings,
     Internals,
-    Item,
     Pair,
     Prediction,
     Question,
@@ -36,37 +34,27 @@ from spillover.records import (
 )
 from spillover.runs.read import CLUSTERS
 from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
-from spillover.stages.arms import Arm, as_text, cells_of, model_key, num_parameters, shortened
+from spillover.stages.arms import Arm, as_text, model_key, num_parameters, shortened
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
-from spillover.stages.evaluate import item_scores, predict, text_likelihoods
+from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
 from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, clusters, machine_translated, subsets
-from spillover.store import Artifact, MissingArtifactError, Store, read_records, write_records
-from spillover.translate import (
-    REVISION,
-    Translator,
-    available_checks,
-    check,
-    count_flags,
-    open_translator,
-    pairs,
-    without_flags,
-)
+from spillover.stages.translate import checked_pairs, translation_costs
+from spillover.store import Artifact, MissingArtifactError, Store, write_records
+from spillover.translate import Translator, count_flags, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
-from spillover.utils.progress import Bar, bar
+from spillover.utils.progress import bar
 
-Measured = TypeVar("Measured", Prediction, TextNLL)
 Result = TypeVar("Result")
-Measure = Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]]
 
 
 class part(cached_property[Result]):  # noqa: N801 - used like `cached_property`
-    """A part of a run: worked out when first asked for, with the experiment's own languages known, then kept."""
+    """A part of a run: worked out on first use, with the experiment's own languages registered, then cached."""
 
     def __init__(self, work: Callable[..., Result]) -> None:
-        """Wrap the function that works the part out."""
+        """Wrap the function that works out the part."""
 
         @wraps(work)
         def scoped(run: "Run") -> Result:
@@ -80,29 +68,29 @@ class Run:
     """One experiment in its run folder."""
 
     def __init__(self, experiment: Experiment, store: Store) -> None:
-        """Read and make nothing yet."""
+        """Nothing is read or made yet."""
         self.experiment = experiment
         self.store = store
         self.inputs = Inputs(experiment)
 
     @part
     def defects(self) -> list[Defect]:
-        """All that is wrong with the experiment's data; of the model, weights are not read."""
+        """All defects of the experiment's data. The model's weights are not read."""
         return examine(self.inputs, open_reads(self.experiment))
 
     @part
     def questions(self) -> list[Question]:
-        """The user's questions, in English. Whatever answers the source has stay there."""
-        rows, name = self.inputs.questions, "questions.parquet"
-        self.store.get_or_make("questions", rows, name, lambda folder: write_records(folder / name, Question, rows))
-        return rows
+        """The user's questions, in English, without answers."""
+        self._write_records("questions", Question, self.inputs.questions)
+        return self.inputs.questions
 
     @part
     def pairs(self) -> dict[str, list[Pair]]:
-        """Each question with itself in the pivot, per language to tune on: checked, flagged, nothing dropped yet."""
+        """The questions paired with the pivot, per language to tune on: checked and flagged, none dropped yet."""
         pivot = self._questions_in(self.experiment.mixture.pivot)
         return {
-            code: self._checked(code, pairs(self._questions_in(code), pivot)) for code in self.experiment.translate.to
+            code: checked_pairs(self.store, pairs(self._questions_in(code), pivot), code, self.experiment.languages)
+            for code in self.experiment.translate.to
         }
 
     @part
@@ -114,25 +102,21 @@ class Run:
 
     @part
     def examples(self) -> Artifact:
-        """The training examples, stored; refused where the evaluation asks their questions too."""
-        training, name = self.training_set, "examples.parquet"
+        """The stored training examples; refused if the evaluation asks their questions too."""
+        training = self.training_set
         if training.overlaps:
             self.store.log("overlap", questions=[overlap.id for overlap in training.overlaps])
         if training.overlap and not self.experiment.mixture.allow_overlap:
-            raise SpilloverError(
-                f"mixture: {training.overlap}; take them out, or set mixture.allow_overlap = true, which marks the report"
-            )
-        rows = training.examples
-        return self.store.get_or_make(
-            "examples", rows, name, lambda folder: write_records(folder / name, Example, rows)
-        )
+            remedy = "take them out, or set mixture.allow_overlap = true, which marks the report"
+            raise SpilloverError(f"mixture: {training.overlap}; {remedy}")
+        return self._write_records("examples", Example, training.examples)
 
     @part
     def adapter(self) -> Artifact:
         """The adapter tuned on the examples.
 
         Raises:
-            FollowerDone: this process is not the first of those launched together, and its share is done.
+            FollowerDone: this process is not the main one of its launch, and its share of the tuning is done.
         """
         adapter = self._tune(self.store)
         if not self.store.is_main_process:
@@ -140,7 +124,7 @@ class Run:
         return adapter
 
     def existing_adapter(self) -> Artifact | None:
-        """Return the adapter where it was tuned already; nothing is tuned."""
+        """Return the adapter if it exists; None otherwise. Nothing is tuned."""
         _ = self.examples
         try:
             return self._tune(self.store.read_only())
@@ -154,56 +138,56 @@ class Run:
 
     @property
     def items(self) -> Items:
-        """The items measured, per task and language: in each language the same ids."""
+        """The items measured, per task and language: the same ids in every language of a task."""
         return self.inputs.items
 
     @part
     def traced_items(self) -> Items:
-        """The items to trace, per task and language; refused where a lens or metric cannot be taken of them."""
+        """The items to trace, per task and language; refused if a lens or metric does not work for them."""
         return items_to_trace(self.experiment, self.items)
 
     @part
     def likelihood_items(self) -> Items:
-        """The items whose texts tell what was forgotten, per task and language."""
+        """The items whose texts measure forgetting, per task and language."""
         return subsets(self.items, self.experiment.analyze.texts)
 
     @part
     def predictions(self) -> dict[Cell, list[Prediction]]:
-        """The score of every choice of every item, per cell: the base model's, then the tuned one's."""
+        """The score of every choice of every item, per cell: the base arm's cells, then the tuned arm's."""
         require_engine(self.experiment)
-        return self._measure("evaluate (items)", self.arms, self.items, predict)
+        return measure_cells(self.store, "evaluate (items)", self.arms, self.items, predict)
 
     @part
     def text_likelihoods(self) -> dict[Cell, list[TextNLL]]:
-        """How well each arm predicts the items' own texts, per cell."""
-        return self._measure("forget (texts)", self.arms, self.likelihood_items, text_likelihoods)
+        """The likelihood of the items' own texts, per cell."""
+        return measure_cells(self.store, "forget (texts)", self.arms, self.likelihood_items, text_likelihoods)
 
     @part
     def internals(self) -> Internals:
-        """What lenses, neurons, patches and the languages' geometry show of the first items of each cell."""
+        """Lenses, neurons, patches and the languages' geometry, for the first items of each cell."""
         items, arms = self.traced_items, self.arms
         others = lens_training_prompts(self.items, items)
         with bar("analyze (items)", 2 * count_passes(self.experiment, items)) as progress:
-            looks = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
+            internals = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
         geometry = compare_languages(self.store, items, self.experiment.analyze.metrics)
-        return replace(compare_arms(looks), geometry=tuple(geometry))
+        return replace(compare_arms(internals), geometry=tuple(geometry))
 
     @part
     def findings(self) -> Findings:
-        """All that the report tells; the report is written, as tables, figures and one page."""
+        """All results. The report is written from them: tables, figures and one page."""
         from spillover.analysis.statistics.forgetting import forgetting
         from spillover.analysis.statistics.gains import compare
         from spillover.report import code_digest
 
-        _ = self.traced_items  # what cannot be analyzed is refused before an hour of tuning, not after it
+        _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
         defects, predictions, internals, adapter = self.defects, self.predictions, self.internals, self.adapter
-        together = clusters(self.items)
+        clusters_of_items = clusters(self.items)
         findings = Findings(
             name=self.store.run.name,
             setup=self.experiment.setup,
             comparison=compare(
                 *by_arm(predictions),
-                clusters=together,
+                clusters=clusters_of_items,
                 tuned_on=self.experiment.tuned_on,
                 pivot=self.experiment.mixture.pivot,
                 margin=self.experiment.report.margin / 100,
@@ -220,7 +204,7 @@ class Run:
                 dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter.key
             ),
         )
-        self.store.save(CLUSTERS, json.dumps(together, ensure_ascii=False))
+        self.store.save(CLUSTERS, json.dumps(clusters_of_items, ensure_ascii=False))
         self.store.replace("report", [findings, code_digest()], lambda: _render(findings))
         return findings
 
@@ -237,22 +221,19 @@ class Run:
         return findings
 
     def measure_base(self) -> None:
-        """Measure the base model alone: what experiments share that differ in their tuning."""
+        """Measure the base model alone. Experiments that differ in their tuning share these results."""
         arm, traced = Arm("base", self.experiment, None), self.traced_items
-        self._measure("base (items)", (arm,), self.items, predict)
-        self._measure("base (texts)", (arm,), self.likelihood_items, text_likelihoods)
+        measure_cells(self.store, "base (items)", (arm,), self.items, predict)
+        measure_cells(self.store, "base (texts)", (arm,), self.likelihood_items, text_likelihoods)
         with bar("base (items traced)", count_passes(self.experiment, traced)) as progress:
             if traced:
                 analyze_arm(self.store, arm, traced, lens_training_prompts(self.items, traced), progress)
 
     def translation_costs(self) -> Iterator[TranslationCost]:
-        """Yield what `translate` would send to be translated, and what it sent, per language; nothing is sent."""
-        log = self.store.logged("translated")
-        for code in dict.fromkeys((self.experiment.mixture.pivot, *self.experiment.translate.to)):
-            if code != ENGLISH:
-                lines = [line for line in log if line["language"] == code]
-                sent, seconds = (sum(line[key] for line in lines) for key in ("characters", "seconds"))
-                yield TranslationCost(code, *self._translator.characters(self.questions, code), sent, seconds)
+        """Return per language the characters that `translate` would send, and those that it sent. Nothing is sent."""
+        codes = dict.fromkeys((self.experiment.mixture.pivot, *self.experiment.translate.to))
+        translated = [code for code in codes if code != ENGLISH]
+        return translation_costs(self.store, self._translator, self.questions, translated)
 
     def _tune(self, store: Store) -> Artifact:
         experiment, examples = self.experiment, self.examples
@@ -279,10 +260,10 @@ class Run:
 
     @part
     def _question_source(self) -> QuestionSource:
-        return QuestionSource(self.experiment.questions, lambda: self.questions, lambda: self._kept_pairs)
+        return QuestionSource(self.experiment.questions, lambda: self.questions, lambda: self._unflagged_pairs)
 
     @part
-    def _kept_pairs(self) -> list[Pair]:
+    def _unflagged_pairs(self) -> list[Pair]:
         drop = self.experiment.translate.drop
         rows = [pair for checked in self.pairs.values() for pair in without_flags(checked, drop)]
         if not rows:
@@ -292,35 +273,13 @@ class Run:
     def _questions_in(self, language: str) -> list[Question]:
         return self.questions if language == ENGLISH else self._translator.translate(self.questions, language)
 
-    def _checked(self, code: str, rows: list[Pair]) -> list[Pair]:
-        """Check one language's pairs, or read what the checks said of them before."""
-        name = f"{code}.parquet"
-
-        def write(folder: Path) -> None:
-            checked = list(check(rows))
-            self.store.log("checked", language=code, pairs=len(checked), flags=dict(count_flags(checked, ()).flags))
-            write_records(folder / name, Pair, checked)
-
-        registered = self.experiment.languages.items()  # texts are identified among these too
-        artifact = self.store.get_or_make(
-            "pairs", [rows, available_checks(), REVISION, *registered], f"pairs/{name}", write
-        )
-        return read_records(artifact.path / name, Pair)
-
-    def _measure(
-        self, title: str, arms: Sequence[Arm], items: Items, measure: Measure[Measured]
-    ) -> dict[Cell, list[Measured]]:
-        """Measure every cell, one arm after the other."""
-        with bar(title, len(arms) * sum(map(len, items.values()))) as progress:
-            return {
-                cell: measure(self.store, arm, cell, rows, progress)
-                for arm in arms
-                for cell, rows in cells_of(arm, items)
-            }
+    def _write_records(self, kind: str, record: type, rows: Sequence[object]) -> Artifact:
+        name = f"{kind}.parquet"
+        return self.store.get_or_make(kind, rows, name, lambda folder: write_records(folder / name, record, rows))
 
     def _data(self, defects: Sequence[Defect]) -> Data:
-        """Gather what is wrong with the data: defects, leakage, the pairs' flags, what a machine translated."""
-        checked = self.pairs.values() if self.training_set.paired else ()  # else they would be translated for nothing
+        """Return the quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
+        checked = self.pairs.values() if self.training_set.paired else ()  # unused pairs are not translated
         return Data(
             defects=tuple(defects),
             overlap=self.training_set.overlap,
@@ -329,14 +288,8 @@ class Run:
         )
 
 
-def by_arm(cells: Mapping[Cell, Sequence[Measured]]) -> tuple[list[Measured], list[Measured]]:
-    """Return what was measured of the base model, and of the tuned one, over all cells."""
-    base, tuned = ([one for cell, rows in cells.items() if cell.arm == arm for one in rows] for arm in ARMS)
-    return base, tuned
-
-
 def _render(findings: Findings) -> dict[str, str | bytes]:
-    from spillover.report.run import render  # altair and a browser engine: only where there is something to draw
+    from spillover.report.run import render  # altair and a browser engine load slowly
 
     return render(findings)
 
@@ -350,4 +303,4 @@ STAGES: dict[str, Callable[[Run], object]] = {
     "analyze": attrgetter("internals"),
     "report": attrgetter("findings"),
 }
-"""Name of a stage → what makes its part of a run, with whatever that part needs; in the order of the pipeline."""
+"""Name of a stage → the part of a run that it makes, with all parts before it; in the order of the pipeline."""

@@ -38,7 +38,7 @@ class CellTrace:
     """The stored trace."""
 
     def load(self, *names: str) -> Arrays:
-        """Read these arrays of the trace; `models.tracing.trace.Trace` has their names. A whole trace may be gigabytes."""
+        """Read these arrays of the trace, named as the fields of `Trace`. A whole trace may be gigabytes."""
         return read_arrays(self.artifact.path / f"{self.cell.language}.safetensors", *names)
 
 

@@ -1,17 +1,35 @@
 """The work of `evaluate`: a cell's predictions, its items' scores for the page, the likelihood of its texts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from scipy.special import logsumexp
 
 from spillover.records import ARMS, Cell, Item, ItemScores, Prediction, TextNLL
-from spillover.stages.arms import Arm, as_text, of_prompts
+from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
 from spillover.tasks import open_task
-from spillover.utils.progress import Bar, notify
+from spillover.utils.progress import Bar, bar, notify
+
+Measured = TypeVar("Measured", Prediction, TextNLL)
+Measure = Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]]
+
+
+def measure_cells(
+    store: Store, title: str, arms: Sequence[Arm], items: Items, measure: Measure[Measured]
+) -> dict[Cell, list[Measured]]:
+    """Measure every cell, one arm after the other, under a progress bar with this title."""
+    with bar(title, len(arms) * sum(map(len, items.values()))) as progress:
+        return {cell: measure(store, arm, cell, rows, progress) for arm in arms for cell, rows in cells_of(arm, items)}
+
+
+def by_arm(cells: Mapping[Cell, Sequence[Measured]]) -> tuple[list[Measured], list[Measured]]:
+    """Return the measurements of the base arm, and of the tuned arm, over all cells."""
+    base, tuned = ([row for cell, rows in cells.items() if cell.arm == arm for row in rows] for arm in ARMS)
+    return base, tuned
 
 
 def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
