@@ -97,7 +97,7 @@ def swept(folder: Path, experiments: int, workers: int, work: Callable[[SweepTas
     trials = grids.load_grid(grid_file(folder, experiments))
     memory: dict[int, float] = {}
     start = time.perf_counter()
-    board = grids.open_board(trials, runs, "scale")
+    board = grids.open_schedule(trials, runs, "scale")
     planned = time.perf_counter() - start
 
     def watch(row: ExperimentRow, board: Schedule = board) -> None:

@@ -23,7 +23,7 @@ from spillover.analysis.statistics.pairing import ArmScores, PairedCell, is_corr
 from spillover.experiment import Experiment, load_experiment
 from spillover.runs.read import read_run
 from spillover.sweep import load_grid
-from spillover.sweep.plan import plan
+from spillover.sweep.plan import plan_tasks
 
 EXAMPLES = ROOT / "examples"
 GRIDS = {"search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
@@ -56,7 +56,7 @@ def test_the_papers_grid_has_its_models_and_mixtures_and_shares_its_adapters() -
         assert (trial.tune.rank, trial.tune.alpha, list(trial.tune.targets)) == tuple(lora.values())
         for key in ("learning_rate", "warmup_ratio", "batch", "epochs", "cutoff", "validation_share"):
             assert getattr(trial.tune, key) == optimizer[key]
-    tasks = plan(load_grid(EXAMPLES / "paper-grid.toml"), Path("runs"), "paper-grid")
+    tasks = plan_tasks(load_grid(EXAMPLES / "paper-grid.toml"), Path("runs"), "paper-grid")
     assert sum(task.step == "tune" for task in tasks) == 216 / 3
 
 

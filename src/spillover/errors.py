@@ -1,8 +1,4 @@
-"""The one exception a user sees: a clear sentence, exit status 2, no traceback.
-
-Knows nothing of where errors come from; `choices` is the one helper every message about an unknown name shares,
-`visible` keeps a message on one line, `refusal` finds what the system said where a library does not tell.
-"""
+"""The one exception that a user sees: a clear sentence, exit status 2, no traceback; and helpers for its sentences."""
 
 import errno
 import os
@@ -14,25 +10,25 @@ from difflib import get_close_matches
 from pathlib import Path
 
 MIN_FREE_BYTES = 1 << 20
-"""Bytes left on a disk below which it counts as full."""
+"""Free bytes below which a disk counts as full."""
 
 
 class SpilloverError(Exception):
-    """Something is wrong with what the user gave us: says where, what was found, what was expected, the choices."""
+    """An error in the user's input. Its sentence says where, what was found, what was expected, and the choices."""
 
 
 class FollowerDone(Exception):  # noqa: N818 - nothing went wrong
-    """A process that was launched together with others has done its share: tuning is all that they have in common."""
+    """A process that was launched with others has done its share: they share only the tuning."""
 
 
 class UnreachableError(SpilloverError):
-    """A place where data should be cannot be reached: whatever else is asked of it fails too."""
+    """A place of data cannot be reached. All later requests to it would fail too."""
 
 
-def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """Return `choose from a, b, c`, preceded by the nearest known name where one is near."""
-    names = list(known)
-    near = get_close_matches(found, names, n=1)
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return `choose from a, b, c`, preceded by the nearest choice if one is near."""
+    names = list(choices)
+    near = get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}choose from {', '.join(names)}"
 
@@ -44,7 +40,10 @@ def one_line(text: str) -> str:
 
 
 def as_os_error(error: Exception, path: Path) -> OSError:
-    """Return the system's refusal to write at `path`, of which safetensors tells the number and torch nothing."""
+    """Turn a write error at `path` from safetensors or torch into the `OSError` behind it.
+
+    safetensors reports an errno; torch does not, so the free space is checked.
+    """
     number = re.search(r"os error (\d+)", str(error))
     full = shutil.disk_usage(path.parent).free < MIN_FREE_BYTES
     code = int(number[1]) if number else errno.ENOSPC if full else errno.EIO

@@ -1,8 +1,8 @@
-"""What a run would still take, told before anything is spent: characters to translate, time and disk.
+"""The forecast of a run: characters to translate, time and disk, before anything is spent.
 
-Questions and items are read, and examples built where nothing is left to translate; nothing is translated, loaded or
-tuned. Time and disk are those of earlier runs of the same model in the same folder of runs, by the example and by the
-item; where there is none they are unknown. What else a run takes, drawing above all, is seconds.
+Questions and items are read, and examples built if nothing is left to translate. No model is loaded or tuned.
+Time and disk per example and item are those of earlier runs of the same model in the same folder of runs. Without such
+runs they are unknown. All other work of a run takes seconds.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,36 +24,36 @@ Measure = Callable[[Store, Arm, Cell, list[Item]], object]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is left to do of one part of a run."""
+    """The work left in one part of a run."""
 
     name: str
     work: float
-    """In the part's units."""
-    rate: UnitCost
-    """What a unit takes."""
+    """Amount of work, in the part's units."""
+    unit_cost: UnitCost
+    """Time and disk per unit."""
 
     @property
-    def takes(self) -> UnitCost:
-        """What all of it takes."""
-        return self.rate.times(self.work)
+    def cost(self) -> UnitCost:
+        """Time and disk of all of it."""
+        return self.unit_cost.times(self.work)
 
     def __str__(self) -> str:
         """Return the step in words."""
         return (
-            f"{self.name}: {f'{self.work:,.0f} {WORKLOADS[self.name].unit}: {self.takes}' if self.work else 'nothing'}"
+            f"{self.name}: {f'{self.work:,.0f} {WORKLOADS[self.name].unit}: {self.cost}' if self.work else 'nothing'}"
         )
 
 
 def translation(run: Run) -> list[str]:
-    """Return how many characters would go where, one line per language."""
+    """Return one line per language: the characters that would be sent, and the translator."""
     by = run.experiment.translate.translator
     return [f"{cost.language}: {cost.new} characters to {by}" for cost in run.translation_costs()]
 
 
 def forecast(run: Run) -> list[str]:
-    """Return what is left to do: a line per language to translate into, one per part of the run, and the sum."""
+    """Return the work left: one line per language to translate into, one per part of the run, and the sum."""
     steps = list(_steps(run))
-    total = sum((step.takes for step in steps if step.work), UnitCost(0, 0))
+    total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
     runs, model = run.store.run.parent, run.experiment.model.name
     why = "" if total.known else f": no finished run of {model} in {runs} to go by"
     return [*translation(run), *map(str, steps), f"in all: {total}{why}"]
@@ -63,7 +63,7 @@ def _steps(run: Run) -> Iterator[Step]:
     experiment, costs = run.experiment, measured_costs(run.store.run.parent)
     rates = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
     translated = not any(cost.new for cost in run.translation_costs())
-    # without an earlier run of the model nothing of it can be there, and it need not be looked for on the hub
+    # without an earlier run of the model no artifact of it exists, and the hub need not be asked for the model
     adapter = run.existing_adapter() if translated and rates else None
     examples = _num_examples(run, translated) * experiment.tune.epochs
     yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
@@ -74,7 +74,7 @@ def _steps(run: Run) -> Iterator[Step]:
 
 
 def _num_examples(run: Run, translated: bool) -> int:
-    """Return how many examples there are; where they cannot be built yet, one per question and language."""
+    """Return the number of examples; if they cannot be built yet, one per question and language."""
     if not translated:
         return len(run.questions) * len(run.experiment.translate.to)
     _ = run.examples  # refuses questions that the evaluation asks too
@@ -82,7 +82,7 @@ def _num_examples(run: Run, translated: bool) -> int:
 
 
 def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
-    """Return part of a run → the items of each cell, and what is done with them."""
+    """Return part of a run → its items, and the function that measures a cell."""
     idle = no_bar()
     return {
         "evaluate": (run.items, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
@@ -98,7 +98,7 @@ def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
 
 
 def _done(items: Items, measure: Measure, arm: Arm, store: Store) -> int:
-    """Return how many items an arm was measured on."""
+    """Return the number of items on which an arm was measured."""
     count = 0
     for cell, rows in cells_of(arm, items):
         try:

@@ -1,6 +1,6 @@
-"""What can be plugged in: visible tables, name → `module:attribute`, and the one function that reads them.
+"""Plug-ins: visible tables, name → `module:attribute`, and the one function that reads them.
 
-Imports nothing until a name is asked for, and knows nothing of what the attributes do.
+A plug-in's module is imported when its name is resolved, not before.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ TRANSLATION_ENGINES = {
     "google": "spillover.translate.google:Google",
     "apertium": "spillover.translate.apertium:Apertium",
 }
-"""Translators of texts. What they translate is kept."""
+"""Translators of texts. Their translations are remembered."""
 TASK_FAMILIES = {
     "harness": "spillover.tasks.rendered:harness",
 }
@@ -77,9 +77,9 @@ EXTRAS = {
 
 
 def resolve(table: Mapping[str, str], name: str, where: str) -> Any:  # noqa: ANN401 - a plug-in may be anything
-    """Return the attribute that `name` stands for: a row of `table`, or a user's own `package.module:attribute`.
+    """Return the attribute of a name: a row of `table`, or a user's own `package.module:attribute`.
 
-    `where` is the key the name came from, for the error that lists the choices.
+    `where` is the key with the name, for errors.
     """
     target = table.get(name, name)
     module, colon, attribute = target.partition(":")
@@ -96,12 +96,12 @@ def resolve(table: Mapping[str, str], name: str, where: str) -> Any:  # noqa: AN
         raise SpilloverError(f"{where}: module {module!r} has no attribute {attribute!r}") from error
     except (TypeError, ValueError) as error:
         if all(part.isidentifier() for part in module.split(".")):
-            raise  # the module's own, which whoever wrote it wants to see
+            raise  # an error of the module itself, which its author wants to see
         raise SpilloverError(f"{where}: {module!r} is not the name of a module; {did_you_mean(name, table)}") from error
 
 
 def missing_package(error: ModuleNotFoundError, where: str) -> str:
-    """Say which module is missing, and the command that installs it where an extra does."""
+    """Return a sentence with the missing module, and the command that installs it if an extra does."""
     name = (error.name or "").partition(".")[0]
     if name in EXTRAS:
         return f"{where}: needs the package {name!r}; install it with: pip install 'spillover[{EXTRAS[name]}]'"

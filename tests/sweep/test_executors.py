@@ -35,7 +35,7 @@ def states(board: Schedule) -> dict[str, str]:
 
 
 def test_two_workers_do_everything_once(trials: list[Trial], tmp_path: Path):
-    board = grids.open_board(trials, tmp_path, "grid")
+    board = grids.open_schedule(trials, tmp_path, "grid")
     grids.sweep(board, "local", Resources(workers=2), instant)
     assert set(states(board).values()) == {"done"}
     done = notes(tmp_path)
@@ -44,49 +44,49 @@ def test_two_workers_do_everything_once(trials: list[Trial], tmp_path: Path):
 
 
 def test_again_it_does_only_what_is_missing(trials: list[Trial], tmp_path: Path):
-    grids.sweep(grids.open_board(trials[:4], tmp_path, "grid"), "local", Resources(), instant)
+    grids.sweep(grids.open_schedule(trials[:4], tmp_path, "grid"), "local", Resources(), instant)
     before = len(notes(tmp_path))
-    board = grids.open_board(trials, tmp_path, "grid")
-    assert [row.kept for row in board.rows.values()] == [True] * 4 + [False] * 2
+    board = grids.open_schedule(trials, tmp_path, "grid")
+    assert [row.done_before for row in board.rows.values()] == [True] * 4 + [False] * 2
     grids.sweep(board, "local", Resources(), instant)
     assert {name for _, name, _, _ in notes(tmp_path)[before:]} == {trial.name for trial in trials[4:]}
-    assert not grids.open_board(trials, tmp_path, "grid").open
+    assert not grids.open_schedule(trials, tmp_path, "grid").open
 
 
 def test_another_experiment_under_the_same_name_is_done_again(trials: list[Trial], tmp_path: Path):
-    grids.sweep(grids.open_board(trials, tmp_path, "grid"), "local", Resources(), instant)
+    grids.sweep(grids.open_schedule(trials, tmp_path, "grid"), "local", Resources(), instant)
     path = tmp_path / "grid.toml"
     path.write_text(GRID + "[tune]\nepochs = 7\n", encoding="utf-8")
-    assert grids.open_board(load_grid(path), tmp_path, "grid").count("queued") == 6
+    assert grids.open_schedule(load_grid(path), tmp_path, "grid").count("queued") == 6
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"experiment": 3}', "null", "{"])
 def test_a_damaged_marker_is_none(trials: list[Trial], tmp_path: Path, content: str):
-    grids.sweep(grids.open_board(trials[:1], tmp_path, "grid"), "local", Resources(), instant)
+    grids.sweep(grids.open_schedule(trials[:1], tmp_path, "grid"), "local", Resources(), instant)
     (tmp_path / "grid" / trials[0].name / "done.json").write_text(content, encoding="utf-8")
-    assert grids.open_board(trials[:1], tmp_path, "grid").count("done") == 0
+    assert grids.open_schedule(trials[:1], tmp_path, "grid").count("done") == 0
 
 
 def test_a_killed_worker_fails_its_experiment_and_no_other(trials: list[Trial], tmp_path: Path):
-    board = grids.open_board(trials, tmp_path, "grid")
+    board = grids.open_schedule(trials, tmp_path, "grid")
     grids.sweep(board, "local", Resources(workers=2), deadly)
     failed = [row for row in board.rows.values() if row.state == "failed"]
     assert {row.name for row in failed} == {"seed=1,to=zh", "seed=1,to=de"}
     assert {row.error for row in failed} == {DIED}
     assert board.count("done") == 4
-    again = grids.open_board(trials, tmp_path, "grid")
+    again = grids.open_schedule(trials, tmp_path, "grid")
     grids.sweep(again, "local", Resources(), instant)
     assert again.count("done") == 6
 
 
 def test_what_is_refused_stops_no_other(trials: list[Trial], tmp_path: Path):
-    board = grids.open_board(trials, tmp_path, "grid")
+    board = grids.open_schedule(trials, tmp_path, "grid")
     grids.sweep(board, "local", Resources(), refusing)
     assert {name for name, state in states(board).items() if state == "failed"} == {f"seed={k},to=de" for k in range(3)}
 
 
 def drive(trials: list[Trial], runs: Path) -> None:
-    grids.sweep(grids.open_board(trials, runs, "grid"), "local", Resources(), slow)
+    grids.sweep(grids.open_schedule(trials, runs, "grid"), "local", Resources(), slow)
 
 
 def test_workers_end_with_the_sweep_that_is_killed(trials: list[Trial], tmp_path: Path):
@@ -120,7 +120,7 @@ def cluster(ray_on_loopback: None) -> Iterator["Cluster"]:
 
 def test_a_node_that_is_removed_loses_nothing(cluster: "Cluster", trials: list[Trial], tmp_path: Path):
     nodes = [cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1") for _ in range(2)]
-    board = grids.open_board(trials, tmp_path, "grid")
+    board = grids.open_schedule(trials, tmp_path, "grid")
 
     def remove() -> None:
         while not (tmp_path / "notes.txt").exists() or len({line[-1] for line in notes(tmp_path)}) < 2:
@@ -129,8 +129,8 @@ def test_a_node_that_is_removed_loses_nothing(cluster: "Cluster", trials: list[T
 
     remover = Thread(target=remove, daemon=True)
     remover.start()
-    grids.sweep(board, "ray", Resources(workers=2, on=cluster.address), slow)
+    grids.sweep(board, "ray", Resources(workers=2, address=cluster.address), slow)
     remover.join(timeout=60)
     assert not remover.is_alive(), "the grid ended before both nodes worked"
     assert set(states(board).values()) == {"done"}
-    assert not grids.open_board(trials, tmp_path, "grid").open
+    assert not grids.open_schedule(trials, tmp_path, "grid").open

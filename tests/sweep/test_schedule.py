@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spillover.sweep.grid import Trial, load_grid
-from spillover.sweep.plan import STEPS, SweepTask, plan
+from spillover.sweep.plan import STEPS, SweepTask, plan_tasks
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
 
 GRID = """
@@ -29,7 +29,7 @@ def trials(tmp_path: Path) -> list[Trial]:
 
 @pytest.fixture
 def tasks(trials: list[Trial], tmp_path: Path) -> list[SweepTask]:
-    return plan(trials, tmp_path, "grid")
+    return plan_tasks(trials, tmp_path, "grid")
 
 
 def board_of(trials: list[Trial], tasks: list[SweepTask]) -> Schedule:
@@ -54,7 +54,7 @@ def test_one_model_comes_after_the_other(tasks: list[SweepTask]):
 
 
 def test_what_is_one_experiments_own_is_done_by_its_run(tmp_path: Path, trials: list[Trial]):
-    assert count(plan(trials[:1], tmp_path, "grid")) == {"translate": 0, "base": 0, "tune": 1, "run": 1}
+    assert count(plan_tasks(trials[:1], tmp_path, "grid")) == {"translate": 0, "base": 0, "tune": 1, "run": 1}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -99,15 +99,15 @@ def sweep(
     from spillover.experiment import read_table
     from spillover.runs.rates import measured_costs
     from spillover.sweep.display import failures, planned
-    from spillover.sweep.forecast import forecast
+    from spillover.sweep.forecast import forecast_sweep
     from spillover.utils.formatting import plural
 
     trials, grid = grids.load_grid(file, overrides), name or file.stem
-    board = grids.open_board(trials, runs, grid)
+    board = grids.open_schedule(trials, runs, grid)
     missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
     typer.echo(f"{grid}: {plural(len(trials), 'experiment')}, {len(trials) - len(missing)} of them finished.")
     if missing:
-        Console().print(planned(forecast(missing), measured_costs(runs), workers))
+        Console().print(planned(forecast_sweep(missing), measured_costs(runs), workers))
     if dry_run:
         return
     grids.sweep(board, executor, grids.Resources(workers, on, gpus))

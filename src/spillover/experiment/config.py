@@ -174,7 +174,7 @@ class LanguageConfig(_Section):
     lingua: str = ""
 
     def row(self, code: str) -> Language:
-        """Return the language. Without codes of their own, Apertium and Google use its code; NLLB and lingua lack it."""
+        """Return the language. By default, Apertium and Google know it by its code; NLLB and lingua lack it."""
         return Language(
             code=code,
             name=self.name,

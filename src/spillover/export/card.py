@@ -1,6 +1,6 @@
-"""The card of what a finished run gives away: what it is, how good it is, and what it was made with.
+"""The model card of a finished run: mixture, gains, license, provenance.
 
-Reads the run folder, its report included, and measures nothing itself.
+The card is made from the run folder and its report. Nothing is measured anew.
 """
 
 import json
@@ -23,13 +23,13 @@ NEEDED = (
     "report/tables/summary.md",
     "report/tables/gains.md",
 )
-"""The files of a run folder that a model with its card is made from."""
+"""The files of a run folder that a model and its card are made from."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def finished(run: Path) -> Experiment:
-    """Return the experiment of a finished run; refuse the folder of any other."""
+def load_finished(run: Path) -> Experiment:
+    """Return the experiment of a finished run; refuse any other folder."""
     for name in NEEDED:
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover run` finished")
@@ -42,8 +42,8 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
 
     Args:
         run: the folder of a finished run.
-        experiment: what it ran.
-        merged: whether the card is of the whole model, or of the adapter alone.
+        experiment: the run's experiment.
+        merged: if true, the card is of the whole model; if false, of the adapter alone.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -1,7 +1,4 @@
-"""Training examples in the files that other trainers read. Knows their formats, not where examples come from.
-
-All say the same: the source is read, the loss falls on the target alone.
-"""
+"""Training examples in the file formats of other trainers. In all formats the loss is on the target alone."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +10,12 @@ from spillover.store import write_folder
 
 
 def jsonl(examples: Sequence[Example]) -> dict[str, str]:
-    """One line an example, with its id and language."""
+    """One line per example, with its id and language."""
     return {"examples.jsonl": _lines([asdict(example) for example in examples])}
 
 
 def trl(examples: Sequence[Example]) -> dict[str, str]:
-    """TRL's prompt-completion format, of which `SFTTrainer` learns the completion."""
+    """TRL's prompt-completion format. `SFTTrainer` learns the completion."""
     return {"train.jsonl": _lines([{"prompt": row.source, "completion": row.target} for row in examples])}
 
 

@@ -1,7 +1,6 @@
 """A finished run on the Hugging Face hub: adapter, card, tables and page, in one commit.
 
-The token comes from `HF_TOKEN` in the environment and is written nowhere. Knows what a run folder holds, and leaves
-sending it to `huggingface_hub`.
+The token comes from `HF_TOKEN` in the environment and is written nowhere.
 """
 
 import json
@@ -9,34 +8,34 @@ import os
 from pathlib import Path
 
 from spillover.errors import SpilloverError
-from spillover.export.card import HUB_ID, card, finished
+from spillover.export.card import HUB_ID, card, load_finished
 
 TOKEN = "HF_TOKEN"
-"""The variable of the environment that holds the token."""
+"""The environment variable with the token."""
 
 SENT = ("adapter/*.safetensors", "report/index.html", "report/tables/*")
-"""Files of a run folder that go as they are: the adapter's to the top, where PEFT looks for them, the rest as here."""
+"""Files of a run folder that are uploaded unchanged. The adapter's go to the top, where PEFT looks for them."""
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Return what of a finished run goes to the hub: path in the repository → content.
+    """Return the files of a finished run for the hub: path in the repository → content.
 
-    The adapter names its base as the experiment does, not the folder of this machine that it was loaded from.
+    The adapter names its base model as the experiment does, not by its folder on this machine.
     """
-    experiment = finished(run)
+    experiment = load_finished(run)
     adapter = json.loads((run / "adapter/adapter_config.json").read_text(encoding="utf-8"))
     adapter["base_model_name_or_path"] = experiment.model.name
     made = {
         "README.md": card(run, experiment, merged=False),
         "adapter_config.json": json.dumps(adapter, indent=1),
     }
-    kept = sorted(path for pattern in SENT for path in run.glob(pattern))
-    sent = {str(path.relative_to(run)).removeprefix("adapter/"): path.read_bytes() for path in kept}
+    unchanged = sorted(path for pattern in SENT for path in run.glob(pattern))
+    sent = {str(path.relative_to(run)).removeprefix("adapter/"): path.read_bytes() for path in unchanged}
     return {name: text.encode("utf-8") for name, text in made.items()} | sent
 
 
 def check_repository(name: str) -> None:
-    """Refuse what is no repository's name."""
+    """Refuse a text that is not a repository's name."""
     if not HUB_ID.fullmatch(name):
         raise SpilloverError(f"export hub: found {name!r}, expected a repository of the hub, OWNER/NAME")
 

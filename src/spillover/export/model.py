@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from spillover.errors import SpilloverError
-from spillover.export.card import card, finished
+from spillover.export.card import card, load_finished
 
 
 def export_model(run: Path, folder: Path) -> None:
@@ -13,14 +13,14 @@ def export_model(run: Path, folder: Path) -> None:
     Raises:
         SpilloverError: the run is not finished, the folder exists, or it cannot be written.
     """
-    experiment = finished(run)
+    experiment = load_finished(run)
     if folder.exists():
         raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
     from spillover.models.merge import merge
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # beside its place, so that the last step is a rename: nobody ever finds half a model
+        # in a folder beside it, so that the last step is a rename: nobody ever finds half a model
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
             made = Path(scratch) / folder.name
             merge(experiment.model.name, experiment.model.dtype, run / "adapter", made)

@@ -1,7 +1,6 @@
-"""Our tasks as tasks of lm-evaluation-harness: YAML and data, one task a cell, for `lm_eval --include_path DIR`.
+"""Our tasks for `lm_eval --include_path DIR` of lm-evaluation-harness: YAML and data, one task per cell.
 
-What the model reads is written out, so the harness has nothing left to render, and scores are the same sums of the same
-log-probabilities. Knows no model.
+Prompts are written out in full, so the harness renders nothing, and its scores are sums of the same log-probabilities.
 """
 
 import json
@@ -46,20 +45,22 @@ def load(file, **unused):
 
 
 def export_tasks(experiment: Experiment, folder: Path) -> list[str]:
-    """Write every cell's task and language to a new folder; return the names of the tasks.
+    """Write one task per task and language to a new folder; return their names.
 
     Raises:
-        SpilloverError: the folder exists, or the experiment asks in a way that the harness does not know.
+        SpilloverError: the folder exists, or the harness cannot score or format prompts as the experiment does.
     """
-    for key, found, known in (
+    for key, value, expected in (
         ("evaluate.scoring", experiment.evaluate.scoring, "exact"),
         ("model.template", experiment.model.template, "none"),
     ):
-        if found != known:
-            raise SpilloverError(f"{key}: found {found!r}, expected {known!r}: the harness's tasks are scored so alone")
+        if value != expected:
+            raise SpilloverError(
+                f"{key}: found {value!r}, expected {expected!r}: the harness's tasks are scored so alone"
+            )
     contents, names = {"items.py": LOADER}, []
-    for (given, language), rows in Inputs(experiment).items.items():
-        task = open_task(given)
+    for (spelling, language), rows in Inputs(experiment).items.items():
+        task = open_task(spelling)
         name = f"spillover_{task.name}_{language}"
         lines = []
         for item in rows:

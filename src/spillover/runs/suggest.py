@@ -65,9 +65,8 @@ def suggest_languages(
     finished = [read_run(folder) for folder in runs]
     fitting = [run for run in finished if _fits(run, experiment, request.targets, codes)]
     if len(fitting) < len(finished):
-        notify(
-            f"{len(finished) - len(fitting)} of {len(finished)} runs are of another model, mixture, task or set of languages"
-        )
+        others = len(finished) - len(fitting)
+        notify(f"{others} of {len(finished)} runs are of another model, mixture, task or set of languages")
     similarities = [
         *_typology(codes),
         _fertility(experiment, items, codes),
@@ -95,8 +94,8 @@ def _choices(request: SuggestRequest, codes: Sequence[str], pivot: str) -> list[
     number = comb(len(among), request.count)
     if number > MAX_COMBINATIONS:
         raise SpilloverError(
-            f"--k: {request.count} of {len(among)} languages are {number:,} combinations, expected at most {MAX_COMBINATIONS:,}; "
-            "name fewer with --among"
+            f"--k: {request.count} of {len(among)} languages are {number:,} combinations, "
+            f"expected at most {MAX_COMBINATIONS:,}; name fewer with --among"
         )
     return list(combinations(among, request.count))
 

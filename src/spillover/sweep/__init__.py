@@ -1,6 +1,6 @@
 """A grid of experiments: planned, run by an executor, reported as a whole.
 
-What is finished is not touched again; what several experiments share is made once, and kept for the next sweep.
+Finished experiments are left alone. Shared artifacts are made once, and remain for the next sweep.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,50 +11,52 @@ from spillover.records import ExperimentStatus, SweepFindings
 from spillover.store import Store
 from spillover.sweep.display import watched
 from spillover.sweep.grid import Trial, load_grid
-from spillover.sweep.plan import SweepTask, plan
+from spillover.sweep.plan import SweepTask, plan_tasks
 from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
 from spillover.sweep.worker import is_finished, report_key, run_task
 
-__all__ = ["Resources", "Schedule", "Trial", "load_grid", "open_board", "report", "sweep"]
+__all__ = ["Resources", "Schedule", "Trial", "load_grid", "open_schedule", "report", "sweep"]
 
 
-def open_board(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
-    """Return where these experiments stand, and what is left to do."""
+def open_schedule(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
+    """Return the state of these experiments, and the tasks left to do."""
     store = Store(runs, grid)
-    kept = {trial.name for trial in trials if is_finished(store.child_run(trial.name), trial.experiment)}
+    finished = {trial.name for trial in trials if is_finished(store.child_run(trial.name), trial.experiment)}
     rows = {
-        trial.name: ExperimentRow(trial.name, "done", kept=True) if trial.name in kept else ExperimentRow(trial.name)
+        trial.name: ExperimentRow(trial.name, "done", done_before=True)
+        if trial.name in finished
+        else ExperimentRow(trial.name)
         for trial in trials
     }
-    return Schedule(rows, plan([trial for trial in trials if trial.name not in kept], runs, grid))
+    return Schedule(rows, plan_tasks([trial for trial in trials if trial.name not in finished], runs, grid))
 
 
 def sweep(
-    board: Schedule, executor: str, means: Resources, work: Callable[[SweepTask], TaskOutcome] = run_task
+    schedule: Schedule, executor: str, resources: Resources, work: Callable[[SweepTask], TaskOutcome] = run_task
 ) -> None:
-    """Do what is left to do; a failed experiment stops no other.
+    """Do the tasks left to do. A failed experiment stops no other.
 
     Args:
-        board: where the experiments stand; it is told of all that happens.
-        executor: a name of `EXECUTORS`, or a function of one's own.
-        means: workers and what they have.
-        work: what a worker does with a task.
+        schedule: the experiments and their tasks. It is updated as tasks end.
+        executor: a name of `EXECUTORS`, or `package.module:function`.
+        resources: the workers and their GPUs.
+        work: does one task in a worker.
     """
     run = resolve(EXECUTORS, executor, "--executor")
-    if board.open:
-        with watched(board):
-            run(board, means, work)
+    if schedule.open:
+        with watched(schedule):
+            run(schedule, resources, work)
 
 
-def report(trials: Sequence[Trial], board: Schedule, runs: Path, grid: str, file: str) -> Path:
-    """Write the grid's report from the experiments that are done; return its folder. `file` is the grid's TOML."""
+def report(trials: Sequence[Trial], schedule: Schedule, runs: Path, grid: str, file: str) -> Path:
+    """Write the grid's report from its finished experiments; return its folder. `file` is the grid's TOML."""
     from spillover.report import code_digest
 
     store = Store(runs, grid)
-    done = [trial for trial in trials if board.rows[trial.name].state == "done"]
-    standings = tuple(ExperimentStatus(row.name, row.state, row.error) for row in board.rows.values())
-    made_from = [report_key(store.child_run(trial.name)) for trial in done]
+    done = [trial for trial in trials if schedule.rows[trial.name].state == "done"]
+    standings = tuple(ExperimentStatus(row.name, row.state, row.error) for row in schedule.rows.values())
+    report_keys = [report_key(store.child_run(trial.name)) for trial in done]
 
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.statistics.transfer import transfers
@@ -66,4 +68,4 @@ def report(trials: Sequence[Trial], board: Schedule, runs: Path, grid: str, file
             runs = [read_run(folder, trial.setting) for trial, folder in folders.items()]
             return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
 
-    return store.replace("report", [made_from, standings, file, code_digest()], contents)
+    return store.replace("report", [report_keys, standings, file, code_digest()], contents)

@@ -1,5 +1,7 @@
-"""How much work a sweep is, what its experiments share counted once. Reads data, no model."""
+"""The amount of work of a sweep. Artifacts that experiments share count once. Data are read, models are not."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,87 +16,88 @@ from spillover.sweep.plan import base_key, tune_key
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do of one part of the runs with one model."""
+    """The work left in one part of the runs with one model."""
 
     model: ModelConfig
     """The model."""
     part: str
     """Part of a run, one of `spillover.runs.rates.WORKLOADS`."""
-    stages: int
-    """How many different stages that is, each made once."""
-    asked: int
-    """How often experiments ask for one."""
+    artifacts: int
+    """Number of different artifacts, each made once."""
+    requests: int
+    """Number of times that experiments need one of them."""
     units: float
-    """How much work they are, in the part's units; nan where the data could not be read."""
+    """Amount of work, in the part's units; nan if the data cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class SweepForecast:
     """The work of a sweep."""
 
     work: tuple[Work, ...]
-    """One a model and part."""
+    """One per model and part of a run."""
     problem: str
-    """Why some of the data cannot be read; empty where all can."""
+    """The reason why some of the data cannot be read; empty if all can."""
 
 
-def forecast(trials: Sequence[Trial]) -> Forecast:
-    """Return the work of these experiments, what several share counted once."""
+def forecast_sweep(trials: Sequence[Trial]) -> SweepForecast:
+    """Return the work of these experiments. Artifacts that several share count once."""
     counts = _Counts()
-    made: dict[tuple[ModelConfig, str], dict[str, float]] = {}
-    asked: dict[tuple[ModelConfig, str], int] = {}
+    units: dict[tuple[ModelConfig, str], dict[str, float]] = {}
+    requests: Counter[tuple[ModelConfig, str]] = Counter()
     for trial in trials:
-        for part, key, units in _stages(trial.experiment, counts):
+        for part, key, amount in _artifacts(trial.experiment, counts):
             place = (trial.experiment.model, part)
-            made.setdefault(place, {})[key] = units
-            asked[place] = asked.get(place, 0) + 1
-    works = (Work(*place, len(own), asked[place], sum(own.values())) for place, own in made.items())
-    return Forecast(tuple(works), counts.problem)
+            units.setdefault(place, {})[key] = amount
+            requests[place] += 1
+    works = (Work(*place, len(by_key), requests[place], sum(by_key.values())) for place, by_key in units.items())
+    return SweepForecast(tuple(works), counts.problem)
 
 
 class _Counts:
-    """How many questions and items there are, each source read once; the first reason why one could not be."""
+    """Numbers of questions and items, each source read once, and the first reason why one cannot be read."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[tuple[str, str], float]] = {}
+        self._counts: dict[str, dict[tuple[str, str], float]] = {}
         self.problem = ""
 
-    def items(self, one: Experiment) -> dict[tuple[str, str], float]:
-        """Return (task, language) → items; of all languages and unknown many where they cannot be read."""
-        key = digest(one.questions.source, one.questions.columns, one.questions.classes, one.evaluate)
-        if key not in self._known:
+    def items(self, experiment: Experiment) -> dict[tuple[str, str], float]:
+        """Return (task, language) → number of items; all languages with nan if they cannot be read."""
+        key = digest(
+            experiment.questions.source, experiment.questions.columns, experiment.questions.classes, experiment.evaluate
+        )
+        if key not in self._counts:
             try:
-                with one.registered():
-                    self._known[key] = {cell: float(len(rows)) for cell, rows in Inputs(one).items.items()}
+                with experiment.registered():
+                    self._counts[key] = {cell: float(len(rows)) for cell, rows in Inputs(experiment).items.items()}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
-                codes = languages() if one.evaluate.languages == "all" else one.evaluate.languages
-                self._known[key] = {(task, code): float("nan") for task in one.evaluate.tasks for code in codes}
-        return self._known[key]
+                codes = languages() if experiment.evaluate.languages == "all" else experiment.evaluate.languages
+                self._counts[key] = {(task, code): math.nan for task in experiment.evaluate.tasks for code in codes}
+        return self._counts[key]
 
-    def questions(self, one: Experiment) -> float:
-        """Return how many questions there are in English, unknown where they cannot be read."""
-        asked = one.questions
-        key = digest(asked)
-        if key not in self._known:
+    def questions(self, experiment: Experiment) -> float:
+        """Return the number of English questions; nan if they cannot be read."""
+        key = digest(experiment.questions)
+        if key not in self._counts:
             try:
-                self._known[key] = {("", ""): float(len(Inputs(one).questions))}
+                self._counts[key] = {("", ""): float(len(Inputs(experiment).questions))}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
-                self._known[key] = {("", ""): float("nan")}
-        return self._known[key]["", ""]
+                self._counts[key] = {("", ""): math.nan}
+        return self._counts[key]["", ""]
 
 
-def _stages(one: Experiment, counts: _Counts) -> Iterator[tuple[str, str, float]]:
-    """Yield (part, digest of what it depends on, units of work) of every stage that costs something."""
-    sizes, asked = one.mixture.sizes, counts.questions(one)
-    examples = sum(min(asked, sizes.get(code, asked)) for code in one.translate.to)
-    tuned = digest(tune_key(one))
-    yield "tune", tuned, examples * one.tune.epochs
-    narrow = one.evaluate.model_dump(exclude={"tasks", "languages"})
-    for arm in (digest(base_key(one)[:3]), tuned):
-        for (task, code), items in counts.items(one).items():
+def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, str, float]]:
+    """Yield (part of a run, digest of the inputs, units of work) of every artifact that takes time."""
+    sizes, questions = experiment.mixture.sizes, counts.questions(experiment)
+    examples = sum(min(questions, sizes.get(code, questions)) for code in experiment.translate.to)
+    tuned = digest(tune_key(experiment))
+    yield "tune", tuned, examples * experiment.tune.epochs
+    narrow = experiment.evaluate.model_dump(exclude={"tasks", "languages"})
+    for arm in (digest(base_key(experiment)[:3]), tuned):
+        for (task, code), items in counts.items(experiment).items():
             yield "evaluate", digest(arm, narrow, task, code), items
-            for part, limit in (("analyze", one.analyze.limit), ("texts", one.analyze.texts)):
+            for part, limit in (("analyze", experiment.analyze.limit), ("texts", experiment.analyze.texts)):
                 if limit:
                     yield part, digest(arm, narrow, task, code, limit), min(items, limit)

@@ -1,4 +1,4 @@
-"""A grid: an experiment file whose keys may be lists, one experiment for each combination. Knows keys, but no stage.
+"""A grid: an experiment file whose keys may be lists, one experiment per combination of values.
 
 A key that holds one value may hold a list of them; a key that is a list already (`translate.to`) becomes a list of
 lists; a section may be given several times (`[[tune]]`), each time whole.
@@ -20,13 +20,13 @@ from spillover.experiment import Experiment, parse_experiment, read_table
 from spillover.store import digest
 
 MAX_EXPERIMENTS = 100_000
-"""Experiments that a grid may have."""
+"""Largest number of experiments in a grid."""
 
 MAX_LENGTH = {"value": 60, "name": 200}
-"""Letters of a value and of a whole name, which has to stay below what file systems take."""
+"""Largest number of letters of a value and of a whole name. File systems take 255 bytes."""
 
 REPEATED = ("to", "seed")
-"""Keys that do not change what is compared: mixtures of languages are, and each with several seeds."""
+"""Keys that are not part of a setting: within one, mixtures of languages are compared, each with several seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Trial:
     name: str
     """Its name, made of the keys that vary: `to=zh+de,seed=0`."""
     setting: str
-    """The same without languages and seed: what is compared only with its own kind."""
+    """The name without languages and seed. Only experiments of one setting are compared."""
     experiment: Experiment
     """The experiment."""
 
@@ -46,7 +46,7 @@ class Axis:
     """A key that varies."""
 
     path: tuple[str, ...]
-    """Where it stands."""
+    """The path of the key in the experiment file."""
     values: Sequence[Any]
     """Its values, one or more."""
 
@@ -55,27 +55,27 @@ def load_grid(path: Path, overrides: Sequence[str] = ()) -> list[Trial]:
     """Read a grid file, apply overrides such as `seed=[0, 1]`, and return its experiments, the last key fastest.
 
     Raises:
-        SpilloverError: the file is missing or not TOML, a combination is no experiment, one value is there twice.
+        SpilloverError: the file is missing or not TOML, a combination is not an experiment, or a value appears twice.
     """
     table = read_table(path, overrides)
     axes = list(_axes(table, Experiment, ()))
     for axis in axes:
-        _check(axis, str(path))
+        _check_axis(axis, str(path))
     if (count := prod(len(axis.values) for axis in axes)) > MAX_EXPERIMENTS:
         raise SpilloverError(f"{path}: found {count} combinations, expected at most {MAX_EXPERIMENTS}")
     trials = [_trial(table, axes, values, str(path)) for values in product(*(axis.values for axis in axes))]
     _check_different(trials, str(path))
-    seen = Counter(trial.name.casefold() for trial in trials)  # some file systems do not tell cases apart
-    return [trial if seen[trial.name.casefold()] == 1 else _told_apart(trial) for trial in trials]
+    seen = Counter(trial.name.casefold() for trial in trials)  # some file systems ignore case
+    return [trial if seen[trial.name.casefold()] == 1 else _with_digest(trial) for trial in trials]
 
 
 def _axes(value: Any, kind: Any, path: tuple[str, ...]) -> Iterator[Axis]:  # noqa: ANN401 - TOML, and any type
-    """Yield what varies in a table; `kind` is the type that one experiment has there."""
+    """Yield the keys of a table that vary; `kind` is the type of the table in one experiment."""
     kind = _bare(kind)
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _axes(inner, _kind_of(key, kind), (*path, key))
-    elif isinstance(value, list) and (any(isinstance(each, list) for each in value) or not _is_list(kind)):
+    elif isinstance(value, list) and (any(isinstance(member, list) for member in value) or not _is_list(kind)):
         yield Axis(path, value)
 
 
@@ -95,7 +95,7 @@ def _is_list(kind: Any) -> bool:  # noqa: ANN401
     return any(get_origin(member) is tuple for member in members)
 
 
-def _check(axis: Axis, where: str) -> None:
+def _check_axis(axis: Axis, where: str) -> None:
     key = ".".join(axis.path)
     if not axis.values:
         raise SpilloverError(f"{where}: {key}: found [], expected at least one value")
@@ -105,31 +105,31 @@ def _check(axis: Axis, where: str) -> None:
 
 
 def _check_different(trials: Sequence[Trial], where: str) -> None:
-    known: dict[str, str] = {}
+    names: dict[str, str] = {}
     for trial in trials:
-        same = known.setdefault(digest(trial.experiment), trial.name)
+        same = names.setdefault(digest(trial.experiment), trial.name)
         if same != trial.name:
             raise SpilloverError(f"{where}: {same} and {trial.name} are the same experiment, expected each once")
 
 
 def _trial(table: Mapping[str, Any], axes: Sequence[Axis], values: Sequence[Any], where: str) -> Trial:
-    own: dict[str, Any] = _copy(table)
+    combination: dict[str, Any] = _copy(table)
     for axis, value in zip(axes, values, strict=True):
-        section = own
+        section = combination
         for key in axis.path[:-1]:
             section = section[key]
         section[axis.path[-1]] = value
     last = Counter(axis.path[-1] for axis in axes)
     keys = [axis.path[-1] if last[axis.path[-1]] == 1 else ".".join(axis.path) for axis in axes]
-    told = (_distinct(value, axis.values) for axis, value in zip(axes, values, strict=True))
-    parts = {key: f"{_text(key)}={_text(value)}" for key, value in zip(keys, told, strict=True)}
+    shown = (_distinct(value, axis.values) for axis, value in zip(axes, values, strict=True))
+    parts = {key: f"{_text(key)}={_text(value)}" for key, value in zip(keys, shown, strict=True)}
     name = ",".join(parts.values())[: MAX_LENGTH["name"]] or "only"
     setting = ",".join(part for key, part in parts.items() if key not in REPEATED)
-    return Trial(name, setting, parse_experiment(own, f"{where}, {name}" if axes else where))
+    return Trial(name, setting, parse_experiment(combination, f"{where}, {name}" if axes else where))
 
 
 def _distinct(value: Any, values: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return what tells one of several sections from the others; of anything else, all."""
+    """Return the keys in which a section differs from the others; any other value as it is."""
     if not isinstance(value, Mapping):
         return value
     others = [other for other in values if isinstance(other, Mapping)]
@@ -141,7 +141,7 @@ def _copy(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
-    """Write a value so that it can stand in the name of a folder, on any system, and in an address."""
+    """Write a value in letters that a folder's name on any system, and a web address, may have."""
     if isinstance(value, list):
         text = "+".join(map(_text, value)) or "none"
     elif isinstance(value, Mapping):
@@ -153,5 +153,5 @@ def _text(value: Any) -> str:  # noqa: ANN401
     return text.strip("-.")[-MAX_LENGTH["value"] :] or "none"
 
 
-def _told_apart(trial: Trial) -> Trial:
+def _with_digest(trial: Trial) -> Trial:
     return Trial(f"{trial.name},{digest(trial.experiment)[:6]}", trial.setting, trial.experiment)

@@ -15,16 +15,16 @@ from spillover.sweep.schedule import Schedule, TaskOutcome
 DIED = "the worker died (killed, or out of memory?)"
 
 
-def local(board: Schedule, means: Resources, work: Callable[[SweepTask], TaskOutcome]) -> None:
-    """Do a board's tasks in `means.workers` processes. Where one dies, another takes its place."""
-    pools: dict[int, ProcessPoolExecutor] = {}  # of one process each, so that who dies tells what it was doing
+def local(schedule: Schedule, resources: Resources, work: Callable[[SweepTask], TaskOutcome]) -> None:
+    """Do a schedule's tasks in `resources.workers` processes. A process that dies is replaced."""
+    pools: dict[int, ProcessPoolExecutor] = {}  # one process each, so that a dead process is known by its task
     flying: dict[Future[TaskOutcome], tuple[int, SweepTask]] = {}
-    free = list(range(means.workers or 1))[::-1]
+    free = list(range(resources.workers or 1))[::-1]
     try:
-        while board.open:
-            while free and (task := board.next()):
+        while schedule.open:
+            while free and (task := schedule.next()):
                 slot = free.pop()
-                flying[_submit(pools, slot, means.gpus, work, task)] = (slot, task)
+                flying[_submit(pools, slot, resources.gpus, work, task)] = (slot, task)
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 slot, task = flying.pop(future)
                 free.append(slot)
@@ -33,7 +33,7 @@ def local(board: Schedule, means: Resources, work: Callable[[SweepTask], TaskOut
                 except BrokenProcessPool:
                     pools.pop(slot).shutdown()
                     outcome = TaskOutcome(DIED)
-                board.ended(task, outcome)
+                schedule.ended(task, outcome)
     finally:
         for pool in pools.values():
             pool.shutdown(cancel_futures=True)
@@ -46,7 +46,7 @@ def _submit(
     work: Callable[[SweepTask], TaskOutcome],
     task: SweepTask,
 ) -> Future[TaskOutcome]:
-    """Give a task to a slot's process, starting one where there is none or it died while it had nothing to do."""
+    """Give a task to a slot's process; start one if there is none, or if it died while idle."""
     try:
         return pools[slot].submit(work, task)
     except (KeyError, BrokenProcessPool):
@@ -56,7 +56,7 @@ def _submit(
 
 
 def _begin(slot: int, gpus: float) -> None:
-    """Begin a worker: see its own GPUs alone, and end with the process that started it."""
+    """Begin a worker that sees only its GPUs, and ends with the process that started it."""
     if gpus:
         first = int(slot * gpus)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(first, first + ceil(gpus))))

@@ -1,4 +1,4 @@
-"""What of a sweep is queued, running, done and failed, and what is next. Knows neither workers nor what a task does."""
+"""The schedule of a sweep: experiments queued, running, done and failed, and the next task."""
 
 import heapq
 import time
@@ -16,24 +16,24 @@ class TaskOutcome:
     """How a task ended."""
 
     error: str = ""
-    """What went wrong; empty where nothing did."""
+    """The error; empty if there was none."""
     refused: bool = False
-    """Whether the experiment itself was refused, so that the same would happen to all that need this task."""
+    """Whether the experiment itself was refused. All experiments that need the task then fail alike."""
 
 
 @dataclass(slots=True)
 class ExperimentRow:
-    """One experiment as it is shown."""
+    """One experiment of the live table."""
 
     name: str
     """Its name."""
     state: State = "queued"
-    """Where it stands."""
+    """Its state."""
     step: str = ""
-    """What is being done for it; empty where nothing is."""
+    """The step under way; empty if there is none."""
     error: str = ""
     """Why it failed."""
-    kept: bool = False
+    done_before: bool = False
     """Whether it was finished before this sweep began."""
     seconds: float = 0.0
     """Time that workers spent on its tasks."""
@@ -41,14 +41,14 @@ class ExperimentRow:
 
 @dataclass(slots=True)
 class Schedule:
-    """The experiments of a sweep, and the tasks that are left of them."""
+    """The experiments of a sweep, and their tasks left to do."""
 
     rows: dict[str, ExperimentRow]
-    """Name → how it stands, in the grid's order."""
+    """Name → experiment, in the grid's order."""
     tasks: Sequence[SweepTask]
-    """What is to be done, the first first."""
+    """The tasks in order of priority."""
     changed: Callable[[ExperimentRow], None] = lambda row: None
-    """Told of every experiment that begins another step or ends."""
+    """Called with every experiment that begins another step or ends."""
     _unmet: dict[str, int] = field(default_factory=dict)
     _waiting: dict[str, list[int]] = field(default_factory=dict)
     _ready: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Schedule:
 
     @property
     def open(self) -> bool:
-        """Whether anything is left to do or under way."""
+        """Whether a task is left to do or under way."""
         return bool(self._ready or self._begun)
 
     def count(self, state: State) -> int:
@@ -73,7 +73,7 @@ class Schedule:
         return sum(row.state == state for row in self.rows.values())
 
     def next(self) -> SweepTask | None:
-        """Return the first task that can begin now, which counts as begun; None where all wait for others."""
+        """Begin and return the first task that can begin now; None if all tasks wait for others."""
         while self._ready:
             task = self.tasks[heapq.heappop(self._ready)]
             wanted = [self.rows[name] for name in task.serves if self.rows[name].state != "failed"]
@@ -89,24 +89,24 @@ class Schedule:
         return None
 
     def ended(self, task: SweepTask, outcome: TaskOutcome) -> None:
-        """Take note of how a task ended.
+        """Record the end of a task.
 
-        Where an experiment was refused, all that need the task fail. Where a worker died, or stumbled, the one fails on
-        whose behalf it worked; the others do what is missing themselves.
+        If an experiment was refused, all experiments that need the task fail. If a worker crashed, only the experiment
+        that it was running fails; others redo the shared step.
         """
-        own = self.rows[task.name]
-        own.seconds += time.monotonic() - self._begun.pop(task.key)
-        if own.state == "running" and own.step == task.step:
-            own.step = ""
+        first = self.rows[task.name]
+        first.seconds += time.monotonic() - self._begun.pop(task.key)
+        if first.state == "running" and first.step == task.step:
+            first.step = ""
         if outcome.error:
-            for name in task.serves if outcome.refused else (own.name,):
+            for name in task.serves if outcome.refused else (first.name,):
                 row = self.rows[name]
                 if row.state not in ("done", "failed"):
                     row.state, row.step, row.error = "failed", "", outcome.error
                     self.changed(row)
         elif task.step == "run":
-            own.state = "done"
-            self.changed(own)
+            first.state = "done"
+            self.changed(first)
         self._release(task)
 
     def _release(self, task: SweepTask) -> None:

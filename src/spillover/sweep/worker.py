@@ -1,4 +1,4 @@
-"""What a worker does: one task, its output into the run folder. Runs in a process of its own, on whatever machine."""
+"""A worker's job: one task in a separate process, maybe on another machine, with its output in the run folder."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
 
 DONE = "done.json"
-"""What a finished experiment leaves in its run folder, last."""
+"""Last file that a finished experiment writes in its run folder."""
 
 WORK: dict[str, Callable[[Run], object]] = {
     "translate": STAGES["translate"],
@@ -21,14 +21,14 @@ WORK: dict[str, Callable[[Run], object]] = {
     "tune": STAGES["tune"],
     "run": Run.complete,
 }
-"""Step of a task → what it makes of a run."""
+"""Step of a task → its function of a run."""
 
 OUTPUT = "output.txt"
-"""What a worker would have printed."""
+"""File of the run folder with a worker's standard output and errors."""
 
 
 def run_task(task: SweepTask) -> TaskOutcome:
-    """Do a task. Whatever goes wrong becomes a sentence."""
+    """Do a task. Every error becomes a sentence in the outcome."""
     from spillover.models.load import set_num_threads
 
     os.chdir(task.home)
@@ -43,7 +43,7 @@ def run_task(task: SweepTask) -> TaskOutcome:
         except SpilloverError as error:
             store.log("failed", step=task.step, error=str(error))
             return TaskOutcome(str(error), refused=True)
-        except Exception as error:  # a bug, or memory that ran out: the other experiments have a right to go on
+        except Exception as error:  # a bug, or too little memory: the other experiments go on
             import traceback
 
             traceback.print_exc()
@@ -55,9 +55,9 @@ def run_task(task: SweepTask) -> TaskOutcome:
 
 
 def open_store(task: SweepTask) -> Store:
-    """Open an experiment's run folder, which stands in the grid's; stages are shared with all runs.
+    """Open an experiment's run folder inside the grid's.
 
-    What several experiments share is made in a folder of its own: a run folder is one process's at a time.
+    A shared task has a separate folder, since one process at a time writes in a run folder.
     """
     name = task.name if task.step in ("tune", "run") else f".{task.step}-{task.key}"
     return Store(task.runs, task.grid).child_run(name)
@@ -69,19 +69,19 @@ def finish(store: Store, experiment: Experiment) -> None:
 
 
 def is_finished(store: Store, experiment: Experiment) -> bool:
-    """Return whether the run folder is that of this very experiment, finished."""
+    """Return whether the run folder holds this very experiment, finished."""
     try:
-        found = loads((store.run / DONE).read_text(encoding="utf-8"))
-        return bool(found["experiment"] == digest(experiment))
+        marker = loads((store.run / DONE).read_text(encoding="utf-8"))
+        return bool(marker["experiment"] == digest(experiment))
     except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return False
 
 
 def report_key(store: Store) -> str:
-    """Return a digest of all that a finished experiment found, as its report's marker has it.
+    """Return the digest of a finished experiment's results, from its report's marker.
 
     Raises:
-        SpilloverError: the report is gone, or damaged.
+        SpilloverError: the report is missing or damaged.
     """
     folder = store.run / "report"
     try:

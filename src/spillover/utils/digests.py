@@ -41,9 +41,8 @@ def content_digest(path: Path) -> str:
     if real.stat().st_size <= SMALL:
         return _read(real)
     state = _state(real)
-    known = _remembered(real, state)
-    if known:
-        return known
+    if remembered := _remembered(real, state):
+        return remembered
     if real.stat().st_size >= LARGE:
         notify(f"Reading {path.name} once, to know its content")
     sha256 = _read(real)

@@ -1,13 +1,13 @@
-"""Which of the processes that `accelerate launch` started this is. Imports no torch, so it can be asked at once.
+"""This process's rank among those that `accelerate launch` started. Asking imports no torch.
 
-Only the process that leads writes, and only tuning is shared: the others join it, and end after it.
+Only the main process writes. The other processes share in tuning, and end after it.
 """
 
 import os
 
 
 def rank() -> int:
-    """Return this process's number among those launched together; 0 where it is alone."""
+    """Return this process's number among those launched together; 0 if it is alone."""
     return int(os.environ.get("RANK", "0"))
 
 

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine. Knows nothing of stages."""
+"""Provenance: versions of packages, and the machine."""
 
 import os
 import platform
@@ -10,21 +10,21 @@ from spillover.records import Provenance
 PACKAGES = ("spillover", "torch", "transformers", "peft", "accelerate", "numpy", "scipy", "altair")
 
 
-def provenance(experiment: str, **known: object) -> Provenance:
-    """Return what one needs to repeat a run: the experiment file, versions, machine, and what else is known of it."""
-    others = ((name, str(value)) for name, value in known.items())
+def provenance(experiment: str, **facts: object) -> Provenance:
+    """Return the facts needed to repeat a run: the experiment file, versions, machine, and other `facts`."""
+    others = ((name, str(value)) for name, value in facts.items())
     return Provenance((*versions(), *machine(), *others), experiment)
 
 
 def versions() -> list[tuple[str, str]]:
     """Return (name, version) of Python and of every package whose version can change a number."""
-    found = [("python", platform.python_version())]
+    rows = [("python", platform.python_version())]
     for package in PACKAGES:
         try:
-            found.append((package, version(package)))
+            rows.append((package, version(package)))
         except PackageNotFoundError:
-            found.append((package, "not installed"))
-    return found
+            rows.append((package, "not installed"))
+    return rows
 
 
 def machine() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Progress bars with an estimate of the time left, on standard error. Knows nothing of what progresses."""
+"""Progress bars with an estimate of the time left, on standard error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ console = Console(stderr=True, highlight=False, quiet=not is_main_process())
 
 @dataclass(slots=True)
 class Bar:
-    """A bar that counts what is done and may carry a note, such as a loss."""
+    """A bar that counts finished work and may carry a note, such as a loss."""
 
     _progress: Progress
     _task: TaskID
@@ -40,14 +40,14 @@ class Bar:
 
     @contextmanager
     def counting(self, amount: float) -> Iterator[None]:
-        """Count `amount` in all for the block, whatever part of it the block itself counts."""
+        """Count `amount` in total for the block, including the part that the block counts itself."""
         end = self._done + amount
         yield
         self.advance(end - self._done)
 
 
 class _Speed(ProgressColumn):
-    """How much is done a second."""
+    """Work per second."""
 
     def render(self, task: Task) -> Text:
         """Render the speed, once there is one."""
@@ -56,7 +56,7 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def bar(what: str, total: float) -> Iterator[Bar]:
-    """Show a bar for the duration of the block. Where nobody watches (no terminal) only its last state is printed."""
+    """Show a bar during the block. Without a terminal only its last state is printed."""
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -77,5 +77,5 @@ def no_bar() -> Bar:
 
 
 def notify(text: str) -> None:
-    """Print one line about what happens, on standard error."""
+    """Print one line on standard error."""
     console.print(text, markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
-"""What can be said of a text by itself: its normal form, whether it is empty, and whether it is in another language.
+"""Properties of a single text: its normal form, whether it is empty, and whether it is in another language.
 
-Knows nothing of tasks, pairs or items. Identifying languages needs the extra `quality`; `identifies` says whether it is
-there.
+Identifying languages needs the extra `quality`; `identifies` says whether it is installed.
 """
 
 import unicodedata
@@ -19,30 +18,30 @@ if TYPE_CHECKING:
     from lingua import ConfidenceValue, Language, LanguageDetector
 
 READ = 119
-"""Characters of a text that are looked at, at one end: of longer texts lingua counts trigrams only, however slow."""
+"""Characters examined at each end. lingua uses only trigrams on texts of 120 characters or more, even in its accurate
+mode."""
 
 MIN_LETTERS = 24
-"""Bytes of UTF-8 below which nothing is claimed: 24 Latin letters, 8 of Chinese or Thai say about as much."""
+"""Bytes of UTF-8. Languages of shorter texts are not identified: 24 Latin letters say about as much as 8 of Thai."""
 
 MIN_CONFIDENCE = 0.9
-"""Confidence, among the languages in question, from which a text counts as one of another language."""
-
+"""Confidence, among the languages in question, from which a text counts as foreign."""
 
 UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\N{ARABIC TATWEEL}]+")
-"""Characters that no reader sees, by a property that Python's own tables lack; and what lengthens an Arabic word."""
+"""Characters that no reader sees (a property that Python's tables lack), and tatweel, which lengthens Arabic words."""
 
 BLANK = regex.compile(r"[\p{White_Space}\p{Cc}\N{BRAILLE PATTERN BLANK}]+")
 """Characters that a reader sees as a gap: white space, controls, the Braille cell without dots."""
 
 
 def is_file_name(text: str) -> bool:
-    """Return whether a text can name a visible file or folder: no path, and nothing that nobody can type."""
+    """Return whether a text can name a visible file or folder: no path, no control characters."""
     odd = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
     return bool(text) and not odd and not text.startswith(".") and not {"/", "\\"} & set(text)
 
 
 def normal(text: str) -> str:
-    """Return a text so that what reads the same is the same: the one form in which texts and words are compared.
+    """Return the normal form in which texts are compared: texts that read the same have the same form.
 
     Unicode's NFKC_Casefold (width, ligatures, composition, case; no `Default_Ignorable_Code_Point`), without tatweel,
     and with one blank for each gap (`BLANK`), none at the ends.
@@ -55,22 +54,22 @@ def normal(text: str) -> str:
 
 
 def is_empty(text: str) -> bool:
-    """Whether nothing is left to read of a text: only white space, controls and characters nobody sees."""
+    """Return whether a text has only white space, controls and characters that nobody sees."""
     return not normal(text)
 
 
 def identifies() -> bool:
-    """Whether languages can be identified here."""
+    """Return whether languages can be identified here."""
     return find_spec("lingua") is not None
 
 
 def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
-    """Return index → code of the language that a text is in, for those that are surely not in `expected`.
+    """Return index → code of the language, for texts that are surely not in `expected`.
 
-    A fast look (trigrams, all of the project's languages) picks suspects; a slow one (up to five letters, only the
-    languages in question) must confirm each at both ends, or it is let go: a text may begin with a title. A language
-    that the project does not have is none of the choices, so nobody is taken for a Dane or an Indonesian; nothing is
-    claimed where `expected` is one that lingua lacks.
+    A fast pass (trigrams, all of the project's languages) picks suspects. A slow pass (up to five letters, only the
+    languages in question) must confirm each suspect at both ends, since a text may begin with a foreign title. Only the
+    project's languages are choices, so no text is identified as Danish or Indonesian. If lingua lacks `expected`, no
+    text counts as foreign.
     """
     codes = _codes()
     if expected not in codes.values():
@@ -86,12 +85,12 @@ def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
         return {}
     ends = [end for index in suspects for end in (texts[index][:READ], texts[index][-READ:])]
     best = _best(_detector(frozenset({expected, *suspects.values()}), False), ends)
-    found = {
+    confirmed = {
         index: codes[first.language]
         for index, first, last in zip(suspects, best[::2], best[1::2], strict=True)
         if first.language == last.language and min(first.value, last.value) >= MIN_CONFIDENCE
     }
-    return {index: code for index, code in found.items() if code != expected}
+    return {index: code for index, code in confirmed.items() if code != expected}
 
 
 def _best(detector: "LanguageDetector", texts: list[str]) -> "list[ConfidenceValue]":
@@ -102,16 +101,16 @@ def _codes() -> "dict[Language, str]":
     """Return lingua's language → code, for those that lingua has."""
     from lingua import IsoCode639_1, Language
 
-    found = {}
+    codes = {}
     for code, row in languages().items():
         try:
             if row.lingua:
-                found[Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper()))] = code
+                codes[Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper()))] = code
         except ValueError as error:
             raise SpilloverError(
                 f"languages.{code}.lingua: found {row.lingua!r}, expected a code that lingua has, or none"
             ) from error
-    return found
+    return codes
 
 
 @cache
@@ -119,5 +118,7 @@ def _detector(codes: frozenset[str], fast: bool) -> "LanguageDetector":
     """Return lingua's identifier for at least two languages; each one's tables are read on first use."""
     from lingua import LanguageDetectorBuilder
 
-    builder = LanguageDetectorBuilder.from_languages(*(known for known, code in _codes().items() if code in codes))
+    builder = LanguageDetectorBuilder.from_languages(
+        *(language for language, code in _codes().items() if code in codes)
+    )
     return (builder.with_low_accuracy_mode() if fast else builder).build()
