@@ -44,10 +44,12 @@ def main() -> None:
         grid = f"{asked.grid.stem}-{items}"
         trials = sweep.load_grid(asked.grid, [f"evaluate.limit={items}"])
         trials = [trial for trial in trials if kept is None or trial.name in kept]
-        board = sweep.open_board(trials, asked.runs, grid)
-        sweep.sweep(board, "local", sweep.Resources())
+        schedule = sweep.open_schedule(trials, asked.runs, grid)
+        sweep.sweep(schedule, "local", sweep.Resources())
         folder = Store(asked.runs, grid)
-        runs = [read_run(folder.member(trial.name).run) for trial in trials if board.rows[trial.name].state == "done"]
+        runs = [
+            read_run(folder.child_run(trial.name).run) for trial in trials if schedule.rows[trial.name].state == "done"
+        ]
         seen = {code for run in runs for code in run.seen}
         ranked = sorted(((measure(run, seen), run.name) for run in runs), key=lambda row: -row[0]["auc_gain"])
         for rank, (row, arm) in enumerate(ranked, start=1):
