@@ -31,7 +31,7 @@ check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest tests/test_layers.py
+	$(VENV)/bin/python -m pytest tests/test_layers.py tests/test_names.py
 
 docs: $(STAMP)
 	$(PIP) -e '.[docs]'

@@ -91,7 +91,10 @@ def trl(model: Model, network: Any, rows: list[TokenizedExample], options: dict[
 
 
 def trl_as_it_comes(
-    model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]
+    model: Model,
+    network: Any,  # noqa: ANN401
+    rows: list[TokenizedExample],
+    options: dict[str, Any],
 ) -> Callable[[], object]:
     """Return the same with TRL's own defaults: it recomputes activations, which saves memory and costs time."""
     return _trl(model, network, rows, options)

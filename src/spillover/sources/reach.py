@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from unittest.mock import patch
+from types import ModuleType
 
 from spillover.errors import UnreachableError
 
@@ -33,15 +33,24 @@ def without_waiting() -> Iterator[None]:
     Otherwise every call of theirs tries six times, for 24 seconds.
     """
     import datasets
+    from huggingface_hub import constants
 
     if not obstacle():
         yield
         return
-    with (
-        patch("huggingface_hub.constants.HF_HUB_OFFLINE", True),
-        patch.object(datasets.config, "HF_HUB_OFFLINE", True),
-    ):
+    with _offline(constants), _offline(datasets.config):
         yield
+
+
+@contextmanager
+def _offline(settings: ModuleType) -> Iterator[None]:
+    """Let a library believe, for the duration of the block, that it was told to work without the hub."""
+    before = settings.HF_HUB_OFFLINE
+    settings.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        settings.HF_HUB_OFFLINE = before  # type: ignore[attr-defined]
 
 
 def out_of_reach(where: str) -> UnreachableError:
