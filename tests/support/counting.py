@@ -22,7 +22,7 @@ class Source:
         REQUESTS["questions", task.name, language] += 1
         yield from self._starter.questions(task, language)
 
-    def annotated(self, task: Task, language: str) -> list[LabeledQuestion]:
+    def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         REQUESTS["answers", task.name, language] += 1
         rows = enumerate(self._starter.questions(task, language))
         return [LabeledQuestion(row.task, row.id, language, row.fields, place % 2) for place, row in rows]
