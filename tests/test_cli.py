@@ -572,8 +572,11 @@ SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         'evaluate.languages=["Deutsch"]',
         ("evaluate.languages: found 'Deutsch'", "did you mean 'de'"),
     ),
-    "unknown task": ('evaluate.tasks=["sentimnt"]', ("evaluate.tasks: found 'sentimnt'", "choose from sentiment")),
-    "unknown task of questions": ("questions.task=mood", ("questions.task: found 'mood'", "choose from sentiment")),
+    "unknown task": ('evaluate.tasks=["sentimnt"]', ("evaluate.tasks: found 'sentimnt'", "did you mean 'sentiment'")),
+    "unknown task of questions": (
+        "questions.task=mood",
+        ("questions.task: found 'mood'", "choose from entailment, paraphrase, sentiment"),
+    ),
     "unknown alias": ("model.name=gemma-3-27m", ("model.name: found 'gemma-3-27m'", "did you mean 'gemma-3-270m'")),
     "no such hub id": ("model.name=nobody/nothing", ("model.name: cannot get 'nobody/nothing'", "choose from gemma")),
     "no such model folder": ("model.name=./nothing", ("model.name: found './nothing'", "expected an alias, a hub id")),

@@ -12,10 +12,12 @@ from lm_eval.tasks import TaskManager
 
 from local_tasks import CHOICE, Rows, write_task
 from spillover.errors import SpilloverError
+from spillover.experiment import parse_experiment
 from spillover.lint.reading import read, summarized
 from spillover.records import Item
 from spillover.sources import families, open_source
 from spillover.sources import harness as module
+from spillover.stages.inputs import Inputs
 from spillover.tasks import open_task
 
 QUIZ = CHOICE | {"doc_to_text": "{{question}}", "doc_to_choice": "choices", "doc_to_target": "answer"}
@@ -337,8 +339,8 @@ def test_the_same_fault_in_every_language_is_one_error(tmp_path: Path) -> None:
     for code in ("en", "de", "fr"):
         write(tmp_path, f"quiz_{code}", output_type="generate_until")
     task = open_task(f"harness:{tmp_path}/quiz_{{language}}")
-    source = open_source(f"harness:{tmp_path}/quiz_{{language}}", {}, "test")
-    readings = [read(source, task, code) for code in ("en", "de", "fr")]
+    inputs = Inputs(parse_experiment({"evaluate": {"tasks": [f"harness:{tmp_path}/quiz_{{language}}"]}}, "test"))
+    readings = [read(inputs, task, code) for code in ("en", "de", "fr")]
     (defect,) = summarized(fault for reading in readings for fault in reading.faults)
     assert "found output type 'generate_until'" in defect.message
     assert defect.message.endswith("quiz_en.yaml) (so it is in de, fr)")

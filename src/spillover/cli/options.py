@@ -1,7 +1,7 @@
 """Arguments that commands share, and the experiment and run folder that they name."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,5 +41,5 @@ def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterat
     from spillover.pipeline import Run
     from spillover.store import Store
 
-    with open_experiment(file, overrides) as experiment:
-        yield Run(experiment, Store(runs, name or file.stem))
+    with open_experiment(file, overrides) as experiment, closing(Store(runs, name or file.stem)) as store:
+        yield Run(experiment, store)

@@ -138,7 +138,7 @@ def test_scores_are_those_of_transformers(
     assert [len(row) for row in found.choices] == [3] * len(prompts)
     for mine, other in zip(found.choices, expected.choices, strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
-    for mine, other in zip(found.logprobs_per_token, expected.normalized, strict=True):
+    for mine, other in zip(found.logprobs_per_token, expected.logprobs_per_token, strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
     assert sum(told) == len(prompts)
     assert vllm["made"].options["enable_prefix_caching"] is True

@@ -207,7 +207,7 @@ def test_experts_have_no_counts_which_is_said_once(
     reader: Callable[[str], PrefixReader], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened = reader(kind)
-    tracing._mention.cache_clear()
+    tracing._notify_once.cache_clear()
     sizes = [trace(opened, prompts).active.shape for prompts in (PROMPTS, PROMPTS[:1])]
     assert sizes == [(3, 0), (3, 0)]
     said = " ".join(capsys.readouterr().err.split())
