@@ -28,6 +28,7 @@ from spillover.records.interpretability import (
     Patch,
     Trajectory,
 )
+from spillover.records.outcomes import REASONS, Answer, Grade, Outcome, Reason
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
@@ -40,8 +41,10 @@ __all__ = [
     "ARMS",
     "CONFIDENCE",
     "FALSE_ALARM_RATE",
+    "REASONS",
     "AffineLens",
     "Alignment",
+    "Answer",
     "ArmMetrics",
     "Array",
     "BestMixture",
@@ -60,6 +63,7 @@ __all__ = [
     "Forgetting",
     "Gain",
     "Geometry",
+    "Grade",
     "GroupGain",
     "Internals",
     "Item",
@@ -69,6 +73,7 @@ __all__ = [
     "LensSummary",
     "MachineTranslated",
     "MixtureGains",
+    "Outcome",
     "Pair",
     "PairChecks",
     "PairFlag",
@@ -78,6 +83,7 @@ __all__ = [
     "Prompt",
     "Provenance",
     "Question",
+    "Reason",
     "RecipeResult",
     "RunComparison",
     "Setup",

@@ -1,0 +1,56 @@
+"""What became of each item: the one record that statistics, gates and reports read, whatever the task asks for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal["right", "wrong", "unreadable", "wrong language", "ran on"]
+"""Why an item has its score. Only items that are not right have one of the last four."""
+
+REASONS: tuple[Reason, ...] = ("right", "wrong", "unreadable", "wrong language", "ran on")
+"""All reasons, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model wrote for one item."""
+
+    id: str
+    """The item's id."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the item's language."""
+    golds: tuple[str, ...]
+    """The answers that count as right; at least one."""
+    text: str
+    """The text written, without the stop string that ended it."""
+    tokens: int
+    """Number of tokens written."""
+    ended: bool
+    """Whether a stop string or the end of the sequence ended it; else it reached the limit of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What a grader makes of one answer."""
+
+    score: float
+    """In [0, 1]; 1 is fully right."""
+    readable: bool = True
+    """Whether the grader could read an answer of the kind that it expects: a number, a letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of one item in one arm."""
+
+    item: str
+    """The item's id."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the item's language."""
+    score: float
+    """In [0, 1]."""
+    reason: Reason
+    """Why: `right` if and only if the score is 1."""
