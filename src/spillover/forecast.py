@@ -16,7 +16,7 @@ from spillover.stages.arms import Arm, cells_of
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items
 from spillover.store import MissingArtifactError, Store
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 from spillover.utils.progress import no_bar
 
 Measure = Callable[[Store, Arm, Cell, list[Item]], object]
@@ -88,7 +88,7 @@ def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
         "evaluate": (run.items, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
         "analyze": (
             run.traced_items,
-            lambda store, arm, cell, rows: trace_cell(store, arm, open_task(cell.task), cell, rows, idle),
+            lambda store, arm, cell, rows: trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, idle),
         ),
         "texts": (
             run.likelihood_items,

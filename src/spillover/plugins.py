@@ -33,6 +33,8 @@ TASK_FAMILIES = {
     "harness": "spillover.tasks.rendered:harness",
 }
 """What a task's name begins with, before a colon → who makes a task of the rest."""
+GRADERS: dict[str, str] = {}
+"""Graders of answers in words: text written, answers that count as right, language → its grade."""
 RECIPES = {
     "question-translation": "spillover.mixture.recipes:question_translation",
     "reverse": "spillover.mixture.recipes:reverse",

@@ -17,17 +17,17 @@ from spillover.mixture import leakage
 from spillover.mixture.leakage import Overlap, find_overlaps, normalized, sentence
 from spillover.records import Item, Question
 from spillover.sources import open_source
-from spillover.tasks import Task, TaskLanguage, open_task
+from spillover.tasks import ChoiceLanguage, ChoiceTask, open_task
 
-TASK = Task(
+TASK = ChoiceTask(
     name="mood",
     fields=("text",),
     labels=("good", "bad"),
     agnostic=("ox", "horse"),
     exemplar_labels=("good",),
     rows={
-        "en": TaskLanguage(fields=("Text",), answer="Mood", labels=("good", "bad"), exemplars=(("The exemplar.",),)),
-        "de": TaskLanguage(
+        "en": ChoiceLanguage(fields=("Text",), answer="Mood", labels=("good", "bad"), exemplars=(("The exemplar.",),)),
+        "de": ChoiceLanguage(
             fields=("Text",), answer="Laune", labels=("gut", "schlecht"), exemplars=(("Das Vorbild.",),)
         ),
     },

@@ -21,18 +21,18 @@ from spillover.mixture.recipes import question_translation, take_first
 from spillover.plugins import RECIPES, resolve
 from spillover.records import Example, Item, LabeledQuestion, Pair, Question
 from spillover.sources import open_source
-from spillover.tasks import Task, TaskLanguage, open_task
+from spillover.tasks import ChoiceLanguage, ChoiceTask, open_task
 
-QUIZ = Task(
+QUIZ = ChoiceTask(
     name="quiz",
     fields=("country", "city"),
     labels=("yes", "no"),
     agnostic=("ox", "horse"),
     exemplar_labels=(),
     rows={
-        "en": TaskLanguage(fields=("Country", "City"), answer="Capital", labels=("yes", "no"), exemplars=()),
-        "de": TaskLanguage(fields=("Land", "Stadt"), answer="Hauptstadt", labels=("ja", "nein"), exemplars=()),
-        "zh": TaskLanguage(fields=("国家", "城市"), answer="首都", labels=("是", "否"), exemplars=()),
+        "en": ChoiceLanguage(fields=("Country", "City"), answer="Capital", labels=("yes", "no"), exemplars=()),
+        "de": ChoiceLanguage(fields=("Land", "Stadt"), answer="Hauptstadt", labels=("ja", "nein"), exemplars=()),
+        "zh": ChoiceLanguage(fields=("国家", "城市"), answer="首都", labels=("是", "否"), exemplars=()),
     },
 )
 PAIR = Pair("quiz", "7", "de", "en", ("Ghana ist groß.", "Accra?"), ("Ghana is large.", "Accra?"))

@@ -211,7 +211,7 @@ def test_a_null_is_refused_with_its_row(tmp_path: Path, ending: str, column: str
 
 def test_a_column_map_names_fields_only(tmp_path: Path) -> None:
     with pytest.raises(
-        SpilloverError, match=r"columns: found 'texts'.*did you mean 'text'\? choose from id, label, cluster, text"
+        SpilloverError, match=r"found 'texts'.*did you mean 'text'\? choose from id, label, answer, cluster, text"
     ):
         items(tmp_path, "x,label\na,positive\n", "de.csv", texts="x")
 

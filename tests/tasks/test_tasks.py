@@ -244,11 +244,11 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         r"exemplar_labels: found 'nope'; .*choose from yes, no",
     ),
     "few names": ('["Land", "Stadt"]', '["Land"]', "rows.de: found 1 fields, expected 2"),
-    "few labels": ('["ja", "nein"]', '["ja"]', "rows.de: found 1 labels, expected 2"),
-    "a label twice": ('["ja", "nein"]', '["ja", "ja"]', "rows.de: two labels share"),
+    "few labels": ('["ja", "nein"]', '["ja"]', "rows.de: labels: found 1 words .*expected 2 different"),
+    "a label twice": ('["ja", "nein"]', '["ja", "ja"]', "rows.de: labels: found 2 words .*expected 2 different"),
     "few exemplars": (', ["Peru", "Lima"]', "", "rows.de: found 1 exemplars, expected 2"),
-    "a short exemplar": ('["Peru", "Lima"]', '["Peru"]', "rows.de: found 1 fields of an exemplar, expected 2"),
-    "a long exemplar": ('"Lima"]', '"Lima", "Quito"]', "rows.de: found 3 fields of an exemplar, expected 2"),
+    "a short exemplar": ('["Peru", "Lima"]', '["Peru"]', "rows.de: found 1 texts of an exemplar, expected 2"),
+    "a long exemplar": ('"Lima"]', '"Lima", "Quito"]', "rows.de: found 3 texts of an exemplar, expected 2"),
     "few agnostic words": ('["ox", "horse"]', '["ox"]', "agnostic: found 1 .*expected 2"),
     "a label twice in English": (
         'labels = ["yes", "no"]\nagnostic = ["ox", "horse"]\nexemplar_labels = ["no", "yes"]',
@@ -365,13 +365,13 @@ REFUSED_BASES = {
     "no text": ({"a": "extends = 3"}, r"a\.toml: extends: found 3, expected the name of a task or a TOML file"),
     "rendered items": (
         {"a": 'extends = "harness:xnli_{language}"'},
-        "expected a task with fields and labels of its own",
+        "expected a task with fields and words of its own",
     ),
     "half a row": ({"a": 'extends = "sentiment"\n[rows.ca]\nanswer = "A"'}, r"a\.toml: rows\.ca\.fields: "),
     "rows of no kind": ({"a": 'extends = "sentiment"\nrows = 3'}, r"a\.toml: rows: found 3, expected"),
     "labels that no row fits": (
         {"a": 'extends = "sentiment"\nlabels = ["positive", "negative", "mixed"]\nagnostic = ["a", "b", "c"]'},
-        r"a\.toml: rows\.en: found 2 labels, expected 3",
+        r"a\.toml: rows\.en: labels: found 2 words .*, expected 3 different",
     ),
 }
 

@@ -10,7 +10,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.stages.inputs import Inputs
 from spillover.store import write_folder
-from spillover.tasks import open_task
+from spillover.tasks import ChoiceTask, open_task
 
 TASK = """\
 # Written by `spillover export tasks`. Prompts and choices stand in the data as they are read.
@@ -61,6 +61,8 @@ def export_tasks(experiment: Experiment, folder: Path) -> list[str]:
     contents, names = {"items.py": LOADER}, []
     for (spelling, language), rows in Inputs(experiment).items.items():
         task = open_task(spelling)
+        if not isinstance(task, ChoiceTask):
+            raise SpilloverError(f"evaluate.tasks: found {spelling!r}, answered in words, expected tasks with choices")
         name = f"spillover_{task.name}_{language}"
         lines = []
         for item in rows:

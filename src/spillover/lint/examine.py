@@ -18,7 +18,8 @@ from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
 from spillover.records import Defect, Item, Prompt, Question
 from spillover.sources.remarks import gathering
 from spillover.stages.inputs import Inputs
-from spillover.tasks import Task
+from spillover.tasks import ChoiceTask, Task, has_labels
+from spillover.tasks.task import CLOSING
 from spillover.translate.parallel import Parallel
 
 
@@ -77,19 +78,21 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
     for reading in readings.values():
-        if not task.has_labels or reading.language in task.rows:
+        if not task.rows or reading.language in task.rows:
             yield from _lengths(experiment, task, reading, reads)
 
 
 def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
     """Yield what is wrong with items; the other languages are compared with the first."""
     right = labels.agreed({reading.language: reading for reading in readings})
-    yield from labels.imbalance(right, task)
+    if isinstance(task, ChoiceTask):
+        yield from labels.imbalance(right, task)
     yield from texts.published_exemplars(readings)
     yield from characters.one_language_alone(readings)
     for reading in readings:
-        yield from labels.unknown_words(reading, right, task)
-        yield from labels.disagreements(reading, right, task)
+        if isinstance(task, ChoiceTask):
+            yield from labels.unknown_words(reading, right, task)
+            yield from labels.disagreements(reading, right, task)
         yield from labels.differing_ids(reading, readings[0], task)
         yield from pairs.misaligned(reading, readings[0])
         yield from texts.exemplars(reading, task)
@@ -102,24 +105,26 @@ def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads
     """Yield which items do not fit the model's context, as they are scored and traced; and choices that items bring."""
     chosen, where = experiment.evaluate, f"task {task.name!r}"
     items = [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
-    scored = {item.id: task.prompt(item, chosen.labels) for item in items}
-    if not task.has_labels:
-        yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
     keep = chosen.overflow == "error"
-    kinds = [chosen.labels, *(["native"] if task.has_labels and experiment.analyze.limit else [])]
+    scored = {item.id: task.prompt(item, chosen.labels) for item in items}
+    if isinstance(task, ChoiceTask) and not has_labels(task):
+        yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
+    kinds = [chosen.labels, *(["native"] if has_labels(task) and experiment.analyze.limit else [])]
     made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
     yield from tokens.too_long(reads, made, where, reading.language)
 
 
 def _cut(prompt: Prompt, keep: bool) -> Prompt:
-    """Return a prompt without the exemplars that it may lose."""
-    return prompt if keep else replace(prompt, exemplars=())
+    """Return a prompt without the exemplars that it may lose, and with the shortest answer if it has no choices."""
+    return replace(prompt, exemplars=prompt.exemplars if keep else (), choices=prompt.choices or (CLOSING,))
 
 
 def _prompts(experiment: Experiment, task: Task, languages: Sequence[str], reads: Reads) -> Iterator[Defect]:
     """Yield what is wrong with how items are asked."""
     chosen = experiment.evaluate
     yield from prompts.white_space(task, languages)
+    if not isinstance(task, ChoiceTask):
+        return
     yield from tokens.same_tokens(task, languages, chosen.labels, chosen.scoring, reads)
     if chosen.scoring == "first-token":
         consequence = "`first-token` scoring cannot tell them apart"

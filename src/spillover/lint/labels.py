@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from spillover.lint.reading import RawItem, RawItems
 from spillover.records import Defect
-from spillover.tasks import Task
+from spillover.tasks import ChoiceTask, Task
 from spillover.utils.text import normal
 
 CONSISTENT = 0.9
@@ -49,7 +49,7 @@ def ceiling(entries: Sequence[RawItem], right: Mapping[str, int]) -> float:
     return round(100 * sum(max(counted.values()) for counted in counts.values()) / len(entries), 1)
 
 
-def unknown_words(reading: RawItems, right: Mapping[str, int], task: Task) -> Iterator[Defect]:
+def unknown_words(reading: RawItems, right: Mapping[str, int], task: ChoiceTask) -> Iterator[Defect]:
     """Yield each word that is none of the task's, with the labels of its items in the other languages."""
     by_word: dict[str, list[RawItem]] = {}
     for entry in reading.entries:
@@ -64,7 +64,7 @@ def unknown_words(reading: RawItems, right: Mapping[str, int], task: Task) -> It
         yield Defect("error", "label", message, entries[0].place, reading.language, bound)
 
 
-def disagreements(reading: RawItems, right: Mapping[str, int], task: Task) -> Iterator[Defect]:
+def disagreements(reading: RawItems, right: Mapping[str, int], task: ChoiceTask) -> Iterator[Defect]:
     """Yield labels that are swapped, and labels that differ from the other languages' without a pattern."""
     labeled = [(entry, right[entry.id], entry.gold) for entry in reading.entries if entry.gold is not None]
     table: dict[int, Counter[int]] = {}
@@ -103,7 +103,7 @@ def swapped_labels(table: Mapping[int, Counter[int]]) -> dict[int, int]:
     return moved if set(moved) == set(moved.values()) else {}
 
 
-def _exchange(moved: Mapping[int, int], task: Task) -> str:
+def _exchange(moved: Mapping[int, int], task: ChoiceTask) -> str:
     if len(moved) == 2:
         return f"{' and '.join(repr(task.labels[label]) for label in sorted(moved))} are swapped"
     pairs = ", ".join(
@@ -116,7 +116,7 @@ def _at_most(bound: float) -> str:
     return f"a perfect model would be given at most {bound:.1f}%"
 
 
-def imbalance(right: Mapping[str, int], task: Task) -> Iterator[Defect]:
+def imbalance(right: Mapping[str, int], task: ChoiceTask) -> Iterator[Defect]:
     """Yield a label that is far too frequent, and labels that never occur."""
     counted = Counter(right.values())
     if len(right) < MIN_ITEMS:

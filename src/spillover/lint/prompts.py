@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from spillover.records import Defect
-from spillover.tasks import Task, TaskLanguage
+from spillover.tasks import ChoiceLanguage, GenerationLanguage, Task
 
 STRAY = re.compile("  |[^\\S \u3000]|[\u200b\u2060\ufeff]")
 """Two blanks, white space other than a blank or an ideographic blank, or a character without width."""
@@ -25,11 +25,11 @@ def white_space(task: Task, languages: Sequence[str]) -> Iterator[Defect]:
         yield Defect("warning", "white space", message, language=code)
 
 
-def _strays(row: TaskLanguage) -> list[tuple[str, str]]:
+def _strays(row: ChoiceLanguage | GenerationLanguage) -> list[tuple[str, str]]:
     parts = {
         "fields": row.fields,
         "answer": (row.answer,),
-        "labels": row.labels,
+        "labels": row.labels if isinstance(row, ChoiceLanguage) else (),
         "exemplars": tuple(text for fields in row.exemplars for text in fields),
     }
     return [(where, text) for where, texts in parts.items() for text in texts if STRAY.search(text)]

@@ -69,7 +69,8 @@ def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> lis
 
 def exemplars(reading: RawItems, task: Task) -> Iterator[Defect]:
     """Yield exemplars of the task that are test items, or nearly."""
-    shown = task.rows[reading.language].exemplars if reading.language in task.rows else ()
+    exemplars = task.rows[reading.language].exemplars if reading.language in task.rows else ()
+    shown = [texts[: len(task.fields)] for texts in exemplars]  # an answer in words follows them
     for match in near_duplicates(shown, [entry.fields for entry in reading.entries]):
         entry = reading.entries[match.entry]
         message = (

@@ -12,7 +12,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.models.tokenization import NO_START
 from spillover.records import Defect, Prompt, Severity
-from spillover.tasks import Task
+from spillover.tasks import ChoiceTask
 
 if TYPE_CHECKING:  # torch costs seconds
     from spillover.models.inference.encode import Encoded
@@ -110,7 +110,7 @@ def _bytes(prompt: Prompt) -> int:
     return sum(len(text.encode()) for text in (*prompt.exemplars, prompt.body, max(prompt.choices, key=len)))
 
 
-def same_tokens(task: Task, languages: Sequence[str], kind: str, scoring: str, reads: Reads) -> Iterator[Defect]:
+def same_tokens(task: ChoiceTask, languages: Sequence[str], kind: str, scoring: str, reads: Reads) -> Iterator[Defect]:
     """Yield labels that the model's tokenizer does not tell apart: whatever the model says, they score the same.
 
     Also labels that have no token, and labels whose tokens are the beginning of another's.
@@ -158,7 +158,7 @@ def apart(encoded: "Encoded", words: Sequence[str], scoring: str, where: str, la
 
 
 def same_beginnings(
-    task: Task, languages: Sequence[str], kind: str, reads: Reads, consequence: str
+    task: ChoiceTask, languages: Sequence[str], kind: str, reads: Reads, consequence: str
 ) -> Iterator[Defect]:
     """Yield, as one warning, the languages in which labels begin with the same token, and what follows from it."""
     alike = [code for code in languages if len(set(first := _first(task, code, kind, reads))) < len(first)]
@@ -167,12 +167,12 @@ def same_beginnings(
         yield Defect("warning", "tokens", message, language=alike[0] if len(alike) == 1 else "")
 
 
-def _first(task: Task, code: str, kind: str, reads: Reads) -> list[tuple[int, ...]]:
+def _first(task: ChoiceTask, code: str, kind: str, reads: Reads) -> list[tuple[int, ...]]:
     """Return the token with which each label begins: the first after what all of them share with the bare prompt."""
     (encoded,) = reads.encode([_cue(task, code, kind)])
     return [label[:1] for label in encoded.labels]
 
 
-def _cue(task: Task, code: str, kind: str) -> Prompt:
+def _cue(task: ChoiceTask, code: str, kind: str) -> Prompt:
     """Return the end of a task's prompts, with the labels that may follow."""
     return Prompt((), f"{task.row(code).answer}:", task.choices(kind, code))

@@ -126,11 +126,13 @@ def find_overlaps(
     texts: dict[tuple[str, ...], str] = {}
     ids: dict[tuple[str, str], str] = {}
     trained, items, tasks = list(trained), list(items), list(tasks)
-    rendered = {task.name for task in tasks if not task.has_labels}
+    rendered = {task.name for task in tasks if not task.fields}
     for task in tasks:
         for code, row in task.rows.items():
-            for fields in row.exemplars:
-                texts.setdefault(normalized(fields), f"the text of an exemplar of {task.name} in {code}")
+            for exemplar in row.exemplars:
+                texts.setdefault(
+                    normalized(exemplar[: len(task.fields)]), f"the text of an exemplar of {task.name} in {code}"
+                )
     for item in items:
         texts.setdefault(normalized(item.fields), f"the text of {item.task} item {item.id!r} in {item.language}")
         if item.task in sharing and not item.id.isdigit():

@@ -14,7 +14,8 @@ from itertools import accumulate
 from spillover.errors import SpilloverError
 from spillover.mixture.frames import Frame
 from spillover.records import Example, LabeledQuestion, Pair
-from spillover.tasks import Task
+from spillover.tasks import GenerationTask, Task
+from spillover.tasks.task import CLOSING
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 """Texts → the number of tokens of each."""
@@ -171,8 +172,11 @@ def two_stage(
 
 
 def _answered(task: Task, row: LabeledQuestion, labels: str) -> Example:
-    source = _cued(task, row.fields, row.language)
-    return Example(row.id, row.language, source, task.choices(labels, row.language)[row.gold])
+    if isinstance(task, GenerationTask):
+        target = f" {row.answer}{CLOSING}"
+    else:
+        target = task.choices(labels, row.language)[row.gold]
+    return Example(row.id, row.language, _cued(task, row.fields, row.language), target)
 
 
 # Sizes

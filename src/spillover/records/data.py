@@ -57,7 +57,9 @@ class LabeledQuestion:
     fields: tuple[str, ...]
     """The texts, in the order of the task's fields."""
     gold: int
-    """Index of the right label."""
+    """Index of the right label; 0 for a question answered in words."""
+    answer: str = ""
+    """The answer in words, worked where it shows reasoning; empty for a question with choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,10 @@ class Item:
     fields: tuple[str, ...]
     """The texts, in the order of the task's fields."""
     gold: int
-    """Index of the right label, so language-neutral."""
+    """Index of the right label, so language-neutral; 0 for an item answered in words."""
     translator: str = ""
     """The translator that made it from English; empty if people wrote it."""
     cluster: str = ""
     """Name of its cluster, if a column has one. Items of a cluster are not independent."""
+    answers: tuple[str, ...] = ()
+    """The answers in words that count as right; empty for an item with choices."""

@@ -25,7 +25,7 @@ from spillover.stages.arms import Arm, cells_of
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, balanced_subset
 from spillover.store import Store, read_layers
-from spillover.tasks import open_task
+from spillover.tasks import has_labels, open_labeled_task, open_task
 from spillover.utils.progress import bar, notify
 
 MAX_COMBINATIONS = 20_000
@@ -152,13 +152,14 @@ def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequen
     """Return the similarity of the base model's states of the same items: CKA, mean over layers and tasks."""
     limit = experiment.analyze.limit
     chosen = {key: balanced_subset(rows, limit) for key, rows in items.items() if limit and key[1] in codes}
-    labeled = {key: rows for key, rows in chosen.items() if open_task(key[0]).has_labels and len(rows) >= MIN_ITEMS}
+    labeled = {key: rows for key, rows in chosen.items() if has_labels(open_task(key[0])) and len(rows) >= MIN_ITEMS}
     if not labeled:
         return []
     arm = Arm("base", experiment, None)
     with bar("trace (items)", sum(map(len, labeled.values()))) as progress:
         traces = [
-            trace_cell(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, labeled)
+            trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, progress)
+            for cell, rows in cells_of(arm, labeled)
         ]
     layers = []
     for task in dict.fromkeys(trace.cell.task for trace in traces):

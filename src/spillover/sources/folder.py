@@ -15,7 +15,7 @@ from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.places import FORMAT, by_language, file_of, require_folder
 from spillover.sources.remarks import remark
 from spillover.sources.table import IDS, LabeledTable, id_column, items, with_ids
-from spillover.tasks import TASKS, Task, open_task
+from spillover.tasks import TASKS, ChoiceTask, Task, open_task
 
 NAME = f"<language>.{FORMAT}"
 
@@ -31,7 +31,8 @@ class Folder:
 
         Args:
             directory: the folder.
-            columns: field, `id` or `label` → the files' own column name; an empty one for `id`: the row's number.
+            columns: field, `id`, `label` or `answer` → the files' own column name; an empty one for `id`: the row's
+                number.
             classes: which labels the numbers and letters in a label column stand for.
         """
         if not directory:
@@ -68,16 +69,21 @@ class Folder:
     def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
         """Return the questions with their answers, from a label column as in a file of items."""
         rows = items(self._labeled_table(task, "questions", language), task.name, language)
-        return [LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold) for item in rows]
+        return [
+            LabeledQuestion(item.task, item.id, item.language, item.fields, item.gold, *item.answers[:1])
+            for item in rows
+        ]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that have a file of items."""
         return tuple(by_language(self._directory / task.name / "items", NAME))
 
     def _labeled_table(self, task: Task, kind: str, language: str) -> LabeledTable:
-        rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column("label")
-        stated = of_task(self._classes, task.name)
-        legend = open_legend(label_index(task, language), task.labels, rows, label, fields, stated)
+        rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column(answer_column(task))
+        legend = None
+        if isinstance(task, ChoiceTask):
+            stated = of_task(self._classes, task.name)
+            legend = open_legend(label_index(task, language), task.labels, rows, label, fields, stated)
         return LabeledTable(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[TableRow]:
@@ -140,7 +146,7 @@ class Folder:
         """Return the column of the ids; None where a row's number is its id."""
         if "id" in self._columns:
             return self._columns["id"] or None
-        return id_column(rows, (*self._fields(task), self._column("label")))
+        return id_column(rows, (*self._fields(task), self._column(answer_column(task))))
 
     def _fields(self, task: Task) -> tuple[str, ...]:
         return tuple(self._column(field) for field in task.fields)
@@ -152,14 +158,19 @@ class Folder:
 def check_columns(columns: Mapping[str, str], task: Task) -> None:
     """Refuse a name that no task has; one map serves all tasks of an evaluation."""
     fields = [field for name in TASKS for field in open_task(name).fields]
-    names = dict.fromkeys(("id", "label", "cluster", *task.fields, *fields))
+    names = dict.fromkeys(("id", "label", "answer", "cluster", *task.fields, *fields))
     for name in columns:
         if name not in names:
-            expected = "a field, 'id', 'label' or 'cluster'"
+            expected = "a field, 'id', 'label', 'answer' or 'cluster'"
             raise SpilloverError(f"columns: found {name!r}, expected {expected}; {did_you_mean(name, names)}")
 
 
-def label_index(task: Task, language: str) -> dict[str, int]:
+def answer_column(task: Task) -> str:
+    """Return the name of the column with the right answers: labels, or answers in words."""
+    return "label" if isinstance(task, ChoiceTask) else "answer"
+
+
+def label_index(task: ChoiceTask, language: str) -> dict[str, int]:
     """Return word → index of the label it means: the task's own words, and those of the language."""
     # where one word is in both, the task's own meaning wins
     kinds = (task.row(language).labels, task.labels)

@@ -23,11 +23,11 @@ from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import ENGLISH, in_paper_order, lookup
 from spillover.records import Item, Question
 from spillover.sources.files import TableRow
-from spillover.sources.folder import check_columns, label_index
+from spillover.sources.folder import answer_column, check_columns, label_index
 from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
-from spillover.sources.table import id_column, id_of
-from spillover.tasks import Task
+from spillover.sources.table import answers, id_column, id_of
+from spillover.tasks import ChoiceTask, Task
 
 SPLITS = {"questions": "train", "items": "test"}
 """Where questions are and where items are."""
@@ -113,17 +113,20 @@ class Hub:
         if not layout.label:
             raise SpilloverError(f"source 'hub:{self._id}': found no labels, expected some; it serves tuning only")
         rows = [(id, row) for id, row in self._rows(layout, language, "items") if _is_labeled(row.value(layout.label))]
-        stated = layout.labels or of_task(self._classes, task.name)
-        cells = [row for _, row in rows]
-        legend = open_legend(label_index(task, language), task.labels, cells, layout.label, layout.columns, stated)
+        legend = None
+        if isinstance(task, ChoiceTask):
+            stated = layout.labels or of_task(self._classes, task.name)
+            cells = [row for _, row in rows]
+            legend = open_legend(label_index(task, language), task.labels, cells, layout.label, layout.columns, stated)
         return [
             Item(
                 task.name,
                 id,
                 language,
                 tuple(row.text(column) for column in layout.columns),
-                legend.read(row, layout.label),
+                legend.read(row, layout.label) if legend else 0,
                 cluster=row.name(self._columns["cluster"]) if "cluster" in self._columns else "",
+                answers=() if legend else answers(row, layout.label),
             )
             for id, row in rows
         ]
@@ -158,9 +161,9 @@ class Hub:
         if preset:
             return preset
         check_columns(self._columns, task)
-        named = {name: self._columns.get(name, name) for name in (*task.fields, "label")}
+        named = {name: self._columns.get(name, name) for name in (*task.fields, answer_column(task))}
         fields = tuple(named[name] for name in task.fields)
-        return HubLayout(fields, self._configs(), task.name, named["label"], id=self._columns.get("id"))
+        return HubLayout(fields, self._configs(), task.name, named[answer_column(task)], id=self._columns.get("id"))
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""

@@ -27,7 +27,7 @@ from spillover.sources.files import FileCache, TableRow
 from spillover.sources.labels import Legend
 from spillover.sources.places import by_language, file_of, require_folder
 from spillover.sources.table import LabeledTable, items
-from spillover.tasks import Task
+from spillover.tasks import Task, has_labels
 
 Fields = tuple[str, ...]
 
@@ -127,7 +127,8 @@ class Paper:
         rows = self._files.rows(file_of(self._directory / layout.folder, layout.items, language), language)
         labels = _published_labels(task.name, ENGLISH)
         words = self._words(task.name, language)
-        golds = {word: task.labels.index(label) for word, label in zip(words, labels, strict=True)}
+        order = _order(task)
+        golds = {word: order[label] for word, label in zip(words, labels, strict=True)}
         return LabeledTable(rows, layout.columns, "answer", Legend(golds))
 
     def _words(self, task: str, language: str) -> Fields:
@@ -137,7 +138,8 @@ class Paper:
         """Return the untranslated questions that have an answer: none where the annotators did not agree on one."""
         layout, labels = _layout(task), _published_labels(task.name, language)
         english = _published_labels(task.name, ENGLISH)
-        legend = Legend({word: task.labels.index(label) for word, label in zip(labels, english, strict=True)})
+        order = _order(task)
+        legend = Legend({word: order[label] for word, label in zip(labels, english, strict=True)})
         rows = self._files.rows(file_of(self._directory / layout.folder, layout.train, language), language)
         return [
             LabeledQuestion(task.name, str(number), language, _fields(row, layout), legend.read(row, "answer"))
@@ -192,12 +194,17 @@ def _layout(task: Task) -> PaperLayout:
     if task.name not in LAYOUTS:
         raise SpilloverError(f"source 'paper': found no task {task.name!r}; {did_you_mean(task.name, LAYOUTS)}")
     layout, labels = LAYOUTS[task.name], _published_labels(task.name, ENGLISH)
-    if len(task.fields) != len(layout.columns) or set(task.labels) != set(labels):
+    if len(task.fields) != len(layout.columns) or set(_order(task)) != set(labels):
         raise SpilloverError(
-            f"source 'paper': task {task.name!r}: found fields {task.fields} and labels {task.labels}, "
+            f"source 'paper': task {task.name!r}: found fields {task.fields} and labels {tuple(_order(task))}, "
             f"expected {len(layout.columns)} fields and the labels {labels}"
         )
     return layout
+
+
+def _order(task: Task) -> dict[str, int]:
+    """Return label → its index; none for a task without labels."""
+    return {label: index for index, label in enumerate(task.labels if has_labels(task) else ())}
 
 
 def _fields(row: TableRow, layout: PaperLayout) -> Fields:

@@ -3,8 +3,10 @@
 For a run, `items` refuses the first faulty row of a table. `lint` reads the same table and collects all faults.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from spillover.errors import SpilloverError
@@ -31,9 +33,9 @@ class LabeledTable:
     fields: tuple[str, ...]
     """The columns of the task's fields, in their order."""
     label: str
-    """The column of the labels."""
-    legend: Legend
-    """Value in that column → the label it means."""
+    """The column of the labels, or of the answers in words."""
+    legend: Legend | None
+    """Value in that column → the label it means; None where the column holds answers in words."""
     id: str | None = None
     """The column of the ids; None where a row's number, from 0, is its id."""
     cluster: str | None = None
@@ -51,7 +53,35 @@ class LabeledTable:
 
     def gold(self, row: TableRow) -> int:
         """Return the index of a row's label; one sentence where the label is none of the task's."""
-        return self.legend.read(row, self.label)
+        return self.legend.read(row, self.label) if self.legend else 0
+
+    def answers(self, row: TableRow) -> tuple[str, ...]:
+        """Return the answers in words that count as right: one or several; none in a table of labels."""
+        return () if self.legend else answers(row, self.label)
+
+
+def answers(row: TableRow, column: str) -> tuple[str, ...]:
+    """Return the answers in a cell: a text, a number, or a list of them, which a file without lists writes as JSON.
+
+    Raises:
+        SpilloverError: there is none.
+    """
+    value = row.value(column)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError):
+            value = json.loads(value)
+    listed = value if isinstance(value, list | tuple) else [value]
+    texts = tuple(dict.fromkeys(_answer(cell) for cell in listed))
+    if not texts or "" in texts:
+        raise SpilloverError(f"{row.place}: column {column!r}: found {value!r}, expected an answer")
+    return texts
+
+
+def _answer(cell: object) -> str:
+    """Return an answer as a text; a whole number without the decimals that a table of numbers adds."""
+    if cell is None or isinstance(cell, bool) or cell != cell:
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
 def id_of(row: TableRow, number: int, column: str | None) -> str:
@@ -95,6 +125,7 @@ def items(table: LabeledTable, task: str, language: str) -> list[Item]:
             table.gold(row),
             _translator(row),
             row.name(table.cluster) if table.cluster else "",
+            table.answers(row),
         )
         for id, row in with_ids(table.rows, table.id)
     ]

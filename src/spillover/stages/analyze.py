@@ -20,7 +20,7 @@ from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.geometry import check_metrics
 from spillover.stages.items import Items, subsets
 from spillover.store import Arrays, Artifact, Store, read_arrays, write_arrays
-from spillover.tasks import Task, open_task
+from spillover.tasks import ChoiceTask, has_labels, open_labeled_task, open_task
 from spillover.utils.progress import Bar
 
 
@@ -28,7 +28,7 @@ from spillover.utils.progress import Bar
 class CellTrace:
     """A traced cell."""
 
-    task: Task
+    task: ChoiceTask
     """The task."""
     cell: Cell
     """The cell. Its task is named by the task's file, not by the experiment."""
@@ -75,7 +75,7 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
     chosen = experiment.analyze
     for name in chosen.lenses:
         resolve(LENSES, name, "analyze.lenses")
-    traced = subsets({key: rows for key, rows in items.items() if open_task(key[0]).has_labels}, chosen.limit)
+    traced = subsets({key: rows for key, rows in items.items() if has_labels(open_task(key[0]))}, chosen.limit)
     check_metrics(chosen.metrics, traced)
     return traced
 
@@ -83,7 +83,9 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
 def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:
     """Return the prompts that lenses learn from: those of measured items that are not traced."""
     return [
-        prompt for key, rows in traced.items() for prompt in prompts_not_traced(open_task(key[0]), items[key], rows)
+        prompt
+        for key, rows in traced.items()
+        for prompt in prompts_not_traced(open_labeled_task(key[0]), items[key], rows)
     ]
 
 
@@ -96,7 +98,10 @@ def analyze_arm(store: Store, arm: Arm, items: Items, others: Sequence[Prompt], 
     """Trace an arm's items, read the traces through each lens, and patch. Lenses learn from the prompts `others`."""
     chosen = arm.experiment.analyze
     lenses = [fit_lens(store, arm, name, others) for name in chosen.lenses]
-    cells = [trace_cell(store, arm, open_task(cell.task), cell, rows, progress) for cell, rows in cells_of(arm, items)]
+    cells = [
+        trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, progress)
+        for cell, rows in cells_of(arm, items)
+    ]
     return ArmInternals(
         readings=[read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses],
         activity=[_activity(traced) for traced in cells],
@@ -120,13 +125,13 @@ def _activity(traced: CellTrace) -> Activity:
     return Activity(traced.cell, arrays["active"], int(arrays["counted"][0]))
 
 
-def prompts_not_traced(task: Task, rows: Sequence[Item], traced: Sequence[Item]) -> list[Prompt]:
+def prompts_not_traced(task: ChoiceTask, rows: Sequence[Item], traced: Sequence[Item]) -> list[Prompt]:
     """Return the prompts of a cell's items that are not traced."""
     ids = {item.id for item in traced}
     return [lens_prompt(task, item) for item in rows if item.id not in ids]
 
 
-def lens_prompt(task: Task, item: Item) -> Prompt:
+def lens_prompt(task: ChoiceTask, item: Item) -> Prompt:
     """Return an item's prompt for tracing: native exemplars; as choices the English answers, then the native ones.
 
     The exemplars' labels are native: English on the way to a native answer is then the model's own.
@@ -135,7 +140,7 @@ def lens_prompt(task: Task, item: Item) -> Prompt:
     return replace(task.prompt(item, "native"), choices=both)
 
 
-def trace_cell(store: Store, arm: Arm, task: Task, cell: Cell, rows: Sequence[Item], progress: Bar) -> CellTrace:
+def trace_cell(store: Store, arm: Arm, task: ChoiceTask, cell: Cell, rows: Sequence[Item], progress: Bar) -> CellTrace:
     """Return the trace of a cell, traced first if there is none.
 
     Its file holds the fields of `models.tracing.trace.Trace` and `ids`: the items' ids as UTF-8, (items, bytes), padded

@@ -11,7 +11,7 @@ from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
-from spillover.tasks import open_task
+from spillover.tasks import has_labels, open_task
 from spillover.utils.progress import Bar, bar, notify
 
 Measured = TypeVar("Measured", Prediction, TextNLL)
@@ -50,7 +50,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
             Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
             for item, values, by_length in zip(rows, scores.choices[:items], per_token, strict=True)
         ]
-        labels = task.labels or tuple(map(str, range(len(prompts[0].choices))))
+        labels = (task.labels if has_labels(task) else ()) or tuple(map(str, range(len(prompts[0].choices))))
         write_predictions(folder / name, predictions, labels)
 
     inputs = [
@@ -87,7 +87,8 @@ def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) 
         base, tuned = (tuple(p.logprobs for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
         ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)
         gold, groups = tuple(item.gold for item in rows), tuple(cluster_of[task.name].get(id, "") for id in ids)
-        yield ItemScores(task.name, code, tuple(task.labels), ids, texts, gold, base, tuned, groups)
+        labels = task.labels if has_labels(task) else ()
+        yield ItemScores(task.name, code, labels, ids, texts, gold, base, tuned, groups)
 
 
 def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[TextNLL]:

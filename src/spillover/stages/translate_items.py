@@ -21,7 +21,7 @@ from spillover.sources.table import TRANSLATOR
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
 from spillover.store import Store, write_files
-from spillover.tasks import Task
+from spillover.tasks import ChoiceLanguage, ChoiceTask, Task
 from spillover.translate import Translator, open_translator
 from spillover.utils.progress import notify
 
@@ -70,34 +70,43 @@ def _refuse_parallel(language: str) -> list[Question]:
 
 def _translated(items: Sequence[Item], translator: Translator, language: str, experiment: Experiment) -> list[Item]:
     by = f"{experiment.translate.translator} {experiment.translate.model}".strip()
-    texts = [Question(item.task, item.id, item.language, item.fields) for item in items]
+    texts = [Question(item.task, item.id, item.language, (*item.fields, *item.answers)) for item in items]
     translations = translator.translate(texts, language)
     return [
-        Item(item.task, item.id, language, question.fields, item.gold, by)
+        Item(item.task, item.id, language, texts[:count], item.gold, by, item.cluster, texts[count:])
         for item, question in zip(items, translations, strict=True)
+        for texts, count in [(question.fields, len(item.fields))]
     ]
 
 
 def _lines(task: Task, items: Sequence[Item]) -> str:
     """Write items as the JSON lines that `folder:` reads."""
     rows = (
-        {"id": item.id, **dict(zip(task.fields, item.fields, strict=True)), "label": task.labels[item.gold]}
+        {"id": item.id, **dict(zip(task.fields, item.fields, strict=True)), **_right(task, item)}
         | ({TRANSLATOR: item.translator} if item.translator else {})
         for item in items
     )
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def _right(task: Task, item: Item) -> dict[str, object]:
+    """Return the column of the right answer."""
+    return {"label": task.labels[item.gold]} if isinstance(task, ChoiceTask) else {"answer": list(item.answers)}
+
+
 def _draft(task: Task, translator: Translator, languages: Sequence[str]) -> str:
     """Return a task's table with rows for more languages, marked as a draft."""
     row = task.row(ENGLISH)
-    parts = [(*row.fields, row.answer), row.labels, *row.exemplars]
+    words = row.labels if isinstance(row, ChoiceLanguage) else (row.conclusion,)
+    parts = [(*row.fields, row.answer, *words), *row.exemplars]
     texts = [Question(task.name, str(number), ENGLISH, part) for number, part in enumerate(parts)]
     table = {"draft": True} | task.model_dump(mode="json", exclude={"draft"})
+    count = len(row.fields)
     for code in languages:
-        named, labels, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(texts, code))
-        *fields, answer = named
-        table["rows"][code] = {"fields": fields, "answer": answer, "labels": labels, "exemplars": exemplars}
+        named, *exemplars = ([_one_line(text) for text in q.fields] for q in translator.translate(texts, code))
+        answer, *others = named[count:]
+        rest = {"labels": others} if isinstance(row, ChoiceLanguage) else {"conclusion": others[0]}
+        table["rows"][code] = {"fields": named[:count], "answer": answer, "exemplars": exemplars} | rest
     drafted = ", ".join(f"rows.{code}" for code in languages)
     return (
         f"# A machine drafted {drafted}. Somebody who reads the language corrects them and deletes the line below;\n"

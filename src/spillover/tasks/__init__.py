@@ -1,16 +1,24 @@
-"""The tasks: what is asked, in which words, in every language."""
+"""The tasks: what is asked, in which words, in every language, and how what comes back is graded."""
 
-from spillover.tasks.files import TASKS, load_task, open_task
+from spillover.tasks.choice import LABEL_KINDS, ChoiceLanguage, ChoiceTask
+from spillover.tasks.files import TASKS, Task, has_labels, load_task, open_labeled_task, open_task
+from spillover.tasks.generation import GenerationLanguage, GenerationTask
 from spillover.tasks.published import published_names
-from spillover.tasks.task import LABEL_KINDS, PLACEHOLDER, Task, TaskLanguage
+from spillover.tasks.task import PLACEHOLDER, TaskLanguage
 
 __all__ = [
     "LABEL_KINDS",
     "PLACEHOLDER",
     "TASKS",
+    "ChoiceLanguage",
+    "ChoiceTask",
+    "GenerationLanguage",
+    "GenerationTask",
     "Task",
     "TaskLanguage",
+    "has_labels",
     "load_task",
+    "open_labeled_task",
     "open_task",
     "published_names",
 ]

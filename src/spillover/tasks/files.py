@@ -8,20 +8,33 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import get_language
-from spillover.plugins import TASK_FAMILIES, resolve
-from spillover.tasks.task import Task
+from spillover.plugins import GRADERS, TASK_FAMILIES, resolve
+from spillover.tasks.choice import ChoiceTask
+from spillover.tasks.generation import GenerationTask
 from spillover.utils.paths import expanded_path
 
 TASKS = {
     path.stem: str(path) for path in sorted(Path(str(files("spillover").joinpath("data", "tasks"))).glob("*.toml"))
 }
 """Name → file of every task that ships. A file in `data/tasks` is one; nothing else lists it."""
+
+
+Task = ChoiceTask | GenerationTask
+"""What an experiment may ask. Each kind renders its items and grades what a model makes of them."""
+
+KINDS: dict[str, type[ChoiceTask | GenerationTask]] = {"choice": ChoiceTask, "generation": GenerationTask}
+"""The `kind` that a file says → its task. A file that says none has labels."""
+
+
+def has_labels(task: Task) -> TypeGuard[ChoiceTask]:
+    """Whether every item has the task's own labels as its choices. Others bring choices, or are answered in words."""
+    return isinstance(task, ChoiceTask) and bool(task.labels)
 
 
 def open_task(name: str, where: str = "task") -> Task:
@@ -47,6 +60,18 @@ def open_task(name: str, where: str = "task") -> Task:
     return task
 
 
+def open_labeled_task(name: str) -> ChoiceTask:
+    """Return a task by its name, one whose items all have the task's own labels.
+
+    Raises:
+        SpilloverError: its items bring choices of their own, or are answered in words.
+    """
+    task = open_task(name)
+    if not has_labels(task):
+        raise SpilloverError(f"task {name!r}: found no labels, expected a task with labels of its own")
+    return task
+
+
 @cache
 def _shipped(name: str) -> Task:
     return load_task(Path(TASKS[name]))
@@ -66,8 +91,11 @@ def _load(path: Path, extending: tuple[Path, ...]) -> Task:
     table = _read(path)
     if "extends" in table:
         table = _merged(_inherited(path, table.pop("extends"), (*extending, path)), table)
+    kind = table.get("kind", "choice")
+    if kind not in KINDS:
+        raise SpilloverError(f"{path}: kind: found {kind!r}, {did_you_mean(str(kind), KINDS)}")
     try:
-        task = Task.model_validate(table)
+        task = KINDS[kind].model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -98,8 +126,8 @@ def _inherited(path: Path, name: object, extending: tuple[Path, ...]) -> dict[st
         base = _base(path.parent / expanded_path(name), extending, where)
     else:
         base = open_task(name, where)
-    if not base.has_labels:
-        raise SpilloverError(f"{where}: found {name!r}, expected a task with fields and labels of its own")
+    if not base.rows:
+        raise SpilloverError(f"{where}: found {name!r}, expected a task with fields and words of its own")
     return base.model_dump()
 
 
@@ -125,27 +153,40 @@ def _merged(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]
 
 def _check(task: Task, where: str) -> None:
     """Refuse a table whose parts do not fit together, with the place."""
-    unknown = [label for label in task.exemplar_labels if label not in task.labels]
-    if unknown:
-        raise SpilloverError(f"{where}: exemplar_labels: found {unknown[0]!r}; {did_you_mean(unknown[0], task.labels)}")
-    for part, words in (("labels", task.labels), ("agnostic", task.agnostic)):
-        if len(words) != len(task.labels) or len(set(words)) != len(words):
-            raise SpilloverError(
-                f"{where}: {part}: found {len(words)} words {words}, expected {len(task.labels)} different ones"
-            )
+    if isinstance(task, ChoiceTask):
+        _check_labels(task, where)
+        texts, exemplars = len(task.fields), len(task.exemplar_labels)
+    else:
+        _check_grading(task, where)
+        texts, exemplars = len(task.fields) + 1, max((len(row.exemplars) for row in task.rows.values()), default=0)
     for code, row in task.rows.items():
         get_language(code, f"{where}: rows")
         expected = {
             "fields": (len(row.fields), len(task.fields)),
-            "labels": (len(row.labels), len(task.labels)),
-            "exemplars": (len(row.exemplars), len(task.exemplar_labels)),
-            "fields of an exemplar": (
-                next((n for n in map(len, row.exemplars) if n != len(task.fields)), len(task.fields)),
-                len(task.fields),
-            ),
+            "exemplars": (len(row.exemplars), exemplars),
+            "texts of an exemplar": (next((n for n in map(len, row.exemplars) if n != texts), texts), texts),
         }
         for part, (count, wanted) in expected.items():
             if count != wanted:
                 raise SpilloverError(f"{where}: rows.{code}: found {count} {part}, expected {wanted}")
-        if len(set(row.labels)) != len(row.labels):
-            raise SpilloverError(f"{where}: rows.{code}: two labels share the words {row.labels}")
+
+
+def _check_labels(task: ChoiceTask, where: str) -> None:
+    unknown = [label for label in task.exemplar_labels if label not in task.labels]
+    if unknown:
+        raise SpilloverError(f"{where}: exemplar_labels: found {unknown[0]!r}; {did_you_mean(unknown[0], task.labels)}")
+    words = {"labels": task.labels, "agnostic": task.agnostic}
+    words |= {f"rows.{code}: labels": row.labels for code, row in task.rows.items()}
+    for part, labels in words.items():
+        if len(labels) != len(task.labels) or len(set(labels)) != len(labels):
+            raise SpilloverError(
+                f"{where}: {part}: found {len(labels)} words {labels}, expected {len(task.labels)} different ones"
+            )
+
+
+def _check_grading(task: GenerationTask, where: str) -> None:
+    if task.answer_language not in ("item", "any"):
+        get_language(task.answer_language, f"{where}: answer_language")
+    resolve(GRADERS, task.grader, f"{where}: grader")
+    if "" in task.stop:
+        raise SpilloverError(f"{where}: stop: found an empty text, expected texts that end an answer")

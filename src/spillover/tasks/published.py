@@ -4,10 +4,10 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from spillover.tasks.task import Task
+from spillover.tasks.task import BaseTask
 
 
-def published_names(task: Task, language: str) -> tuple[str, ...]:
+def published_names(task: BaseTask, language: str) -> tuple[str, ...]:
     """Return the name before each field, an empty text where there is none, and then the answer's cue.
 
     A task or language that the paper does not have keeps its own names.

@@ -5,11 +5,12 @@ Benchmarks with prompts and exemplars of their own are such tasks. A `harness` s
 
 from spillover.errors import SpilloverError
 from spillover.records import Item, Prompt
-from spillover.tasks.task import PLACEHOLDER, Task
+from spillover.tasks.choice import ChoiceTask
+from spillover.tasks.task import PLACEHOLDER
 from spillover.utils.text import is_file_name
 
 
-class RenderedTask(Task):
+class RenderedTask(ChoiceTask):
     """The first of an item's texts is the prompt's, the others are its choices."""
 
     def prompt(self, item: Item, labels: str = "english") -> Prompt:

@@ -1,0 +1,72 @@
+"""Tasks with labels: every label of an item is scored, and the most likely one counts as chosen."""
+
+from typing import Literal
+
+from spillover.records import Item, Outcome, Prediction, Prompt
+from spillover.tasks.task import CLOSING, BaseTask, TaskLanguage, Text
+
+LABEL_KINDS = ("english", "native", "agnostic")
+"""Kinds of words for a task's labels, in choices and exemplars: English, the language's own, unrelated ones."""
+
+
+class ChoiceLanguage(TaskLanguage):
+    """How a task with labels reads in one language."""
+
+    labels: tuple[Text, ...]
+    """The labels' words in this language, in the order of the task's labels."""
+    exemplars: tuple[tuple[Text, ...], ...]
+    """The fields of each exemplar, in the order of the task's `exemplar_labels`."""
+
+
+class ChoiceTask(BaseTask):
+    """A classification task, the same in every language."""
+
+    kind: Literal["choice"] = "choice"
+    """Tells its file from that of a task answered in words."""
+    labels: tuple[Text, ...]
+    """The labels; a gold index counts in this order. These are the words of `labels = "english"`."""
+    agnostic: tuple[Text, ...]
+    """As many semantically unrelated labels, words that say nothing of the task: for `labels = "agnostic"`."""
+    exemplar_labels: tuple[str, ...]
+    """The label of each exemplar."""
+    rows: dict[str, ChoiceLanguage]
+    """Language code → how the task reads in it."""
+
+    def row(self, language: str) -> ChoiceLanguage:
+        """Return the row of a language; one sentence if the task has none."""
+        super().row(language)
+        return self.rows[language]
+
+    def label_words(self, kind: str, language: str) -> tuple[str, ...]:
+        """Return the labels' words of one kind (`LABEL_KINDS`), in the order of `labels`."""
+        return {"english": self.labels, "native": self.row(language).labels, "agnostic": self.agnostic}[kind]
+
+    def choices(self, kind: str, language: str) -> tuple[str, ...]:
+        """Return the choices that may follow a prompt, one per label, each with its closing delimiter.
+
+        The blank after the prompt's colon belongs to the choice: most tokenizers join it with the word that follows.
+        The delimiter is part of every scored choice, so none is another's prefix.
+        """
+        return tuple(f" {word}{CLOSING}" for word in self.label_words(kind, language))
+
+    def prompt(self, item: Item, labels: str = "english") -> Prompt:
+        """Render an item as the exemplars, the item itself, and a choice for each label."""
+        row, choices = self.row(item.language), self.choices(labels, item.language)
+        return Prompt(
+            exemplars=tuple(
+                self.render_body(fields, item.language) + choices[self.labels.index(label)]
+                for fields, label in zip(row.exemplars, self.exemplar_labels, strict=True)
+            ),
+            body=self.render_body(item.fields, item.language),
+            choices=choices,
+        )
+
+    def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
+        """Return prompts with empty inputs, whose answers show a model's preference for a label (Zhao et al. 2021)."""
+        texts = ("N/A", "[MASK]", "")
+        return [self.prompt(Item(self.name, "", language, (text,) * len(self.fields), 0), labels) for text in texts]
+
+    def grade(self, prediction: Prediction) -> Outcome:
+        """Grade a prediction: 1 if the label with the highest score is gold, else 0."""
+        right = prediction.chosen == prediction.gold
+        return Outcome(prediction.id, prediction.task, prediction.language, float(right), "right" if right else "wrong")
