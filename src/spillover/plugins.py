@@ -33,7 +33,14 @@ TASK_FAMILIES = {
     "harness": "spillover.tasks.rendered:harness",
 }
 """What a task's name begins with, before a colon → who makes a task of the rest."""
-GRADERS: dict[str, str] = {}
+GRADERS = {
+    "number": "spillover.tasks.graders.number:number",
+    "exact": "spillover.tasks.graders.words:exact",
+    "f1": "spillover.tasks.graders.words:f1",
+    "contains": "spillover.tasks.graders.words:contains",
+    "letter": "spillover.tasks.graders.letter:letter",
+    "chrf": "spillover.tasks.graders.chrf:chrf",
+}
 """Graders of answers in words: text written, answers that count as right, language → its grade."""
 RECIPES = {
     "question-translation": "spillover.mixture.recipes:question_translation",
