@@ -30,7 +30,7 @@ TRANSLATION_ENGINES = {
 }
 """Translators of texts. Their translations are remembered."""
 TASK_FAMILIES = {
-    "harness": "spillover.tasks.rendered:harness",
+    "harness": "spillover.sources.written_families:open_family",
 }
 """What a task's name begins with, before a colon → who makes a task of the rest."""
 GRADERS = {

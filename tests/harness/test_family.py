@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_task(folder, "small_moved_de", [*nli()[1:], nli()[0]], XNLI)
     write_task(folder, "small_uneven_en", [{**row, "c": ["x"] * (2 + n % 2)} for n, row in enumerate(copa())], UNEVEN)
     write_task(folder, "small_lost_en", copa(), CHOICE | {"doc_to_text": "a", "doc_to_choice": LETTERS} | NOWHERE)
-    for name in ("generate", "winogrande"):
+    for name in ("likelihood", "winogrande"):
         write_task(folder, f"small_{name}_en", *CONFIGS[f"tiny_{name}"])
     return folder
 
@@ -136,7 +136,7 @@ FAULTS = {
     "small_moved_{language}": "small_moved_de: document '0' has the answer [0-9] and that of en has [0-9], expected",
     "small_uneven_{language}": r"small_uneven_en: found items of \[2, 3\] choices, expected as many for each",
     "small_lost_{language}": "small_lost_en: document 0: found the answer 'none of these', expected one of 4 choices",
-    "small_generate_{language}": "small_generate_en: found output type 'generate_until', expected 'multiple_choice'",
+    "small_likelihood_{language}": "small_likelihood_en: found output type 'loglikelihood', expected",
     "small_winogrande_{language}": "small_winogrande_en: document 0: .* choices after one context",
     "smal_xnli_{language}": "found no such task in any language; tasks of like names: small_xnli_en",
 }

@@ -95,8 +95,9 @@ def items_of(folder: Path, lines: str, name: str = "en.jsonl") -> list[Item]:
 def test_an_answer_is_a_text_a_number_or_several(tmp_path: Path) -> None:
     rows = ['{"question": "a", "answer": " six "}', '{"question": "b", "answer": 6}']
     rows += ['{"question": "c", "answer": ["6", "six", "6"]}', '{"question": "d", "answer": 6.0}']
+    rows += ['{"question": "e", "answer": {"text": ["six"], "answer_start": [3]}}']
     answers = [item.answers for item in items_of(tmp_path, "\n".join(rows))]
-    assert answers == [("six",), ("6",), ("6", "six"), ("6",)]
+    assert answers == [("six",), ("6",), ("6", "six"), ("6",), ("six",)]
 
 
 def test_a_file_without_lists_writes_several_answers_as_json(tmp_path: Path) -> None:

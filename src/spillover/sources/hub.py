@@ -3,9 +3,9 @@
     hub:ID  hub:ID:CONFIG        downloaded once, then read from the disk
     stream:ID  stream:ID:CONFIG  read as far as needed, nothing kept: for sets larger than the disk
 
-Questions come from `train`, items from `test`. A set in `PRESETS` needs no column map; a map replaces the preset.
-In a preset ids are row numbers from 0, so a row is the same question in every language; in other sets the column of
-ids, if there is one.
+Questions come from `train`, items from `test` (in XQuAD from `validation`). A set in `PRESETS` needs no column map; a
+map replaces the preset. In a preset without a column of ids, row numbers from 0 are ids: a row is the same question in
+every language. In other sets it is the column of ids, if there is one.
 Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. What PAWS-X
 could not translate into one language is left out of all, so that they keep the same rows.
 """
@@ -29,8 +29,8 @@ from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.table import answers, id_column, id_of
 from spillover.tasks import ChoiceTask, Task
 
-SPLITS = {"questions": "train", "items": "test"}
-"""Where questions are and where items are."""
+QUESTIONS_SPLIT = "train"
+"""Split with the questions."""
 UNLABELED = (None, -1, "-1", "-", "")
 """Values of a label's column where annotators did not agree."""
 
@@ -51,6 +51,8 @@ class HubLayout:
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
     id: str | None = ""
     """Column of the id; empty: the row's number; None: the column that is called so (`table.IDS`), if there is one."""
+    items_split: str = "test"
+    """Split with the items."""
     missing_marker: str = ""
     """The text in place of a missing translation, beside an empty one; such rows are left out in every language."""
 
@@ -78,6 +80,20 @@ PRESETS = {
         missing_marker="NS",
     ),
     "openai/gsm8k": HubLayout(("question",), {"en": "main"}, label=""),
+    "juletxara/mgsm": HubLayout(
+        ("question",),
+        {code: code for code in ("en", "zh", "de", "fr", "es", "ja", "ru", "th", "sw", "bn")},
+        "arithmetic",
+        label="answer_number",
+    ),
+    "google/xquad": HubLayout(
+        ("context", "question"),
+        {code: f"xquad.{code}" for code in ("en", "zh", "de", "es", "ru", "hi", "th")},
+        "reading",
+        label="answers",
+        id="id",
+        items_split="validation",
+    ),
 }
 """Id of a data set → its layout. In XNLI and PAWS-X a row is the same in every language: `parallel` translates them."""
 
@@ -140,11 +156,11 @@ class Hub:
         return in_paper_order(code for code in layout.configs if self._has_labels(layout, code))
 
     def _has_labels(self, layout: HubLayout, language: str) -> bool:
-        if layout.labels:
-            return True
-        if SPLITS["items"] not in self._call_datasets("get_dataset_split_names", layout.configs[language]):
+        if self._preset():
+            return bool(layout.label)
+        if layout.items_split not in self._call_datasets("get_dataset_split_names", layout.configs[language]):
             return False
-        rows = self._cells(layout, layout.configs[language], SPLITS["items"])
+        rows = self._cells(layout, layout.configs[language], layout.items_split)
         return any(layout.label in cells for cells in islice(rows, 1))
 
     def _preset(self) -> HubLayout | None:
@@ -183,10 +199,11 @@ class Hub:
         if language not in layout.configs:
             there = ", ".join(layout.configs)
             raise SpilloverError(f"source 'hub:{self._id}': found no {language!r}; languages that are there: {there}")
-        place = f"{self._id} {layout.configs[language]}/{SPLITS[kind]}"
+        split = layout.items_split if kind == "items" else QUESTIONS_SPLIT
+        place = f"{self._id} {layout.configs[language]}/{split}"
         column, seen = layout.id, set[str]()
         read = [layout.configs[language], *(config for config in layout.configs.values() if layout.missing_marker)]
-        parallel = zip(*(self._cells(layout, config, SPLITS[kind]) for config in read), strict=False)
+        parallel = zip(*(self._cells(layout, config, split) for config in read), strict=False)
         for number, (cells, *others) in enumerate(parallel):
             row = TableRow(f"{place}: row {number}", cells)
             if column is None:

@@ -5,7 +5,7 @@ For a run, `items` refuses the first faulty row of a table. `lint` reads the sam
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,6 +63,8 @@ class LabeledTable:
 def answers(row: TableRow, column: str) -> tuple[str, ...]:
     """Return the answers in a cell: a text, a number, or a list of them, which a file without lists writes as JSON.
 
+    SQuAD's form is read too: a table whose `text` is such a list.
+
     Raises:
         SpilloverError: there is none.
     """
@@ -70,6 +72,8 @@ def answers(row: TableRow, column: str) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         with suppress(ValueError):
             value = json.loads(value)
+    if isinstance(value, Mapping) and "text" in value:
+        value = value["text"]
     listed = value if isinstance(value, list | tuple) else [value]
     texts = tuple(dict.fromkeys(_answer(cell) for cell in listed))
     if not texts or "" in texts:

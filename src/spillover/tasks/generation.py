@@ -60,6 +60,10 @@ class GenerationTask(BaseTask):
         """Return no prompt: there are no labels to prefer."""
         return []
 
+    def limit(self, language: str) -> int:
+        """Return the most tokens of an answer in a language: the same in all."""
+        return self.max_tokens
+
     def stops(self, language: str) -> tuple[str, ...]:
         """Return the texts that end an answer in a language: the task's, and the beginning of another question."""
         name = self.row(language).fields[0]

@@ -29,9 +29,20 @@ def harness(family: str) -> RenderedTask:
             f"harness:{family}: found no {PLACEHOLDER}, expected a task's name with {PLACEHOLDER} where its language "
             f"stands, such as harness:xnli_{PLACEHOLDER}"
         )
+    return RenderedTask(
+        name=family_name(family),
+        fields=(),
+        labels=(),
+        agnostic=(),
+        exemplar_labels=(),
+        rows={},
+        source=f"harness:{family}",
+    )
+
+
+def family_name(family: str) -> str:
+    """Return a family's name as a task: `mgsm_direct` for `mgsm_direct_{language}`."""
     name = "_".join(part for part in family.rpartition("/")[2].replace(PLACEHOLDER, "").split("_") if part)
     if not is_file_name(name):
         raise SpilloverError(f"harness:{family}: found no name beside {PLACEHOLDER}, expected one such as xnli")
-    return RenderedTask(
-        name=name, fields=(), labels=(), agnostic=(), exemplar_labels=(), rows={}, source=f"harness:{family}"
-    )
+    return name

@@ -1,0 +1,165 @@
+"""Families of lm-evaluation-harness's tasks that are answered in words: their limits, stops, filters and metric.
+
+All of it stands in the YAML files; no data are read here. An answer is graded as the harness does it: by a filter of
+the family and by exact match, with the harness's own functions.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.records import Answer, Grade, Item, Prompt
+from spillover.sources.families import FamilyError, manager, members, parts, reason
+from spillover.tasks import ChoiceTask, GenerationTask
+from spillover.tasks.rendered import family_name, harness
+
+OUTPUT_TYPE = "generate_until"
+
+METRIC = "exact_match"
+"""The only metric of answers in words that is read: it gives one item a score."""
+
+MAX_TOKENS = 256
+"""Most tokens of an answer where a family says nothing: the harness's own default."""
+
+INVALID = "[invalid]"
+"""What the harness's filters put in place of an answer in which they find nothing."""
+
+FILTER = "#"
+"""Stands between a family and one of its filters: `harness:mgsm_direct_{language}#flexible-extract`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRules:
+    """How one language's task ends and grades an answer."""
+
+    max_tokens: int
+    """Most tokens of an answer."""
+    stop: tuple[str, ...]
+    """Texts that end an answer."""
+    extract: Callable[[str], str]
+    """Answer → the part of it that counts, by the family's filter."""
+    options: Mapping[str, Any]
+    """Options of the exact match: case, punctuation, numbers, texts that are ignored."""
+
+
+class WrittenFamily(GenerationTask):
+    """A family whose items are prompts, and which ends and grades answers as the harness does."""
+
+    def prompt(self, item: Item, labels: str = "english") -> Prompt:
+        """Return the item as it is."""
+        return Prompt(exemplars=(), body=item.fields[0], choices=())
+
+    def stops(self, language: str) -> tuple[str, ...]:
+        """Return the texts that end an answer in a language."""
+        return self._rules(language).stop
+
+    def limit(self, language: str) -> int:
+        """Return the most tokens of an answer in a language."""
+        return self._rules(language).max_tokens
+
+    def read(self, answer: Answer) -> Grade:
+        """Return the exact match of the part of an answer that the filter lets through."""
+        from lm_eval.api.metrics import exact_match_hf_evaluate
+
+        rules = self._rules(answer.language)
+        text = rules.extract(answer.text)
+        matches = (
+            exact_match_hf_evaluate(predictions=[text], references=[gold], **rules.options)[METRIC]
+            for gold in answer.golds
+        )
+        return Grade(float(any(matches)), readable=text != INVALID)
+
+    def _rules(self, language: str) -> WrittenRules:
+        return _rules(self.source.partition(":")[2], language)
+
+
+def open_family(name: str) -> ChoiceTask | GenerationTask:
+    """Return a family of the harness's tasks as a task: scored if its tasks are multiple choice, else written.
+
+    Args:
+        name: the family, such as `xnli_{language}`; after a `#` one of its filters. Without one the last filter of a
+            family counts, which in those that have several is the one that finds most answers.
+
+    Raises:
+        SpilloverError: there is no such family or filter, or its answers are graded otherwise than by exact match.
+    """
+    family, _, chosen = name.partition(FILTER)
+    scored = harness(family)
+    codes = members(family)
+    if _config(family, next(iter(codes))).get("output_type") != OUTPUT_TYPE:
+        if chosen:
+            raise SpilloverError(f"harness:{name}: found the filter {chosen!r}, expected none: its items have choices")
+        return scored
+    return WrittenFamily(
+        name=family_name(family),
+        kind="generation",
+        fields=(),
+        rows={},
+        source=f"harness:{name}",
+        max_tokens=max(_rules(name, code).max_tokens for code in codes),
+        grader=METRIC,
+        answer_language="any",
+    )
+
+
+@cache
+def _rules(name: str, language: str) -> WrittenRules:
+    family, _, chosen = name.partition(FILTER)
+    config = _config(family, language)
+    where = f"harness:{members(family)[language]}"
+    generation = config.get("generation_kwargs") or {}
+    until = generation.get("until", [config.get("fewshot_delimiter", "\n\n")])
+    limit = next((generation[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in generation), 0)
+    metrics = {metric["metric"]: metric for metric in config.get("metric_list") or []}
+    if METRIC not in metrics:
+        raise SpilloverError(f"{where}: found the metrics {list(metrics)}, expected {METRIC!r} among them")
+    rest = {"metric", "aggregation", "higher_is_better", "hf_evaluate"}
+    return WrittenRules(
+        max_tokens=int(limit) or MAX_TOKENS,
+        stop=tuple([until] if isinstance(until, str) else until),
+        extract=_extractor(config.get("filter_list") or [], chosen, where),
+        options={key: value for key, value in metrics[METRIC].items() if key not in rest},
+    )
+
+
+def _extractor(filters: list[dict[str, Any]], chosen: str, where: str) -> Callable[[str], str]:
+    """Return what a filter makes of an answer; the answer itself where a task has no filter."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.filters import build_filter_ensemble
+
+    named = {entry["name"]: entry["filter"] for entry in filters}
+    if chosen and chosen not in named:
+        raise SpilloverError(f"{where}: found no filter {chosen!r}; {did_you_mean(chosen, named)}")
+    if not named:
+        return str
+    name = chosen or list(named)[-1]
+    steps = [(step["function"], {k: v for k, v in step.items() if k != "function"}) for step in named[name]]
+    try:
+        ensemble = build_filter_ensemble(name, steps)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpilloverError(f"{where}: filter {name!r}: {reason(error)}, expected one of the harness's") from error
+
+    def extract(text: str) -> str:
+        instance = Instance(OUTPUT_TYPE, doc={}, arguments=("", {}), idx=0, resps=[text])
+        ensemble.apply([instance])
+        return str(instance.filtered_resps[name])
+
+    return extract
+
+
+@cache
+def _config(family: str, language: str) -> dict[str, Any]:
+    """Return the YAML table of a language's task, or of the first task of its group."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    leaf = next(iter(parts(family)[language]))
+    path = manager(family.rpartition("/")[0]).task_index[leaf].yaml_path
+    if path is None:
+        return {}
+    try:
+        table: dict[str, Any] = load_yaml(path)
+    except Exception as error:  # whatever a user's file makes the parser raise
+        raise FamilyError(f"harness:{leaf}: {reason(error)} ({path})", reason(error)) from error
+    return table
