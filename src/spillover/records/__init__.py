@@ -28,7 +28,7 @@ from spillover.records.interpretability import (
     Patch,
     Trajectory,
 )
-from spillover.records.outcomes import REASONS, Answer, Grade, Outcome, Reason
+from spillover.records.outcomes import REASONS, Answer, Grade, LanguageCheck, Outcome, Reason
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
@@ -69,6 +69,7 @@ __all__ = [
     "Item",
     "ItemScores",
     "LabeledQuestion",
+    "LanguageCheck",
     "LanguageNeurons",
     "LensSummary",
     "MachineTranslated",

@@ -54,3 +54,15 @@ class Outcome:
     """In [0, 1]."""
     reason: Reason
     """Why: `right` if and only if the score is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageCheck:
+    """Whether an answer keeps to the language that was asked for, after Marchisio et al. (2024)."""
+
+    answer: bool
+    """Whether the answer as a whole is in no other language, as far as one can tell."""
+    lines: bool | None
+    """Whether each of its lines is; None where no line is long enough to tell."""
+    words: bool | None
+    """Whether it has no word in Latin letters; None for languages written in them, and where `lines` is not true."""

@@ -71,11 +71,11 @@ def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
     project's languages are choices, so no text is identified as Danish or Indonesian. If lingua lacks `expected`, no
     text counts as foreign.
     """
-    codes = _codes()
+    codes = lingua_codes()
     if expected not in codes.values():
         return {}
     long = [index for index, text in enumerate(texts) if len(text[:READ].encode()) >= MIN_LETTERS]
-    looks = _best(_detector(frozenset(codes.values()), True), [texts[index][:READ] for index in long])
+    looks = most_likely(detector(frozenset(codes.values()), True), [texts[index][:READ] for index in long])
     suspects = {
         index: codes[look.language]
         for index, look in zip(long, looks, strict=True)
@@ -84,7 +84,7 @@ def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
     if not suspects:
         return {}
     ends = [end for index in suspects for end in (texts[index][:READ], texts[index][-READ:])]
-    best = _best(_detector(frozenset({expected, *suspects.values()}), False), ends)
+    best = most_likely(detector(frozenset({expected, *suspects.values()}), False), ends)
     confirmed = {
         index: codes[first.language]
         for index, first, last in zip(suspects, best[::2], best[1::2], strict=True)
@@ -93,11 +93,12 @@ def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
     return {index: code for index, code in confirmed.items() if code != expected}
 
 
-def _best(detector: "LanguageDetector", texts: list[str]) -> "list[ConfidenceValue]":
-    return [ranked[0] for ranked in detector.compute_language_confidence_values_in_parallel(texts)]
+def most_likely(identifier: "LanguageDetector", texts: list[str]) -> "list[ConfidenceValue]":
+    """Return the language that each text is most likely in, with its confidence in [0, 1]."""
+    return [ranked[0] for ranked in identifier.compute_language_confidence_values_in_parallel(texts)]
 
 
-def _codes() -> "dict[Language, str]":
+def lingua_codes() -> "dict[Language, str]":
     """Return lingua's language → code, for those that lingua has."""
     from lingua import IsoCode639_1, Language
 
@@ -114,11 +115,11 @@ def _codes() -> "dict[Language, str]":
 
 
 @cache
-def _detector(codes: frozenset[str], fast: bool) -> "LanguageDetector":
+def detector(codes: frozenset[str], fast: bool) -> "LanguageDetector":
     """Return lingua's identifier for at least two languages; each one's tables are read on first use."""
     from lingua import LanguageDetectorBuilder
 
     builder = LanguageDetectorBuilder.from_languages(
-        *(language for language, code in _codes().items() if code in codes)
+        *(language for language, code in lingua_codes().items() if code in codes)
     )
     return (builder.with_low_accuracy_mode() if fast else builder).build()

@@ -25,10 +25,10 @@ def rows(*names: str) -> Iterator[Any]:
             yield pytest.param(name, *case, id=f"{name}-{number}")
 
 
-def verdict(name: str, text: str, golds: str | list[str], language: str, cue: str = "") -> str | float:
+def verdict(name: str, text: str, golds: str | list[str], language: str, conclusion: str = "") -> str | float:
     """Return `right`, `wrong` or `unreadable`; the score where it is between."""
     golds = [golds] if isinstance(golds, str) else golds
-    grade = grade_text(resolve(GRADERS, name, "grader"), text, tuple(golds), language, cue)
+    grade = grade_text(resolve(GRADERS, name, "grader"), text, tuple(golds), language, conclusion)
     if not grade.readable:
         assert grade.score == 0
         return "unreadable"
@@ -43,11 +43,13 @@ def test_each_grader_has_a_table_over_many_languages(name: str) -> None:
     assert any("unreadable" in case for case in cases)
 
 
-@pytest.mark.parametrize(("name", "text", "golds", "language", "cue", "expected"), rows("number", "letter", "exact"))
+@pytest.mark.parametrize(
+    ("name", "text", "golds", "language", "conclusion", "expected"), rows("number", "letter", "exact")
+)
 def test_what_a_cue_may_announce(
-    name: str, text: str, golds: str | list[str], language: str, cue: str, expected: str
+    name: str, text: str, golds: str | list[str], language: str, conclusion: str, expected: str
 ) -> None:
-    assert verdict(name, text, golds, language, cue) == expected
+    assert verdict(name, text, golds, language, conclusion) == expected
 
 
 @pytest.mark.parametrize(("name", "text", "golds", "language", "expected"), rows("contains"))

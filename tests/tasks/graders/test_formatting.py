@@ -295,8 +295,8 @@ def test_a_model_that_does_not_stop_is_graded_at_once(name: str, text: str) -> N
     codes,
     st.sampled_from(["", "1", ":", "a b"]),
 )
-def test_any_text_has_a_grade(text: str, gold: str, name: str, language: str, cue: str) -> None:
-    grade = grade_text(resolve(GRADERS, name, "grader"), text, (gold,), language, cue)
+def test_any_text_has_a_grade(text: str, gold: str, name: str, language: str, conclusion: str) -> None:
+    grade = grade_text(resolve(GRADERS, name, "grader"), text, (gold,), language, conclusion)
     assert 0 <= grade.score <= 1
     assert grade.readable or grade.score == 0
 

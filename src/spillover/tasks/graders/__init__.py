@@ -6,19 +6,19 @@ from inspect import signature
 from spillover.records import Grade
 
 Grader = Callable[..., Grade]
-"""Takes a text, its gold answers and a language's code; and the answer's cue if it has a parameter `cue`."""
+"""Takes a text, its gold answers and a language's code; the words before the final answer if it names `conclusion`."""
 
 
-def grade_text(grader: Grader, text: str, golds: tuple[str, ...], language: str, cue: str = "") -> Grade:
+def grade_text(grader: Grader, text: str, golds: tuple[str, ...], language: str, conclusion: str = "") -> Grade:
     """Grade one text.
 
     Args:
-        grader: gets the cue if its parameters name it.
+        grader: gets `conclusion` if its parameters name it.
         text: what a model wrote.
         golds: the answers that count as right, at least one.
         language: code of the item's language.
-        cue: the words that announce the answer at the end of worked reasoning; empty without any.
+        conclusion: the words before the final answer of a worked one, `The answer is`; empty without any.
     """
-    if cue and "cue" in signature(grader).parameters:
-        return grader(text, golds, language, cue=cue)
+    if conclusion and "conclusion" in signature(grader).parameters:
+        return grader(text, golds, language, conclusion=conclusion)
     return grader(text, golds, language)

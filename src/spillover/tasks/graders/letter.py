@@ -6,7 +6,7 @@ from typing import NamedTuple
 import regex
 
 from spillover.records import Grade
-from spillover.tasks.graders.markup import conclusion, plain
+from spillover.tasks.graders.markup import concluding_part, plain
 
 
 class Alphabet(NamedTuple):
@@ -56,26 +56,27 @@ SENTENCE_START = regex.compile(r"(?:^|[.!?:。！？।\n])[\s\"'(«„“]*$")
 WORD_FOLLOWS = regex.compile(r"[^\S\n]+\p{L}")
 
 
-def letter(text: str, golds: tuple[str, ...], language: str, cue: str = "") -> Grade:
+def letter(text: str, golds: tuple[str, ...], language: str, conclusion: str = "") -> Grade:
     """Return 1 if the letter that a text chooses is a gold one, else 0; unreadable if it chooses none.
 
     A letter of another alphabet than the gold's stands for the one that it looks like, else for the one at its place:
     where A to D are the options, Cyrillic В is B and Г is D.
     """
-    choice = chosen_letter(text, cue)
+    choice = chosen_letter(text, conclusion)
     if choice is None:
         return Grade(0.0, readable=False)
     options = map(chosen_letter, golds)
     return Grade(float(any(option is not None and _same(choice, option) for option in options)))
 
 
-def chosen_letter(text: str, cue: str = "") -> str | None:
+def chosen_letter(text: str, conclusion: str = "") -> str | None:
     """Return the letter that a text chooses, upper case; None if it chooses none.
 
-    In this order: the first letter behind the cue; the letter that the text begins with, `B)`; the last letter behind
-    a colon; the last letter in parentheses or alone. `A` is no choice where it begins a sentence and a word follows.
+    In this order: the first letter behind `conclusion`; the letter that the text begins with, `B)`; the last letter
+    behind a colon; the last letter in parentheses or alone. `A` is no choice where it begins a sentence and a word
+    follows.
     """
-    marked = conclusion(text, cue)
+    marked = concluding_part(text, conclusion)
     if marked:
         part = marked.translate(CIRCLED)
         for pattern in (_opening(), _single(), _alone()):

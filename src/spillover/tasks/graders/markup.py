@@ -74,34 +74,34 @@ def _usual(character: str) -> str:
     return character
 
 
-def conclusion(text: str, cue: str = "") -> str | None:
+def concluding_part(text: str, conclusion: str = "") -> str | None:
     r"""Return the part of a text that states its answer, without markup; None where nothing marks one.
 
-    That is the content of the last `\boxed{}`, or what follows the last `cue` up to the end of its line. If the line
-    ends with the cue, the next line with text counts.
+    That is the content of the last `\boxed{}`, or what follows the words `conclusion` up to the end of the line. If the
+    line ends with them, the next line with text counts. If they occur more than once, the last that anything follows.
 
     Args:
         text: what a model wrote.
-        cue: the words that announce the answer, `The answer is`, in any case; a colon behind it is optional.
+        conclusion: the words before the answer, `The answer is`, in any case; a colon behind them is optional.
     """
     if BOX in text:
         return plain(_boxed(text)).strip()
-    if not cue.strip(" :："):
+    if not conclusion.strip(" :："):
         return None
     bare = plain(text)
-    matches = list(_cue(plain(cue)).finditer(bare))
-    return bare[matches[-1].end() :].partition("\n")[0].strip() if matches else None
+    parts = [bare[match.end() :].partition("\n")[0].strip() for match in _words(plain(conclusion)).finditer(bare)]
+    return next(filter(None, reversed(parts)), "" if parts else None)
 
 
-def stated(text: str, cue: str = "") -> str:
+def stated(text: str, conclusion: str = "") -> str:
     """Return the conclusion of a text, or all of it where nothing marks one; without markup."""
-    marked = conclusion(text, cue)
+    marked = concluding_part(text, conclusion)
     return plain(text).strip() if marked is None else marked
 
 
 @cache
-def _cue(cue: str) -> "regex.Pattern[str]":
-    words = r"\s+".join(map(regex.escape, cue.strip(" :").split()))
+def _words(conclusion: str) -> "regex.Pattern[str]":
+    words = r"\s+".join(map(regex.escape, conclusion.strip(" :").split()))
     return regex.compile(rf"(?<![\p{{Lu}}\p{{Ll}}]){words}(?![\p{{Lu}}\p{{Ll}}])[\s:=*]*", regex.IGNORECASE)
 
 

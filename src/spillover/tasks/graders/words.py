@@ -42,18 +42,18 @@ TOKEN = regex.compile(rf"(?=[{UNSPACED}])\X|[^\s{UNSPACED}]+")
 GROUPING = regex.compile("(?<=[0-9])[\u00a0\u2009\u202f\u2007](?=[0-9]{3})")
 
 
-def exact(text: str, golds: tuple[str, ...], language: str, cue: str = "") -> Grade:
+def exact(text: str, golds: tuple[str, ...], language: str, conclusion: str = "") -> Grade:
     """Return 1 if a text's normal form is that of a gold answer, else 0; unreadable if nothing is left of the text."""
-    words = tokens(stated(text, cue), language)
+    words = tokens(stated(text, conclusion), language)
     return Grade(float(bool(words) and any(words == tokens(gold, language) for gold in golds)), readable=bool(words))
 
 
-def f1(text: str, golds: tuple[str, ...], language: str, cue: str = "") -> Grade:
+def f1(text: str, golds: tuple[str, ...], language: str, conclusion: str = "") -> Grade:
     """Return the F1 of a text's words with those of the gold answer that it agrees with most, in [0, 1].
 
     Words count as often as they occur in both; their order does not count. Unreadable if nothing is left of the text.
     """
-    words = tokens(stated(text, cue), language)
+    words = tokens(stated(text, conclusion), language)
     return Grade(max(_overlap(words, tokens(gold, language)) for gold in golds), readable=bool(words))
 
 
