@@ -54,10 +54,10 @@ def answer_languages(texts: Sequence[str], candidates: Collection[str]) -> list[
     if not telling:
         return [None] * len(texts)
     looks = most_likely(detector(frozenset(choices), False), telling)
-    told = {
+    identified = {
         part: codes[look.language] for part, look in zip(telling, looks, strict=True) if look.value >= MIN_CONFIDENCE
     }
-    return [told.get(words[text]) for text in texts]
+    return [identified.get(words[text]) for text in texts]
 
 
 def line_languages(text: str, candidates: Collection[str]) -> list[str | None]:
@@ -73,8 +73,8 @@ def language_checks(texts: Sequence[str], expected: str, candidates: Collection[
     """
     choices = {expected, *candidates}
     lines = [list(_lines(text)) for text in texts]
-    told = answer_languages([*texts, *(line for part in lines for line in part)], choices)
-    wholes, rest = told[: len(texts)], iter(told[len(texts) :])
+    identified = answer_languages([*texts, *(line for part in lines for line in part)], choices)
+    wholes, rest = identified[: len(texts)], iter(identified[len(texts) :])
     checks = []
     for text, whole, part in zip(texts, wholes, lines, strict=True):
         codes = {next(rest) for _ in part} - {None}
