@@ -1,10 +1,13 @@
 """How often the interval of a mean change misses, at its lower and its upper end: `python benchmarks/coverage.py`.
 
 One language is enumerated exactly. Several are drawn: 17 and 5 languages that change together in part, single items and
-items in threes that share a premise. Nominal is 2.5% at each end. Writes `results/coverage.md`; some minutes on a core.
+items in threes that share a premise. So are scores between 0 and 1 in one language. Nominal is 2.5% at each end.
+Writes `results/coverage.md`; some minutes on a core.
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from scipy import stats
 from spillover.analysis.statistics.paired import critical, mean_change, score_interval
 
 Array = NDArray[np.float64]
+Rates = tuple[float, float]
 
 ITEMS = (20, 30, 60, 100, 150, 300, 600)
 DISCORDANCE = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
@@ -33,7 +37,7 @@ def exact(items: int) -> list[tuple[float, float]]:
     fixed, broken = (side.ravel() for side in np.meshgrid(np.arange(top + 1), np.arange(top + 1)))
     near = fixed + broken <= items
     fixed, broken = fixed[near], broken[near]
-    low, high = score_interval(fixed / items, broken / items, items, critical(1.0, items - 1))
+    low, high = score_interval(fixed / items, broken / items, items, critical(items - 1))
     table = np.column_stack([fixed, broken, items - fixed - broken])
     found = []
     for discordance, lean in product(DISCORDANCE, LEANS):
@@ -69,8 +73,45 @@ def drawn(
         after = np.sqrt(0.8) * before + np.sqrt(0.2) * news
         changes.append(mean_change(1.0 * (after < bars[1]) - (before < bars[0]), clusters))
     fixed, broken, pairs = np.array([(change.fixed, change.broken, change.effective()) for change in changes]).T
-    low, high = score_interval(fixed, broken, pairs, critical(1.0, changes[0].units - 1))
+    low, high = score_interval(fixed, broken, pairs, critical(changes[0].units - 1))
     return float((low > truth + 1e-9).mean()), float((high < truth - 1e-9).mean())
+
+
+def fractions(random: np.random.Generator, items: int, right: float, wrong: float) -> Array:
+    """Return scores like those of F1: a share of them 1, a share 0, the others between."""
+    place, between = random.random(items), random.beta(2, 2, items)
+    return np.where(place < right, 1.0, np.where(place < right + wrong, 0.0, between))
+
+
+def redone(random: np.random.Generator, items: int, share: float, before: Rates, after: Rates) -> Array:
+    """Return the changes of scores of which a share is drawn anew."""
+    scores = fractions(random, items, *before)
+    return np.where(random.random(items) < share, fractions(random, items, *after), scores) - scores
+
+
+def shifted(random: np.random.Generator, items: int) -> Array:
+    """Return the changes of scores that all move a little."""
+    scores = random.beta(2, 2, items)
+    return np.clip(scores + random.normal(0.02, 0.05, items), 0, 1) - scores
+
+
+SCORES: tuple[Callable[[np.random.Generator, int], Array], ...] = (
+    partial(redone, share=1.0, before=(0.4, 0.3), after=(0.45, 0.25)),
+    partial(redone, share=0.3, before=(0.4, 0.3), after=(0.5, 0.2)),
+    partial(redone, share=0.1, before=(0.9, 0.02), after=(0.3, 0.3)),
+    partial(redone, share=0.05, before=(0.4, 0.3), after=(0.9, 0.0)),
+    partial(redone, share=0.03, before=(0.4, 0.3), after=(0.0, 1.0)),
+    shifted,
+)
+"""How scores between 0 and 1 change: all drawn anew, some, few, or all moved a little."""
+
+
+def graded(items: int, change: Callable[[np.random.Generator, int], Array]) -> tuple[float, float]:
+    """Return the misses below and above for scores between 0 and 1 in one language."""
+    random = np.random.default_rng(items)
+    truth = change(random, items=4_000_000).mean()
+    estimates = [mean_change(change(random, items=items)[:, None]).estimate() for _ in range(DRAWS)]
+    return float(np.mean([e.low > truth for e in estimates])), float(np.mean([e.high < truth for e in estimates]))
 
 
 def row(name: str, items: int, misses: list[tuple[float, float]]) -> str:
@@ -88,6 +129,7 @@ def main() -> None:
     place = Path(__file__).parent / "results" / "coverage.md"
     lines = ["| what | items | covered, % | median | most misses at one end, % |", "| --- | --: | --: | --: | --: |"]
     lines += [row("one language, exact", items, exact(items)) for items in ITEMS]
+    lines += [row("scores in [0, 1]", items, [graded(items, change) for change in SCORES]) for items in ITEMS]
     for (languages, premises), items in product(((5, 0.0), (17, 0.0), (17, 0.6)), (30, 60, 150, 600)):
         name = f"{languages} languages{', items in threes' if premises else ''}"
         lines.append(row(name, items, [drawn(items, languages, each, premises, items) for each in ACCURACIES]))

@@ -189,11 +189,11 @@ def findings(items: int) -> Findings:
     return Findings(
         name="benchmark",
         setup=Experiment().setup,
-        comparison=compare(*arms, ("zh", "de")),
+        comparisons=(compare(*arms, ("zh", "de")),),
         internals=Internals(
             trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
             lens_summaries=tuple(
-                LensSummary(task, code, "logit", "english", *(estimate(0.2),) * 3)
+                LensSummary(*ARMS, task, code, "logit", "english", *(estimate(0.2),) * 3)
                 for task in TASKS
                 for code in languages()
             ),
@@ -216,7 +216,7 @@ def findings(items: int) -> Findings:
             chrf=(20.0, 50.0),
             translations=tuple(Translation(str(i), "de", "Gut.", "Good.", "Gut.", "Good.") for i in range(40)),
         ),
-        forgetting=tuple(Forgetting(code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
+        forgetting=tuple(Forgetting(*ARMS, code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
         item_scores=tuple(sheets),
         data=Data((Defect("warning", "collapse", "2 items"),), "", (PairChecks("zh", 10_000, 0, (("copy", 3),)),), ()),
         costs=(StageCost("adapter", 3600.0, 8_000_000_000),),
@@ -234,14 +234,14 @@ def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> Ite
     gold = np.arange(items) % len(task.labels)
     scores = [-random.exponential(3, size=(items, len(task.labels))).round(6) for _ in ARMS]
     ids = tuple(f"{task.name}-{i:04}" for i in range(items))
-    both = (tuple(map(tuple, arm.tolist())) for arm in scores)
-    return ItemScores(task.name, code, tuple(task.labels), ids, tuple(texts), tuple(gold.tolist()), *both)
+    both = tuple(tuple(map(tuple, arm.tolist())) for arm in scores)
+    return ItemScores(task.name, code, tuple(task.labels), ids, tuple(texts), tuple(gold.tolist()), ARMS, both)
 
 
 def predictions(sheets: Sequence[ItemScores], arm: str) -> Iterator[Prediction]:
     """Yield what an arm said."""
     for one in sheets:
-        for id, gold, scores in zip(one.ids, one.gold, getattr(one, arm), strict=True):
+        for id, gold, scores in zip(one.ids, one.gold, one.logprobs[one.arms.index(arm)], strict=True):
             yield Prediction(id, one.task, one.language, gold, scores)
 
 

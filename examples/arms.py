@@ -44,7 +44,7 @@ def read(folder: Path) -> Arm:
     """Read a run folder."""
     run, experiment = read_run(folder), load_experiment(folder / "experiment.toml")
     return Arm(
-        experiment.mixture.recipe, experiment.seed, frozenset(run.seen), pair_arms(run.base, run.tuned, run.clusters)
+        experiment.mixture.recipe, experiment.seed, frozenset(run.seen), pair_arms(run.reference, run.arm, run.clusters)
     )
 
 
@@ -71,14 +71,14 @@ def measures(scores: Array, gold: Golds, counts: Array) -> Array:
 
 def rows(arms: Sequence[Arm]) -> Iterator[tuple[object, ...]]:
     """Yield the base model's rows, then each arm's."""
-    base = [("base", "", cell, cell.base.logprobs, 0) for cell in arms[0].cells]
+    base = [("base", "", cell, cell.choices.reference.logprobs, 0) for cell in arms[0].cells]
     tuned = [
-        (arm.recipe, arm.seed, cell, cell.tuned.logprobs, int(cell.language in arm.seen))
+        (arm.recipe, arm.seed, cell, cell.choices.arm.logprobs, int(cell.language in arm.seen))
         for arm in arms
         for cell in arm.cells
     ]
     for name, seed, cell, scores, seen in [*base, *tuned]:
-        found = measures(scores, cell.gold, np.ones((1, len(cell.ids))))[0].round(2).tolist()
+        found = measures(scores, cell.choices.gold, np.ones((1, len(cell.ids))))[0].round(2).tolist()
         yield name, seed, cell.task, cell.language, seen, len(cell.ids), *found
 
 
@@ -94,10 +94,10 @@ def gains(arms: Sequence[Arm], task: str) -> dict[str, Array]:
         sys.exit(f"{task}: expected languages that no run was tuned on, with the same items in each and in every run")
     n = len(*items)
     counts = np.vstack([np.ones(n), *resample(n)])
-    base = np.mean([measures(cell.base.logprobs, cell.gold, counts) for cell in cells[0]], axis=0)
+    base = np.mean([measures(cell.choices.reference.logprobs, cell.choices.gold, counts) for cell in cells[0]], axis=0)
     found: dict[str, list[Array]] = {}
     for arm, own in zip(arms, cells, strict=True):
-        tuned = np.mean([measures(cell.tuned.logprobs, cell.gold, counts) for cell in own], axis=0)
+        tuned = np.mean([measures(cell.choices.arm.logprobs, cell.choices.gold, counts) for cell in own], axis=0)
         found.setdefault(arm.recipe, []).append(tuned - base)
     return {recipe: np.mean(seeds, axis=0) for recipe, seeds in found.items()}
 

@@ -22,10 +22,10 @@ from spillover.store import Store
 
 def measure(run: FinishedRun, seen: set[str]) -> dict[str, float]:
     """Return accuracy and AUC of both arms, in percent, over the languages that nobody was tuned on."""
-    cells = [cell for cell in pair_arms(run.base, run.tuned) if cell.language not in seen]
+    cells = [cell for cell in pair_arms(run.reference, run.arm) if cell.language not in seen]
     found = {}
-    for arm, name in (("base", "base_"), ("tuned", "")):
-        scored = [(getattr(cell, arm).logprobs, cell.gold) for cell in cells]
+    for arm, name in (("reference", "base_"), ("arm", "")):
+        scored = [(getattr(cell.choices, arm).logprobs, cell.choices.gold) for cell in cells]
         found[f"{name}accuracy"] = mean(is_correct(scores, gold).mean() for scores, gold in scored)
         found[f"{name}auc"] = mean(macro_auc(scores, gold).value for scores, gold in scored)
     found["auc_gain"] = found["auc"] - found["base_auc"]

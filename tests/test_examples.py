@@ -100,7 +100,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     adapters = {path for path in (tmp_path / "runs" / ".stages").glob("adapter-*") if path.is_dir()}
     assert len(adapters) == 3, "no rung tunes again"
     winner = tmp_path / "runs" / "grid-12" / third[0]["arm"]
-    tuned = read_run(winner).tuned
+    tuned = read_run(winner).arm
     areas = {
         code: 100 * roc_auc_score([p.gold for p in own], [p.logprobs[1] - p.logprobs[0] for p in own])
         for code, own in ((code, [p for p in tuned if p.language == code]) for code in ("en", "de", "sw", "th"))

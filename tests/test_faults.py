@@ -190,7 +190,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_finished_run_that_is_damaged_is_not_read(run: Path, damage: str) -> None:
-    assert len(read_run(run).base) == 9
+    assert len(read_run(run).reference) == 9
     DAMAGE[damage]((run / "predictions" / "tuned" / "sentiment" / "en.parquet").resolve())
     with pytest.raises(SpilloverError, match=r"en\.parquet: .*; run the experiment again, which makes anew") as caught:
         read_run(run)
@@ -200,7 +200,7 @@ def test_a_finished_run_that_is_damaged_is_not_read(run: Path, damage: str) -> N
 @pytest.mark.parametrize("damage", ["truncated", "empty"])
 def test_nor_is_one_that_was_copied_without_its_markers(run: Path, tmp_path: Path, damage: str) -> None:
     copied = shutil.copytree(run, tmp_path / "copy")
-    assert len(read_run(copied).base) == 9
+    assert len(read_run(copied).reference) == 9
     DAMAGE[damage](copied / "predictions" / "base" / "sentiment" / "en.parquet")
     with pytest.raises(SpilloverError, match=r"en\.parquet: cannot read it: .*; run the experiment again"):
         read_run(copied)

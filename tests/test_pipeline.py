@@ -1,5 +1,6 @@
 """One run asks each source once per language, whatever its stages read."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,35 @@ def test_fails_where_nothing_is_remembered(
     call("lint", experiment)
     assert call("build", experiment, "--runs", tmp_path / "runs").status == 0
     assert max(REQUESTS["questions", "sentiment", code] for code in TO) > 1
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_of_three_arms(call: Call, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third arm, the base model under another name, changes nothing in the first two, and gains nothing itself."""
+    from spillover import pipeline
+    from spillover.stages.arms import Arm
+
+    assert call("run", experiment, "--runs", tmp_path / "runs", "--name", "two").status == 0
+    made = pipeline.Run.arms.func
+    monkeypatch.setattr(
+        pipeline.Run, "arms", property(lambda run: (*made(run), Arm("again", run.experiment, None))), raising=True
+    )
+    monkeypatch.setattr(pipeline, "compared_arms", lambda _: [("base", "tuned"), ("base", "again")])
+    ended = call("run", experiment, "--runs", tmp_path / "runs", "--name", "three")
+    assert ended.status == 0, ended.err
+    two, three = tmp_path / "runs" / "two", tmp_path / "runs" / "three"
+    for folder in ("predictions", "traces", "readings", "patches", "bits-per-byte"):
+        assert sorted(path.name for path in (three / folder).iterdir()) == ["again", "base", "tuned"]
+    links = [link for link in two.rglob("*") if link.is_symlink() and "geometry" not in link.parts]
+    assert all((three / link.relative_to(two)).resolve() == link.resolve() for link in links)
+
+    def rows(folder: Path, name: str) -> list[dict[str, str]]:
+        return list(csv.DictReader((folder / "report" / "tables" / name).open(encoding="utf-8", newline="")))
+
+    gains = [row for row in rows(three, "gains.csv") if row["arm"] == "again"]
+    assert [float(row["difference"]) for row in gains] == [0.0] * len(ITEMS)
+    assert len(rows(three, "gains.csv")) == 2 * len(rows(two, "gains.csv"))
+    for name in ("forgetting.csv", "latent.csv"):
+        assert [row for row in rows(three, name) if row["arm"] == "tuned"] == rows(two, name)
+    assert {row["arm"] for row in rows(three, "neurons.csv")} in (set(), {"base", "tuned", "again"})
+    assert (three / "report" / "figures" / "gains-again-base-sentiment.png").exists()

@@ -12,7 +12,7 @@ from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
 from spillover.stages.analyze import trace_cell
-from spillover.stages.arms import Arm, cells_of
+from spillover.stages.arms import TUNED, Arm, arm_names, cells_of, reference_arm
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items
 from spillover.store import MissingArtifactError, Store
@@ -67,10 +67,10 @@ def _steps(run: Run) -> Iterator[Step]:
     adapter = run.existing_adapter() if translated and rates else None
     examples = _num_examples(run, translated) * experiment.tune.epochs
     yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
-    arms = [Arm("base", experiment, None), *([Arm("tuned", experiment, adapter)] if adapter else [])]
+    arms = [reference_arm(experiment), *([Arm(TUNED, experiment, adapter)] if adapter else [])]
     for name, (items, measure) in _measures(run).items():
         done = sum(_done(items, measure, arm, run.store) for arm in arms) if rates else 0
-        yield Step(name, 2 * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
+        yield Step(name, len(arm_names(experiment)) * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
 
 
 def _num_examples(run: Run, translated: bool) -> int:

@@ -34,7 +34,16 @@ from spillover.records import (
 )
 from spillover.runs.read import CLUSTERS
 from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
-from spillover.stages.arms import Arm, as_text, model_key, num_parameters, shortened
+from spillover.stages.arms import (
+    TUNED,
+    Arm,
+    as_text,
+    compared_arms,
+    model_key,
+    num_parameters,
+    reference_arm,
+    shortened,
+)
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
@@ -132,9 +141,9 @@ class Run:
             return None
 
     @part
-    def arms(self) -> tuple[Arm, Arm]:
-        """The base model and the tuned one. One of them is in memory at a time."""
-        return Arm("base", self.experiment, None), Arm("tuned", self.experiment, self.adapter)
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, the reference first: the base model and the tuned one. One of them is in memory at a time."""
+        return reference_arm(self.experiment), Arm(TUNED, self.experiment, self.adapter)
 
     @property
     def items(self) -> Items:
@@ -153,7 +162,7 @@ class Run:
 
     @part
     def predictions(self) -> dict[Cell, list[Prediction]]:
-        """The score of every choice of every item, per cell: the base arm's cells, then the tuned arm's."""
+        """The score of every choice of every item, per cell: the cells of one arm after those of another."""
         require_engine(self.experiment)
         return measure_cells(self.store, "evaluate (items)", self.arms, self.items, predict)
 
@@ -167,26 +176,27 @@ class Run:
         """Lenses, neurons, patches and the languages' geometry, for the first items of each cell."""
         items, arms = self.traced_items, self.arms
         others = lens_training_prompts(self.items, items)
-        with bar("analyze (items)", 2 * count_passes(self.experiment, items)) as progress:
+        with bar("analyze (items)", len(arms) * count_passes(self.experiment, items)) as progress:
             internals = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
-        geometry = compare_languages(self.store, items, self.experiment.analyze.metrics)
+        geometry = compare_languages(self.store, [arm.name for arm in arms], items, self.experiment.analyze.metrics)
         return replace(compare_arms(internals), geometry=tuple(geometry))
 
     @part
     def findings(self) -> Findings:
         """All results. The report is written from them: tables, figures and one page."""
         from spillover.analysis.statistics.forgetting import forgetting
-        from spillover.analysis.statistics.gains import compare
+        from spillover.analysis.statistics.gains import compare_pairs
         from spillover.report import code_digest
 
         _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
         defects, predictions, internals, adapter = self.defects, self.predictions, self.internals, self.adapter
-        clusters_of_items = clusters(self.items)
+        clusters_of_items, pairs = clusters(self.items), compared_arms(self.experiment)
         findings = Findings(
             name=self.store.run.name,
             setup=self.experiment.setup,
-            comparison=compare(
-                *by_arm(predictions),
+            comparisons=compare_pairs(
+                by_arm(self.arms, predictions),
+                pairs,
                 clusters=clusters_of_items,
                 tuned_on=self.experiment.tuned_on,
                 pivot=self.experiment.mixture.pivot,
@@ -196,7 +206,7 @@ class Run:
             item_scores=tuple(item_scores(self.items, predictions)),
             internals=internals,
             tuning=read_history(adapter.path),
-            forgetting=forgetting(*by_arm(self.text_likelihoods)),
+            forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs),
             data=self._data(defects),
             costs=self.store.costs(),
             translation_costs=tuple(self.translation_costs()),
@@ -222,7 +232,7 @@ class Run:
 
     def measure_base(self) -> None:
         """Measure the base model alone. Experiments that differ in their tuning share these results."""
-        arm, traced = Arm("base", self.experiment, None), self.traced_items
+        arm, traced = reference_arm(self.experiment), self.traced_items
         measure_cells(self.store, "base (items)", (arm,), self.items, predict)
         measure_cells(self.store, "base (texts)", (arm,), self.likelihood_items, text_likelihoods)
         with bar("base (items traced)", count_passes(self.experiment, traced)) as progress:

@@ -14,7 +14,6 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.export.tasks import export_tasks
 from spillover.pipeline import Run, by_arm
-from spillover.records import ARMS
 from spillover.stages.inputs import Inputs
 from spillover.store import Store
 
@@ -53,7 +52,8 @@ def test_the_same_accuracy_and_the_same_scores(model: Path, tmp_path: Path, labe
     """Of both arms: the harness loads the base model, and the adapter with it."""
     chosen = experiment(model, labels=labels)
     store = Store(tmp_path / "runs", "run")
-    predictions = dict(zip(ARMS, by_arm(Run(chosen, store).predictions), strict=True))
+    run = Run(chosen, store)
+    predictions = by_arm(run.arms, run.predictions)
     folder = tmp_path / "somewhere"
     export_tasks(chosen, folder)
     folder = folder.rename(tmp_path / "moved")

@@ -13,6 +13,8 @@ from spillover.experiment import Experiment
 from spillover.languages import get_language, languages
 from spillover.records import (
     ArmMetrics,
+    ChoiceGain,
+    ChoiceMetrics,
     Comparison,
     Curve,
     Data,
@@ -71,9 +73,8 @@ def verdict_of(difference: Estimate) -> Verdict:
 
 def performance(accuracy: float, labels: int) -> ArmMetrics:
     rest = [0.4 / (labels - 1)] * (labels - 1)
-    return ArmMetrics(
-        estimate(accuracy, 0.04), estimate(accuracy + 0.02, 0.04), estimate(0.9, 0.02), (0.6, *rest), 1, 2
-    )
+    choices = ChoiceMetrics(estimate(accuracy + 0.02, 0.04), estimate(0.9, 0.02), (0.6, *rest), 1, 2)
+    return ArmMetrics(estimate(accuracy, 0.04), choices)
 
 
 def gain(task: str, code: str, base: float, tuned: float) -> Gain:
@@ -86,18 +87,21 @@ def gain(task: str, code: str, base: float, tuned: float) -> Gain:
         language=code,
         group=group,
         n=ITEMS,
-        chance=1 / labels,
-        gold=(1 / labels,) * labels,
-        base=performance(base, labels),
-        tuned=performance(tuned, labels),
+        reference=performance(base, labels),
+        arm=performance(tuned, labels),
         difference=difference,
         fixed=fixed,
         broken=fixed - round(ITEMS * (tuned - base)),
         p=0.0123,
         p_adjusted=0.2468,
         minimum_detectable=0.031,
-        discrimination=None if task == "paraphrase" else estimate(0.7 * (tuned - base), 0.02),
-        label_prior=None if task == "paraphrase" else estimate(0.3 * (tuned - base), 0.02),
+        choices=ChoiceGain(
+            chance=1 / labels,
+            gold=(1 / labels,) * labels,
+            discrimination=None if task == "paraphrase" else estimate(0.7 * (tuned - base), 0.02),
+            label_prior=None if task == "paraphrase" else estimate(0.3 * (tuned - base), 0.02),
+        ),
+        reasons=(),
         verdict=verdict_of(difference),
         possible_harm=difference.high < 0,
     )
@@ -120,6 +124,8 @@ def summary(task: str, gains: list[Gain]) -> Summary:
     return Summary(
         task=task,
         n=ITEMS,
+        reference_score=estimate(float(np.mean([g.reference.score.value for g in gains])), 0.02),
+        arm_score=estimate(float(np.mean([g.arm.score.value for g in gains])), 0.02),
         unseen=unseen,
         unseen_general=estimate(unseen.value, 0.024, len(members)),
         tuned=mean("tuned"),
@@ -129,6 +135,7 @@ def summary(task: str, gains: list[Gain]) -> Summary:
         worst=worst.difference,
         discrimination=None if task == "paraphrase" else estimate(0.7 * unseen.value, 0.01),
         label_prior=None if task == "paraphrase" else estimate(0.3 * unseen.value, 0.01),
+        reasons=(),
         minimum_detectable=0.017,
         by_property=tuple(splits),
         verdict=verdict,
@@ -168,7 +175,8 @@ def trajectories(task: str) -> list[Trajectory]:
 
 def forgetting(code: str, place: int) -> Forgetting:
     difference = estimate(0.02 - 0.003 * place, 0.01)
-    return Forgetting(code, 60, 9000, estimate(1.1, 0.1), estimate(1.1 + difference.value, 0.1), difference)
+    bits = estimate(1.1, 0.1), estimate(1.1 + difference.value, 0.1)
+    return Forgetting("base", "tuned", code, 60, 9000, *bits, difference)
 
 
 HOSTILE_ITEM = "</script><img src=x onerror=alert(1)> {{ 7*7 }}"
@@ -187,8 +195,9 @@ def sheets() -> list[ItemScores]:
             random = np.random.default_rng(len(found))
             base, tuned = (-random.exponential(3, size=(24, len(task.labels))) for _ in range(2))
             ids, gold = [item.id for item in items], [item.gold for item in items]
-            scores = [tuple(map(tuple, arm.tolist())) for arm in (base, tuned)]
-            found.append(ItemScores(name, code, tuple(task.labels), tuple(ids), tuple(texts), tuple(gold), *scores))
+            scores = tuple(tuple(map(tuple, arm.tolist())) for arm in (base, tuned))
+            columns = tuple(ids), tuple(texts), tuple(gold)
+            found.append(ItemScores(name, code, tuple(task.labels), *columns, ("base", "tuned"), scores))
     return found
 
 
@@ -196,12 +205,14 @@ def latents(task: str) -> list[LensSummary]:
     values = {"english": (0.21, 0.24), "crossover_depth": (0.9, None), "share": (0.6, 0.7)}
     return [
         LensSummary(
+            reference="base",
+            arm="tuned",
             task=task,
             language=code,
             lens="logit",
             measure=measure,
-            base=None if code == "th" else estimate(base, 0.03, 100),
-            tuned=None if code == "th" or tuned is None else estimate(tuned, 0.03, 100),
+            reference_value=None if code == "th" else estimate(base, 0.03, 100),
+            arm_value=None if code == "th" or tuned is None else estimate(tuned, 0.03, 100),
             difference=None if code == "th" or tuned is None else estimate(tuned - base, 0.02, 100),
         )
         for code in languages()
@@ -239,6 +250,8 @@ def findings() -> Findings:
             lift = size * (0.5 + 0.08 * place) + random.normal(0, 0.008)
             gains.append(gain(task, code, base, 0.43 if (task, code) == ("sentiment", "th") else base + lift))
     comparison = Comparison(
+        reference="base",
+        arm="tuned",
         gains=tuple(gains),
         summaries=tuple(summary(task, [g for g in gains if g.task == task]) for task in GAINS),
         margin=0.02,
@@ -248,7 +261,7 @@ def findings() -> Findings:
     return Findings(
         name="demo",
         setup=Experiment().setup,
-        comparison=comparison,
+        comparisons=(comparison,),
         internals=Internals(
             trajectories=tuple(t for task in GAINS for t in trajectories(task)),
             lens_summaries=tuple(found for task in GAINS for found in latents(task)),
@@ -284,17 +297,19 @@ def findings() -> Findings:
 
 def with_texts(findings: Findings, text: str) -> Findings:
     """Put a text into every free text of the findings of one task."""
-    comparison = findings.comparison
+    (comparison,) = findings.comparisons
     task = f"sentiment{text}"
     return replace(
         findings,
         name=f"run {text}",
         setup=replace(findings.setup, model=text, treatment=text),
-        comparison=replace(
-            comparison,
-            gains=tuple(replace(g, task=task) for g in comparison.gains if g.task == "sentiment"),
-            summaries=(replace(comparison.summaries[0], task=task, sentence=text),),
-            sentence=text,
+        comparisons=(
+            replace(
+                comparison,
+                gains=tuple(replace(g, task=task) for g in comparison.gains if g.task == "sentiment"),
+                summaries=(replace(comparison.summaries[0], task=task, sentence=text),),
+                sentence=text,
+            ),
         ),
         internals=Internals(
             **{

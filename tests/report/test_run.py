@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from spillover.languages import get_language, languages
-from spillover.records import Comparison, Data, Findings, Internals, ItemScores
+from spillover.records import Data, Findings, Internals, ItemScores
 from spillover.report.figures.charts import DARK_FROM, HEAT
 from spillover.report.figures.run import FIGURES, slugs
 from spillover.report.run import Content, render
@@ -87,14 +87,16 @@ def test_the_page_is_small_and_loads_nothing(report: Report):
 
 def test_harm_and_possible_harm_are_told_apart(findings: Findings, tables_and_page: Render):
     """What is corrected for the number of languages, and what chance raises now and then."""
-    first, second, *others = findings.comparison.gains
+    first, second, *others = findings.comparisons[0].gains
     calm = [replace(gain, possible_harm=False, verdict="inconclusive") for gain in others]
     gains = (
         replace(first, possible_harm=True, verdict="harmed"),
         replace(second, possible_harm=True, verdict="inconclusive"),
         *calm,
     )
-    page = tables_and_page(replace(findings, comparison=replace(findings.comparison, gains=gains)))["index.html"]
+    page = tables_and_page(replace(findings, comparisons=(replace(findings.comparisons[0], gains=gains),)))[
+        "index.html"
+    ]
     notes = [
         " ".join(re.sub("<[^>]*>", "", note).split())
         for note in re.findall(r'class="alarm"[^>]*>(.*?)</div>', page, re.DOTALL)
@@ -136,7 +138,7 @@ def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
     page = made["index.html"].partition('<script type="application/json" id="styles">')[0]
     assert undirected(page) == []
     assert len(undirected(page.replace(' dir="auto"', ""))) > 20
-    task = from_the_right.comparison.summaries[0].task
+    task = from_the_right.comparisons[0].summaries[0].task
     assert f'| <span dir="auto">{task}</span> |' in made["tables/summary.md"]
     assert "dir=" not in made["tables/summary.csv"] + made["tables/summary.tex"] + made["tables/cost.md"]
     shown = re.findall(r'element\("(?:h3|p|th)", (?!name)[^;]*', made["index.html"])
@@ -153,7 +155,7 @@ def test_every_chart_is_a_picture_of_both_kinds(report: Report):
 
 
 def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned: Findings):
-    comparison = findings.comparison
+    (comparison,) = findings.comparisons
     own = tuple(gain for gain in comparison.gains if gain.task == "paraphrase" and gain.language in ("en", "de"))
     summary = replace(
         comparison.summaries[2],
@@ -166,7 +168,7 @@ def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned:
     )
     bare = replace(
         untuned,
-        comparison=Comparison(own, (summary,), comparison.margin, comparison.correction, "None."),
+        comparisons=(replace(comparison, gains=own, summaries=(summary,), sentence="None."),),
         data=Data((), "", (), ()),
         costs=(),
         translation_costs=(),
@@ -390,10 +392,7 @@ def choose(page: "Page", **chosen: str) -> None:
 def expected(sheet: ItemScores) -> list[str]:
     """Return for each item of a sheet its kind, by a naive reading of the scores."""
     kinds = {(False, True): "fixed", (True, False): "broken", (True, True): "right", (False, False): "wrong"}
-    return [
-        kinds[max(b) == b[gold], max(t) == t[gold]]
-        for b, t, gold in zip(sheet.base, sheet.tuned, sheet.gold, strict=True)
-    ]
+    return [kinds[max(b) == b[gold], max(t) == t[gold]] for b, t, gold in zip(*sheet.logprobs, sheet.gold, strict=True)]
 
 
 def test_the_filters_show_exactly_their_items(report: Report, visit: Visit, findings: Findings):
@@ -420,7 +419,7 @@ def test_an_item_has_its_text_in_english_too_and_every_score(report: Report, vis
     assert item.locator("p[lang=hi]").all_inner_texts() == list(hindi.texts[3])
     assert item.locator("p[lang=en]").all_inner_texts() == list(english.texts[3])
     cells = [float(text.removesuffix(" chosen").replace("−", "-")) for text in item.locator("td").all_inner_texts()]
-    scores = [score for pair in zip(hindi.base[3], hindi.tuned[3], strict=True) for score in pair]
+    scores = [score for pair in zip(*(rows[3] for rows in hindi.logprobs), strict=True) for score in pair]
     assert cells == pytest.approx(scores, abs=0.00501)
     assert item.locator(".chosen").count() == 2
     assert "(right answer)" in item.locator("tbody th").nth(hindi.gold[3]).inner_text()
@@ -473,7 +472,9 @@ def test_a_large_page_stays_small(untuned: Findings, tables_and_page: Render):
             texts = tuple((" ".join(row),) for row in random.choice(words, size=(600, 20)))
             base, tuned = (tuple(map(tuple, (-random.exponential(3, size=(600, 3))).tolist())) for _ in range(2))
             ids = tuple(f"{task}-{i}" for i in range(600))
-            sheets.append(ItemScores(task, code, ("a", "b", "c"), ids, texts, (0,) * 600, base, tuned))
+            sheets.append(
+                ItemScores(task, code, ("a", "b", "c"), ids, texts, (0,) * 600, ("base", "tuned"), (base, tuned))
+            )
     made = tables_and_page(replace(untuned, item_scores=tuple(sheets)))
     assert len(made["index.html"].encode()) < 15_000_000
 

@@ -47,12 +47,16 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         for code in CODES:
             arms = [[p for p in arm if (p.task, p.language) == (task, code)] for arm in (base, tuned)]
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
-            scores = [tuple(p.logprobs for p in arm) for arm in arms]
+            scores = ("base", "tuned"), tuple(tuple(p.logprobs for p in arm) for arm in arms)
             shared = tuple(THREES.get(id, "") for id in ids)
             sheets.append(ItemScores(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
-    made = replace(findings, comparison=comparison, item_scores=tuple(sheets))
+    made = replace(findings, comparisons=(comparison,), item_scores=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
     return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}
+
+
+COLUMNS = {"base": "reference", "tuned": "arm"}
+"""Name of an arm → what its columns in `gains.csv` begin with."""
 
 
 class Cell:
@@ -139,19 +143,19 @@ def test_accuracy_and_its_interval(tables: dict[str, list[Row]], cells: dict[tup
             scores = getattr(cell, arm)
             right = int(cell.hits(scores).sum())
             interval = stats.binomtest(right, cell.n).proportion_ci(method="wilson")
-            assert float(row[f"{arm}_accuracy"]) == pytest.approx(right / cell.n)
+            assert float(row[f"{COLUMNS[arm]}_score"]) == pytest.approx(right / cell.n)
             if row["task"] == "sentiment":
-                assert ends(row, f"{arm}_accuracy") == pytest.approx((interval.low, interval.high))
+                assert ends(row, f"{COLUMNS[arm]}_score") == pytest.approx((interval.low, interval.high))
             else:
                 rarer = 1 - cell.hits(scores) if right > cell.n / 2 else cell.hits(scores)
                 wide, narrow = (stats.t.ppf(0.975, count - 1) for count in (len(set(cell.units)), cell.n))
                 items = effective(rarer[:, None], cell.units) * (narrow / wide) ** 2
                 expected = proportion_confint(right / cell.n * items, items, method="wilson")
-                assert ends(row, f"{arm}_accuracy") == pytest.approx(expected)
-            assert float(row[f"{arm}_centered"]) == pytest.approx(cell.centered(scores))
+                assert ends(row, f"{COLUMNS[arm]}_score") == pytest.approx(expected)
+            assert float(row[f"{COLUMNS[arm]}_centered"]) == pytest.approx(cell.centered(scores))
             chosen = np.bincount(scores.argmax(1), minlength=cell.labels) / cell.n
-            assert [*map(float, row[f"{arm}_chosen"].split(";"))] == pytest.approx(chosen)
-            assert int(row[f"{arm}_ties"]) == sum(max(own) == sorted(own)[-2] for own in scores.tolist())
+            assert [*map(float, row[f"{COLUMNS[arm]}_chosen"].split(";"))] == pytest.approx(chosen)
+            assert int(row[f"{COLUMNS[arm]}_ties"]) == sum(max(own) == sorted(own)[-2] for own in scores.tolist())
 
 
 def test_auc(tables: dict[str, list[Row]], cells: dict[tuple[str, str], Cell]):
@@ -163,8 +167,8 @@ def test_auc(tables: dict[str, list[Row]], cells: dict[tuple[str, str], Cell]):
                 margin = scores[:, label] - special.logsumexp(np.delete(scores, label, axis=1), axis=1)
                 yes, no = margin[cell.gold == label], margin[cell.gold != label]
                 areas.append(stats.mannwhitneyu(yes, no).statistic / (len(yes) * len(no)))
-            assert float(row[f"{arm}_auc"]) == pytest.approx(np.mean(areas))
-            assert ends(row, f"{arm}_auc")[0] < np.mean(areas) < ends(row, f"{arm}_auc")[1]
+            assert float(row[f"{COLUMNS[arm]}_auc"]) == pytest.approx(np.mean(areas))
+            assert ends(row, f"{COLUMNS[arm]}_auc")[0] < np.mean(areas) < ends(row, f"{COLUMNS[arm]}_auc")[1]
 
 
 def test_differences_their_tests_and_what_they_could_show(
@@ -291,4 +295,4 @@ def test_one_wrong_score_is_noticed(tables: dict[str, list[Row]], cells: dict[tu
     """The broken twin: a reader whose one label is shifted in one cell finds other numbers."""
     row, cell = tables["gains"][0], cells["sentiment", "en"]
     shifted = cell.base + np.array([0.5, 0.0])
-    assert float(row["base_accuracy"]) != pytest.approx(cell.hits(shifted).mean())
+    assert float(row["reference_score"]) != pytest.approx(cell.hits(shifted).mean())

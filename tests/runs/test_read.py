@@ -47,7 +47,7 @@ def write_run(
 
 def test_a_run_folder_is_read_without_what_an_earlier_evaluation_left(tmp_path: Path):
     found = read_run(write_run(tmp_path, "a", 1.0))
-    assert {p.language for p in found.base} == {p.language for p in found.tuned} == {"en", "th"}
+    assert {p.language for p in found.reference} == {p.language for p in found.arm} == {"en", "th"}
     assert (found.mixture, found.parameters, found.seen) == ("zh=>en", 1_000_000, ("zh", "en"))
     again = read_run(write_run(tmp_path, "b", 1.0, seed=5))
     assert again.recipe_digest == found.recipe_digest

@@ -58,7 +58,7 @@ def made(store: Store) -> int:
 
 
 def test_every_number_is_of_its_arm_layer_and_pair(store: Store) -> None:
-    (found,) = compare_languages(store, items(), METRICS)
+    (found,) = compare_languages(store, ("base", "tuned"), items(), METRICS)
     assert (found.task, found.arms, found.languages, found.items) == ("entailment", ("base", "tuned"), LANGUAGES, ITEMS)
     assert [a.metric for a in found.alignments] == ["cosine", "cosine-partial", "dali", "dali-partial"]
     assert found.components.shape == (2, LAYERS, 3, ITEMS, 2)
@@ -72,7 +72,7 @@ def test_every_number_is_of_its_arm_layer_and_pair(store: Store) -> None:
 
 
 def test_text_length_is_that_of_the_items_in_bytes(store: Store) -> None:
-    (found,) = compare_languages(store, items(), ("pearson",))
+    (found,) = compare_languages(store, ("base", "tuned"), items(), ("pearson",))
     lengths = [[len("".join(item.fields).encode()) for item in rows] for rows in items().values()]
     scores = found.components[0, 1, :, :, 0]
     design = standardized(np.array(lengths, dtype=float), axis=1)
@@ -82,23 +82,25 @@ def test_text_length_is_that_of_the_items_in_bytes(store: Store) -> None:
 
 
 def test_is_made_once_and_anew_when_a_trace_or_a_text_changes(store: Store) -> None:
-    first = compare_languages(store, items(), METRICS)[0]
-    again = compare_languages(store, items(), METRICS)[0]
+    first = compare_languages(store, ("base", "tuned"), items(), METRICS)[0]
+    again = compare_languages(store, ("base", "tuned"), items(), METRICS)[0]
     assert made(store) == 1
     np.testing.assert_array_equal(first.alignments[0].value, again.alignments[0].value)
     longer = {
         key: [replace(item, fields=(item.fields[0], item.fields[1] + "!")) for item in rows[:1]] + rows[1:]
         for key, rows in items().items()
     }
-    compare_languages(store, longer, METRICS)
+    compare_languages(store, ("base", "tuned"), longer, METRICS)
     assert made(store) == 2
     traced(store, seed=1)
-    assert not np.allclose(compare_languages(store, items(), METRICS)[0].components, first.components)
+    assert not np.allclose(
+        compare_languages(store, ("base", "tuned"), items(), METRICS)[0].components, first.components
+    )
     assert made(store) == 3
 
 
 def test_what_is_stored_says_by_name_what_it_is(store: Store) -> None:
-    (found,) = compare_languages(store, items(), METRICS)
+    (found,) = compare_languages(store, ("base", "tuned"), items(), METRICS)
     arrays = read_arrays(store.run / "geometry" / "entailment.safetensors")
     assert set(arrays) == {"components", *(a.metric for a in found.alignments)}
     np.testing.assert_array_equal(arrays["cosine"][1], found.alignments[0].null_low)
@@ -106,8 +108,8 @@ def test_what_is_stored_says_by_name_what_it_is(store: Store) -> None:
 
 def test_nothing_is_compared_in_one_language_or_by_no_metric(store: Store) -> None:
     alone = {key: rows for key, rows in items().items() if key[1] == "en"}
-    assert compare_languages(store, alone, METRICS) == []
-    assert compare_languages(store, items(), ()) == []
+    assert compare_languages(store, ("base", "tuned"), alone, METRICS) == []
+    assert compare_languages(store, ("base", "tuned"), items(), ()) == []
     check_metrics((), items(count=1))
     assert made(store) == 0
 
@@ -131,7 +133,7 @@ def test_a_state_that_is_not_finite_leaves_nothing(tmp_path: Path) -> None:
         lambda f: write_arrays(f / "de.safetensors", **broken),
     )
     with pytest.raises(SpilloverError, match="traces/tuned/entailment/de: layer 1 holds a state that is not finite"):
-        compare_languages(store, items(), METRICS)
+        compare_languages(store, ("base", "tuned"), items(), METRICS)
     assert made(store) == 0
 
 

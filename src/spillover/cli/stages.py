@@ -104,7 +104,7 @@ def run(
         findings = opened.complete()
         Console().print(summary_text(findings))
         typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
-        outcomes = check_gates(parsed, findings.comparison)
+        outcomes = check_gates(parsed, findings.comparisons[0])
         for outcome in outcomes:
             typer.echo(outcome.sentence, err=not outcome.holds)
         if not all(outcome.holds for outcome in outcomes):

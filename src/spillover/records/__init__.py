@@ -7,11 +7,15 @@ computed or shown.
 
 from spillover.records.comparison import (
     FALSE_ALARM_RATE,
+    AnswerMetrics,
     ArmMetrics,
+    ChoiceGain,
+    ChoiceMetrics,
     Comparison,
     Gain,
     GroupGain,
     ItemScores,
+    ReasonPart,
     Summary,
     Verdict,
 )
@@ -32,24 +36,26 @@ from spillover.records.outcomes import REASONS, Answer, Grade, LanguageCheck, Ou
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
-from spillover.records.scoring import ARMS, Cell, Prediction, Prompt, TextNLL
+from spillover.records.scoring import Cell, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.records.tuning import Forgetting, Translation, Tuning
 
 __all__ = [
-    "ARMS",
     "CONFIDENCE",
     "FALSE_ALARM_RATE",
     "REASONS",
     "AffineLens",
     "Alignment",
     "Answer",
+    "AnswerMetrics",
     "ArmMetrics",
     "Array",
     "BestMixture",
     "Candidate",
     "Cell",
+    "ChoiceGain",
+    "ChoiceMetrics",
     "Comparison",
     "CrossValidation",
     "Curve",
@@ -85,7 +91,9 @@ __all__ = [
     "Provenance",
     "Question",
     "Reason",
+    "ReasonPart",
     "RecipeResult",
+    "Result",
     "RunComparison",
     "Setup",
     "Severity",

@@ -1,9 +1,10 @@
-"""Base against tuned: from one arm in one cell to the verdict on a task, and the items that every number comes from."""
+"""Two arms compared: from one arm in one cell to the verdict on a task, and the items that every number comes from."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from spillover.records.estimates import Estimate
+from spillover.records.outcomes import Reason
 
 FALSE_ALARM_RATE = 0.025
 """Highest chance, per language, of a false possible harm: the share beyond one end of a 95% interval."""
@@ -13,11 +14,9 @@ Verdict = Literal["improved", "harmed", "equivalent", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
-class ArmMetrics:
-    """How one arm does in one task and language."""
+class ChoiceMetrics:
+    """What the scores of the labels tell about one arm in one task and language."""
 
-    accuracy: Estimate
-    """Share of items whose chosen label is right, in [0, 1]; Wilson interval."""
     centered: Estimate
     """Accuracy after each label's mean log-probability over the cell is removed, in [0, 1]; score interval."""
     auc: Estimate | None
@@ -35,8 +34,52 @@ class ArmMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerMetrics:
+    """What became of the answers in words of one arm in one task and language."""
+
+    reasons: tuple[float, ...]
+    """(reasons,) share of items with each of `REASONS`, in [0, 1]; sums to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmMetrics:
+    """How one arm does in one task and language."""
+
+    score: Estimate
+    """Mean score of the items, in [0, 1]: for choices the accuracy. Wilson interval."""
+    choices: ChoiceMetrics | None = None
+    """The part that only tasks with labels have."""
+    answers: AnswerMetrics | None = None
+    """The part that only tasks with answers in words have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceGain:
+    """The part of a gain that only tasks with labels have."""
+
+    chance: float
+    """Accuracy of guessing: 1 / number of labels."""
+    gold: tuple[float, ...]
+    """(labels,) share of items whose right label this is, in [0, 1]; sums to 1."""
+    discrimination: Estimate | None
+    """The part of the gain due to better ranking of the labels. In [-1, 1]; None if golds are unbalanced."""
+    label_prior: Estimate | None
+    """The part of the gain due to a weaker bias toward one label. In [-1, 1]; None if golds are unbalanced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonPart:
+    """The part of a gain that one reason for a lower score accounts for."""
+
+    reason: Reason
+    """Any reason but `right`, whose part is 0."""
+    part: Estimate
+    """Mean score lost for this reason in the reference − in the arm, in [-1, 1]. The parts sum to the gain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gain:
-    """What tuning changed in one task and language. Differences are tuned − base; 0.01 is one point."""
+    """What differs between two arms in one task and language. Differences are arm − reference; 0.01 is one point."""
 
     task: str
     """Name of the task."""
@@ -46,32 +89,28 @@ class Gain:
     """Whether tuning read this language (`tuned`), wrote it (`pivot`), or neither (`unseen`)."""
     n: int
     """Number of items, the same in both arms."""
-    chance: float
-    """Accuracy of guessing: 1 / number of labels."""
-    gold: tuple[float, ...]
-    """(labels,) share of items whose right label this is, in [0, 1]; sums to 1."""
-    base: ArmMetrics
-    """The arm without adapter."""
-    tuned: ArmMetrics
-    """The arm with adapter."""
+    reference: ArmMetrics
+    """The arm that the other one is compared with."""
+    arm: ArmMetrics
+    """The other arm."""
     difference: Estimate
-    """Difference of the accuracies, in [-1, 1]; score interval of paired shares, `n` independent units."""
+    """Difference of the mean scores, in [-1, 1]; score interval of paired shares, `n` independent units."""
     fixed: int
-    """Items wrong in base and right in tuned."""
+    """Items with a higher score in the arm than in the reference: for choices, wrong before and right now."""
     broken: int
-    """Items right in base and wrong in tuned."""
+    """Items with a lower score in the arm than in the reference."""
     p: float
-    """Exact McNemar test of `fixed` against `broken`, by clusters, two-sided, in [0, 1]."""
+    """Paired test by clusters, two-sided, in [0, 1]: McNemar's for scores of 0 and 1, else of all signs."""
     p_adjusted: float
-    """`p` corrected for the number of tasks and languages of the comparison, in [0, 1]."""
+    """`p` corrected for the number of tests of all comparisons, in [0, 1]."""
     minimum_detectable: float
     """Smallest gain that these items would show with 80% power, in (0, 1]."""
-    discrimination: Estimate | None
-    """The part of the gain due to better ranking of the labels. In [-1, 1]; None if golds are unbalanced."""
-    label_prior: Estimate | None
-    """The part of the gain due to a weaker bias toward one label. In [-1, 1]; None if golds are unbalanced."""
+    choices: ChoiceGain | None
+    """The part that only tasks with labels have."""
+    reasons: tuple[ReasonPart, ...]
+    """The gain split by reason; empty for tasks with labels."""
     verdict: Verdict
-    """What the difference shows, corrected for the number of tasks and languages."""
+    """What the difference shows, corrected for the number of tests of all comparisons."""
     possible_harm: bool
     """Whether the uncorrected interval of 30 items or more lies wholly below 0."""
 
@@ -87,17 +126,21 @@ class GroupGain:
     languages: tuple[str, ...]
     """Codes of the unseen languages that have it."""
     difference: Estimate
-    """Mean difference of the accuracies over them, in [-1, 1]; score interval over items."""
+    """Mean difference of the scores over them, in [-1, 1]; score interval over items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What tuning changed in one task, over languages. Differences are tuned − base; 0.01 is one point."""
+    """What differs between two arms in one task, over languages. Differences are arm − reference; 0.01 is one point."""
 
     task: str
     """Name of the task."""
     n: int
     """Number of items that occur in at least one language."""
+    reference_score: Estimate
+    """Mean score of the reference over all languages, in [0, 1]; score interval over items."""
+    arm_score: Estimate
+    """Mean score of the arm over all languages, in [0, 1]; score interval over items."""
     unseen: Estimate | None
     """The primary endpoint: mean difference over unseen languages; score interval over items; None without any."""
     unseen_general: Estimate | None
@@ -113,9 +156,11 @@ class Summary:
     worst: Estimate
     """The difference of `worst_language`. Its `low` is the lowest end of all languages' intervals."""
     discrimination: Estimate | None
-    """Mean discrimination over unseen languages; None if one of them has unbalanced golds."""
+    """Mean discrimination over unseen languages; None without labels, or if one of them has unbalanced golds."""
     label_prior: Estimate | None
-    """Mean label prior over unseen languages; None if one of them has unbalanced golds."""
+    """Mean label prior over unseen languages; None without labels, or if one of them has unbalanced golds."""
+    reasons: tuple[ReasonPart, ...]
+    """The primary endpoint split by reason; empty for tasks with labels, or without unseen languages."""
     minimum_detectable: float | None
     """Smallest mean gain over unseen languages that these items would show with 80% power; None without any."""
     by_property: tuple[GroupGain, ...]
@@ -128,8 +173,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two arms compared: everything the report says about accuracy."""
+    """Two arms compared: everything the report says about scores."""
 
+    reference: str
+    """Name of the arm that the other one is compared with."""
+    arm: str
+    """Name of the other arm."""
     gains: tuple[Gain, ...]
     """One per task and language; tasks in the experiment's order, languages in the paper's."""
     summaries: tuple[Summary, ...]
@@ -144,7 +193,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ItemScores:
-    """The items of one task and language with the scores of both arms. Every number is computed from these."""
+    """The items of one task and language with the scores of all arms. Every number is computed from these."""
 
     task: str
     """Name of the task."""
@@ -158,9 +207,9 @@ class ItemScores:
     """(items, fields) their texts."""
     gold: tuple[int, ...]
     """(items,) index of the right label."""
-    base: tuple[tuple[float, ...], ...]
-    """(items, labels) log-probabilities of the arm without adapter, nats."""
-    tuned: tuple[tuple[float, ...], ...]
-    """(items, labels) log-probabilities of the arm with adapter, nats."""
+    arms: tuple[str, ...]
+    """Names of the arms."""
+    logprobs: tuple[tuple[tuple[float, ...], ...], ...]
+    """(arms, items, labels) log-probabilities, nats."""
     clusters: tuple[str, ...] = ()
     """(items,) first id of the item's cluster; empty if the item shares none."""

@@ -29,7 +29,7 @@ class Trajectory:
     """
 
     arm: str
-    """`base` or `tuned`."""
+    """Name of the arm."""
     task: str
     """Name of the task."""
     language: str
@@ -90,13 +90,17 @@ class Geometry:
     alignments: tuple[Alignment, ...]
     """One per metric."""
     components: Array
-    """(arms, layers, languages, items, 2): the first two principal components, with the same axes in both arms."""
+    """(arms, layers, languages, items, 2): the first two principal components, with the same axes in all arms."""
 
 
 @dataclass(frozen=True, slots=True)
 class LensSummary:
-    """One number that summarizes a lens in one task and language, before and after tuning."""
+    """One number that summarizes a lens in one task and language, in two arms."""
 
+    reference: str
+    """Name of the arm that the other one is compared with."""
+    arm: str
+    """Name of the other arm."""
     task: str
     """Name of the task."""
     language: str
@@ -105,12 +109,12 @@ class LensSummary:
     """Name of the lens."""
     measure: Literal["english", "crossover_depth", "share"]
     """Area under latent English; relative depth where native overtakes English; share of the right answer."""
-    base: Estimate | None
-    """In [0, 1], before tuning; None if not measurable, or if native never overtakes English."""
-    tuned: Estimate | None
-    """In [0, 1], after tuning; None likewise."""
+    reference_value: Estimate | None
+    """In [0, 1], in the reference; None if not measurable, or if native never overtakes English."""
+    arm_value: Estimate | None
+    """In [0, 1], in the arm; None likewise."""
     difference: Estimate | None
-    """tuned − base over the same items, in [-1, 1]; None if either is None."""
+    """arm − reference over the same items, in [-1, 1]; None if either is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class LanguageNeurons:
     """Number of MLP neurons of a block that are specific to one language, related to several, or general."""
 
     arm: str
-    """`base` or `tuned`. Both use the base model's thresholds of language neurons."""
+    """Name of the arm. All arms use the first one's thresholds of language neurons."""
     task: str
     """Name of the task."""
     language: str
@@ -138,7 +142,7 @@ class Patch:
     """Effect of one language's states on the right answer in another, for the same items."""
 
     arm: str
-    """`base` or `tuned`."""
+    """Name of the arm."""
     task: str
     """Name of the task."""
     source: str
@@ -158,7 +162,7 @@ class Internals:
     trajectories: tuple[Trajectory, ...]
     """One per arm, task, language and lens."""
     lens_summaries: tuple[LensSummary, ...]
-    """One per task, language, lens and measure."""
+    """One per arm but the first, task, language, lens and measure."""
     neurons: tuple[LanguageNeurons, ...]
     """Language neurons per block; empty with one language, or if the architecture's neurons are unknown."""
     patches: tuple[Patch, ...]

@@ -72,8 +72,8 @@ class Findings:
     """Name of the run folder."""
     setup: Setup
     """Model, mixture and languages."""
-    comparison: Comparison
-    """Base against tuned."""
+    comparisons: tuple[Comparison, ...]
+    """Two arms each: the primary comparison, then the others."""
     item_scores: tuple[ItemScores, ...]
     """Items and scores, one per task and language measured."""
     internals: Internals

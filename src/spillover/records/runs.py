@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from spillover.records.comparison import Verdict
 from spillover.records.estimates import Estimate
-from spillover.records.scoring import Prediction
+from spillover.records.scoring import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,16 @@ class FinishedRun:
     """How the prompts spell labels: `english`, `native` or `agnostic`."""
     seen: tuple[str, ...]
     """Codes of the languages that tuning read or wrote."""
-    base: tuple[Prediction, ...]
-    """Predictions of the arm without adapter."""
-    tuned: tuple[Prediction, ...]
-    """Predictions of the arm with adapter."""
+    reference: tuple[Result, ...]
+    """Results of the reference of its primary comparison."""
+    arm: tuple[Result, ...]
+    """Results of the arm of its primary comparison."""
     setting: str = ""
     """The keys in which its experiment differs from others of the grid, without languages and seed."""
     clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     """Task → an item's id → the first id of its cluster; empty where all items are independent of one another."""
+    arms: tuple[str, str] = ("base", "tuned")
+    """Names of the reference and the arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,10 @@ class TaskResult:
     """Name of the task."""
     languages: tuple[str, ...]
     """Codes of the languages."""
-    base: tuple[float, ...]
-    """(languages,) accuracy of the arm without adapter, in [0, 1]."""
-    tuned: tuple[float, ...]
-    """(languages,) accuracy of the arm with adapter, in [0, 1]."""
+    reference: tuple[float, ...]
+    """(languages,) mean score of the reference, in [0, 1]."""
+    arm: tuple[float, ...]
+    """(languages,) mean score of the arm, in [0, 1]."""
     gain: Estimate | None
     """Mean difference over languages neither read nor written, with the interval over seeds; None without any."""
 
@@ -70,7 +72,7 @@ class RecipeResult:
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
-    """The tuned arms of two recipes, paired item by item."""
+    """The arms of two recipes, not their references, paired item by item."""
 
     task: str
     """Name of the task."""
@@ -81,7 +83,7 @@ class PairedComparison:
     languages: int
     """Number of languages that neither recipe read or wrote."""
     difference: Estimate
-    """Mean difference of the accuracies over those languages, one − other, in [-1, 1]; interval over seeds."""
+    """Mean difference of the scores over those languages, one − other, in [-1, 1]; interval over seeds."""
     verdict: Verdict
     """What the difference shows about the first recipe; see `docs/statistics.md`."""
 

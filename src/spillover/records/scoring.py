@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ARMS = ("base", "tuned")
-"""The two models compared: the base model without an adapter, and with the adapter that was tuned."""
+from spillover.records.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Cell:
     """What one evaluation measures: an arm, a task, a language."""
 
     arm: str
-    """`base` or `tuned`."""
+    """Name of the arm, such as `base` or `tuned`."""
     task: str
     """Name of the task."""
     language: str
@@ -65,6 +64,10 @@ class Prediction:
     def tied(self) -> bool:
         """Whether the highest score occurs more than once."""
         return self.logprobs.count(max(self.logprobs)) > 1
+
+
+Result = Prediction | Outcome
+"""What one arm did with one item: the scores of a task's labels, or the outcome of an answer in words."""
 
 
 @dataclass(frozen=True, slots=True)

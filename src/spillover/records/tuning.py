@@ -45,17 +45,21 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Forgetting:
-    """How well each arm predicts the texts of one language. Differences are tuned − base; below 0 is better."""
+    """How well two arms predict the texts of one language. Differences are arm − reference; below 0 is better."""
 
+    reference: str
+    """Name of the arm that the other one is compared with."""
+    arm: str
+    """Name of the other arm."""
     language: str
     """Code of the language."""
     n: int
     """Number of texts, over all tasks measured."""
     bytes: int
     """Their length in UTF-8."""
-    base: Estimate
-    """Bits per byte of the arm without adapter, at least 0; item bootstrap."""
-    tuned: Estimate
-    """Bits per byte of the arm with adapter."""
+    reference_bits: Estimate
+    """Bits per byte of the reference, at least 0."""
+    arm_bits: Estimate
+    """Bits per byte of the arm, at least 0."""
     difference: Estimate
-    """Difference of the two; paired bootstrap of items."""
+    """Difference of the two, over the same texts."""

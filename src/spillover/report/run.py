@@ -36,6 +36,7 @@ PIXELS = 2.0
 
 TABLES_OF = {
     "gains": ("gains", "splits"),
+    "comparisons": ("arms",),
     "accuracy": ("accuracy",),
     "lens": ("latent", "lens"),
     "neurons": ("neurons",),
@@ -114,16 +115,18 @@ def _named(table: str, paths: Iterable[str]) -> list[str]:
 def _page(
     findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]], paths: Collection[str]
 ) -> str:
+    comparison = findings.comparisons[0]
     return render_page(
         "page.html.j2",
         sections,
         ("page.js", "items.js"),
         findings=findings,
+        comparison=comparison,
         tables=tables,
         names={code: language.name for code, language in languages().items()},
-        harmed=[gain for gain in findings.comparison.gains if gain.verdict == "harmed"],
-        alarms=[gain for gain in findings.comparison.gains if gain.possible_harm and gain.verdict != "harmed"],
-        chance=FALSE_ALARM_RATE * len(findings.comparison.gains),
+        harmed=[gain for gain in comparison.gains if gain.verdict == "harmed"],
+        alarms=[gain for gain in comparison.gains if gain.possible_harm and gain.verdict != "harmed"],
+        chance=FALSE_ALARM_RATE * len(comparison.gains),
         errors=sum(defect.severity == "error" for defect in findings.data.defects),
         named=partial(_named, paths=paths),
         language=get_language,
@@ -131,6 +134,7 @@ def _page(
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
         sheets=_inert(packed(findings.item_scores)),
+        compared=_inert([comparison.reference, comparison.arm]),
         measured=list(dict.fromkeys(sheet.language for sheet in findings.item_scores)),
     )
 

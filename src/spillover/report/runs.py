@@ -24,8 +24,8 @@ def by_language(comparison: RunComparison) -> list[Table]:
     tables = []
     for task, results in _by_task(comparison):
         rows = [
-            *((label, result.base) for label, result in _bases(results)),
-            *((_label(entry, comparison), result.tuned) for entry, result in results),
+            *((label, result.reference) for label, result in _bases(results)),
+            *((_label(entry, comparison), result.arm) for entry, result in results),
         ]
         codes = results[0][1].languages
         for _, block in groupby(range(len(codes)), key=lambda column: block_of[codes[column]]):
@@ -52,8 +52,8 @@ def means(comparison: RunComparison) -> list[Table]:
     cells: dict[tuple[str, str], float] = {}
     for task, results in _by_task(comparison):
         for entry, result in results:
-            cells.setdefault(("base", column(entry, task)), fmean(result.base))
-            cells[_mixture(entry, comparison), column(entry, task)] = fmean(result.tuned)
+            cells.setdefault((entry.first.arms[0], column(entry, task)), fmean(result.reference))
+            cells[_mixture(entry, comparison), column(entry, task)] = fmean(result.arm)
     rows, columns = (list(dict.fromkeys(key[part] for key in cells)) for part in (0, 1))
     numbers = [[cells.get((row, column), nan) for column in columns] for row in rows]
     texts = tuple((row, *map(percent, shares)) for row, shares in zip(rows, numbers, strict=True))
@@ -70,14 +70,14 @@ def sizes(comparison: RunComparison) -> list[Table]:
             f"{entry.first.parameters / 1e6:,.0f}",
             _mixture(entry, comparison),
             result.task,
-            percent(fmean(result.base)),
-            percent(fmean(result.tuned)),
+            percent(fmean(result.reference)),
+            percent(fmean(result.arm)),
             with_interval(result.gain),
         )
         for entry in sorted(sized, key=lambda entry: entry.first.parameters)
         for result in entry.results
     ]
-    header = ("model", "million parameters", "mixture", "task", "base", "tuned", "gain, not tuned on")
+    header = ("model", "million parameters", "mixture", "task", *comparison.recipes[0].first.arms, "gain, not tuned on")
     caption = "Gain against model size: mean accuracy in percent; gain in points, with 95% intervals."
     return [Table(caption, header, tuple(rows))] if rows else []
 
@@ -127,8 +127,9 @@ def _bases(results: Sequence[tuple[RecipeResult, TaskResult]]) -> list[tuple[str
     several = len({entry.first.model for entry, _ in results}) > 1
     bases: dict[tuple[str, tuple[float, ...]], tuple[str, TaskResult]] = {}
     for entry, result in results:
-        label = f"base, {entry.first.model}" if several else "base"
-        bases.setdefault((label, result.base), (label, result))
+        name = entry.first.arms[0]
+        label = f"{name}, {entry.first.model}" if several else name
+        bases.setdefault((label, result.reference), (label, result))
     return list(bases.values())
 
 

@@ -1,4 +1,7 @@
-"""Finished runs, read from their folders: settings and predictions of both arms. Nothing is made anew."""
+"""Finished runs, read from their folders: settings, and predictions of the two arms of the primary comparison.
+
+Nothing is made anew.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +12,8 @@ from pathlib import Path
 from spillover.analysis.statistics.runs import compare_runs
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
-from spillover.records import ARMS, FinishedRun, Prediction, RunComparison
+from spillover.records import FinishedRun, Prediction, RunComparison
+from spillover.stages.arms import compared_arms
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
 from spillover.utils.progress import notify
@@ -44,7 +48,8 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
             raise SpilloverError(f"compare: {folder}: found no {name}, expected the folder of a finished run")
     experiment = load_experiment(folder / "experiment.toml")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    base, tuned = (_measured(read_arm(folder, arm), experiment) for arm in ARMS)
+    names = compared_arms(experiment)[0]
+    reference, arm = (_measured(read_arm(folder, name), experiment) for name in names)
     return FinishedRun(
         name=folder.name,
         recipe_digest=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
@@ -54,8 +59,9 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
         question_task=experiment.questions.task,
         labels=experiment.evaluate.labels,
         seen=(*experiment.tuned_on, experiment.mixture.pivot),
-        base=base,
-        tuned=tuned,
+        arms=names,
+        reference=reference,
+        arm=arm,
         setting=setting,
         clusters=_clusters(folder),
     )

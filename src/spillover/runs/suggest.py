@@ -21,7 +21,7 @@ from spillover.languages import get_language
 from spillover.records import FinishedRun, Suggestion
 from spillover.runs.read import read_run
 from spillover.stages.analyze import trace_cell
-from spillover.stages.arms import Arm, cells_of
+from spillover.stages.arms import cells_of, reference_arm
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, balanced_subset
 from spillover.store import Store, read_layers
@@ -122,7 +122,7 @@ def _fits(run: FinishedRun, experiment: Experiment, targets: Sequence[str], code
         and run.question_task == experiment.questions.task
         and run.labels == experiment.evaluate.labels
         and run.mixture == experiment.model_copy(update=update).mixture_name
-        and {prediction.language for prediction in run.tuned} >= set(targets)
+        and {result.language for result in run.arm} >= set(targets)
     )
 
 
@@ -155,7 +155,7 @@ def _alignment(experiment: Experiment, store: Store, items: Items, codes: Sequen
     labeled = {key: rows for key, rows in chosen.items() if has_labels(open_task(key[0])) and len(rows) >= MIN_ITEMS}
     if not labeled:
         return []
-    arm = Arm("base", experiment, None)
+    arm = reference_arm(experiment)
     with bar("trace (items)", sum(map(len, labeled.values()))) as progress:
         traces = [
             trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, progress)

@@ -1,6 +1,6 @@
-"""Arms: the base model and the tuned one, the keys of their results, and their cells."""
+"""Arms: the ones that an experiment compares, the keys of their results, and their cells."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from spillover.experiment import Experiment
 from spillover.records import Cell, Item, Prompt
 from spillover.stages.items import Items
 from spillover.store import Artifact
+from spillover.tasks import Task
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.inference.prefix import PrefixReader
@@ -16,16 +17,20 @@ if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.tracing.readout import Readout
 
 
+BASE, TUNED = "base", "tuned"
+"""Names of the arms: the model as it stands, and with the adapter that the experiment tunes."""
+
+
 @dataclass(frozen=True)
 class Arm:
-    """One of the two models compared. They differ in the adapter alone."""
+    """One of the models compared: its name, how it is loaded, and how it asks."""
 
     name: str
-    """`base` or `tuned`."""
+    """Its name, which its folders in the run folder have too."""
     experiment: Experiment
-    """Names the model and the way to load it."""
+    """Names the model, the way to load it, and the way to ask it."""
     adapter: Artifact | None
-    """The tuned arm's adapter."""
+    """The adapter; None: the model without one."""
 
     @cached_property
     def key(self) -> list[str]:
@@ -47,6 +52,26 @@ class Arm:
         from spillover.models.tracing.readout import Readout
 
         return Readout(self.reader.model)
+
+    def prompts(self, task: Task, rows: Sequence[Item]) -> list[Prompt]:
+        """Return what the arm reads for each item of a cell."""
+        return [task.prompt(item, self.experiment.evaluate.labels) for item in rows]
+
+
+def arm_names(experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of an experiment's arms, the reference first."""
+    return (BASE, TUNED)
+
+
+def compared_arms(experiment: Experiment) -> list[tuple[str, str]]:
+    """Return the names of the arms of each comparison, reference and arm; the primary comparison first."""
+    reference, *others = arm_names(experiment)
+    return [(reference, name) for name in others]
+
+
+def reference_arm(experiment: Experiment) -> Arm:
+    """Return the arm that the others are compared with. It needs no tuning."""
+    return Arm(BASE, experiment, None)
 
 
 def model_key(experiment: Experiment) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from scipy.special import logsumexp
 
-from spillover.records import ARMS, Cell, Item, ItemScores, Prediction, TextNLL
+from spillover.records import Cell, Item, ItemScores, Prediction, TextNLL
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters
@@ -26,16 +26,15 @@ def measure_cells(
         return {cell: measure(store, arm, cell, rows, progress) for arm in arms for cell, rows in cells_of(arm, items)}
 
 
-def by_arm(cells: Mapping[Cell, Sequence[Measured]]) -> tuple[list[Measured], list[Measured]]:
-    """Return the measurements of the base arm, and of the tuned arm, over all cells."""
-    base, tuned = ([row for cell, rows in cells.items() if cell.arm == arm for row in rows] for arm in ARMS)
-    return base, tuned
+def by_arm(arms: Sequence[Arm], cells: Mapping[Cell, Sequence[Measured]]) -> dict[str, list[Measured]]:
+    """Return the measurements of each arm over all cells, by the arm's name."""
+    return {arm.name: [row for cell, rows in cells.items() if cell.arm == arm.name for row in rows] for arm in arms}
 
 
 def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
     """Return a cell's predictions, scored first if there are none."""
     chosen, task = arm.experiment.evaluate, open_task(cell.task)
-    prompts = [task.prompt(item, chosen.labels) for item in rows]
+    prompts = arm.prompts(task, rows)
     content_free = task.content_free(cell.language, chosen.labels)
     name = f"{cell.language}.parquet"
 
@@ -80,15 +79,16 @@ def _tell_dropped(store: Store, cell: Cell, count: int) -> None:
 
 
 def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) -> Iterator[ItemScores]:
-    """Yield the items of each task and language with both arms' scores."""
+    """Yield the items of each task and language with the scores of all arms."""
+    arms = tuple(dict.fromkeys(cell.arm for cell in predictions))
     cluster_of = clusters(items)
     for (name, code), rows in items.items():
         task = open_task(name)
-        base, tuned = (tuple(p.logprobs for p in predictions[Cell(arm, name, code)]) for arm in ARMS)
+        logprobs = tuple(tuple(p.logprobs for p in predictions[Cell(arm, name, code)]) for arm in arms)
         ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)
         gold, groups = tuple(item.gold for item in rows), tuple(cluster_of[task.name].get(id, "") for id in ids)
         labels = task.labels if has_labels(task) else ()
-        yield ItemScores(task.name, code, labels, ids, texts, gold, base, tuned, groups)
+        yield ItemScores(task.name, code, labels, ids, texts, gold, arms, logprobs, groups)
 
 
 def text_likelihoods(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[TextNLL]:

@@ -9,7 +9,7 @@ import numpy as np
 from spillover.analysis.interpretability.geometry import PARTIAL, Layer, Sample, check_items, geometry
 from spillover.analysis.statistics.clusters import shared_contexts
 from spillover.plugins import METRICS, resolve
-from spillover.records import ARMS, Alignment, Geometry, Item
+from spillover.records import Alignment, Geometry, Item
 from spillover.stages.items import Items
 from spillover.store import Store, read_arrays, read_layers, write_arrays
 from spillover.tasks import open_task
@@ -24,19 +24,21 @@ def check_metrics(metrics: Sequence[str], items: Items) -> None:
         check_items(task, len(next(iter(rows.values()))))
 
 
-def compare_languages(store: Store, items: Items, metrics: Sequence[str]) -> list[Geometry]:
-    """Return the geometry of each task with two or more languages. Their traces must exist."""
+def compare_languages(store: Store, arms: Sequence[str], items: Items, metrics: Sequence[str]) -> list[Geometry]:
+    """Return the geometry of each task with two or more languages, in the arms of these names. Traces must exist."""
     tasks = _by_task(items) if metrics else {}
     with bar("compare languages (tasks)", len(tasks)) as progress:
         geometries = []
         for task, rows in tasks.items():
-            geometries.append(_compare(store, task, rows, metrics))
+            geometries.append(_compare(store, tuple(arms), task, rows, metrics))
             progress.advance()
         return geometries
 
 
-def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metrics: Sequence[str]) -> Geometry:
-    traces = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in ARMS]
+def _compare(
+    store: Store, arms: tuple[str, ...], task: str, rows: Mapping[str, Sequence[Item]], metrics: Sequence[str]
+) -> Geometry:
+    traces = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in arms]
     paths = [
         [trace.path / f"{language}.safetensors" for trace, language in zip(of_arm, rows, strict=True)]
         for of_arm in traces
@@ -44,7 +46,7 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
     lengths = [[sum(len(text.encode()) for text in item.fields) for item in items] for items in rows.values()]
     contexts = shared_contexts(next(iter(rows.values())))
     sample = Sample(
-        task, ARMS, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
+        task, arms, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
     )
     name = f"{task}.safetensors"
 
@@ -62,7 +64,7 @@ def _compare(store: Store, task: str, rows: Mapping[str, Sequence[Item]], metric
     names = [metric + suffix for metric in metrics for suffix in ("", PARTIAL)]
     return Geometry(
         task=task,
-        arms=ARMS,
+        arms=arms,
         languages=sample.languages,
         items=len(lengths[0]),
         alignments=tuple(Alignment(metric, *arrays[metric]) for metric in names if metric in arrays),

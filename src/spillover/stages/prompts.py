@@ -1,10 +1,10 @@
-"""The prompts that the base model reads, exactly, cell by cell. They need neither pairs nor tuning."""
+"""The prompts that the reference reads, exactly, cell by cell. They need neither pairs nor tuning."""
 
 from collections.abc import Iterator
 
 from spillover.experiment import Experiment
 from spillover.models.tokenization import CUT
-from spillover.stages.arms import Arm, cells_of, reads
+from spillover.stages.arms import cells_of, reads, reference_arm
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
 from spillover.tasks import open_task
@@ -17,9 +17,9 @@ def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator
 
     limit: items per cell, balanced over labels; 0: all.
     """
-    arm, chosen, model = Arm("base", experiment, None), experiment.evaluate, reads(experiment)
+    arm, chosen, model = reference_arm(experiment), experiment.evaluate, reads(experiment)
     for cell, rows in cells_of(arm, Inputs(experiment).items):
-        prompts = [open_task(cell.task).prompt(item, chosen.labels) for item in balanced_subset(rows, limit)]
+        prompts = arm.prompts(open_task(cell.task), balanced_subset(rows, limit))
         scored: list[tuple[float, ...] | None] = [None] * len(prompts)
         if scores:
             from spillover.models.scoring.score import score

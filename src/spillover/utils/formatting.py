@@ -58,6 +58,11 @@ def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
     return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
 
 
+def share_with_interval(share: Estimate) -> str:
+    """Write a share as percent with its interval: `80.0 [75.1, 84.2]`."""
+    return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+
+
 def duration(seconds: float) -> str:
     """Write a time in a unit that one reads: `40 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
     if isnan(seconds):

@@ -56,7 +56,7 @@ def test_where_no_item_can_be_told_answers_are_not_measurable_and_the_rest_is() 
     assert np.isnan(found.native.high).all()
     assert np.isfinite(found.entropy.low).all()
     both = [seen("base", reading(blind=ITEMS)), seen("tuned", reading(1, blind=ITEMS))]
-    assert [(one.base, one.tuned, one.difference) for one in latents(both)] == [(None, None, None)] * 3
+    assert [(one.reference_value, one.arm_value, one.difference) for one in latents(both)] == [(None, None, None)] * 3
 
 
 def measures(items: list[int], given: LensOutput) -> dict[str, float]:
@@ -87,7 +87,7 @@ def check_measures() -> None:
         parts = [(points[i], column, depths) for i, (_, column, depths) in enumerate(columns)]
         parts.append((points[1] - points[0], each[:, 1] - each[:, 0], resampled[:, 1] - resampled[:, 0]))
         kinds = (PROBABILITY, PROBABILITY, DIFFERENCE)
-        estimates = (found.base, found.tuned, found.difference)
+        estimates = (found.reference_value, found.arm_value, found.difference)
         for estimate, kind, (value, items, depths) in zip(estimates, kinds, parts, strict=True):
             low, high = np.quantile(depths, [0.025, 0.975])
             if name != "crossover_depth":
@@ -123,21 +123,21 @@ def test_where_native_may_never_overtake_the_interval_says_so() -> None:
         | {"native": native, "english": np.full((ITEMS, LAYERS), 0.27)}
     )
     found = {one.measure: one for one in latents([seen("base", crossing), seen("tuned", crossing)])}["crossover_depth"]
-    assert found.base is not None
-    assert (found.base.value, found.base.low, found.base.high) == (0, 0, 1)
+    assert found.reference_value is not None
+    assert (found.reference_value.value, found.reference_value.low, found.reference_value.high) == (0, 0, 1)
 
 
 def test_arms_that_are_equal_differ_by_exactly_nothing() -> None:
     """Paired: the interval of the difference is a point, though each arm's is not."""
     for found in latents([seen("base", reading()), seen("tuned", reading())]):
         assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0)
-        assert found.base.low < found.base.high
+        assert found.reference_value.low < found.reference_value.high
 
 
 def test_native_never_overtakes_english_in_english_itself() -> None:
     given = reading()
     same = LensOutput(*(given.english if name == "native" else getattr(given, name) for name in LensOutput.__slots__))
     found = {one.measure: one for one in latents([seen("base", same, "en"), seen("tuned", same, "en")])}
-    assert found["crossover_depth"].base is None
+    assert found["crossover_depth"].reference_value is None
     assert found["crossover_depth"].difference is None
-    assert found["english"].base is not None
+    assert found["english"].reference_value is not None

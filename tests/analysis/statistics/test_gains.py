@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from spillover.analysis.statistics.gains import centered_accuracy_influence, compare
+from spillover.analysis.statistics.choices import centered_accuracy_influence
+from spillover.analysis.statistics.gains import compare
 from spillover.analysis.statistics.paired import mean_change
 from spillover.analysis.statistics.verdicts import verdict
 from spillover.errors import SpilloverError
@@ -68,16 +69,20 @@ def test_four_items_by_hand():
     base = one_cell(golds, [(-1, -3), (-1, -2), (-1, -4), (-2, -2)])
     tuned = one_cell(golds, [(-3, -1), (-2, -1), (-1, -2), (-2, -1)])
     gain = compare(base, tuned, ["zh"]).gains[0]
-    assert (gain.base.accuracy.value, gain.tuned.accuracy.value) == (0.5, 0.75)
-    assert (gain.base.chosen, gain.tuned.chosen, gain.gold) == ((1, 0), (0.25, 0.75), (0.5, 0.5))
-    assert (gain.base.ties, gain.tuned.ties) == (1, 0)
+    assert (gain.reference.score.value, gain.arm.score.value) == (0.5, 0.75)
+    assert (gain.reference.choices.chosen, gain.arm.choices.chosen, gain.choices.gold) == (
+        (1, 0),
+        (0.25, 0.75),
+        (0.5, 0.5),
+    )
+    assert (gain.reference.choices.ties, gain.arm.choices.ties) == (1, 0)
     assert (gain.fixed, gain.broken, gain.p, gain.difference.value) == (2, 1, 1.0, 0.25)
-    assert gain.chance == 0.5
+    assert gain.choices.chance == 0.5
     # The margins of base, 2 1 3 0, less their mean 1.5 choose 0 1 0 1; those of tuned, −2 −1 1 −1, choose 1 1 0 1.
-    assert (gain.base.centered.value, gain.tuned.centered.value) == (1.0, 0.75)
-    assert (gain.discrimination.value, gain.label_prior.value) == (-0.25, 0.5)
-    assert gain.base.auc.value == 1.0
-    assert gain.tuned.auc.value == 0.5
+    assert (gain.reference.choices.centered.value, gain.arm.choices.centered.value) == (1.0, 0.75)
+    assert (gain.choices.discrimination.value, gain.choices.label_prior.value) == (-0.25, 0.5)
+    assert gain.reference.choices.auc.value == 1.0
+    assert gain.arm.choices.auc.value == 0.5
 
 
 def test_other_readings_of_the_same_scores_by_hand():
@@ -86,19 +91,20 @@ def test_other_readings_of_the_same_scores_by_hand():
     plain = one_cell(golds, [(-1, -5), (-1, -2), (-1, -1.04), (-2, -1.96)])
     read = [replace(p, logprobs_per_token=(p.logprobs[0], p.logprobs[1] / 8), content_free=(-1.0, -3.0)) for p in plain]
     gain = compare(plain, read, ["zh"]).gains[0]
-    assert (gain.base.per_token, gain.base.contextual) == (None, None)
-    assert (gain.base.accuracy.value, gain.tuned.accuracy.value) == (0.75, 0.75)
-    assert gain.tuned.per_token.value == 0.5
-    assert gain.tuned.contextual.value == 0.75
-    assert gain.tuned.contextual.n == 4
-    assert gain.base.near_ties == gain.tuned.near_ties == 2
+    assert (gain.reference.choices.per_token, gain.reference.choices.contextual) == (None, None)
+    assert (gain.reference.score.value, gain.arm.score.value) == (0.75, 0.75)
+    assert gain.arm.choices.per_token.value == 0.5
+    assert gain.arm.choices.contextual.value == 0.75
+    assert gain.arm.choices.contextual.n == 4
+    assert gain.reference.choices.near_ties == gain.arm.choices.near_ties == 2
 
 
 def test_the_split_is_exact():
     for gain in COMPARISON.gains:
-        assert gain.discrimination.value + gain.label_prior.value == pytest.approx(gain.difference.value)
-        centered = gain.tuned.centered.value - gain.base.centered.value
-        assert gain.discrimination.value == pytest.approx(centered)
+        split = gain.choices
+        assert split.discrimination.value + split.label_prior.value == pytest.approx(gain.difference.value)
+        centered = gain.arm.choices.centered.value - gain.reference.choices.centered.value
+        assert split.discrimination.value == pytest.approx(centered)
     summary = COMPARISON.summaries[0]
     assert summary.discrimination.value + summary.label_prior.value == pytest.approx(summary.unseen.value)
 
@@ -107,10 +113,10 @@ def test_the_split_is_exact():
 def test_a_constant_per_label_moves_only_the_prior(constants: tuple[float, float]):
     shifted = compare(BASE, rescored(TUNED, lambda row: row + np.array(constants)), ["zh", "de"])
     for before, after in zip(COMPARISON.gains, shifted.gains, strict=True):
-        assert same(after.discrimination, before.discrimination)
-        assert same(after.tuned.centered, before.tuned.centered)
-        assert after.tuned.auc.value == pytest.approx(before.tuned.auc.value)
-        moved = after.label_prior.value - before.label_prior.value
+        assert same(after.choices.discrimination, before.choices.discrimination)
+        assert same(after.arm.choices.centered, before.arm.choices.centered)
+        assert after.arm.choices.auc.value == pytest.approx(before.arm.choices.auc.value)
+        moved = after.choices.label_prior.value - before.choices.label_prior.value
         assert moved == pytest.approx(after.difference.value - before.difference.value)
         assert abs(moved) > 0.05
 
@@ -126,12 +132,12 @@ def test_the_names_of_labels_change_nothing():
         return [replace(p, gold=1 - p.gold, logprobs=p.logprobs[::-1]) for p in predictions]
 
     for before, after in zip(COMPARISON.gains, compare(swapped(BASE), swapped(TUNED), ["zh", "de"]).gains, strict=True):
-        assert after.base.chosen == before.base.chosen[::-1]
-        assert after.base.auc.value == pytest.approx(before.base.auc.value)
-        assert same(after.discrimination, before.discrimination)
-        assert same(after.label_prior, before.label_prior)
-        parts = {"discrimination": before.discrimination, "label_prior": before.label_prior}
-        assert replace(after, base=before.base, tuned=before.tuned, gold=before.gold, **parts) == before
+        assert after.reference.choices.chosen == before.reference.choices.chosen[::-1]
+        assert after.reference.choices.auc.value == pytest.approx(before.reference.choices.auc.value)
+        assert same(after.choices.discrimination, before.choices.discrimination)
+        assert same(after.choices.label_prior, before.choices.label_prior)
+        assert after.choices.gold == before.choices.gold[::-1]
+        assert replace(after, reference=before.reference, arm=before.arm, choices=before.choices) == before
 
 
 def test_exchanging_the_arms_changes_signs():
@@ -139,8 +145,8 @@ def test_exchanging_the_arms_changes_signs():
     for there, back in zip(COMPARISON.gains, exchanged.gains, strict=True):
         for one, other in [
             (there.difference, back.difference),
-            (there.discrimination, back.discrimination),
-            (there.label_prior, back.label_prior),
+            (there.choices.discrimination, back.choices.discrimination),
+            (there.choices.label_prior, back.choices.label_prior),
         ]:
             expected = [-one.value, -one.high, -one.low]
             np.testing.assert_allclose([other.value, other.low, other.high], expected, atol=1e-12)
@@ -155,7 +161,7 @@ def test_the_primary_endpoint_is_over_languages_neither_read_nor_written():
     values = {gain.language: gain.difference.value for gain in COMPARISON.gains}
     summary = COMPARISON.summaries[0]
     assert summary.unseen.value == pytest.approx(np.mean([values[code] for code in ("th", "sw", "bg")]))
-    assert summary.tuned.value == pytest.approx(np.mean([values["zh"], values["de"]]))
+    assert summary.arm.value == pytest.approx(np.mean([values["zh"], values["de"]]))
     assert summary.overall.value == pytest.approx(np.mean(list(values.values())))
     assert summary.pivot == gain_of(COMPARISON, "en").difference
     assert values[summary.worst_language] == summary.worst.value == min(values.values())
@@ -215,13 +221,13 @@ def test_the_split_is_withheld_from_five_points_of_imbalance_on(share: float, to
     arm = told_apart(share)
     gain = compare(arm, arm, ["zh"]).gains[0]
     assert gain.gold == pytest.approx((share, 1 - share))
-    assert (gain.discrimination is not None, gain.label_prior is not None) == (told, told)
+    assert (gain.choices.discrimination is not None, gain.choices.label_prior is not None) == (told, told)
 
 
 def test_why_unbalanced_golds_withhold_it():
     """Centering would find fault with a model that is always right, and call the fault a lack of discrimination."""
-    even, odd = (compare(arm, arm, ["zh"]).gains[0].tuned for arm in (told_apart(0.5), told_apart(0.9)))
-    assert even.accuracy.value == odd.accuracy.value == 1.0
+    even, odd = (compare(arm, arm, ["zh"]).gains[0].arm for arm in (told_apart(0.5), told_apart(0.9)))
+    assert even.score.value == odd.score.value == 1.0
     assert even.auc.value == odd.auc.value == 1.0
     assert odd.centered.value < 0.8 < 0.9 < even.centered.value
 
@@ -232,7 +238,7 @@ def test_one_unseen_language_that_withholds_the_split_withholds_the_tasks():
         [replace(p, gold=0) if p.language == "sw" and p.id < "item-040" else p for p in TUNED],
     )
     found = compare(*lopsided, ["zh", "de"])
-    assert [gain.language for gain in found.gains if gain.label_prior is None] == ["sw"]
+    assert [gain.language for gain in found.gains if gain.choices.label_prior is None] == ["sw"]
     assert (found.summaries[0].discrimination, found.summaries[0].label_prior) == (None, None)
     assert compare(*lopsided, ["zh", "sw"]).summaries[0].label_prior is not None
 
@@ -241,7 +247,7 @@ def test_unbalanced_golds_withhold_the_split():
     golds = [0] * 35 + [1] * 25
     scores = [(-1.0, -2.0)] * 30 + [(-2.0, -1.0)] * 30
     gain = compare(one_cell(golds, scores), one_cell(golds, scores[::-1]), ["zh"]).gains[0]
-    assert gain.discrimination is gain.label_prior is None
+    assert gain.choices.discrimination is gain.choices.label_prior is None
     summary = compare(one_cell(golds, scores[::-1]), one_cell(golds, scores), ["zh"]).summaries[0]
     assert summary.discrimination is None
     assert "withheld, since the golds are unbalanced" in summary.sentence
@@ -421,8 +427,10 @@ def test_where_centered_answers_stay_the_prior_has_the_interval_of_the_differenc
     shifted = compare(TUNED, rescored(TUNED, lambda row: row + np.array([2.0, 0.0])), ["zh"])
     for gain in shifted.gains:
         nothing = mean_change(np.zeros((60, 1))).estimate()
-        assert (gain.discrimination.low, gain.discrimination.high) == pytest.approx((nothing.low, nothing.high))
-        assert (gain.label_prior.low, gain.label_prior.high) == pytest.approx(
+        assert (gain.choices.discrimination.low, gain.choices.discrimination.high) == pytest.approx(
+            (nothing.low, nothing.high)
+        )
+        assert (gain.choices.label_prior.low, gain.choices.label_prior.high) == pytest.approx(
             (gain.difference.low, gain.difference.high)
         )
 

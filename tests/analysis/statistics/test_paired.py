@@ -174,7 +174,7 @@ def test_a_missing_item_leaves_each_language_its_mean():
 
 
 def test_another_variance_and_a_larger_quantile_widen():
-    change = MeanChange(0.05, 0.1, 0.05, variance=0.0005, outcomes=600, units=60)
+    change = MeanChange(0.05, 0.1, 0.05, variance=0.0005, outcomes=600, units=60, squares=0.15)
     plain, more, much = change.estimate(), change.estimate(0.0005), change.estimate(0.0005, 4.3)
     assert much.low < more.low < plain.low < plain.high < more.high < much.high
     assert critical(9) == pytest.approx(stats.t.ppf(0.975, 9))

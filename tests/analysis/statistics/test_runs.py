@@ -40,7 +40,7 @@ def accuracy(predictions: tuple[Prediction, ...], code: str) -> float:
 def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2, "de=>en")
     (duel,) = compare_runs([one, other], 0.02).comparisons
-    expected = np.mean([accuracy(one.tuned, code) - accuracy(other.tuned, code) for code in ("th", "sw")])
+    expected = np.mean([accuracy(one.arm, code) - accuracy(other.arm, code) for code in ("th", "sw")])
     assert (duel.one, duel.other, duel.languages) == ("one", "other", 2)
     assert duel.difference.value == pytest.approx(expected)
     assert duel.verdict == "improved"
@@ -53,7 +53,7 @@ def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
 def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
     (duel,) = compare_runs([one, other], 0.02).comparisons
-    expected = compare(other.tuned, one.tuned, ["zh"]).summaries[0].unseen
+    expected = compare(other.arm, one.arm, ["zh"]).summaries[0].unseen
     assert (duel.difference.value, duel.difference.low, duel.difference.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
@@ -62,17 +62,17 @@ def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
 def test_a_run_has_the_gain_it_has_alone():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
     entry = compare_runs([one, other], 0.02).recipes[0]
-    alone = compare(one.base, one.tuned, ["zh"]).summaries[0].unseen
+    alone = compare(one.reference, one.arm, ["zh"]).summaries[0].unseen
     gain = entry.results[0].gain
     assert (gain.value, gain.low, gain.high) == pytest.approx((alone.value, alone.low, alone.high))
-    assert entry.results[0].tuned == pytest.approx([accuracy(one.tuned, code) for code in CODES])
+    assert entry.results[0].arm == pytest.approx([accuracy(one.arm, code) for code in CODES])
 
 
 def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
     seeds = [run(f"s{seed}", skill, seed, recipe="same") for seed, skill in ((1, 0.2), (2, 0.6), (3, 1.0))]
     entry, alone = compare_runs([*seeds, run("other", 0.2, 9)], 0.02).recipes
     assert (entry.name, entry.seeds, alone.seeds) == ("s1 + s2 + s3", 3, 1)
-    means = [np.mean([accuracy(s.tuned, c) - accuracy(s.base, c) for c in ("de", "th", "sw")]) for s in seeds]
+    means = [np.mean([accuracy(s.arm, c) - accuracy(s.reference, c) for c in ("de", "th", "sw")]) for s in seeds]
     assert entry.results[0].gain.value == pytest.approx(np.mean(means))
     gain, single = entry.results[0].gain, alone.results[0].gain
     items = compare_runs([seeds[1], run("other", 0.2, 9)], 0.02).recipes[0].results[0].gain
@@ -89,7 +89,7 @@ def test_without_languages_new_to_both_there_is_no_duel():
 
 def test_only_shared_tasks_and_languages_count():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2)
-    few = replace(other, **{a: tuple(p for p in getattr(other, a) if p.language != "sw") for a in ("base", "tuned")})
+    few = replace(other, **{a: tuple(p for p in getattr(other, a) if p.language != "sw") for a in ("reference", "arm")})
     assert compare_runs([one, few], 0.02).recipes[0].results[0].languages == ("en", "zh", "de", "th")
 
 
@@ -110,7 +110,7 @@ def changed(run: FinishedRun, change: str) -> FinishedRun:
     def kept(p: Prediction) -> bool:
         return change != "ids" or (p.language, p.id) != ("th", "005")
 
-    arms = {a: tuple(edit(p) for p in getattr(run, a) if kept(p)) for a in ("base", "tuned")}
+    arms = {a: tuple(edit(p) for p in getattr(run, a) if kept(p)) for a in ("reference", "arm")}
     return replace(run, **arms)
 
 

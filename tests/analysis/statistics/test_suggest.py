@@ -186,9 +186,9 @@ def test_gains_are_means_over_tasks_and_seeds() -> None:
     def gain(run: FinishedRun, code: str) -> float:
         share = {
             arm: np.mean([p.chosen == p.gold for p in getattr(run, arm) if p.language == code])
-            for arm in ("base", "tuned")
+            for arm in ("reference", "arm")
         }
-        return float(share["tuned"] - share["base"])
+        return float(share["arm"] - share["reference"])
 
     for place, code in enumerate(found.languages):
         assert found.gains[0, place] == pytest.approx(np.mean([gain(run, code) for run in runs[:2]]))

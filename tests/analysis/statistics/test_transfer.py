@@ -52,7 +52,7 @@ def accuracy(predictions: tuple[Prediction, ...], code: str, ids: set[str] | Non
 
 
 def gain(run: FinishedRun, code: str, ids: set[str] | None = None) -> float:
-    return accuracy(run.tuned, code, ids) - accuracy(run.base, code, ids)
+    return accuracy(run.arm, code, ids) - accuracy(run.reference, code, ids)
 
 
 def test_every_cell_is_the_mean_gain_over_seeds(runs: list[FinishedRun]):
@@ -162,6 +162,6 @@ def test_settings_are_kept_apart_and_must_share_their_items(runs: list[FinishedR
     other = [replace(each, setting="labels=native", recipe_digest=f"{each.recipe_digest} native") for each in runs[:2]]
     found = transfers([*runs, *other])
     assert [(matrix.setting, len(matrix.rows)) for matrix in found] == [("", 3), ("labels=native", 1)]
-    fewer = replace(runs[2], base=runs[2].base[1:], tuned=runs[2].tuned[1:])
+    fewer = replace(runs[2], reference=runs[2].reference[1:], arm=runs[2].arm[1:])
     with pytest.raises(SpilloverError, match="sweep: sentiment, en: run zh 0 has an item '000' that de 0 lacks"):
         transfers([runs[0], fewer])

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from spillover.languages import languages
-from spillover.records import ArmMetrics, Data, Findings, Internals
+from spillover.records import Data, Findings, Internals
 from spillover.report.tables import csvs, run
 from spillover.report.tables.run import main, summary_text
 from spillover.report.tables.table import Table, latex, markdown
@@ -65,31 +65,31 @@ def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Find
 
 
 def test_fewer_languages_leave_out_the_empty_row(findings: Findings):
-    kept = tuple(gain for gain in findings.comparison.gains if gain.language in ("en", "de", "ja"))
-    few = replace(findings, comparison=replace(findings.comparison, gains=kept))
+    kept = tuple(gain for gain in findings.comparisons[0].gains if gain.language in ("en", "de", "ja"))
+    few = replace(findings, comparisons=(replace(findings.comparisons[0], gains=kept),))
     assert [table.header for table in main(few)] == [("", "en", "de", "ja")] * 3
 
 
 def test_gains_csv_has_every_number_of_every_gain(findings: Findings):
     rows = rows_of(csvs.gains(findings))
     assert [(row["task"], row["language"]) for row in rows] == [
-        (gain.task, gain.language) for gain in findings.comparison.gains
+        (gain.task, gain.language) for gain in findings.comparisons[0].gains
     ]
-    for row, gain in zip(rows, findings.comparison.gains, strict=True):
+    for row, gain in zip(rows, findings.comparisons[0].gains, strict=True):
         found = [float(part) for text in row.values() for part in text.split(";") if re.match(r"-?\d", part)]
         assert sorted(found) == sorted(numbers_in(asdict(gain)))
 
 
 def test_what_does_not_exist_is_empty_and_moves_no_column(findings: Findings):
-    first = findings.comparison.gains[0]
-    base = ArmMetrics(first.base.accuracy, first.base.centered, None, first.base.chosen, first.base.ties, 0)
-    without = replace(first, base=base, discrimination=None)
-    changed = replace(findings, comparison=replace(findings.comparison, gains=(without,)))
+    first = findings.comparisons[0].gains[0]
+    reference = replace(first.reference, choices=replace(first.reference.choices, auc=None))
+    without = replace(first, reference=reference, choices=replace(first.choices, discrimination=None))
+    changed = replace(findings, comparisons=(replace(findings.comparisons[0], gains=(without,)),))
     row = rows_of(csvs.gains(changed))[0]
     assert list(row) == list(rows_of(csvs.gains(findings))[0])
-    assert [row[f"base_auc{part}"] for part in ("", "_low", "_high", "_n")] == [""] * 4
+    assert [row[f"reference_auc{part}"] for part in ("", "_low", "_high", "_n")] == [""] * 4
     assert row["discrimination"] == ""
-    assert float(row["tuned_auc"]) == pytest.approx(0.9)
+    assert float(row["arm_auc"]) == pytest.approx(0.9)
 
 
 def test_lens_csv_has_a_row_a_layer_with_depth_from_0_to_1(findings: Findings):
@@ -142,7 +142,7 @@ def test_terminal_summary_fits_100_columns_and_says_the_verdicts(findings: Findi
     assert len(tabular) == 24
     assert set(tabular) <= set(narrow)  # no number is wrapped or cut
     text = " ".join(narrow)
-    for summary in findings.comparison.summaries:
+    for summary in findings.comparisons[0].summaries:
         assert summary.sentence in text
         assert with_interval(summary.unseen) in text
 
@@ -165,6 +165,7 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
         forgetting=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [
+        "arms",
         *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "doctor"),
         *("pairs", "cost", "characters"),
     ]

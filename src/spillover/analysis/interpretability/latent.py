@@ -105,22 +105,22 @@ def crossover_depth(reading: LensOutput, weights: Array) -> Array:
     return depths
 
 
-def _means(measure: Callable[[LensOutput], Array], base: LensOutput, tuned: LensOutput) -> list[Estimate | None]:
-    """Return the mean over items of a measure of each, in the base arm, in the tuned one, and tuned − base."""
-    before, after = measure(base), measure(tuned)
+def _means(measure: Callable[[LensOutput], Array], reference: LensOutput, arm: LensOutput) -> list[Estimate | None]:
+    """Return the mean over items of a measure of each, in the reference, in the arm, and arm − reference."""
+    before, after = measure(reference), measure(arm)
     parts = ((before, PROBABILITY), (after, PROBABILITY), (after - before, DIFFERENCE))
     return [mean_estimate(values, kind) for values, kind in parts]
 
 
-def _depths(base: LensOutput, tuned: LensOutput) -> list[Estimate | None]:
-    """Return where native overtakes English in the base arm, in the tuned one, and tuned − base, resampling items.
+def _depths(reference: LensOutput, arm: LensOutput) -> list[Estimate | None]:
+    """Return where native overtakes English in the reference, in the arm, and arm − reference, resampling items.
 
     A resample in which it does not lead at the end counts as depth 1, so that the interval is not about the others
     alone: its upper end says 1 where it may never overtake.
     """
-    n = len(base.english)
+    n = len(reference.english)
     weights = np.concatenate([np.ones((1, n)), *resample(n, RESAMPLES)]) / n
-    before, after = crossover_depth(base, weights), crossover_depth(tuned, weights)
+    before, after = crossover_depth(reference, weights), crossover_depth(arm, weights)
     parts = ((before, np.nan_to_num(before, nan=1)), (after, np.nan_to_num(after, nan=1)))
     depths = [*parts, (after - before, parts[1][1] - parts[0][1])]
     return [None if np.isnan(exact[0]) else percentile_interval(exact[0], draws[1:], n) for exact, draws in depths]
@@ -133,27 +133,30 @@ MEASURES: dict[
     "crossover_depth": _depths,
     "share": partial(_means, share),
 }
-"""Name → what sums up the readings of the base and the tuned arm: each of them, and tuned − base."""
+"""Name → what sums up the readings of the reference and the arm: each of them, and arm − reference."""
 
 
 def latents(readings: Sequence[CellReading]) -> list[LensSummary]:
-    """Sum up each lens in each task and language, both arms over the same resampled items."""
-    arms = {(r.lens, r.cell.arm, r.cell.task, r.cell.language): r.reading for r in readings}
-    pairs = [
-        (r.cell.task, r.cell.language, r.lens, r.reading, arms[r.lens, "tuned", r.cell.task, r.cell.language])
-        for r in readings
-        if r.cell.arm == "base"
+    """Sum up each lens in each task and language: each arm against the first one, over the same resampled items."""
+    cells = {(r.cell.arm, (r.cell.task, r.cell.language, r.lens)): r.reading for r in readings}
+    reference, *others = dict.fromkeys(r.cell.arm for r in readings) or [""]
+    return [
+        summary
+        for arm in others
+        for (name, place), reading in cells.items()
+        if name == reference
+        for summary in _latents((reference, arm, *place), reading, cells[arm, place])
     ]
-    return [summary for pair in pairs for summary in _latents(*pair)]
 
 
-def _latents(task: str, language: str, lens: str, base: LensOutput, tuned: LensOutput) -> list[LensSummary]:
-    distinct = _distinguishable(base)
+def _latents(place: tuple[str, str, str, str, str], reference: LensOutput, arm: LensOutput) -> list[LensSummary]:
+    """Return every summary; `place` is the names of both arms, the task, the language and the lens."""
+    distinct = _distinguishable(reference)
     n = int(distinct.sum())
     if not n:
-        return [LensSummary(task, language, lens, name, None, None, None) for name in MEASURES]
-    arms = _only(base, distinct), _only(tuned, distinct)
-    return [LensSummary(task, language, lens, name, *measure(*arms)) for name, measure in MEASURES.items()]
+        return [LensSummary(*place, name, None, None, None) for name in MEASURES]
+    arms = _only(reference, distinct), _only(arm, distinct)
+    return [LensSummary(*place, name, *measure(*arms)) for name, measure in MEASURES.items()]
 
 
 def _only(reading: LensOutput, items: NDArray[np.bool_]) -> LensOutput:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from spillover.records import ARMS, Cell, LanguageNeurons
+from spillover.records import Cell, LanguageNeurons
 
 Array = NDArray[np.float64]
 
@@ -96,15 +96,15 @@ def _keys(probabilities: Array) -> tuple[Array, Array]:
 
 
 def neurons(cells: Sequence[Activity]) -> list[LanguageNeurons]:
-    """Count specific, related and general neurons by block, of each task's base and tuned arm by the base's bars.
+    """Count specific, related and general neurons by block, of each task and arm by the first arm's bars.
 
     Specific: a language neuron active in one language; related: in several, but not all; general: every other. Since
-    the bars are the base model's, the tuned one's counts say what tuning changed. Nothing for fewer than two languages.
+    the bars are the first arm's, the other arms' counts say what differs. Nothing for fewer than two languages.
     """
     counts: list[LanguageNeurons] = []
     for task in dict.fromkeys(activity.cell.task for activity in cells):
         limits: Thresholds | None = None
-        for arm in ARMS:
+        for arm in dict.fromkeys(activity.cell.arm for activity in cells):
             activities = [activity for activity in cells if (activity.cell.task, activity.cell.arm) == (task, arm)]
             if len(activities) < 2 or not activities[0].active.size:
                 continue

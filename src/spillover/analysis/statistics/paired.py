@@ -1,15 +1,17 @@
 """The interval of a mean change: one language or many, single items or clusters, many changes or none.
 
-An outcome is 1 where an item was fixed, −1 where it was broken, else 0. The interval inverts Tango's score test of
-paired shares at the effective number of pairs. `docs/statistics.md` has the formulas, sources and coverage.
+An outcome is 1 where an item was fixed, −1 where it was broken, else 0; of scores between 0 and 1, their difference.
+The interval inverts Tango's score test of paired shares at the effective number of pairs. `docs/statistics.md` has the
+formulas, sources and coverage.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from spillover.analysis.statistics.estimate import wilson
 from spillover.records import CONFIDENCE, Estimate
 
 Array = NDArray[np.float64]
@@ -29,19 +31,22 @@ class MeanChange:
     value: float
     """Mean over columns of the mean over items, in [-1, 1]: fixed − broken."""
     fixed: float
-    """Weighted share of positive outcomes, in [0, 1]."""
+    """Weighted sum of positive outcomes, in [0, 1]."""
     broken: float
-    """Weighted share of negative outcomes, in [0, 1]."""
+    """Weighted sum of negative outcomes without their sign, in [0, 1]."""
     variance: float
     """Variance of the mean, from the independent units."""
     outcomes: int
     """Number of outcomes: items × columns, without missing ones."""
     units: int
     """Number of independent units: items, or clusters of items."""
+    squares: float
+    """Weighted sum of the squared outcomes: `fixed + broken` if all are −1, 0 or 1, less if some are between."""
 
     def effective(self, extra: float = 0.0) -> float:
         """Return how many independent pairs would know the mean as well; between 1 and the number of outcomes.
 
+        Pairs have outcomes −1, 0 and 1. Outcomes between vary less, so more pairs than outcomes may know as much.
         extra: variance to add, such as that between seeds. One change is added to those seen, as if its whole unit
         had changed with it in every column. So where nothing changed, a unit counts as one pair.
         """
@@ -50,7 +55,8 @@ class MeanChange:
         if spread <= 0:
             return float(self.units)
         shared = self.units * (self.variance + extra) / spread
-        shared = max(shared, self.units / self.outcomes)
+        apart = min(1.0, max(0.0, self.squares - self.value**2) / spread)  # 1 for outcomes −1, 0 and 1
+        shared = max(shared, apart * self.units / self.outcomes)
         return self.units * (changed + 1) / (changed * shared + 1)
 
     def estimate(self, extra: float = 0.0, z: float | None = None) -> Estimate:
@@ -87,38 +93,47 @@ def mean_change(values: Array, clusters: Clusters | None = None, influence: Arra
     present = ~np.isnan(values)
     weights = present / (present.sum(axis=0) * values.shape[1])
     filled = np.nan_to_num(values)
-    fixed, broken = (float((weights * np.maximum(sign * filled, 0)).sum()) for sign in (1, -1))
+    gained, lost = np.maximum(filled, 0), np.maximum(-filled, 0)
+    fixed, broken = float((weights * gained).sum()), float((weights * lost).sum())
+    squares = float((weights * gained**2).sum()) + float((weights * lost**2).sum())
     contributions = filled if influence is None else np.nan_to_num(influence)
     centers = contributions.sum(axis=0) / present.sum(axis=0)
     deviations = (weights * (contributions - centers)).sum(axis=1)
     outcomes = int(present.sum())
     units, variance = _variance(deviations, outcomes, clusters)
     value = float((filled.sum(axis=0) / present.sum(axis=0)).mean())
-    return MeanChange(value, fixed, broken, variance, outcomes, units)
+    return MeanChange(value, fixed, broken, variance, outcomes, units, squares)
 
 
-def effective_items(hits: Array, clusters: Clusters | None = None) -> float:
-    """Return how many independent items would know the share of `hits`, (items,) of 0 and 1, as well.
+def effective_items(scores: Array, clusters: Clusters | None = None) -> float:
+    """Return how many independent items of score 0 or 1 would know the mean of `scores`, (items,) in [0, 1], as well.
 
     With its units' degrees of freedom allowed for, as Korn and Graubard (1998) do; the number of items where each is a
-    unit.
+    unit and has score 0 or 1.
     """
-    rarer = 1 - hits if hits.mean() > 0.5 else hits
+    rarer = 1 - scores if scores.mean() > 0.5 else scores
     change = mean_change(rarer[:, None], clusters)
-    if change.units == len(hits):
+    if change.units == len(scores) and change.squares == change.fixed:
         return float(change.units)
-    return change.effective() * (critical(len(hits) - 1) / critical(change.units - 1)) ** 2
+    return change.effective() * (critical(len(scores) - 1) / critical(change.units - 1)) ** 2
 
 
-def share(hits: Array, clusters: Clusters | None = None, influence: Array | None = None) -> Estimate:
-    """Return the share of hits, (items,) of 0 and 1, with the interval of the rarer outcome, within [0, 1].
+def mean_score(scores: Array, clusters: Clusters) -> Estimate:
+    """Return the mean of (items,) scores in [0, 1] with Wilson's interval at the effective number of items."""
+    items = effective_items(scores, clusters)
+    return replace(wilson(scores.mean() * items, items), n=len(np.unique(clusters)))
 
-    clusters, influence: as for `mean_change`, (items,). For accuracies whose variance is more than that of their hits.
+
+def share(scores: Array, clusters: Clusters | None = None, influence: Array | None = None) -> Estimate:
+    """Return the mean of scores in [0, 1], (items,) or (items, columns), with the interval of the rarer outcome.
+
+    clusters, influence: as for `mean_change`. For accuracies whose variance is more than that of their hits.
     """
-    contributions = hits if influence is None else influence
-    turned = bool(hits.mean() > 0.5)
-    rarer, parts = (1 - hits, 1 - contributions) if turned else (hits, contributions)
-    rare = mean_change(rarer[:, None], clusters, parts[:, None]).estimate()
+    values = scores.reshape(len(scores), -1)
+    contributions = values if influence is None else influence.reshape(values.shape)
+    turned = bool(np.nanmean(values, axis=0).mean() > 0.5)
+    rarer, parts = (1 - values, 1 - contributions) if turned else (values, contributions)
+    rare = mean_change(rarer, clusters, parts).estimate()
     low, high = max(rare.low, 0.0), min(rare.high, 1.0)
     return Estimate(1 - rare.value, 1 - high, 1 - low, rare.n) if turned else Estimate(rare.value, low, high, rare.n)
 

@@ -1,7 +1,7 @@
-"""Pair two arms: predictions are matched item by item, or refused with a sentence about the difference."""
+"""Pair two arms: results are matched item by item, or refused with a sentence about the difference."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.errors import SpilloverError
 from spillover.languages import get_language, in_paper_order
-from spillover.records import ARMS, Prediction
+from spillover.records import REASONS, Outcome, Prediction, Reason, Result
 
 Array = NDArray[np.float64]
 Golds = NDArray[np.int_]
 Units = NDArray[np.str_]
+Rows = Mapping[str, Result]
 
 
 @dataclass(frozen=True, slots=True)
-class ArmScores:
-    """Scores of one arm in one task and language."""
+class LabelScores:
+    """Scores of the labels of one arm in one task and language."""
 
     logprobs: Array
     """(items, labels) log-probabilities, nats."""
@@ -27,6 +28,23 @@ class ArmScores:
     """(items, labels) log-probabilities per token, nats; None if scoring was not `exact`."""
     content_free: Array | None
     """(labels,) log-probabilities after a content-free prompt; None without such a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScores:
+    """The part of a pair of cells that only tasks with labels have."""
+
+    gold: Golds
+    """(items,) index of the right label."""
+    reference: LabelScores
+    """Scores of the one arm."""
+    arm: LabelScores
+    """Scores of the other."""
+
+    @property
+    def labels(self) -> int:
+        """Number of labels."""
+        return int(self.reference.logprobs.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +57,21 @@ class PairedCell:
     """Code of the language."""
     ids: tuple[str, ...]
     """(items,)"""
-    gold: Golds
-    """(items,) index of the right label."""
-    base: ArmScores
-    """The arm without adapter."""
-    tuned: ArmScores
-    """The arm with adapter."""
     units: Units
     """(items,) the independent unit of each item: the first id of its cluster, or its own."""
+    reference: Array
+    """(items,) scores in the one arm, in [0, 1]."""
+    arm: Array
+    """(items,) scores in the other."""
+    reasons: tuple[tuple[Reason, ...], tuple[Reason, ...]]
+    """(arms, items) why each item has its score."""
+    choices: ChoiceScores | None
+    """The scores of the labels; None for answers in words."""
 
     @property
     def difference(self) -> Array:
-        """(items,): 1 where an item was fixed, −1 where it was broken, else 0."""
-        return is_correct(self.tuned.logprobs, self.gold) - is_correct(self.base.logprobs, self.gold)
+        """(items,) arm − reference: for choices 1 where an item was fixed, −1 where it was broken, else 0."""
+        return self.arm - self.reference
 
 
 def is_correct(scores: Array, gold: Golds) -> Array:
@@ -61,87 +81,144 @@ def is_correct(scores: Array, gold: Golds) -> Array:
 
 
 def pair_arms(
-    base: Iterable[Prediction], tuned: Iterable[Prediction], clusters: Mapping[str, Clusters] | None = None
+    reference: Iterable[Result],
+    arm: Iterable[Result],
+    clusters: Mapping[str, Clusters] | None = None,
+    names: tuple[str, str] = ("base", "tuned"),
 ) -> list[PairedCell]:
     """Return the cells, tasks in the order given and languages in the paper's.
 
-    `clusters`: task → its clusters; an item that is in none is independent of the others.
+    Args:
+        reference: results of the one arm: predictions in cells with labels, outcomes in the others.
+        arm: results of the other, of the same items.
+        clusters: task → its clusters; an item that is in none is independent of the others.
+        names: what errors call the two arms.
 
     Raises:
         SpilloverError: there is nothing; the arms do not share cells, items, golds and number of labels; an
-            item occurs twice; a score is not finite.
+            item occurs twice; a score is not finite, or an outcome's not in [0, 1].
     """
-    arms = {"base": _by_cell(base), "tuned": _by_cell(tuned)}
-    if not arms["base"] and not arms["tuned"]:
+    arms = {name: _by_cell(results) for name, results in zip(names, (reference, arm), strict=True)}
+    one, other = (arms[name] for name in names)
+    if not one and not other:
         raise SpilloverError("found no predictions, expected those of at least one task and language in both arms")
-    for one, other in (ARMS, ARMS[::-1]):
-        for task, code in arms[one].keys() - arms[other].keys():
-            raise SpilloverError(f"{task}, {code}: found in the {one} arm only, expected the same cells in both")
-    tasks = dict.fromkeys(task for task, _ in arms["base"])
-    keys = [(task, code) for task in tasks for code in in_paper_order(c for t, c in arms["base"] if t == task)]
+    for first, second in (names, names[::-1]):
+        for task, code in arms[first].keys() - arms[second].keys():
+            raise SpilloverError(f"{task}, {code}: found in the {first} arm only, expected the same cells in both")
+    tasks = dict.fromkeys(task for task, _ in one)
+    keys = [(task, code) for task in tasks for code in in_paper_order(c for t, c in one if t == task)]
     clusters_of = clusters or {}
-    cells = [_pair(key, arms["base"][key], arms["tuned"][key], clusters_of.get(key[0], {})) for key in keys]
+    cells = [_pair(key, names, one[key], other[key], clusters_of.get(key[0], {})) for key in keys]
     for task in tasks:
-        labels = sorted({cell.base.logprobs.shape[1] for cell in cells if cell.task == task})
+        labels = sorted({cell.choices.labels if cell.choices else 0 for cell in cells if cell.task == task})
         if len(labels) > 1:
             raise SpilloverError(f"{task}: found {labels} labels in different languages, expected one number")
     return cells
 
 
-def _by_cell(predictions: Iterable[Prediction]) -> dict[tuple[str, str], dict[str, Prediction]]:
-    cells: dict[tuple[str, str], dict[str, Prediction]] = defaultdict(dict)
-    for prediction in predictions:
-        where = f"{prediction.task}, {prediction.language}, item {prediction.id!r}"
-        get_language(prediction.language, where)
-        if prediction.id in cells[prediction.task, prediction.language]:
+def item_table(cells: Sequence[PairedCell], measure: Callable[[PairedCell], Array]) -> tuple[Units, Array]:
+    """Put the items of one task's cells beside one another.
+
+    measure: returns (numbers, items) of a cell. Returns the independent unit of each item, (items,), and the numbers,
+    (numbers, items, languages), nan where a language lacks the item.
+    """
+    unit_of = {id: str(unit) for cell in cells for id, unit in zip(cell.ids, cell.units, strict=True)}
+    rows = {id: row for row, id in enumerate(sorted(unit_of))}
+    parts = [measure(cell) for cell in cells]
+    values = np.full((len(parts[0]), len(rows), len(cells)), np.nan)
+    for column, (cell, part) in enumerate(zip(cells, parts, strict=True)):
+        values[:, [rows[id] for id in cell.ids], column] = part
+    return np.array([unit_of[id] for id in rows]), values
+
+
+def _by_cell(results: Iterable[Result]) -> dict[tuple[str, str], dict[str, Result]]:
+    cells: dict[tuple[str, str], dict[str, Result]] = defaultdict(dict)
+    for result in results:
+        id = _id(result)
+        where = f"{result.task}, {result.language}, item {id!r}"
+        get_language(result.language, where)
+        if id in cells[result.task, result.language]:
             raise SpilloverError(f"{where}: found twice in one arm, expected once")
-        if len(prediction.logprobs) < 2 or not np.isfinite(prediction.logprobs).all():
-            raise SpilloverError(f"{where}: found scores {prediction.logprobs}, expected two or more finite numbers")
-        if not 0 <= prediction.gold < len(prediction.logprobs):
+        if isinstance(result, Prediction):
+            _check_prediction(result, where)
+        elif not 0 <= result.score <= 1 or (result.score == 1) != (result.reason == "right"):
             raise SpilloverError(
-                f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.logprobs)}, "
-                "the number of labels"
+                f"{where}: found score {result.score} with reason {result.reason!r}, expected a score in [0, 1] "
+                "and the reason 'right' for 1 alone"
             )
-        cells[prediction.task, prediction.language][prediction.id] = prediction
+        cells[result.task, result.language][id] = result
     return dict(cells)
 
 
-def _pair(
-    key: tuple[str, str], base: Mapping[str, Prediction], tuned: Mapping[str, Prediction], clusters: Clusters
-) -> PairedCell:
-    where = ", ".join(key)
-    odd = sorted(base.keys() ^ tuned.keys())
-    if odd:
-        arm = "base" if odd[0] in base else "tuned"
+def _id(result: Result) -> str:
+    return result.id if isinstance(result, Prediction) else result.item
+
+
+def _check_prediction(prediction: Prediction, where: str) -> None:
+    if len(prediction.logprobs) < 2 or not np.isfinite(prediction.logprobs).all():
+        raise SpilloverError(f"{where}: found scores {prediction.logprobs}, expected two or more finite numbers")
+    if not 0 <= prediction.gold < len(prediction.logprobs):
         raise SpilloverError(
-            f"{where}: found {len(odd)} items in one arm only (first {odd[0]!r}, in {arm}), "
+            f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.logprobs)}, "
+            "the number of labels"
+        )
+
+
+def _pair(key: tuple[str, str], names: tuple[str, str], one: Rows, other: Rows, clusters: Clusters) -> PairedCell:
+    where = ", ".join(key)
+    odd = sorted(one.keys() ^ other.keys())
+    if odd:
+        name = names[0] if odd[0] in one else names[1]
+        raise SpilloverError(
+            f"{where}: found {len(odd)} items in one arm only (first {odd[0]!r}, in {name}), "
             "expected the same items in both"
         )
-    ids = tuple(sorted(base))
-    labels = len(base[ids[0]].logprobs)
-    for id in ids:
-        golds = (base[id].gold, tuned[id].gold)
-        if golds[0] != golds[1]:
-            raise SpilloverError(f"{where}, item {id!r}: found golds {golds} in the two arms, expected the same")
-        counts = (len(base[id].logprobs), len(tuned[id].logprobs))
-        if counts != (labels, labels):
-            raise SpilloverError(
-                f"{where}, item {id!r}: found {counts} scores in the two arms, expected {labels} in each"
-            )
+    ids = tuple(sorted(one))
+    rows = [one[id] for id in ids], [other[id] for id in ids]
+    predictions = [[row for row in results if isinstance(row, Prediction)] for results in rows]
+    counts = {len(part) for part in predictions}
+    if counts not in ({0}, {len(ids)}):
+        raise SpilloverError(f"{where}: found label scores of some items only, expected them of all or of none")
+    outcomes = [[outcome(row) for row in results] for results in rows]
+    reference, arm = (np.array([o.score for o in results], dtype=np.float64) for results in outcomes)
+    before, after = (tuple(o.reason for o in results) for results in outcomes)
     return PairedCell(
         *key,
         ids=ids,
-        gold=np.array([base[id].gold for id in ids]),
-        base=_scores([base[id] for id in ids]),
-        tuned=_scores([tuned[id] for id in ids]),
         units=np.array([clusters.get(id, id) for id in ids]),
+        reference=reference,
+        arm=arm,
+        reasons=(before, after),
+        choices=_choice_scores(where, *predictions) if predictions[0] else None,
     )
 
 
-def _scores(predictions: Sequence[Prediction]) -> ArmScores:
+def outcome(result: Result) -> Outcome:
+    """Return the outcome of an item; of a prediction it is right if the label with the highest score is gold."""
+    if isinstance(result, Outcome):
+        return result
+    right = result.chosen == result.gold
+    return Outcome(result.id, result.task, result.language, float(right), REASONS[0] if right else REASONS[1])
+
+
+def _choice_scores(where: str, one: Sequence[Prediction], other: Sequence[Prediction]) -> ChoiceScores:
+    labels = len(one[0].logprobs)
+    for before, after in zip(one, other, strict=True):
+        golds = (before.gold, after.gold)
+        if golds[0] != golds[1]:
+            raise SpilloverError(f"{where}, item {before.id!r}: found golds {golds} in the two arms, expected the same")
+        counts = (len(before.logprobs), len(after.logprobs))
+        if counts != (labels, labels):
+            raise SpilloverError(
+                f"{where}, item {before.id!r}: found {counts} scores in the two arms, expected {labels} in each"
+            )
+    return ChoiceScores(np.array([p.gold for p in one]), _label_scores(one), _label_scores(other))
+
+
+def _label_scores(predictions: Sequence[Prediction]) -> LabelScores:
     content_free = predictions[0].content_free
     per_token = [p.logprobs_per_token for p in predictions]
-    return ArmScores(
+    return LabelScores(
         logprobs=np.array([p.logprobs for p in predictions], dtype=np.float64),
         logprobs_per_token=np.array(per_token) if all(per_token) else None,
         content_free=np.array(content_free) if content_free and np.isfinite(content_free).all() else None,

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from spillover.analysis.statistics.pairing import Array, PairedCell, is_correct, pair_arms
+from spillover.analysis.statistics.pairing import Array, PairedCell, item_table, pair_arms
 from spillover.analysis.statistics.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
 from spillover.analysis.statistics.verdicts import verdict
 from spillover.errors import SpilloverError
@@ -31,7 +31,8 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise SpilloverError(f"compare: found runs {names}, expected two or more, each once")
     cells = [
-        {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)} for run in runs
+        {(cell.task, cell.language): cell for cell in pair_arms(run.reference, run.arm, run.clusters, run.arms)}
+        for run in runs
     ]
     shared = _shared(runs, cells)
     recipes: dict[str, list[int]] = {}
@@ -79,10 +80,12 @@ def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival:
             f"{where}: run {has} has an item {odd[0]!r} that {lacks} lacks ({len(odd)} ids differ), "
             "expected the same items"
         )
-    labels, others = (cell.base.logprobs.shape[1] for cell in (one, other))
+    labels, others = (cell.choices.labels if cell.choices else 0 for cell in (one, other))
     if labels != others:
         raise SpilloverError(f"{where}: found {labels} labels in {name} and {others} in {rival}, expected as many")
-    wrong = np.flatnonzero(one.gold != other.gold)
+    if one.choices is None or other.choices is None:
+        return
+    wrong = np.flatnonzero(one.choices.gold != other.choices.gold)
     if len(wrong):
         raise SpilloverError(
             f"{where}: item {one.ids[wrong[0]]!r} has another gold in {name} than in {rival} ({len(wrong)} differ), "
@@ -98,18 +101,9 @@ class _TaskComparison:
     ) -> None:
         self.runs, self.recipes, self.cells = runs, recipes, cells
         self.codes = [cell.language for cell in cells[0]]
-        units = {id: str(unit) for cell in cells[0] for id, unit in zip(cell.ids, cell.units, strict=True)}
-        places = {id: place for place, id in enumerate(sorted(units))}
-        self.units = np.array([units[id] for id in places])
-        values = np.full((2, len(runs), len(places), len(self.codes)), np.nan)
-        for run, run_cells in enumerate(cells):
-            for column, cell in enumerate(run_cells):
-                rows = [places[id] for id in cell.ids]
-                values[:, run, rows, column] = (
-                    is_correct(cell.base.logprobs, cell.gold),
-                    is_correct(cell.tuned.logprobs, cell.gold),
-                )
-        self.base, self.tuned = values
+        tables = [item_table(run_cells, lambda cell: np.stack([cell.reference, cell.arm])) for run_cells in cells]
+        self.units = tables[0][0]
+        self.reference, self.arm = np.stack([values for _, values in tables], axis=1)
 
     def new(self, members: Sequence[int]) -> list[int]:
         """Return the columns of the languages that none of these runs read or wrote."""
@@ -119,16 +113,18 @@ class _TaskComparison:
     def result(self, members: Sequence[int]) -> TaskResult:
         new, gain = self.new(members), None
         if new:
-            outcomes = (self.tuned - self.base)[:, :, new]
+            outcomes = (self.arm - self.reference)[:, :, new]
             gain = over_seeds(outcomes[members], self.units, self._spread(outcomes))
-        base, tuned = (tuple(np.nanmean(arm[members], axis=1).mean(axis=0).tolist()) for arm in (self.base, self.tuned))
-        return TaskResult(self.cells[0][0].task, tuple(self.codes), base, tuned, gain)
+        reference, arm = (
+            tuple(np.nanmean(scores[members], axis=1).mean(axis=0).tolist()) for scores in (self.reference, self.arm)
+        )
+        return TaskResult(self.cells[0][0].task, tuple(self.codes), reference, arm, gain)
 
     def compared(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[PairedComparison]:
         new = self.new([*one, *other])
         if not new:
             return []
-        hits = self.tuned[:, :, new]
+        hits = self.arm[:, :, new]
         difference = difference_over_seeds(hits[one], hits[other], self.units, self._spread(hits))
         names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
         word = verdict(difference, len(self.units), margin)

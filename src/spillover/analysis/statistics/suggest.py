@@ -56,7 +56,10 @@ def collect(runs: Sequence[FinishedRun], codes: Sequence[str]) -> Measured:
     A run's mixture is all that it has seen but the pivot, which comes last.
     """
     by_run = [
-        {(cell.task, cell.language): float(cell.difference.mean()) for cell in pair_arms(run.base, run.tuned)}
+        {
+            (cell.task, cell.language): float(cell.difference.mean())
+            for cell in pair_arms(run.reference, run.arm, names=run.arms)
+        }
         for run in runs
     ]
     shared = [key for key in by_run[0] if all(key in differences for differences in by_run)] if by_run else []

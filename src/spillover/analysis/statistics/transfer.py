@@ -43,7 +43,7 @@ def transfers(runs: Sequence[FinishedRun]) -> tuple[TransferMatrix, ...]:
     for setting in dict.fromkeys(run.setting for run in runs):
         members = [run for run in runs if run.setting == setting]
         cells = [
-            {(cell.task, cell.language): cell for cell in pair_arms(run.base, run.tuned, run.clusters)}
+            {(cell.task, cell.language): cell for cell in pair_arms(run.reference, run.arm, run.clusters, run.arms)}
             for run in members
         ]
         shared = [key for key in cells[0] if all(key in other for other in cells)]

@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from spillover.records import FALSE_ALARM_RATE, Estimate, Gain, Summary, Verdict
+from spillover.records import FALSE_ALARM_RATE, Estimate, Gain, Reason, Summary, Verdict
 from spillover.utils.formatting import listed, points
 
 FEWEST_ITEMS = 30
 """Fewest items for a verdict, a gate or a possible harm."""
+
+
+ANSWERS: dict[Reason, str] = {
+    "wrong": "that are wrong",
+    "unreadable": "that cannot be read",
+    "wrong language": "in the wrong language",
+    "ran on": "without an end",
+}
+"""Reason for a lower score → how a sentence says it of answers."""
 
 
 def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
@@ -84,11 +93,19 @@ def _harm(gains: Sequence[Gain]) -> str:
 
 def _moved(summary: Summary) -> str:
     """Say which part of the gain's split moved: those whose interval excludes 0."""
-    if summary.discrimination is None or summary.label_prior is None:
+    if summary.reasons:
+        parts = {
+            f"{'fewer' if row.part.value > 0 else 'more'} answers {ANSWERS[row.reason]}": row.part
+            for row in summary.reasons
+        }
+        nothing = "no reason for lost answers beyond doubt"
+    elif summary.discrimination is None or summary.label_prior is None:
         return "whether discrimination or the label prior moved is withheld, since the golds are unbalanced"
-    parts = {"discrimination": summary.discrimination, "the label prior": summary.label_prior}
+    else:
+        parts = {"discrimination": summary.discrimination, "the label prior": summary.label_prior}
+        nothing = "neither discrimination nor the label prior beyond doubt"
     moved = [f"{name} ({points(part.value)})" for name, part in parts.items() if part.low > 0 or part.high < 0]
-    return f"what moved: {' and '.join(moved) or 'neither discrimination nor the label prior beyond doubt'}"
+    return f"what moved: {' and '.join(moved) or nothing}"
 
 
 def _interval(estimate: Estimate) -> str:

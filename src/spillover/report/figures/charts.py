@@ -4,12 +4,11 @@ The colors differ for readers with any color vision. Their contrast is at least 
 ground. No chart carries meaning by color alone.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-
-from spillover.records import ARMS
 
 Datum = dict[str, Any]
 """One row of a chart's data."""
@@ -19,6 +18,9 @@ HEAT = ("#eef4fa", "#c3d9ee", "#8fb9de", "#4f8cc4", "#1c5590")
 """Colors from chance to 1. They are the same in light and dark mode, since a cell is its own ground."""
 DARK_FROM = 0.84
 """Share of the way from chance to 1 above which a cell's number is white instead of black."""
+
+DASHES = ((4, 3), (1, 0), (1, 2), (8, 3), (8, 3, 1, 3))
+"""Dashes of the lines of the arms: the reference, then the others; repeated if there are more arms."""
 
 LANGUAGE = "language"
 """Parameter of the charts that show one language at a time."""
@@ -58,12 +60,18 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
     """Draw shares as colored cells with their numbers: a row per language, a column per task and arm.
 
     rows: language, task, arm, column (`base 0`, `tuned 0`, `base 1`, …: the arm and the task's place), value in
-    [0, 1], percent (the value as text). A task's name stands above its two columns.
+    [0, 1], percent (the value as text). A task's name stands above its first two columns.
     """
     columns = list(dict.fromkeys(row["column"] for row in rows))
     first_rows = list({row["task"]: row for row in reversed(rows)}.values())  # one per task
     x = alt.X("column:N", sort=columns, title=None).scale(paddingInner=0.04)
-    arms = x.axis(orient="top", labelAngle=0, labelExpr="split(datum.label, ' ')[0]", ticks=False, domain=False)
+    arms = x.axis(
+        orient="top",
+        labelAngle=0,
+        labelExpr="slice(datum.label, 0, lastindexof(datum.label, ' '))",
+        ticks=False,
+        domain=False,
+    )
     names = list(dict.fromkeys(row["language"] for row in rows))
     y = alt.Y("language:N", sort=names, title=None)
     legend = alt.Legend(title="accuracy", format="%", orient="bottom", gradientLength=160, tickCount=5)
@@ -88,7 +96,7 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
 
 
 def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
-    """Draw two probabilities by layer with their bands: a color per word, base dashed and tuned solid.
+    """Draw two probabilities by layer with their bands: a color per word, a dash per arm.
 
     rows: language, arm, word (english or native), note (shown instead of curves), and layer, depth, value, low, high:
     lists with a number per layer, None if it is not measurable. `top` is the highest value of all languages' bands: all
@@ -108,10 +116,10 @@ def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
         alt.Tooltip("word:N", title="answer"),
         alt.Tooltip("value:Q", title="probability", format=".2%"),
     ]
-    last = max(rows[0]["layer"])
+    last, arm = max(rows[0]["layer"]), json.dumps(arms_of(rows)[-1])
     note = (
         alt.Chart()
-        .transform_filter("datum.note !== '' && datum.layer === 0 && datum.arm === 'tuned' && datum.word === 'native'")
+        .transform_filter(f"datum.note !== '' && datum.layer === 0 && datum.arm === {arm} && datum.word === 'native'")
         .mark_text(color=GRAY, baseline="middle")
         .encode(x=alt.datum(last / 2), y=alt.datum(top / 2), text="note:N")
     )
@@ -119,7 +127,7 @@ def probabilities(rows: Sequence[Datum], top: float) -> alt.LayerChart:
 
 
 def entropies(rows: Sequence[Datum], top: float) -> alt.LayerChart:
-    """Draw the entropy by layer with its band, base dashed and tuned solid.
+    """Draw the entropy by layer with its band, a dash per arm.
 
     rows: language, arm, and layer, depth, value, low, high: lists with a number per layer.
     """
@@ -140,7 +148,7 @@ def _curves(
     scale = alt.Scale(domain=[0, max(rows[0]["layer"])], nice=False)
     x = alt.X("layer:Q", title="layer", scale=scale).axis(grid=False, tickMinStep=1)
     dash = alt.StrokeDash("arm:N", legend=alt.Legend(title=None, orient="top", symbolStrokeColor=GRAY))
-    dash = dash.scale(domain=list(ARMS), range=[[4, 3], [1, 0]])
+    dash = dash.scale(**dashes(arms_of(rows)))
     tooltip = [
         alt.Tooltip("language:N"),
         alt.Tooltip("arm:N", title="model"),
@@ -157,15 +165,31 @@ def _curves(
     return alt.layer(band, line, *notes, data=_data(rows)).transform_flatten(["layer", "depth", "value", "low", "high"])
 
 
+def arms_of(rows: Sequence[Datum]) -> list[str]:
+    """Return the arms of a chart's rows, in their order."""
+    return list(dict.fromkeys(row["arm"] for row in rows))
+
+
+def dashes(arms: Sequence[str]) -> Datum:
+    """Return domain and range of a scale that gives each arm a dash."""
+    return {"domain": list(arms), "range": [list(DASHES[place % len(DASHES)]) for place in range(len(arms))]}
+
+
 def neurons(rows: Sequence[Datum]) -> alt.LayerChart:
-    """Draw counts by block as stacked bars, base beside tuned. rows: arm, layer, kind, count."""
+    """Draw counts by block as stacked bars, arms beside each other. rows: arm, layer, kind, count."""
+    arms = arms_of(rows)
+    strengths = [0.45 + 0.55 * place / max(1, len(arms) - 1) for place in range(len(arms))]
     legend = alt.Legend(title=None, orient="top")
     color = alt.Color("kind:N", legend=legend).scale(domain=["specific", "related"], range=[BLUE, ORANGE])
-    opacity = alt.Opacity("arm:O", legend=legend).scale(domain=list(ARMS), range=[0.45, 1])
+    opacity = alt.Opacity("arm:O", legend=legend).scale(domain=arms, range=strengths)
     tooltip = [alt.Tooltip("layer:O", title="block"), alt.Tooltip("arm:N", title="model"), "kind:N", "count:Q"]
     x = alt.X("layer:O", title="block").axis(labelAngle=0, labelOverlap=True, ticks=False)
     y = alt.Y("sum(count):Q", title="neurons").axis(tickCount=5)
-    bars = alt.Chart().mark_bar().encode(x=x, xOffset="arm:N", y=y, color=color, opacity=opacity, tooltip=tooltip)
+    bars = (
+        alt.Chart()
+        .mark_bar()
+        .encode(x=x, xOffset=alt.XOffset("arm:N", sort=arms), y=y, color=color, opacity=opacity, tooltip=tooltip)
+    )
     return alt.layer(bars, data=_data(rows)).properties(height=200)
 
 

@@ -4,17 +4,18 @@ A row of a chart's data holds the numbers of all layers and metrics, in thousand
 metric selects among them. So twenty languages take a few hundred kilobytes.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 
 import altair as alt
 import numpy as np
 
 from spillover.languages import get_language
-from spillover.records import ARMS, Array, Findings, Geometry
-from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum
+from spillover.records import Array, Findings, Geometry
+from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum, arms_of, dashes
 from spillover.report.figures.figure import Control, Figure, Plot, slugs
+from spillover.report.tables.gains import GROUPS
 from spillover.report.tables.geometry import over_pairs, three_decimals
-from spillover.report.tables.run import GROUPS
 
 LAYER, METRIC = "layer", "metric"
 """Parameters of the charts."""
@@ -41,14 +42,14 @@ def geometry(findings: Findings) -> Figure:
     layer = depth // 2
     plots = []
     for task, file in zip(geometries, slugs([task.task for task in geometries]), strict=True):
-        plots += [_by_layer(task, first, file), _heatmap(task, first, layer, file)]
+        plots += [_by_layer(task, first, file), *_heatmaps(task, first, layer, file)]
         plots += [_components(task, findings, arm, layer, file) for arm in range(len(task.arms))]
     steps = tuple(f"{place} of {depth - 1} (depth {place / max(1, depth - 1):.2f})" for place in range(depth))
     return Figure(
         title,
         "How similarly the model represents the same item in two languages. The gray band is the metric when items are "
         "paired at random: a value inside it means nothing. A metric that ends in -partial has text length partialled "
-        "out. In the components, a small mark is an item and a code is the mean of a language. Base and tuned share "
+        "out. In the components, a small mark is an item and a code is the mean of a language. All arms share "
         "their axes.",
         tuple(plots),
         controls=(
@@ -98,16 +99,23 @@ def _curves(rows: Sequence[Datum], first: str, depth: int) -> alt.LayerChart:
         alt.Tooltip("low:Q", title="by chance, from", format=".3f"),
         alt.Tooltip("high:Q", title="by chance, to", format=".3f"),
     ]
-    band = base.transform_filter("datum.arm === 'tuned'").mark_area(color=GRAY, opacity=0.3)
+    band = base.transform_filter(f"datum.arm === {json.dumps(arms_of(rows)[-1])}").mark_area(color=GRAY, opacity=0.3)
     band = band.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q")
     lines = base.mark_line(strokeWidth=2, color=BLUE)
-    lines = lines.encode(x=x, y=y, strokeDash=dash.scale(domain=list(ARMS), range=[[4, 3], [1, 0]]), tooltip=tooltip)
+    lines = lines.encode(x=x, y=y, strokeDash=dash.scale(**dashes(arms_of(rows))), tooltip=tooltip)
     return (
         alt.layer(band, lines, _caption(METRIC)).properties(height=240).add_params(alt.param(name=METRIC, value=first))
     )
 
 
-def _heatmap(geometry: Geometry, first: str, layer: int, file: str) -> Plot:
+def _heatmaps(geometry: Geometry, first: str, layer: int, file: str) -> Iterator[Plot]:
+    """Yield a heatmap per arm but the first, which is below the diagonal of each."""
+    for place, arm in enumerate(geometry.arms[1:], start=1):
+        name = file if len(geometry.arms) == 2 else f"{file}-{arm}"
+        yield _heatmap(geometry, place, first, layer, name)
+
+
+def _heatmap(geometry: Geometry, arm: int, first: str, layer: int, file: str) -> Plot:
     languages = len(geometry.languages)
     below = np.tril(np.ones((languages, languages), dtype=bool), -1)
     apart = ~np.eye(languages, dtype=bool)
@@ -115,13 +123,13 @@ def _heatmap(geometry: Geometry, first: str, layer: int, file: str) -> Plot:
         [alignment.value for alignment in geometry.alignments]
     )  # (metrics, arms, layers, languages, languages)
     symmetric = (values + values.swapaxes(-1, -2)) / 2  # retrieval has two directions: their mean
-    merged = np.where(below, symmetric[:, 0], symmetric[:, -1])[..., apart]
+    merged = np.where(below, symmetric[:, 0], symmetric[:, arm])[..., apart]
     rows = [
         {
             "row": geometry.languages[a],
             "column": geometry.languages[b],
             "pair": f"{get_language(geometry.languages[a]).name}, {get_language(geometry.languages[b]).name}",
-            "arm": geometry.arms[0] if a > b else geometry.arms[-1],
+            "arm": geometry.arms[0] if a > b else geometry.arms[arm],
             "values": _thousandths(merged[..., place]),
         }
         for place, (a, b) in enumerate(np.argwhere(apart).tolist())
@@ -130,14 +138,15 @@ def _heatmap(geometry: Geometry, first: str, layer: int, file: str) -> Plot:
     names = [a.metric for a in geometry.alignments]
     ends = [[float(np.floor(10 * part.min()) / 10), float(np.ceil(10 * part.max()) / 10)] for part in merged]
     means = over_pairs(start.value)[:, layer]
-    by_arm = "; ".join(f"{arm} {three_decimals(mean)}" for arm, mean in zip(geometry.arms, means, strict=True))
+    by_arm = "; ".join(f"{name} {three_decimals(mean)}" for name, mean in zip(geometry.arms, means, strict=True))
     alt_text = (
         f"{geometry.task}: heatmap of {start.metric} between {languages} languages at layer {layer}, "
         f"mean over pairs {by_arm}."
     )
     params = {METRIC: first, LAYER: layer, "names": names, "ends": ends}
     chart = _pairs(rows, geometry.languages, params)
-    return Plot(f"pairs-{file}", f"{geometry.task}: base below the diagonal, tuned above", alt_text, chart)
+    title = f"{geometry.task}: {geometry.arms[0]} below the diagonal, {geometry.arms[arm]} above"
+    return Plot(f"pairs-{file}", title, alt_text, chart)
 
 
 def _pairs(rows: Sequence[Datum], codes: Sequence[str], params: Datum) -> alt.LayerChart:
@@ -167,7 +176,7 @@ def _pairs(rows: Sequence[Datum], codes: Sequence[str], params: Datum) -> alt.La
 def _components(geometry: Geometry, findings: Findings, arm: int, layer: int, file: str) -> Plot:
     scale = np.abs(geometry.components).max(axis=(0, 2, 3), keepdims=True)
     places = geometry.components[arm] / np.where(scale[0] > 0, scale[0], 1)  # (layers, languages, items, 2)
-    groups = {gain.language: gain.group for gain in findings.comparison.gains}
+    groups = {gain.language: gain.group for gain in findings.comparisons[0].gains}
     rows: list[Datum] = []
     for place, code in enumerate(geometry.languages):
         names = {"language": get_language(code).name, "group": GROUPS[groups[code]]}

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Literal
 
 from spillover.languages import ENGLISH, get_language, in_paper_order
-from spillover.records import ARMS, Curve, Findings, LanguageNeurons, Patch, Trajectory
+from spillover.records import Curve, Findings, LanguageNeurons, Patch, Trajectory
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
@@ -36,12 +36,18 @@ def lens(findings: Findings) -> Figure:
         title,
         "The answer of the model if it stopped at a layer. The first charts show the probability of the right answer, "
         "as the word in English and as the word in the input's language. The charts below show the entropy of the "
-        "next token: high entropy means that the model is undecided. Dashed is base, solid is tuned. Bands are 95% "
+        f"next token: high entropy means that the model is undecided. {_strokes(trajectories)} Bands are 95% "
         "intervals over items. Relative depth is 0 at the embedding and 1 at the last block, for models of any size.",
         tuple(plots),
         names,
         first,
     )
+
+
+def _strokes(trajectories: Sequence[Trajectory]) -> str:
+    """Say which arm has which line. The legend tells more than two apart."""
+    reference, *others = dict.fromkeys(t.arm for t in trajectories)
+    return f"Dashed is {reference}, solid is {others[0]}." if len(others) == 1 else f"Dashed is {reference}."
 
 
 def _probability_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> Plot:
@@ -88,17 +94,18 @@ def _short(value: float) -> float | None:
 
 def _last(trajectories: Sequence[Trajectory], field: Literal["english", "entropy"]) -> list[tuple[str, list[float]]]:
     """Return per arm the finite values at the last layer."""
-    return [(arm, _finite(getattr(t, field).value[-1] for t in trajectories if t.arm == arm)) for arm in ARMS]
+    arms = dict.fromkeys(t.arm for t in trajectories)
+    return [(arm, _finite(getattr(t, field).value[-1] for t in trajectories if t.arm == arm)) for arm in arms]
 
 
 def neurons(findings: Findings) -> Figure:
-    """Language neurons of every task by block: specific and related, base beside tuned."""
+    """Language neurons of every task by block: specific and related, arms beside each other."""
     counts = [count for count in findings.internals.neurons if not count.language]
     tasks = list(dict.fromkeys(count.task for count in counts))
     return Figure(
         "Language neurons",
         "The number of a block's MLP neurons that are active mainly in one language (specific) or in a few (related), "
-        "over the items' tokens. All other neurons are general. The thresholds are the base model's in both arms: "
+        "over the items' tokens. All other neurons are general. The thresholds are those of the first arm in all arms: "
         "tuning may have made more such neurons or fewer.",
         tuple(
             _neuron_plot(task, [count for count in counts if count.task == task], file)
@@ -116,14 +123,14 @@ def _neuron_plot(task: str, counts: Sequence[LanguageNeurons], file: str) -> Plo
     sums = "; ".join(
         f"{arm} {sum(count.specific for count in counts if count.arm == arm)} specific and "
         f"{sum(count.related for count in counts if count.arm == arm)} related"
-        for arm in ARMS
+        for arm in dict.fromkeys(count.arm for count in counts)
     )
     alt_text = f"Language neurons of {task} by block. Over all blocks: {sums}."
     return Plot(f"neurons-{file}", task, alt_text, charts.neurons(rows))
 
 
 def patches(findings: Findings) -> Figure:
-    """Heatmaps of activation patching: a row per language, a column per layer; both ways, base and tuned."""
+    """Heatmaps of activation patching: a row per language, a column per layer; both ways, in every arm."""
     effects = findings.internals.patches
     tasks = list(dict.fromkeys(patch.task for patch in effects))
     top = max((abs(effect) for patch in effects for effect in patch.effects), default=1.0)
@@ -137,7 +144,7 @@ def patches(findings: Findings) -> Figure:
         tuple(
             _patch_plot([patch for patch in effects if (patch.task, patch.arm) == (task, arm)], file, top)
             for task, file in zip(tasks, slugs(tasks), strict=True)
-            for arm in ARMS
+            for arm in dict.fromkeys(patch.arm for patch in effects)
         ),
     )
 

@@ -4,7 +4,7 @@ A chart is drawn twice: for the page, as wide as its place, and as a picture of 
 names, since a machine may lack the fonts for their own names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from math import ceil
 from statistics import fmean
@@ -12,12 +12,12 @@ from statistics import fmean
 import altair as alt
 
 from spillover.languages import get_language
-from spillover.records import Estimate, Findings
+from spillover.records import Comparison, Estimate, Findings
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.report.figures.interpretability import lens, neurons, patches
-from spillover.report.tables.run import GROUPS, by_task
+from spillover.report.tables.gains import GROUPS, by_arm, by_task, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
 
 MEAN = "Mean, not tuned on"
@@ -28,13 +28,38 @@ BINS = 200
 
 
 def gains(findings: Findings) -> Figure:
-    """Forest plot of every task: each language's gain with its interval, sorted, below their mean."""
-    margin = 100 * findings.comparison.margin
-    differences = [gain.difference for gain in findings.comparison.gains]
+    """Forest plots of the primary comparison: each language's gain with its interval, sorted, below their mean."""
+    comparison = findings.comparisons[0]
+    return Figure("Gain per language", _reading(comparison), tuple(_forests(comparison)))
+
+
+def comparisons(findings: Findings) -> Figure:
+    """Forest plots of all other comparisons; no plot if there is only one comparison."""
+    others = findings.comparisons[1:]
+    names = slugs([f"{comparison.arm} {comparison.reference}" for comparison in others])
+    plots = [plot for comparison, name in zip(others, names, strict=True) for plot in _forests(comparison, name)]
+    reading = (
+        "As above, for every other pair of arms. P-values are corrected for the number of tests of all comparisons."
+    )
+    return Figure("Other arms", reading, tuple(plots))
+
+
+def _reading(comparison: Comparison) -> str:
+    return (
+        f"Each mark is the change in score from {comparison.reference} to {comparison.arm}, in points. Its line is the "
+        "95% interval. Right of zero the language gained, left of zero it lost; a line across zero leaves both open. "
+        f"A line inside the gray band (±{100 * comparison.margin:g} points) means a change too small to matter. The "
+        "largest gain is on top."
+    )
+
+
+def _forests(comparison: Comparison, pair: str = "") -> Iterator[Plot]:
+    """Yield a forest plot per task. `pair` is the part of the files' names that tells comparisons apart."""
+    margin = 100 * comparison.margin
+    differences = [gain.difference for gain in comparison.gains]
     ends = [-margin, margin, *(100 * end for difference in differences for end in (difference.low, difference.high))]
-    summaries = {summary.task: summary for summary in findings.comparison.summaries}
-    plots = []
-    groups = by_task(findings.comparison)
+    summaries = {summary.task: summary for summary in comparison.summaries}
+    groups = by_task(comparison)
     for (task, members), name in zip(groups, slugs([task for task, _ in groups]), strict=True):
         ranked = sorted(members, key=lambda gain: gain.difference.value, reverse=True)
         rows = [_forest_row(get_language(gain.language).name, gain.group, gain.difference) for gain in ranked]
@@ -44,18 +69,12 @@ def gains(findings: Findings) -> Figure:
         first, last = (
             f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (ranked[0], ranked[-1])
         )
+        title = f"{task}: {comparison.arm} − {comparison.reference}" if pair else task
         alt_text = (
-            f"Forest plot of {task}: gain in points of {plural(len(ranked), 'language')}, from {first} to {last}."
+            f"Forest plot of {title}: gain in points of {plural(len(ranked), 'language')}, from {first} to {last}."
         )
         chart = charts.forest(rows, list(GROUPS.values()), (min(ends), max(ends)), MEAN, margin)
-        plots.append(Plot(f"gains-{name}", task, alt_text, chart))
-    return Figure(
-        "Gain per language",
-        "Each mark is the change in accuracy from base to tuned, in points. Its line is the 95% interval. Right of "
-        "zero the language gained, left of zero it lost; a line across zero leaves both open. A line inside the gray "
-        f"band (±{margin:g} points) means a change too small to matter. The largest gain is on top.",
-        tuple(plots),
-    )
+        yield Plot(f"gains-{pair}-{name}" if pair else f"gains-{name}", title, alt_text, chart)
 
 
 def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
@@ -65,33 +84,37 @@ def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
 
 
 def accuracy(findings: Findings) -> Figure:
-    """Heatmap of accuracy: a row per language, a column per task and arm."""
-    groups = by_task(findings.comparison)
+    """Heatmap of scores: a row per language, a column per task and arm."""
+    arms = by_arm(findings)
+    groups = by_task(findings.comparisons[0])
+    members = {name: dict(by_task(comparison)) for name, comparison in arms.items()}
+    scores = {
+        (task, arm): [metrics(gain, arm, comparison).score.value for gain in members[arm][task]]
+        for task, _ in groups
+        for arm, comparison in arms.items()
+    }
     rows = [
         {
             "language": get_language(gain.language).name,
-            "task": gain.task,
+            "task": task,
             "arm": arm,
-            "column": f"{arm} {place}",
-            "value": round(metrics.accuracy.value, 4),
-            "percent": percent(metrics.accuracy.value),
+            "column": f"{arm} {number}",
+            "value": round(scores[task, arm][place], 4),
+            "percent": percent(scores[task, arm][place]),
         }
-        for place, (_, gains) in enumerate(groups)
-        for gain in gains
-        for arm, metrics in (("base", gain.base), ("tuned", gain.tuned))
+        for number, (task, gains) in enumerate(groups)
+        for place, gain in enumerate(gains)
+        for arm in arms
     ]
-    means = "; ".join(
-        f"{task}: {percent(fmean(g.base.accuracy.value for g in gains))} to "
-        f"{percent(fmean(g.tuned.accuracy.value for g in gains))}"
-        for task, gains in groups
-    )
-    alt_text = f"Heatmap of accuracy by language and task. Mean over languages in percent, base to tuned: {means}."
-    chart = charts.heatmap(rows, min(gain.chance for gain in findings.comparison.gains))
+    means = "; ".join(f"{task}: {' to '.join(percent(fmean(scores[task, arm])) for arm in arms)}" for task, _ in groups)
+    alt_text = f"Heatmap of scores by language and task. Mean over languages in percent, {' to '.join(arms)}: {means}."
+    chances = [gain.choices.chance if gain.choices else 0.0 for gain in findings.comparisons[0].gains]
+    chart = charts.heatmap(rows, min(chances))
     return Figure(
         "Accuracy",
-        "Each cell is the share of items answered right, in percent. Darker is better. The palest color is the "
-        "accuracy of guessing in the task with the most labels.",
-        (Plot("accuracy", "in percent", alt_text, chart, width=90 + 130 * len(groups)),),
+        "Each cell is the mean score of the items in percent; for tasks with labels, the share answered right. Darker "
+        "is better. The palest color is the accuracy of guessing in the task with the most labels, or 0 for answers.",
+        (Plot("accuracy", "in percent", alt_text, chart, width=90 + 65 * len(arms) * len(groups)),),
     )
 
 
@@ -128,6 +151,7 @@ def training(findings: Findings) -> Figure:
 
 FIGURES: dict[str, Callable[[Findings], Figure]] = {
     "gains": gains,
+    "comparisons": comparisons,
     "accuracy": accuracy,
     "lens": lens,
     "neurons": neurons,

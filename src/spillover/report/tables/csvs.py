@@ -9,7 +9,12 @@ from typing import Any, get_args, get_type_hints
 
 from spillover.languages import languages
 from spillover.records import (
+    REASONS,
+    AnswerMetrics,
     ArmMetrics,
+    ChoiceGain,
+    ChoiceMetrics,
+    Comparison,
     Curve,
     Defect,
     Estimate,
@@ -18,6 +23,7 @@ from spillover.records import (
     Gain,
     LanguageNeurons,
     LensSummary,
+    ReasonPart,
     Summary,
     Trajectory,
 )
@@ -30,10 +36,10 @@ from spillover.utils.formatting import ascii_minus
 
 def main(findings: Findings) -> str:
     """Return the main table: a row per task and arm, a column per language; in percent, as on the page."""
-    measured = {gain.language for gain in findings.comparison.gains}
+    measured = {gain.language for gain in findings.comparisons[0].gains}
     codes = [code for code in languages() if code in measured]
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for (task, _), table in zip(blocks(findings.comparison), run.main(findings), strict=True):
+    for (task, _), table in zip(blocks(findings.comparisons[0]), run.main(findings), strict=True):
         for name, *cells in table.rows:
             numbers = (ascii_minus(text).removeprefix("+") for text in cells)
             rows.setdefault((task, name), {}).update(zip(table.header[1:], numbers, strict=True))
@@ -41,25 +47,42 @@ def main(findings: Findings) -> str:
 
 
 def gains(findings: Findings) -> str:
-    """Return a row per task and language with every number of its `Gain`."""
-    return _records(Gain, findings.comparison.gains)
+    """Return a row per comparison, task and language with the names of its arms and every number of its `Gain`."""
+    return _of_comparisons(
+        Gain, ((comparison, gain) for comparison in findings.comparisons for gain in comparison.gains)
+    )
 
 
 def summaries(findings: Findings) -> str:
-    """Return a row per task with every number of its `Summary`, except the group gains: see `splits`."""
-    summaries = findings.comparison.summaries
-    return _records(Summary, (replace(summary, sentence=ascii_minus(summary.sentence)) for summary in summaries))
+    """Return a row per comparison and task with every number of its `Summary`, without group gains: see `splits`."""
+    rows = ((comparison, summary) for comparison in findings.comparisons for summary in comparison.summaries)
+    return _of_comparisons(Summary, ((c, replace(row, sentence=ascii_minus(row.sentence))) for c, row in rows))
 
 
 def splits(findings: Findings) -> str:
-    """Return a row per task and property: the mean difference over the unseen languages that share the property."""
+    """Return a row per comparison, task and property: the mean difference over unseen languages that share it."""
     rows = (
-        (summary.task, split.by, split.name, ";".join(split.languages), *_parts(split.difference))
-        for summary in findings.comparison.summaries
+        (
+            comparison.reference,
+            comparison.arm,
+            summary.task,
+            split.by,
+            split.name,
+            ";".join(split.languages),
+            *_parts(split.difference),
+        )
+        for comparison in findings.comparisons
+        for summary in comparison.summaries
         for split in summary.by_property
     )
-    return csv_rows(("task", "by", "name", "languages", *_columns("difference")), rows)
+    return csv_rows((*ARM_COLUMNS, "task", "by", "name", "languages", *_columns("difference")), rows)
 
+
+ARM_COLUMNS = ("reference", "arm")
+"""Columns with the names of the two arms compared."""
+
+PARTS = (ArmMetrics, ChoiceMetrics, AnswerMetrics, ChoiceGain)
+"""Records that stand in a field of another one, and take columns of their own."""
 
 CURVES = ("english", "native", "all_english", "all_native", "entropy", "energy", "english_rank", "native_rank")
 """The curves of a trajectory: fields of `Trajectory`."""
@@ -82,7 +105,7 @@ def _layers(t: Trajectory) -> Iterator[tuple[object, ...]]:
 
 
 def latent(findings: Findings) -> str:
-    """Return a row per task, language, lens and measure: base, tuned and their difference, with intervals."""
+    """Return a row per two arms, task, language, lens and measure: both and their difference, with intervals."""
     return _records(LensSummary, findings.internals.lens_summaries)
 
 
@@ -124,15 +147,16 @@ def doctor(findings: Findings) -> str:
 
 
 def items(findings: Findings) -> str:
-    """Return a row per task, language and item: its gold, both arms' scores (nats, one per label), its cluster."""
+    """Return a row per task, language and item: its gold, the arms' scores (nats, one per label), its cluster."""
     rows = (
-        (sheet.task, sheet.language, id, gold, _joined(base), _joined(tuned), cluster)
+        (sheet.task, sheet.language, id, gold, *map(_joined, scores), cluster)
         for sheet in findings.item_scores
-        for id, gold, base, tuned, cluster in zip(
-            sheet.ids, sheet.gold, sheet.base, sheet.tuned, sheet.clusters or ("",) * len(sheet.ids), strict=True
+        for id, gold, cluster, *scores in zip(
+            sheet.ids, sheet.gold, sheet.clusters or ("",) * len(sheet.ids), *sheet.logprobs, strict=True
         )
     )
-    return csv_rows(("task", "language", "id", "gold", "base", "tuned", "cluster"), rows)
+    arms = list(dict.fromkeys(arm for sheet in findings.item_scores for arm in sheet.arms))
+    return csv_rows(("task", "language", "id", "gold", *arms, "cluster"), rows)
 
 
 CSVS: dict[str, Callable[[Findings], str]] = {
@@ -153,6 +177,12 @@ CSVS: dict[str, Callable[[Findings], str]] = {
 """Name of the file → the function that writes it."""
 
 
+def _of_comparisons(kind: type, records: Iterable[tuple[Comparison, Any]]) -> str:
+    header = [name for name, _ in _flat(kind, None)]
+    rows = ((c.reference, c.arm, *(value for _, value in _flat(kind, record))) for c, record in records)
+    return csv_rows((*ARM_COLUMNS, *header), rows)
+
+
 def _records(kind: type, records: Iterable[Any]) -> str:
     header = [name for name, _ in _flat(kind, None)]
     return csv_rows(header, ([value for _, value in _flat(kind, record)] for record in records))
@@ -162,7 +192,8 @@ def _flat(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, obje
     """Yield (column, value) of each field of a record of this kind. Without a record, all values are None.
 
     An estimate takes four columns. Several numbers in one field, such as shares of labels, stand in one column,
-    separated by semicolons. A field that holds other records is left out.
+    separated by semicolons. A part, such as what only labels have, takes its columns; those of an arm begin with the
+    field's name. A split by reason takes the columns of an estimate per reason. Other records are left out.
     """
     hints = get_type_hints(kind)
     for field in fields(kind):
@@ -171,8 +202,13 @@ def _flat(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, obje
         name = prefix + field.name
         if Estimate in types:
             yield from zip(_columns(name), _parts(value), strict=True)
-        elif ArmMetrics in types:
-            yield from _flat(ArmMetrics, value, f"{name}_")
+        elif part := next((part for part in PARTS if part in types), None):
+            yield from _flat(part, value, f"{name}_" if part is ArmMetrics else prefix)
+        elif ReasonPart in types:
+            by_reason = {row.reason: row.part for row in value or ()}
+            for reason in REASONS[1:]:
+                column = f"lost_{reason.replace(' ', '_')}"
+                yield from zip(_columns(column), _parts(by_reason.get(reason)), strict=True)
         elif not any(is_dataclass(inner) for inner in types):
             yield name, _joined(value) if isinstance(value, tuple) else value
 

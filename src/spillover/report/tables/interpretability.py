@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import isnan
 
 from spillover.languages import get_language
-from spillover.records import ARMS, Findings, LanguageNeurons, LensSummary, Patch, Trajectory
+from spillover.records import Findings, LanguageNeurons, LensSummary, Patch, Trajectory
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import MINUS, minus, percent, plural, with_interval
+from spillover.utils.formatting import MINUS, minus, percent, plural, share_with_interval, with_interval
 
 
 def lens(findings: Findings) -> list[Table]:
@@ -60,32 +60,31 @@ NOT_MEASURABLE = f"{MINUS}: not measurable, or native never overtakes English."
 
 
 def latent(findings: Findings) -> list[Table]:
-    """Return a table per task, lens and measure with a row per language: base, tuned and their difference."""
-    kinds = dict.fromkeys((s.task, s.lens, s.measure) for s in findings.internals.lens_summaries)
+    """Return a table per two arms, task, lens and measure with a row per language: both and their difference."""
+    kinds = dict.fromkeys(_kind(s) for s in findings.internals.lens_summaries)
     return [
         Table(
             f"{task}, {lens} lens: {MEASURES[measure]}, with 95% intervals over the same items. {NOT_MEASURABLE}",
-            ("language", "base", "tuned", "difference"),
-            tuple(
-                _latent_row(s)
-                for s in findings.internals.lens_summaries
-                if (s.task, s.lens, s.measure) == (task, lens, measure)
-            ),
+            ("language", reference, arm, "difference"),
+            tuple(_latent_row(s) for s in findings.internals.lens_summaries if _kind(s) == kind),
         )
-        for task, lens, measure in kinds
+        for kind in kinds
+        for reference, arm, task, lens, measure in [kind]
     ]
 
 
+def _kind(summary: LensSummary) -> tuple[str, ...]:
+    return summary.reference, summary.arm, summary.task, summary.lens, summary.measure
+
+
 def _latent_row(summary: LensSummary) -> tuple[str, ...]:
-    levels = (
-        MINUS if e is None else f"{percent(e.value)} [{percent(e.low)}, {percent(e.high)}]"
-        for e in (summary.base, summary.tuned)
-    )
+    values = (summary.reference_value, summary.arm_value)
+    levels = (MINUS if value is None else share_with_interval(value) for value in values)
     return (get_language(summary.language).name, *levels, with_interval(summary.difference))
 
 
 def neurons(findings: Findings) -> list[Table]:
-    """Return a table per task with a row per language: its language neurons over all blocks, base and tuned."""
+    """Return a table per task with a row per language: its language neurons over all blocks, in every arm."""
     tasks: dict[str, list[LanguageNeurons]] = {}
     for count in findings.internals.neurons:
         tasks.setdefault(count.task, []).append(count)
@@ -93,22 +92,23 @@ def neurons(findings: Findings) -> list[Table]:
 
 
 def _neuron_table(task: str, counts: Sequence[LanguageNeurons]) -> Table:
+    arms = list(dict.fromkeys(count.arm for count in counts))
     return Table(
         f"{task}: MLP neurons per language, over all blocks. Specific neurons are active in one language, related ones "
-        "in several. The thresholds are the base model's in both arms. Counts per block are in neurons.csv.",
-        ("language", *(f"{kind}, {arm}" for kind in ("specific", "related") for arm in ARMS)),
-        tuple(_neuron_row(counts, code) for code in dict.fromkeys(count.language for count in counts)),
+        f"in several. The thresholds are those of {arms[0]} in all arms. Counts per block are in neurons.csv.",
+        ("language", *(f"{kind}, {arm}" for kind in ("specific", "related") for arm in arms)),
+        tuple(_neuron_row(counts, arms, code) for code in dict.fromkeys(count.language for count in counts)),
     )
 
 
-def _neuron_row(counts: Sequence[LanguageNeurons], code: str) -> tuple[str, ...]:
-    by_arm = [[c for c in counts if (c.arm, c.language) == (arm, code)] for arm in ARMS]
+def _neuron_row(counts: Sequence[LanguageNeurons], arms: Sequence[str], code: str) -> tuple[str, ...]:
+    by_arm = [[c for c in counts if (c.arm, c.language) == (arm, code)] for arm in arms]
     sums = (*(sum(c.specific for c in arm) for arm in by_arm), *(sum(c.related for c in arm) for arm in by_arm))
     return (get_language(code).name if code else "any language", *map(str, sums))
 
 
 def patches(findings: Findings) -> list[Table]:
-    """Return a table per task with a row per pair of languages: the largest effect of patching, base and tuned."""
+    """Return a table per task with a row per pair of languages: the largest effect of patching in every arm."""
     tasks: dict[str, list[Patch]] = {}
     for patch in findings.internals.patches:
         tasks.setdefault(patch.task, []).append(patch)
@@ -116,10 +116,11 @@ def patches(findings: Findings) -> list[Table]:
 
 
 def _patch_table(task: str, effects: Sequence[Patch]) -> Table:
+    arms = list(dict.fromkeys(patch.arm for patch in effects))
     return Table(
         f"{task}: change of the right answer's log-probability in nats when the source's state replaces the target's, "
         f"mean of {plural(effects[0].items, 'item')}. Shown is the largest over layers; every layer is in patches.csv.",
-        ("source", "target", "base", "at layer", "tuned", "at layer"),
+        ("source", "target", *(name for arm in arms for name in (arm, "at layer"))),
         tuple(_patch_row(effects, *pair) for pair in dict.fromkeys((p.source, p.target) for p in effects)),
         keys=2,
     )
@@ -128,7 +129,7 @@ def _patch_table(task: str, effects: Sequence[Patch]) -> Table:
 def _patch_row(patches: Sequence[Patch], source: str, target: str) -> tuple[str, ...]:
     effects = {p.arm: p.effects for p in patches if (p.source, p.target) == (source, target)}
     cells: list[str] = []
-    for arm in ARMS:
-        largest = max(effects[arm], key=abs)
-        cells += (minus(f"{largest:+.2f}"), str(effects[arm].index(largest)))
+    for changes in effects.values():
+        largest = max(changes, key=abs)
+        cells += (minus(f"{largest:+.2f}"), str(changes.index(largest)))
     return (get_language(source).name, get_language(target).name, *cells)

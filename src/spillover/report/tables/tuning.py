@@ -4,7 +4,7 @@ Pure: findings in, tables out.
 """
 
 from spillover.languages import get_language
-from spillover.records import Findings
+from spillover.records import Findings, Forgetting
 from spillover.report.tables.table import Table
 from spillover.utils.formatting import minus, plural
 
@@ -43,21 +43,26 @@ def translations(findings: Findings) -> list[Table]:
 
 
 def forgetting(findings: Findings) -> list[Table]:
-    """Return a row per language: bits per byte of the items' texts in both arms."""
-    rows = tuple(
-        (
-            get_language(row.language).name,
-            *(str(count) for count in (row.n, row.bytes)),
-            *(f"{arm.value:.3f}" for arm in (row.base, row.tuned)),
-            f"{_bits(row.difference.value)} [{_bits(row.difference.low)}, {_bits(row.difference.high)}]",
+    """Return a row per language: bits per byte of the items' texts in two arms, a table per comparison."""
+    tables = []
+    for reference, arm in dict.fromkeys((row.reference, row.arm) for row in findings.forgetting):
+        rows = [_forgetting_row(row) for row in findings.forgetting if (row.reference, row.arm) == (reference, arm)]
+        caption = (
+            "Forgetting: bits per byte of the items' texts, without labels; lower is better. The difference is "
+            f"{arm} − {reference} with its 95% interval. Above 0, {arm} predicts the language worse than {reference}."
         )
-        for row in findings.forgetting
+        header = ("language", "texts", "bytes", reference, arm, "difference")
+        tables.append(Table(caption, header, tuple(rows)))
+    return tables
+
+
+def _forgetting_row(row: Forgetting) -> tuple[str, ...]:
+    return (
+        get_language(row.language).name,
+        *(str(count) for count in (row.n, row.bytes)),
+        *(f"{bits.value:.3f}" for bits in (row.reference_bits, row.arm_bits)),
+        f"{_bits(row.difference.value)} [{_bits(row.difference.low)}, {_bits(row.difference.high)}]",
     )
-    caption = (
-        "Forgetting: bits per byte of the items' texts, without labels; lower is better. The difference is "
-        "tuned − base with its 95% interval. Above 0, the model predicts the language worse than before tuning."
-    )
-    return [Table(caption, ("language", "texts", "bytes", "base", "tuned", "difference"), rows)] if rows else []
 
 
 def _bits(difference: float) -> str:

@@ -4,7 +4,7 @@
   if (!section) return;
   const AT_ONCE = 20;
   const REFERENCE = "en"; // shown beside another language, for those who do not read it
-  const sheets = JSON.parse(document.getElementById("sheets").textContent);
+  const [sheets, compared] = ["sheets", "compared"].map((id) => JSON.parse(document.getElementById(id).textContent));
   const [task, language, change] = section.querySelectorAll("select");
   const [list, status, more] = ["ol", "[role=status]", "button"].map((name) => section.querySelector(name));
   const unpacked = new Map();
@@ -27,22 +27,22 @@
     return made;
   };
 
-  const kind = (columns, i) => {
-    const [before, after] = ["base", "tuned"].map((arm) => columns[arm].chosen[i] === columns.gold[i]);
+  const kind = (arms, columns, i) => {
+    const [before, after] = compared.map((arm) => columns.chosen[arms.indexOf(arm)][i] === columns.gold[i]);
     return before === after ? (after ? "right" : "wrong") : after ? "fixed" : "broken";
   };
 
-  const scores = (columns, i, labels) => {
+  const scores = (arms, columns, i, labels) => {
     const table = element("table");
     const head = table.createTHead().insertRow();
-    ["label", "base", "tuned"].forEach((name) => head.append(element("th", name, { scope: "col" })));
+    ["label", ...arms].forEach((name) => head.append(element("th", name, { scope: "col" })));
     const body = table.createTBody();
     labels.forEach((label, k) => {
       const row = body.insertRow();
       row.append(element("th", columns.gold[i] === k ? `${label} (right answer)` : label, { scope: "row", dir: "auto", class: "key" }));
-      ["base", "tuned"].forEach((arm) => {
-        const value = columns[arm].scores[i][k].toFixed(2).replace("-", "−");
-        const chosen = columns[arm].chosen[i] === k;
+      arms.forEach((_, place) => {
+        const value = columns.scores[place][i][k].toFixed(2).replace("-", "−");
+        const chosen = columns.chosen[place][i] === k;
         row.append(element("td", chosen ? `${value} chosen` : value, { class: chosen ? "value chosen" : "value" }));
       });
     });
@@ -51,13 +51,13 @@
 
   const item = (sheet, columns, english, i) => {
     const made = element("li");
-    made.append(element("h3", `${columns.ids[i]}: ${kind(columns, i)}`, { dir: "auto" }));
+    made.append(element("h3", `${columns.ids[i]}: ${kind(sheet.arms, columns, i)}`, { dir: "auto" }));
     columns.texts[i].forEach((text) => made.append(element("p", text, { lang: sheet.code, dir: "auto" })));
     const place = english && sheet.code !== REFERENCE ? english.ids.indexOf(columns.ids[i]) : -1;
     if (place >= 0) {
       english.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, dir: "auto", class: "reference" })));
     }
-    made.append(scores(columns, i, sheet.labels));
+    made.append(scores(sheet.arms, columns, i, sheet.labels));
     return made;
   };
 
@@ -81,7 +81,7 @@
     const wanted = [task.value, language.value, change.value].join();
     const [columns, english] = await Promise.all([unpack(sheet), unpack(own.find(({ code }) => code === REFERENCE))]);
     if (wanted !== [task.value, language.value, change.value].join()) return; // chosen anew in the meantime
-    const rows = [...columns.ids.keys()].filter((i) => change.value === "all" || kind(columns, i) === change.value);
+    const rows = [...columns.ids.keys()].filter((i) => change.value === "all" || kind(sheet.arms, columns, i) === change.value);
     list.replaceChildren();
     shown = { rows, all: columns.ids.length, draw: (i) => item(sheet, columns, english, i), count: 0 };
     extend();

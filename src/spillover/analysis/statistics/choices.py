@@ -1,0 +1,128 @@
+"""What only tasks with labels have: calibrated accuracies, AUC, and a gain split into discrimination and label prior.
+
+`docs/statistics.md` has every rule and formula.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spillover.analysis.statistics.calibrate import centered, contextual
+from spillover.analysis.statistics.estimate import macro_auc
+from spillover.analysis.statistics.paired import mean_change, mean_score, share
+from spillover.analysis.statistics.pairing import (
+    Array,
+    ChoiceScores,
+    Golds,
+    LabelScores,
+    PairedCell,
+    Units,
+    is_correct,
+    item_table,
+)
+from spillover.records import ChoiceGain, ChoiceMetrics, Estimate
+
+IMBALANCE = 0.05
+"""Largest distance of a label's share of the golds from 1 / labels. Beyond it a gain is not split into parts."""
+
+NEAR_TIE_NATS = 0.05
+"""Largest distance of the two highest scores, in nats, at which half precision may change the choice."""
+
+SLOPE_REACH = 2.0
+"""Half the range over which the slope of the centered accuracy is taken, in standard errors of a label's mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSplit:
+    """Change of each item of one task, (items, languages); nan where a language lacks the item."""
+
+    units: Units
+    """(items,) the independent unit of each item."""
+    difference: Array
+    """1 where an item was fixed, −1 where it was broken, else 0."""
+    centered: Array
+    """The same change under centered scores."""
+    influence: Array
+    """Influence of each item on the difference of the centered accuracies."""
+
+    @classmethod
+    def of(cls, cells: Sequence[PairedCell]) -> "LabelSplit":
+        """Split the changes of a task's cells, which all have labels."""
+        units, values = item_table(cells, _changes)
+        return cls(units, *values)
+
+    def discrimination(self, columns: Sequence[int]) -> Estimate:
+        """Return the part of the gain due to better ranking of the labels."""
+        return mean_change(self.centered[:, columns], self.units, self.influence[:, columns]).estimate()
+
+    def label_prior(self, columns: Sequence[int]) -> Estimate:
+        """Return the part of the gain due to a weaker bias toward one label."""
+        rest, influence = (self.difference - part for part in (self.centered, self.influence))
+        return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
+
+
+def _changes(cell: PairedCell) -> Array:
+    assert cell.choices is not None
+    arms, gold = (cell.choices.reference.logprobs, cell.choices.arm.logprobs), cell.choices.gold
+    hits = [is_correct(centered(scores), gold) for scores in arms]
+    contributions = [centered_accuracy_influence(scores, gold) for scores in arms]
+    return np.stack([cell.difference, hits[1] - hits[0], contributions[1] - contributions[0]])
+
+
+def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> ChoiceGain:
+    """Return the part of a gain that only tasks with labels have; `column` is the cell's in the split."""
+    gold = np.bincount(choices.gold, minlength=choices.labels) / len(choices.gold)
+    balanced = has_balanced_golds(choices.gold, choices.labels)
+    return ChoiceGain(
+        chance=1 / choices.labels,
+        gold=tuple(gold.tolist()),
+        discrimination=split.discrimination([column]) if balanced else None,
+        label_prior=split.label_prior([column]) if balanced else None,
+    )
+
+
+def choice_metrics(arm: LabelScores, gold: Golds, units: Units) -> ChoiceMetrics:
+    """Return what one arm's scores of the labels tell about it in a cell."""
+    scores = arm.logprobs
+    n, labels = scores.shape
+    ordered = np.sort(scores, axis=1)
+    by_context = None if arm.content_free is None else contextual(scores, arm.content_free)
+    by_token = arm.logprobs_per_token
+    return ChoiceMetrics(
+        centered=share(is_correct(centered(scores), gold), units, centered_accuracy_influence(scores, gold)),
+        auc=macro_auc(scores, gold, units),
+        chosen=tuple((np.bincount(scores.argmax(axis=1), minlength=labels) / n).tolist()),
+        ties=int((ordered[:, -1] == ordered[:, -2]).sum()),
+        near_ties=int((ordered[:, -1] - ordered[:, -2] <= NEAR_TIE_NATS).sum()),
+        per_token=None if by_token is None else mean_score(is_correct(by_token, gold), units),
+        contextual=None if by_context is None else mean_score(is_correct(by_context, gold), units),
+    )
+
+
+def centered_accuracy_influence(scores: Array, gold: Golds) -> Array:
+    """Return the influence of each item on the centered accuracy, (items,). Their mean is the centered accuracy.
+
+    scores: (items, labels), nats; gold: (items,). An item's influence is its hit under the full-sample centering plus
+    the slope of the accuracy times the item's shift of the centering (a linearized bootstrap). The slope is taken
+    within ± 2 standard errors. Re-centering each resample exactly gives intervals that are too wide in small cells.
+    """
+    residuals = centered(scores)
+    steps = SLOPE_REACH * residuals.std(axis=0) / np.sqrt(len(scores))
+    slopes = np.zeros(scores.shape[1])
+    for label in np.flatnonzero(steps):
+        step = steps[label] * np.eye(scores.shape[1])[label]
+        slopes[label] = (is_correct(residuals - step, gold) - is_correct(residuals + step, gold)).mean() / (
+            2 * steps[label]
+        )
+    return is_correct(residuals, gold) + residuals @ slopes
+
+
+def has_balanced_golds(gold: Golds, labels: int) -> bool:
+    """Whether every label is gold about equally often: within `IMBALANCE` of 1 / labels.
+
+    gold: (items,). Otherwise centering, which makes the labels compete as equals, would take a right answer for a
+    preference: of a model that is always right, it would call some answers wrong.
+    """
+    counts = np.bincount(gold, minlength=labels)
+    return bool((np.abs(counts * labels - len(gold)) <= round(IMBALANCE * labels * len(gold), 9)).all())

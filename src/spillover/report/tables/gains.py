@@ -1,0 +1,196 @@
+"""Scores and gains of every arm as tables: gains per language, scores per arm, summaries per task.
+
+Pure: findings in, tables out.
+"""
+
+from collections.abc import Sequence
+
+from spillover.languages import get_language
+from spillover.records import REASONS, ArmMetrics, Comparison, Findings, Gain, Summary
+from spillover.report.tables.table import Table
+from spillover.utils.formatting import MINUS, percent, share_with_interval, with_interval
+
+GROUPS = {"unseen": "not tuned on", "tuned": "tuned on", "pivot": "pivot"}
+"""Group of a gain → its name for readers."""
+
+
+def by_arm(findings: Findings) -> dict[str, Comparison]:
+    """Return the arms, the primary reference first: name → a comparison that has it."""
+    arms: dict[str, Comparison] = {}
+    for comparison in findings.comparisons:
+        arms.setdefault(comparison.reference, comparison)
+        arms.setdefault(comparison.arm, comparison)
+    return arms
+
+
+def metrics(gain: Gain, arm: str, comparison: Comparison) -> ArmMetrics:
+    """Return how the arm of this name does in a cell of a comparison that has it."""
+    return gain.reference if arm == comparison.reference else gain.arm
+
+
+def by_task(comparison: Comparison) -> list[tuple[str, list[Gain]]]:
+    """Return each task, in the comparison's order, with its gains."""
+    names = dict.fromkeys(gain.task for gain in comparison.gains)
+    return [(name, [gain for gain in comparison.gains if gain.task == name]) for name in names]
+
+
+def unit(gains: Sequence[Gain]) -> str:
+    """Return what the mean score of a task's items is called."""
+    return "accuracy" if gains[0].choices else "score"
+
+
+def summary(findings: Findings) -> list[Table]:
+    """Return a table per comparison with a row per task: the mean difference over groups of languages, in points."""
+    header = ("task", "not tuned on", "tuned on", "all languages", "verdict")
+    return [
+        Table(
+            f"Mean difference ({comparison.arm} − {comparison.reference}) in points, with 95% intervals.",
+            header,
+            tuple(_summary_row(summary) for summary in comparison.summaries),
+        )
+        for comparison in findings.comparisons
+    ]
+
+
+def _summary_row(s: Summary) -> tuple[str, ...]:
+    means = (with_interval(mean) for mean in (s.unseen, s.tuned, s.overall))
+    return (s.task, *means, s.verdict or "no verdict")
+
+
+def arms(findings: Findings) -> list[Table]:
+    """Return a row per arm, a column per task: the mean score over all languages in percent. Nothing for two arms."""
+    if len(findings.comparisons) == 1:
+        return []
+    tasks = [summary.task for summary in findings.comparisons[0].summaries]
+    rows = []
+    for arm, comparison in by_arm(findings).items():
+        scores = [s.reference_score if arm == comparison.reference else s.arm_score for s in comparison.summaries]
+        rows.append((arm, *(share_with_interval(score) for score in scores)))
+    caption = "Mean score of each arm over all languages in percent, with 95% intervals over items."
+    return [Table(caption, ("arm", *tasks), tuple(rows))]
+
+
+def gains(findings: Findings) -> list[Table]:
+    """Return a table per comparison and task with a row per language, the largest gain first."""
+    return [
+        _gains(task, members, comparison)
+        for comparison in findings.comparisons
+        for task, members in by_task(comparison)
+    ]
+
+
+def _gains(task: str, gains: Sequence[Gain], comparison: Comparison) -> Table:
+    if gains[0].choices:
+        test, parts = "McNemar's test", "discrimination and label prior"
+        names: tuple[str, ...] = ("discrimination", "label prior")
+    else:
+        test, parts = "a paired test", "the parts by reason, which are what fewer answers were lost for"
+        names = tuple(part.reason for part in gains[0].reasons)
+    header = (
+        *("language", "group", comparison.reference, comparison.arm, "difference", "verdict"),
+        *("fixed / broken", "p", "detectable", *names),
+    )
+    caption = (
+        f"{task}: gains in points, largest first. p: {test}, corrected ({comparison.correction}). Detectable: "
+        f"the smallest gain that these items show with 80% power. The gain is the sum of {parts}."
+    )
+    ranked = sorted(gains, key=lambda gain: gain.difference.value, reverse=True)
+    return Table(caption, header, tuple(_gain_row(gain) for gain in ranked), keys=2)
+
+
+def _gain_row(gain: Gain) -> tuple[str, ...]:
+    parts = [gain.choices.discrimination, gain.choices.label_prior] if gain.choices else [p.part for p in gain.reasons]
+    return (
+        get_language(gain.language).name,
+        GROUPS[gain.group],
+        percent(gain.reference.score.value),
+        percent(gain.arm.score.value),
+        with_interval(gain.difference),
+        f"{gain.verdict}{' (possible harm)' if gain.possible_harm else ''}",
+        f"{gain.fixed} / {gain.broken}",
+        f"{gain.p_adjusted:.3f}",
+        f"{100 * gain.minimum_detectable:.1f}",
+        *(with_interval(part, "withheld") for part in parts),
+    )
+
+
+CHOICE_COLUMNS = ("accuracy", "centered", "contextual", "per token", "AUC", "labels chosen", "close")
+"""Columns of an arm in the table of accuracy, for a task with labels."""
+
+ANSWER_COLUMNS = ("score", *REASONS)
+"""The same for a task with answers in words."""
+
+
+def accuracy(findings: Findings) -> list[Table]:
+    """Return a table per task with a row per language: each arm's score, and what the labels or the answers tell."""
+    members = by_arm(findings)
+    by_comparison = {name: dict(by_task(comparison)) for name, comparison in members.items()}
+    tables = []
+    for task, gains in by_task(findings.comparisons[0]):
+        columns = CHOICE_COLUMNS if gains[0].choices else ANSWER_COLUMNS
+        header = ("language", "items", *(f"{column}, {arm}" for arm in members for column in columns))
+        rows = [
+            (
+                get_language(gain.language).name,
+                str(gain.n),
+                *(
+                    text
+                    for arm, comparison in members.items()
+                    for text in _arm_cells(by_comparison[arm][task][place], arm, comparison)
+                ),
+            )
+            for place, gain in enumerate(gains)
+        ]
+        tables.append(Table(f"{task}: {_accuracy_caption(gains)}", header, tuple(rows)))
+    return tables
+
+
+def _accuracy_caption(gains: Sequence[Gain]) -> str:
+    choices = gains[0].choices
+    if choices is None:
+        return "mean score in percent with its 95% interval, then the share of answers by reason, in percent."
+    return (
+        f"accuracy in percent with its 95% interval; chance is {percent(choices.chance)}{_unbalanced(gains)}. "
+        "Centered: after centering each label. Contextual: after contextual calibration. Per token: by "
+        "log-probability per token. AUC: macro AUC in percent; chance is 50. Labels chosen: shares in the task's "
+        "order. Close: items whose two best labels are within 0.05 nats; half precision may order them otherwise."
+    )
+
+
+def _unbalanced(gains: Sequence[Gain]) -> str:
+    """Return the accuracy of always giving the most frequent label, if the golds are unbalanced."""
+    shares = [max(gain.choices.gold) for gain in gains if gain.choices and gain.choices.discrimination is None]
+    return f"; always giving the most frequent label: up to {percent(max(shares))}" if shares else ""
+
+
+def _arm_cells(gain: Gain, arm: str, comparison: Comparison) -> tuple[str, ...]:
+    measured = metrics(gain, arm, comparison)
+    score = share_with_interval(measured.score)
+    if measured.choices is None:
+        return score, *(percent(share) for share in (measured.answers.reasons if measured.answers else ()))
+    choices = measured.choices
+    auc = percent(choices.auc.value) if choices.auc else MINUS
+    contextual, normalized = (percent(e.value) if e else MINUS for e in (choices.contextual, choices.per_token))
+    chosen = " / ".join(percent(share) for share in choices.chosen)
+    # Centering and the discrimination part both suppose balanced golds.
+    withheld = gain.choices is not None and gain.choices.discrimination is None
+    centered = "withheld" if withheld else percent(choices.centered.value)
+    return score, centered, contextual, normalized, auc, chosen, str(choices.near_ties)
+
+
+def splits(findings: Findings) -> list[Table]:
+    """Return per comparison a row per task and property: the mean difference over unseen languages that share it."""
+    tables = []
+    for comparison in findings.comparisons:
+        rows = [
+            (summary.task, split.by, split.name, with_interval(split.difference), ", ".join(split.languages))
+            for summary in comparison.summaries
+            for split in summary.by_property
+        ]
+        caption = (
+            f"Mean difference ({comparison.arm} − {comparison.reference}) over the languages not tuned on that share a "
+            "property, in points."
+        )
+        header = ("task", "by", "which", "difference", "languages")
+        tables += [Table(caption, header, tuple(rows), keys=3)] if rows else []
+    return tables
