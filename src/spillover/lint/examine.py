@@ -10,7 +10,7 @@ from dataclasses import replace
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
-from spillover.lint import characters, labels, pairs, prompts, texts, tokens
+from spillover.lint import answers, characters, labels, pairs, prompts, texts, tokens
 from spillover.lint.formats import errors_first, from_error
 from spillover.lint.reading import Fault, RawItems, read, summarized
 from spillover.lint.tokens import Reads
@@ -18,7 +18,7 @@ from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
 from spillover.records import Defect, Item, Prompt, Question
 from spillover.sources.remarks import gathering
 from spillover.stages.inputs import Inputs
-from spillover.tasks import ChoiceTask, Task, has_labels
+from spillover.tasks import ChoiceTask, GenerationTask, Task, has_labels
 from spillover.tasks.task import CLOSING
 from spillover.translate.parallel import Parallel
 
@@ -87,6 +87,8 @@ def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Q
     right = labels.agreed({reading.language: reading for reading in readings})
     if isinstance(task, ChoiceTask):
         yield from labels.imbalance(right, task)
+    else:
+        yield from answers.differing_values(readings, task)
     yield from texts.published_exemplars(readings)
     yield from characters.one_language_alone(readings)
     for reading in readings:
@@ -112,6 +114,25 @@ def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads
     kinds = [chosen.labels, *(["native"] if has_labels(task) and experiment.analyze.limit else [])]
     made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
     yield from tokens.too_long(reads, made, where, reading.language)
+    if isinstance(task, GenerationTask):
+        yield from _limits(task, reading, reads)
+
+
+def _limits(task: GenerationTask, reading: RawItems, reads: Reads) -> Iterator[Defect]:
+    """Yield a limit of tokens that is too small for the answers."""
+    items = {
+        entry.id: task.prompt(Item(task.name, entry.id, reading.language, entry.fields, 0)) for entry in reading.entries
+    }
+    golds = {entry.id: tuple(f" {answer}" for answer in entry.answers) for entry in reading.entries if entry.answers}
+    lengths = tokens.answer_lengths(reads, [replace(items[id], exemplars=(), choices=golds[id]) for id in golds])
+    row = task.rows.get(reading.language)
+    shown = [
+        Prompt((), task.render_body(tuple(fields), reading.language), (f" {answer}",))
+        for *fields, answer in (row.exemplars if row else ())
+    ]
+    yield from answers.limits(
+        reading, task, dict(zip(golds, lengths, strict=True)), tokens.answer_lengths(reads, shown)
+    )
 
 
 def _cut(prompt: Prompt, keep: bool) -> Prompt:
@@ -124,6 +145,7 @@ def _prompts(experiment: Experiment, task: Task, languages: Sequence[str], reads
     chosen = experiment.evaluate
     yield from prompts.white_space(task, languages)
     if not isinstance(task, ChoiceTask):
+        yield from answers.exemplars(task, languages)
         return
     yield from tokens.same_tokens(task, languages, chosen.labels, chosen.scoring, reads)
     if chosen.scoring == "first-token":

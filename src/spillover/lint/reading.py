@@ -31,6 +31,8 @@ class RawItem:
     """Index of its label; None where its word is none of the task's."""
     refusal: str = ""
     """The sentence about a word that is none of the task's."""
+    answers: tuple[str, ...] = ()
+    """The answers in words that count as right; empty for an item with choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def read(inputs: Inputs, task: Task, language: str) -> RawItems:
         defect = from_error(error, "label" if isinstance(error, LabelError) else "file", language)
         cause = error.cause if isinstance(error, LabelError | FamilyError) else defect.message
         return RawItems(language, (), (Fault((cause,), defect),), unreachable=isinstance(error, UnreachableError))
-    return RawItems(language, tuple(RawItem(item.id, "", item.fields, item.gold) for item in items))
+    return RawItems(
+        language, tuple(RawItem(item.id, "", item.fields, item.gold, answers=item.answers) for item in items)
+    )
 
 
 def summarized(faults: Iterable[Fault]) -> Iterator[Defect]:
@@ -99,7 +103,7 @@ def _read(table: LabeledTable, language: str) -> RawItems:
     again: list[str] = []
     for number, row in enumerate(table.rows):
         try:
-            id, fields = table.id_of(number), table.texts(row)
+            id, fields, answers = table.id_of(number), table.texts(row), table.answers(row)
         except SpilloverError as error:
             message = _without(row, error)
             cause = error.cause if isinstance(error, CellError) else (message,)
@@ -108,16 +112,16 @@ def _read(table: LabeledTable, language: str) -> RawItems:
         if id in entries:
             again.append(f"{row.place}: found the id {id!r} of {entries[id].place} again, expected each once")
             continue
-        entries[id] = _entry(table, row, id, fields)
+        entries[id] = _entry(table, row, id, fields, answers)
     faults = [Fault(cause, defects[0], len(defects)) for cause, defects in refused.items()]
     return RawItems(
         language, tuple(entries.values()), (*faults, *_duplicates(again, language)), table.published_exemplar_ids
     )
 
 
-def _entry(table: LabeledTable, row: TableRow, id: str, fields: tuple[str, ...]) -> RawItem:
+def _entry(table: LabeledTable, row: TableRow, id: str, fields: tuple[str, ...], answers: tuple[str, ...]) -> RawItem:
     try:
-        return RawItem(id, row.place, fields, table.gold(row))
+        return RawItem(id, row.place, fields, table.gold(row), answers=answers)
     except SpilloverError as error:
         return RawItem(id, row.place, fields, None, _without(row, error))
 

@@ -106,6 +106,11 @@ def too_long(reads: Reads, prompts: Mapping[str, Sequence[Prompt]], where: str, 
         yield Defect("error", "length", message, language=language)
 
 
+def answer_lengths(reads: Reads, prompts: Sequence[Prompt]) -> list[int]:
+    """Return the number of tokens of each prompt's shortest choice."""
+    return [min(map(len, encoded.labels)) for encoded in reads.encode(prompts)]
+
+
 def _bytes(prompt: Prompt) -> int:
     return sum(len(text.encode()) for text in (*prompt.exemplars, prompt.body, max(prompt.choices, key=len)))
 

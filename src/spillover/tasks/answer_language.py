@@ -15,8 +15,8 @@ from spillover.tasks.graders.markup import plain
 from spillover.utils.text import MIN_LETTERS, detector, identifies, lingua_codes, most_likely
 
 MIN_CONFIDENCE = 0.7
-"""Least confidence, among the candidates, that tells a language. At 25 letters, 3,600 sentences of 20 languages had no
-wrong one."""
+"""Least confidence, among the candidates, that tells a language. Of 3,600 sentences in twenty languages, cut to 40
+characters, it told 89%, none wrongly."""
 
 MAX_CHARACTERS = 1000
 """Characters of a text that are read; more tell nothing new."""

@@ -56,6 +56,8 @@ class Number:
     """What it is worth; of a percentage, the digits: 50% has 50."""
     percent: bool
     """Whether a percent sign follows."""
+    start: int
+    """The place in the text where it begins, with its sign."""
     end: int
     """The place in the text where it ends."""
 
@@ -96,7 +98,12 @@ def _in_digits(text: str, written: Marks) -> Iterator[Number]:
         value = _value(match, written.decimal) * factor * _leading(text, start, written)
         percent = PERCENT.match(text, end)
         negative = SIGN.search(text, max(0, start - 10), start)
-        yield Number(-value if negative else value, percent is not None, percent.end() if percent else end)
+        yield Number(
+            -value if negative else value,
+            percent is not None,
+            negative.start() if negative else start,
+            percent.end() if percent else end,
+        )
 
 
 def _in_characters(text: str) -> Iterator[Number]:
@@ -110,7 +117,9 @@ def _in_characters(text: str) -> Iterator[Number]:
         value = han.han_value(match["above"] or match[0])
         if match["below"] and not percent:
             value /= han.han_value(match["below"]) or 1
-        yield Number(-value if negative else value, percent, match.end())
+        yield Number(
+            -value if negative else value, percent, negative.start() if negative else match.start(), match.end()
+        )
 
 
 def _value(match: "regex.Match[str]", decimal: str) -> Fraction:
