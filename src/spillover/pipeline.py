@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from spillover.errors import FollowerDone, SpilloverError
-from spillover.experiment import Experiment, dump_experiment
+from spillover.experiment import IN_DIGEST, Experiment, dump_experiment
 from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
 from spillover.models.tuning.history import read_history
@@ -253,10 +253,13 @@ class Run:
             from spillover.models.inference.resident import borrow_base_model
             from spillover.models.tuning.tune import tune
 
-            with borrow_base_model(experiment.model) as model:
+            model_config = experiment.model
+            if experiment.tune.method == "full":  # half precision would round small steps away
+                model_config = model_config.model_copy(update={"dtype": "float32"})
+            with borrow_base_model(model_config) as model:
                 tune(model, rows, experiment.tune, experiment.seed, folder)
 
-        settings = [experiment.tune.model_dump(exclude={"report_to"}), experiment.seed]
+        settings = [experiment.tune.model_dump(exclude={"report_to"}, context=IN_DIGEST), experiment.seed]
         spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
         inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled]
         return store.get_or_make("adapter", inputs, "adapter", write, resumable=True)

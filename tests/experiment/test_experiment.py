@@ -91,6 +91,9 @@ BEYOND_THE_DESIGN = {
         "validation_share": 0.05,
         "dropout": 0,
         "translations": 40,
+        "method": "lora",
+        "layers": "all",
+        "embeddings": "none",
         "report_to": [],
     },
     "evaluate": {

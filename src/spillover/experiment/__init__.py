@@ -1,6 +1,7 @@
 """The experiment: its frozen configuration, and the TOML files that it is read from and written to."""
 
 from spillover.experiment.config import (
+    IN_DIGEST,
     AnalyzeConfig,
     EvaluateConfig,
     Experiment,
@@ -15,6 +16,7 @@ from spillover.experiment.config import (
 from spillover.experiment.files import dump_experiment, load_experiment, parse_experiment, read_table
 
 __all__ = [
+    "IN_DIGEST",
     "AnalyzeConfig",
     "EvaluateConfig",
     "Experiment",

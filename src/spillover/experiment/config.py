@@ -5,9 +5,19 @@ An error names the file, the key's path, the value and the values expected.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.treatments import treatment
@@ -27,8 +37,29 @@ Classes = tuple[str, ...] | dict[str, str]
 """Labels in the order of their codes, or code → label."""
 
 
+IN_DIGEST = {"digest": True}
+"""The context in which a section is written for a digest."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    younger: ClassVar[frozenset[str]] = frozenset()
+    """Keys that version 0.1.0 had not. Digests depend on them only where they are set: old artifacts stay valid."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the section's keys say in a digest."""
+        return self.model_dump(mode="json", context=IN_DIGEST)
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Leave younger keys out of a digest where they have their defaults."""
+        written: dict[str, Any] = handler(self)
+        if info.context is IN_DIGEST:
+            for name in self.younger:
+                if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
+                    written.pop(name, None)
+        return written
 
     @model_validator(mode="after")
     def _tables_are_frozen(self) -> Self:
@@ -104,8 +135,14 @@ class MixtureConfig(_Section):
     allow_overlap: bool = False
 
 
+Block = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, ge=0, le=1)]
+"""A block of the network: its number from 0, or from −1 backward, or its relative depth in [0, 1]."""
+
+
 class TuneConfig(_Section):
-    """LoRA and its optimizer. `docs/tuning.md` says which defaults are the paper's."""
+    """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings"})
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16
@@ -119,6 +156,28 @@ class TuneConfig(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
     translations: NonNegative = 40
     report_to: tuple[str, ...] = ()
+    method: Literal["lora", "dora", "rslora", "full"] = "lora"
+    layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"
+    embeddings: Literal["none", "seen"] = "none"
+    """`seen`: the rows of tokens that occur in the examples learn too."""
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        """Refuse keys that the method does not read, and tuning of nothing."""
+        names = self.targets != "all-linear" and self.targets != type(self).model_fields["targets"].default
+        if self.method == "full" and names:
+            raise SpilloverError(
+                f"tune.targets: found {list(self.targets)} with method = 'full', which tunes all weights of the chosen "
+                "layers, expected 'all-linear' or no such key; choose layers, or another method"
+            )
+        if not self.targets and self.embeddings == "none":
+            raise SpilloverError(
+                "tune.targets: found [] with embeddings = 'none', so nothing is tuned, expected names of linear maps, "
+                "'all-linear', or embeddings = 'seen'"
+            )
+        if not self.layers:
+            raise SpilloverError("tune.layers: found [], expected 'all', 'middle', 'ends', or at least one block")
+        return self
 
 
 class EvaluateConfig(_SourceConfig):
@@ -221,6 +280,11 @@ class Experiment(_Section):
                     f"mixture.sizes: found {code!r}, expected a language of translate.to, or en for annotated "
                     f"questions; {did_you_mean(code, (*self.translate.to, 'en'))}"
                 )
+        if self.tune.method == "full" and self.model.quantize != "none":
+            raise SpilloverError(
+                f"tune.method: found 'full' with model.quantize = {self.model.quantize!r}, whose weights cannot learn, "
+                "expected 'lora', 'dora' or 'rslora'"
+            )
         listed = {"evaluate.tasks": self.evaluate.tasks, "evaluate.languages": self.evaluate.languages}
         for key, names in listed.items():
             if not names:

@@ -11,14 +11,13 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
-from spillover.experiment import Experiment, load_experiment
+from spillover.experiment import Experiment, TuneConfig, load_experiment
 from spillover.store import check_whole
 from spillover.utils.formatting import directed
 
 NEEDED = (
     "experiment.toml",
     "provenance.json",
-    "adapter/adapter_config.json",
     "adapter/history.json",
     "report/tables/summary.md",
     "report/tables/gains.md",
@@ -55,10 +54,11 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
     return template.render(
         name=run.resolve().name,
         merged=merged,
+        full=experiment.tune.method == "full",
         experiment=experiment,
         base_id=name if HUB_ID.fullmatch(name) and not Path(name).is_dir() else "",
         languages=[experiment.mixture.pivot, *experiment.tuned_on],
-        targets=sorted(json.loads(text["adapter/adapter_config.json"])["target_modules"]),
+        tuned=_tuned(run, experiment.tune),
         history=json.loads(text["adapter/history.json"]),
         summary=text["report/tables/summary.md"],
         gains=text["report/tables/gains.md"],
@@ -66,6 +66,28 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         provenance=json.loads(text["provenance.json"]),
         source=text["experiment.toml"],
     )
+
+
+METHODS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rank-stabilized LoRA"}
+"""Method of an adapter → its name."""
+
+
+def _tuned(run: Path, tune: TuneConfig) -> str:
+    """Return what was tuned, in words."""
+    path = run / "adapter/adapter_config.json"
+    targets = json.loads(path.read_text(encoding="utf-8"))["target_modules"] if path.is_file() else []
+    maps = sorted({target.rpartition(".")[2] for target in targets}) if tune.targets else []
+    parts = [f"{METHODS[tune.method]} of rank {tune.rank} on {', '.join(maps)}"] if maps else []
+    if tune.method == "full":
+        parts = ["all weights"]
+    if parts and tune.layers != "all":
+        layers = tune.layers if isinstance(tune.layers, str) else ", ".join(map(str, tune.layers))
+        parts[0] += f" in blocks {layers}"
+    if tune.embeddings == "seen":
+        parts.append("the embedding rows of the tokens that occur")
+    elif tune.method == "full":
+        parts[0] += " without the embedding"
+    return " and ".join(parts)
 
 
 def _license(name: str) -> str:

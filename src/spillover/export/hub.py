@@ -20,15 +20,16 @@ SENT = ("adapter/*.safetensors", "report/index.html", "report/tables/*")
 def contents(run: Path) -> dict[str, bytes]:
     """Return the files of a finished run for the hub: path in the repository → content.
 
-    The adapter names its base model as the experiment does, not by its folder on this machine.
+    An adapter names its base model as the experiment does, not by its folder on this machine. Fully tuned weights have
+    no such file: their card says how they are put into the base.
     """
     experiment = load_finished(run)
-    adapter = json.loads((run / "adapter/adapter_config.json").read_text(encoding="utf-8"))
-    adapter["base_model_name_or_path"] = experiment.model.name
-    made = {
-        "README.md": card(run, experiment, merged=False),
-        "adapter_config.json": json.dumps(adapter, indent=1),
-    }
+    made = {"README.md": card(run, experiment, merged=False)}
+    config = run / "adapter/adapter_config.json"
+    if config.is_file():
+        adapter = json.loads(config.read_text(encoding="utf-8"))
+        adapter["base_model_name_or_path"] = experiment.model.name
+        made["adapter_config.json"] = json.dumps(adapter, indent=1)
     unchanged = sorted(path for pattern in SENT for path in run.glob(pattern))
     sent = {str(path.relative_to(run)).removeprefix("adapter/"): path.read_bytes() for path in unchanged}
     return {name: text.encode("utf-8") for name, text in made.items()} | sent

@@ -5,12 +5,15 @@ and every argument of `hf` stay the same.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from spillover.errors import SpilloverError
+from spillover.models.adapter import write_rows
+from spillover.models.difference import is_difference
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
 from spillover.models.locate import ALIASES, locate
@@ -42,6 +45,11 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
             )
         if isinstance(pretrained, str):
             pretrained = str(locate(pretrained)) if pretrained in ALIASES else expanded(pretrained)
+        if adapter and is_difference(Path(expanded(adapter))):
+            raise SpilloverError(
+                f"adapter: {adapter!r} holds fully tuned weights, expected an adapter; write the whole model with "
+                "`spillover export model`, and name its folder as pretrained"
+            )
         peft = {"peft": expanded(adapter)} if adapter else {}
         super().__init__(pretrained, trust_remote_code=False, **options | peft)
         self._reader = self._open()
@@ -52,6 +60,7 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
             notify("spillover: hf computes log-likelihoods itself: the model is not causal, or precision is mixed")
             return None
         network = self.model.get_base_model() if self.peft else self.model
+        write_rows(network)
         try:
             reader = PrefixReader(Model(network=network, tokenizer=self.tokenizer, chat=False))
         except SpilloverError as error:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from spillover.errors import SpilloverError
+from spillover.models.adapter import attach, merge_in
 from spillover.models.chat_template import Chat, open_chat
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
@@ -188,7 +189,7 @@ def load(
         dtype: `float32`, `bfloat16` or `float16`; `auto` is resolved by `resolve_dtype`.
         quantize: `none`, or `nf4` on a GPU.
         template: `none`, or `chat` for the tokenizer's chat template.
-        adapter: folder of a PEFT adapter.
+        adapter: folder of a PEFT adapter, or of a fully tuned model's difference.
         merged: whether the adapter is added to the weights, in their dtype; else it stays beside them.
         template_arguments: variables that the chat template reads.
 
@@ -213,10 +214,10 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         require_embedded(network, tokenizer, name)
     if adapter is not None:
-        from peft import PeftModel
-
-        adapted = PeftModel.from_pretrained(network, adapter)
-        network = adapted.merge_and_unload() if merged else adapted.get_base_model()
+        if merged:
+            network = merge_in(network, adapter)
+        else:
+            attach(network, adapter)
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
     model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {}, name)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from spillover.models.adapter import merge_in
 from spillover.models.load import load
 
 
@@ -11,15 +12,13 @@ def merge(name: str, dtype: str, adapter: Path, folder: Path) -> None:
     Args:
         name: the base model: an alias, a hub id or a folder.
         dtype: the dtype in which the weights are added and saved; `auto` is resolved by `resolve_dtype`.
-        adapter: folder of a PEFT adapter.
+        adapter: folder of a PEFT adapter, or of a fully tuned model's difference.
         folder: folder that the model is written to, as safetensors.
 
     Raises:
         SpilloverError: the base cannot be loaded.
     """
-    from peft import PeftModel
-
     base = load(name, dtype)
-    network = PeftModel.from_pretrained(base.network, adapter).merge_and_unload(safe_merge=True)
+    network = merge_in(base.network, adapter)
     network.save_pretrained(folder)
     base.tokenizer.save_pretrained(folder)

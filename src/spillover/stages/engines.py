@@ -28,7 +28,7 @@ def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
 def _check_vllm(experiment: Experiment) -> None:
     from spillover.models.scoring.vllm import check_vllm
 
-    check_vllm(experiment.model.quantize, experiment.evaluate.merged)
+    check_vllm(experiment.model.quantize, experiment.evaluate.merged, experiment.tune)
 
 
 SCORING_ENGINES: "dict[str, Callable[[Arm], Callable[..., Scores]]]" = {

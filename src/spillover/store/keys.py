@@ -15,8 +15,8 @@ def digest(*parts: object) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - json hands over any value that it cannot write
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+    if hasattr(value, "identity"):  # a section of an experiment
+        return value.identity()
     if isinstance(value, np.ndarray):
         return [value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
     return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from spillover.cli import app
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import load
 from spillover.models.scoring import vllm as module
@@ -191,16 +192,16 @@ def test_without_vllm_or_a_gpu_the_option_explains_itself(monkeypatch: pytest.Mo
     with pytest.raises(
         SpilloverError, match=r"'vllm' needs the package vllm and a GPU, which this machine lacks; 'transformers' gives"
     ):
-        check_vllm("none", False)
+        check_vllm("none", False, TuneConfig())
     monkeypatch.setattr(module, "find_spec", lambda name: object())
     with pytest.raises(SpilloverError, match=r"'vllm' needs a GPU, which"):
-        check_vllm("none", False)
+        check_vllm("none", False, TuneConfig())
     monkeypatch.setattr(module.torch.cuda, "is_available", lambda: True)
-    check_vllm("none", False)
+    check_vllm("none", False, TuneConfig())
     with pytest.raises(SpilloverError, match=r"model.quantize: found 'nf4', expected 'none' with evaluate.engine"):
-        check_vllm("nf4", False)
+        check_vllm("nf4", False, TuneConfig())
     with pytest.raises(SpilloverError, match=r"evaluate.merged: found True, expected False with evaluate.engine"):
-        check_vllm("none", True)
+        check_vllm("none", True, TuneConfig())
 
 
 @pytest.fixture

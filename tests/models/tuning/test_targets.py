@@ -14,7 +14,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.load import load
 from spillover.models.merge import merge
-from spillover.models.tuning import tune as tune_module
+from spillover.models.tuning.parts import Adapter
 from spillover.models.tuning.targets import to_adapt
 from spillover.models.tuning.tune import tune
 from spillover.records import Example
@@ -133,7 +133,7 @@ def test_all_linear_leaves_out_what_no_adapter_can_reach(made: Callable[[str], P
     model = load(str(made("mamba")), "float32")
     chosen = to_adapt(model, "all-linear")
     assert {name.rpartition(".")[2] for name in chosen} == {"dt_proj", "in_proj", "x_proj"}
-    assert tune_module._with_adapter(model, settings("all-linear"))
+    assert Adapter(model, [], settings("all-linear"))
 
 
 def test_what_the_names_stand_for_is_said(made: Callable[[str], Path], capfd: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +204,7 @@ def test_fails_if_targets_are_taken_as_peft_takes_them(
     made: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, names: list[str]
 ) -> None:
     """Then merging changes an embedding that is tied, and a misspelled name is dropped."""
-    monkeypatch.setattr("spillover.models.tuning.tune.to_adapt", lambda model, targets: names)
+    monkeypatch.setattr("spillover.models.tuning.parts.to_adapt", lambda model, targets, layers: names)
     folder, adapter = str(made(kind)), tmp_path / "adapter"
     tune(load(folder, "float32"), EXAMPLES, settings(tuple(names)), 1, adapter)
     there = {name.split(".lora_B")[0].rpartition(".")[2] for name in outputs(adapter)}

@@ -20,6 +20,7 @@ from spillover.models.tuning import loss as module
 from spillover.models.tuning import trainer as trainer_module
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate, encode, loss_as_forward
+from spillover.models.tuning.parts import Adapter
 from spillover.models.tuning.trainer import TargetTrainer
 from spillover.models.tuning.tune import tune
 from spillover.records import Example
@@ -77,7 +78,7 @@ def trainer(
     learned = [module.encode(model, example) for example in EXAMPLES] if rows is None else rows
     phase = tune_module._Phase(0, list(learned), [], settings, SEED)
     arguments = tune_module._arguments(model, phase, Path("unused"))
-    network = tune_module._with_adapter(model, settings)
+    network = Adapter(model, [], settings).network
     return TargetTrainer(network, phase.learned, [], phase.order, arguments)
 
 
@@ -196,7 +197,7 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
     rows = [encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
     phase = tune_module._Phase(0, rows, [], settings, SEED)
     order, arguments = phase.order, tune_module._arguments(model, phase, Path("unused"))
-    plain = Plain(model=tune_module._with_adapter(model, settings), args=arguments, train_dataset=rows)
+    plain = Plain(model=Adapter(model, [], settings).network, args=arguments, train_dataset=rows)
     plain.remove_callback(PrinterCallback)
     plain.train()
     return [line["loss"] for line in plain.state.log_history if "loss" in line]
@@ -208,9 +209,9 @@ def our_losses(folder: Path, count: int, batch: int, place: Path) -> list[float]
     model = load(str(folder), "float32")
     set_seed(SEED)
     rows = [module.encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    phase, network = tune_module._Phase(0, rows, [], settings, SEED), tune_module._with_adapter(model, settings)
+    phase, parts = tune_module._Phase(0, rows, [], settings, SEED), Adapter(model, rows, settings)
     with bar("test", 1) as progress:
-        log = tune_module._learn(model, network, phase, place, progress)
+        log = tune_module._learn(model, parts, phase, place, progress)
     return [line["loss"] for line in log if "loss" in line]
 
 
@@ -407,16 +408,16 @@ def test_stages_are_learned_one_after_the_other_each_with_its_own_schedule(
     assert len(history.losses) == 5 + 2
     tune(load(str(tiny("llama")), "float32"), EXAMPLES, settings, SEED, tmp_path / "first")
     model = load(str(tiny("llama")), "float32")
-    network = tune_module._with_adapter(model, settings)
-    network.load_adapter(str(tmp_path / "first"), "default")
+    parts = Adapter(model, [], settings)
+    parts.load(tmp_path / "first")
     shuffled = [encode(model, example) for example in later]
     random.Random(SEED).shuffle(shuffled)
     with bar("test", 1) as progress:
         log = tune_module._learn(
-            model, network, tune_module._Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
+            model, parts, tune_module._Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
         )
     assert history.losses[5:] == pytest.approx([line["loss"] for line in log if "loss" in line], rel=1e-6)
-    expected = {name: p for name, p in network.named_parameters() if "lora_" in name}
+    expected = {name: p for name, p in parts.network.named_parameters() if "lora_" in name}
     for name, found in load_file(tmp_path / "both" / "adapter_model.safetensors").items():
         assert torch.allclose(found, expected[name.replace(".weight", ".default.weight")].cpu(), atol=1e-6)
 

@@ -5,13 +5,13 @@ adapter. Readers returned earlier become invalid: they share this network.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spillover.experiment import ModelConfig
+from spillover.models.adapter import attach
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model, load, set_num_threads
 from spillover.models.locate import fingerprint, locate
@@ -27,8 +27,8 @@ class _Resident:
     """The model, ready to read."""
     adapter: Path | None = None
     """Folder of the adapter in it."""
-    wrapper: Any = field(default=None)
-    """The peft model, which takes the adapter out again."""
+    detach: Callable[[], None] | None = None
+    """Takes the adapter out again."""
 
 
 _resident: _Resident | None = None
@@ -42,7 +42,7 @@ def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bo
 
     Args:
         chosen: the model, and how it is loaded.
-        adapter: folder of a PEFT adapter; None for the base model.
+        adapter: folder of a PEFT adapter, or of a fully tuned model's difference; None for the base model.
         merged: whether the adapter is added to the weights.
 
     Raises:
@@ -75,7 +75,7 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
     lent, _resident = _resident, None
     before = [(module, dict(module._modules)) for module in model.network.modules()]
     yield model
-    for module, children in before:  # an adapter replaces modules, and changes no weight
+    for module, children in before:  # an adapter replaces modules; `tune` puts weights back
         module._modules.clear()
         module._modules.update(children)
     vars(model.network).pop("peft_config", None)
@@ -89,12 +89,10 @@ def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False
 
 
 def _swap(resident: _Resident, adapter: Path | None) -> None:
-    from peft import PeftModel
-
     network = resident.reader.model.network
-    if resident.wrapper is not None:
-        resident.wrapper.unload()
-    resident.wrapper, resident.adapter = None, None
+    if resident.detach is not None:
+        resident.detach()
+    resident.detach, resident.adapter = None, None
     if adapter is not None:
-        resident.wrapper, resident.adapter = PeftModel.from_pretrained(network, adapter), adapter
+        resident.detach, resident.adapter = attach(network, adapter), adapter
     network.eval()

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.models.inference.queries import Query
 from spillover.models.load import Model, resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
@@ -72,9 +73,15 @@ class Engine:
         ]
 
 
-def check_vllm(quantize: str, merged: bool) -> None:
+def check_vllm(quantize: str, merged: bool, tune: TuneConfig) -> None:
     """Refuse settings that vLLM does not support, and machines on which it cannot run."""
-    for key, value, supported in (("model.quantize", quantize, "none"), ("evaluate.merged", merged, False)):
+    method = tune.method if tune.method != "rslora" else "lora"
+    for key, value, supported in (
+        ("model.quantize", quantize, "none"),
+        ("evaluate.merged", merged, False),
+        ("tune.method", method, "lora"),
+        ("tune.embeddings", tune.embeddings, "none"),
+    ):
         if value != supported:
             raise SpilloverError(f"{key}: found {value!r}, expected {supported!r} with evaluate.engine = 'vllm'")
     needs = {"the package vllm": find_spec("vllm") is not None, "a GPU": torch.cuda.is_available()}

@@ -52,7 +52,7 @@ def anatomy(model: Model) -> Anatomy:
     Raises:
         SpilloverError: there is no list of blocks that hand on one stream of states, or no norm after it.
     """
-    blocks = _listed(model)
+    blocks = block_list(model)
     inside = {module for block in blocks for module in block.modules()}
     outside = [module for module in model.backbone.modules() if module not in inside and module is not model.backbone]
     activations = [module for block in blocks for module in _activation(block)]
@@ -100,12 +100,17 @@ def _kind(model: Model) -> str:
     return str(model.config.model_type)
 
 
-def _listed(model: Model) -> ModuleList:
+def block_list(model: Model) -> ModuleList:
+    """Return the list of a network's blocks.
+
+    Raises:
+        SpilloverError: there is none of the length that the configuration states.
+    """
     layers = model.config.num_hidden_layers
     for module in model.backbone.modules():
         if isinstance(module, ModuleList) and len(module) == layers:
             return module
-    raise SpilloverError(f"{_kind(model)}: found no list of {layers} blocks to trace")
+    raise SpilloverError(f"{_kind(model)}: found no list of {layers} blocks")
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """The loss of tuning: the negative log-likelihood of the targets, with only their positions unembedded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,11 +56,19 @@ def collate(rows: Sequence[TokenizedExample]) -> dict[str, Any]:
     return {"input_ids": ids, "labels": labels, "lengths": lengths, "ids": [row.example.id for row in rows]}
 
 
+Rows = Callable[[], tuple[Tensor, Tensor]]
+"""Returns the tokens (k,), ascending, whose rows (k, d) of the unembedding learn, and these rows."""
+
+
 @contextmanager
-def loss_as_forward(model: Model) -> Iterator[None]:
+def loss_as_forward(model: Model, rows: Rows | None = None) -> Iterator[None]:
     """Let the network's own forward return the summed loss of a batch's targets, in nats, during the block.
 
     The forward itself is replaced, so that wrappers of the network (adapter, DDP, FSDP, DeepSpeed) work in every pass.
+
+    Args:
+        model: the model, whose network may have an adapter.
+        rows: the rows of a linear unembedding that learn, every target among them; None if it is frozen.
 
     Raises:
         SpilloverError: the model's states depend on the padding of a batch, or its head cannot be found.
@@ -79,7 +87,7 @@ def loss_as_forward(model: Model) -> Iterator[None]:
             states = model.backbone(input_ids=ids, attention_mask=attended, use_cache=False).last_hidden_state[:, :-1]
             following = learned[:, 1:]
             is_target = following != IGNORED
-            losses.append(target_loss(head, states[is_target], following[is_target]))
+            losses.append(target_loss(head, states[is_target], following[is_target], rows() if rows else None))
         return torch.stack(losses).sum()
 
     model.network.forward = forward
@@ -100,17 +108,20 @@ def _batchable(model: Model, ids: Tensor, attended: Tensor, labels: Tensor) -> I
         yield ids[rows, :width], attended[rows, :width], labels[rows, :width]
 
 
-def target_loss(head: Head, hidden: Tensor, targets: Tensor) -> Tensor:
+def target_loss(head: Head, hidden: Tensor, targets: Tensor, rows: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Return the summed loss (), in nats, of predicting targets (n,) from hidden states (n, d).
 
-    A linear head is frozen. Parameters that learn in a network's own head get their gradients too.
+    A linear head is frozen but for `rows`: the tokens (k,), ascending, and their rows (k, d). Parameters that learn in
+    a network's own head get their gradients too.
     """
     if isinstance(head, LinearHead):
-        loss: Tensor = _TargetLoss.apply(hidden, targets, head)  # type: ignore[no-untyped-call]
+        frozen = targets.new_empty(0), hidden.new_empty(0, hidden.shape[1])
+        tokens, values = rows if rows and torch.is_grad_enabled() else frozen
+        loss: Tensor = _TargetLoss.apply(hidden, targets, head, tokens, values)  # type: ignore[no-untyped-call]
         return loss
-    rows = max(1, LOGIT_BLOCK // head.vocabulary)
+    size = max(1, LOGIT_BLOCK // head.vocabulary)
     total = hidden[:0].float().sum()
-    for states, tokens in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
+    for states, tokens in zip(torch.split(hidden, size), torch.split(targets, size), strict=True):
         # checkpointed, so that the logits of two blocks never exist at once
         total = total + checkpoint(_block_loss, head, states, tokens, use_reentrant=False)
     return total
@@ -125,27 +136,59 @@ class _TargetLoss(torch.autograd.Function):
 
     The gradient is the mean row of the unembedding, under the model's distribution, minus the target's row. As in
     attention, it is accumulated block by block with a running maximum (Milakov & Gimelshein 2018): the logits of only
-    one block exist at a time, and they are computed once. The unembedding itself is frozen.
+    one block exist at a time, and they are computed once. Rows of the unembedding that learn are read once more, when
+    the sum over the whole vocabulary is known.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: LinearHead) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        hidden: Tensor,
+        targets: Tensor,
+        head: LinearHead,
+        tokens: Tensor,
+        values: Tensor,
+    ) -> Tensor:
         gradient, total = torch.empty_like(hidden), hidden.new_zeros((), dtype=torch.float32)
+        of_rows = torch.zeros_like(values, dtype=torch.float32)
         for start in range(0, len(hidden), POSITION_BLOCK):
-            rows = slice(start, start + POSITION_BLOCK)
-            loss, gradient[rows] = _sweep(hidden[rows], targets[rows], head)
+            part = slice(start, start + POSITION_BLOCK)
+            loss, gradient[part], log_mass = _sweep(hidden[part], targets[part], head)
             total += loss
-        ctx.save_for_backward(gradient)
+            _add_row_gradient(of_rows, hidden[part], targets[part], head, tokens, log_mass)
+        ctx.save_for_backward(gradient, of_rows.to(values.dtype))
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        (gradient,) = ctx.saved_tensors
-        return gradient * scale.to(gradient.dtype), None, None
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None, None, Tensor]:  # noqa: ANN401
+        gradient, of_rows = ctx.saved_tensors
+        return gradient * scale.to(gradient.dtype), None, None, None, of_rows * scale.to(of_rows.dtype)
 
 
-def _sweep(hidden: Tensor, targets: Tensor, head: LinearHead) -> tuple[Tensor, Tensor]:
-    """Return the summed loss () and its gradient (n, d) for hidden states (n, d), both in float32."""
+def _add_row_gradient(
+    total: Tensor, hidden: Tensor, targets: Tensor, head: LinearHead, tokens: Tensor, log_mass: Tensor
+) -> None:
+    """Add to `total` (k, d) the gradient of the loss for the unembedding's rows of tokens (k,).
+
+    log_mass (n, 1): logarithm of the sum of exp over each state's logits.
+    """
+    bias = head.unembedding.bias
+    for start in range(0, len(tokens), VOCABULARY_BLOCK):
+        chosen = tokens[start : start + VOCABULARY_BLOCK]
+        part_bias = None if bias is None else bias[chosen]
+        raw = torch.nn.functional.linear(hidden, head.unembedding.weight[chosen], part_bias).float()
+        logits, slope = _finish_logits(head, raw)
+        slopes = (logits - log_mass).exp_() - (targets[:, None] == chosen).float()
+        if slope is not None:
+            slopes *= slope
+        total[start : start + VOCABULARY_BLOCK] += (slopes.to(hidden.dtype).T @ hidden).float()
+
+
+def _sweep(hidden: Tensor, targets: Tensor, head: LinearHead) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the summed loss (), its gradient (n, d), and log Σ exp(logits) (n, 1) for hidden states (n, d).
+
+    All are in float32.
+    """
     weight, bias = head.unembedding.weight[: head.vocabulary], head.unembedding.bias
     top = hidden.new_full((len(hidden), 1), -torch.inf, dtype=torch.float32)
     mass, mean = torch.zeros_like(top), torch.zeros_like(hidden, dtype=torch.float32)
@@ -163,7 +206,8 @@ def _sweep(hidden: Tensor, targets: Tensor, head: LinearHead) -> tuple[Tensor, T
         mass = mass * shrink + shares.sum(dim=1, keepdim=True)
         mean = mean * shrink + (shares if slope is None else shares * slope).to(part.dtype) @ part
         top = highest
-    return (top + mass.log() - target_logits).sum(), mean / mass - target_slopes * weight[targets]
+    log_mass = top + mass.log()
+    return (log_mass - target_logits).sum(), mean / mass - target_slopes * weight[targets], log_mass
 
 
 def _finish_logits(head: LinearHead, logits: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.models.load import Model
+from spillover.models.tracing.anatomy import block_list
 from spillover.utils.progress import notify
 
 ALL = "all-linear"
@@ -29,13 +30,49 @@ READ_PAST = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemo
 """Architecture → a linear map whose weight its kernels read without calling the map: an adapter there has no effect."""
 
 
-def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
+MIDDLE = (0.25, 0.75)
+"""Relative depths between which a block's center lies if it is in the middle; the other blocks are at the ends."""
+
+
+def chosen_blocks(model: Model, layers: Sequence[int | float] | str) -> list[torch.nn.Module]:
+    """Return the blocks that `tune.layers` names, in their order.
+
+    Args:
+        model: a model without an adapter.
+        layers: `all`, `middle`, `ends`, or blocks: numbers from 0, or from −1 backward, and relative depths.
+
+    Raises:
+        SpilloverError: the network has no such block, or no list of blocks.
+    """
+    blocks = block_list(model)
+    numbers = range(len(blocks))
+    centers = {number: (number + 0.5) / len(blocks) for number in numbers}
+    middle = {number for number, center in centers.items() if MIDDLE[0] < center < MIDDLE[1]}
+    if isinstance(layers, str):
+        chosen = {"all": set(numbers), "middle": middle, "ends": set(numbers) - middle}[layers]
+    else:
+        exact = [
+            min(int(layer * len(blocks)), len(blocks) - 1) if isinstance(layer, float) else layer for layer in layers
+        ]
+        if wrong := [layer for layer in exact if not -len(blocks) <= layer < len(blocks)]:
+            raise SpilloverError(
+                f"tune.layers: found {wrong[0]}, expected blocks from 0 to {len(blocks) - 1}, from -1 backward, or "
+                "relative depths such as 0.5"
+            )
+        chosen = {layer % len(blocks) for layer in exact}
+    if not chosen:
+        raise SpilloverError(f"tune.layers: found {layers!r}, which is none of this model's {len(blocks)} blocks")
+    return [blocks[number] for number in sorted(chosen)]
+
+
+def to_adapt(model: Model, targets: Sequence[str] | str, layers: Sequence[int | float] | str = "all") -> list[str]:
     """Return names for peft's `target_modules` that match linear maps of the decoder and no other module.
 
     Args:
         model: a model without an adapter.
         targets: names of linear maps, ends of their paths, or `ALL`. If the network has neither `q_proj` nor `v_proj`,
             which are the paper's, these two stand for its maps for query and value.
+        layers: the blocks whose maps are meant, as for `chosen_blocks`; `all`: those outside of blocks too.
 
     Raises:
         SpilloverError: a name stands for no linear map that can be adapted, or there is no name.
@@ -49,6 +86,11 @@ def to_adapt(model: Model, targets: Sequence[str] | str) -> list[str]:
         names = _translated(model, linear, list(dict.fromkeys(targets)))
         _require_there(model, linear, names)
     chosen = {path for path in linear if _stands_for(names, path)}
+    if layers != "all":
+        inside = {id(part) for block in chosen_blocks(model, layers) for part in block.modules()}
+        chosen = {path for path in chosen if id(linear[path]) in inside}
+        if not chosen:
+            raise SpilloverError(f"tune.layers: {layers!r} has none of the maps {list(names)}; choose other layers")
     everywhere = {path for path, _ in model.network.named_modules() if _stands_for(names, path)}
     return names if chosen == everywhere else sorted(chosen)  # a vision tower may have maps of the same names
 

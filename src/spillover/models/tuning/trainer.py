@@ -5,12 +5,13 @@ A step has the same examples whatever fits in memory, and however many processes
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -20,6 +21,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import batches
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate
+from spillover.models.tuning.parts import load_weights, save_weights
 from spillover.models.tuning.targets import require_learning
 from spillover.utils.progress import Bar
 
@@ -67,21 +69,23 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         order: Steps,
         args: TrainingArguments,
         named: bool = True,
+        synchronize: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare to learn `rows`.
 
         Args:
-            network: with its adapter; it learns inside `loss_as_forward`.
+            network: with its adapter, or with the weights marked that learn; it learns inside `loss_as_forward`.
             rows: the examples to learn.
             held_out: the examples for the validation loss; may be none.
             order: the examples of each step.
             args: of the Trainer.
             named: whether the user named the adapted maps: then an adapter of each name has to learn.
+            synchronize: called after each step, and when learned weights were read from a checkpoint.
         """
         args._n_gpu = min(1, args.n_gpu)  # one process drives one device: nn.DataParallel would split steps itself
         super().__init__(model=network, args=args, train_dataset=rows, eval_dataset=held_out or None)
         self.remove_callback(PrinterCallback)
-        self.order, self._named = order, named
+        self.order, self._named, self.synchronize = order, named, synchronize
 
     @property
     def steps(self) -> int:
@@ -168,6 +172,22 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
             attended = torch.arange(width, device=part["labels"].device) < inputs["lengths"][rows][:, None]
             yield part | {"attention_mask": attended.long()}
 
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
+        """Write what learns: an adapter as peft does, else the weights that learn, not the whole network."""
+        if isinstance(self.model, PeftModel):
+            super()._save(output_dir, state_dict)
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(self.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
+        if isinstance(self.model, PeftModel):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(self.model, Path(resume_from_checkpoint))
+        self.synchronize()
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         with checkpoints.saving(Path(self.args.output_dir)):
             super()._save_checkpoint(model, trial)
@@ -193,6 +213,7 @@ class _Callbacks(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Save every `SAVE_EVERY` steps. The end of an epoch is measured first and saved by `on_epoch_end`."""
+        self._trainer.synchronize()
         ends = state.global_step % len(self._trainer.order) == 0 or state.global_step == self._trainer.steps
         control.should_save = state.global_step % SAVE_EVERY == 0 and not ends
 

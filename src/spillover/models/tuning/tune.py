@@ -1,4 +1,4 @@
-"""Tune a LoRA adapter (Hu et al. 2021) on examples with the `transformers` Trainer.
+"""Tune an adapter, or the weights themselves, on examples with the `transformers` Trainer.
 
 An optimizer step always has the same number of examples, whatever fits in memory: a token budget only splits it into
 micro-batches of similar length. The loss of a step is the sum over its target tokens divided by their number. Tuning
@@ -9,13 +9,10 @@ import math
 import os
 import random
 import shutil
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from peft import LoraConfig, get_peft_model
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
 
@@ -25,7 +22,8 @@ from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
-from spillover.models.tuning.targets import ALL, to_adapt
+from spillover.models.tuning.parts import Parts, prepared
+from spillover.models.tuning.targets import ALL
 from spillover.models.tuning.trainer import Steps, TargetTrainer
 from spillover.models.tuning.translations import chrf, translate
 from spillover.records import Example, Translation, Tuning
@@ -50,14 +48,16 @@ class _Phase:
 
 
 def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, folder: Path) -> Tuning:
-    """Tune an adapter and write it (PEFT format) and `history.json` to `folder`; resume if tuning was begun there.
+    """Tune, and write what was learned and `history.json` to `folder`; resume if tuning was begun there.
+
+    An adapter is written in PEFT's format, and fully tuned weights as their difference to the base.
 
     Each of the processes launched together calls this with the same arguments; the main process writes.
 
     Args:
-        model: the base model; its network gets the adapter.
+        model: the base model; its network gets the adapter, and its weights are in the end as they were.
         examples: the examples, in any order.
-        settings: of LoRA and its optimizer.
+        settings: of what is tuned, and of the optimizer.
         seed: of the adapter's initialization, the validation split, the order of the examples and the dropout.
         folder: an existing folder, for the adapter.
 
@@ -72,14 +72,18 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
         )
     set_seed(seed)
     phases = _phases(model, examples, settings, seed)
-    network, begun = _with_adapter(model, settings), folder / "checkpoints"
-    samples = _samples(phases[0])
+    begun, samples = folder / "checkpoints", _samples(phases[0])
+    rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
     steps = sum(math.ceil(len(phase.order) * settings.epochs) for phase in phases)
-    before, logs = translate(model, samples), []
-    with bar("tune (steps)", steps) as progress:
-        for phase in phases:
-            logs += _learn(model, network, phase, begun / str(phase.number), progress)
-    after = translate(model, samples)
+    with prepared(model, rows, settings) as parts:
+        before, logs = translate(model, samples), []
+        with bar("tune (steps)", steps) as progress:
+            for phase in phases:
+                logs += _learn(model, parts, phase, begun / str(phase.number), progress)
+        after = translate(model, samples)
+        if distributed.is_main_process():
+            with checkpoints.saving(folder):
+                parts.save(folder)
     history = Tuning(
         losses=tuple(line["loss"] for line in logs if "loss" in line),
         validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
@@ -98,8 +102,6 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
             f"{history.left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out"
         )
     if distributed.is_main_process():
-        with checkpoints.saving(folder):
-            network.save_pretrained(folder)
         write_history(folder, history)
         shutil.rmtree(begun)
     return history
@@ -131,33 +133,15 @@ def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
     return min((settings.cutoff, "tune.cutoff"), (model.context, "the model's context"))
 
 
-def _with_adapter(model: Model, settings: TuneConfig) -> Any:  # noqa: ANN401 - the network with its adapter
-    lora = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=to_adapt(model, settings.targets),
-        task_type="CAUSAL_LM",
-    )
-    with warnings.catch_warnings():
-        # peft warns of settings for Conv1D that it corrects itself, and of tied embeddings, which are never adapted
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out|.*tie_word_embeddings")
-        return get_peft_model(model.network, lora)
-
-
-def _learn(
-    model: Model,
-    network: Any,  # noqa: ANN401
-    phase: _Phase,
-    place: Path,
-    progress: Bar,
-) -> list[dict[str, float]]:
-    """Learn a phase, load its best adapter into `network`, and return the Trainer's log."""
+def _learn(model: Model, parts: Parts, phase: _Phase, place: Path, progress: Bar) -> list[dict[str, float]]:
+    """Learn a phase, load its best epoch into the network, and return the Trainer's log."""
     arguments, named = _arguments(model, phase, place), ALL not in phase.settings.targets
-    with loss_as_forward(model):
-        trainer = TargetTrainer(network, phase.learned, phase.held_out, phase.order, arguments, named)
+    with loss_as_forward(model, parts.rows), parts.learning():
+        trainer = TargetTrainer(
+            parts.network, phase.learned, phase.held_out, phase.order, arguments, named, parts.synchronize
+        )
         state = trainer.learn(progress)
-    network.load_adapter(str(checkpoints.path_of(place, state.best_global_step or state.global_step)), "default")
+    parts.load(checkpoints.path_of(place, state.best_global_step or state.global_step))
     trainer.accelerator.wait_for_everyone()  # the main process removes the checkpoints at the end
     log: list[dict[str, float]] = state.log_history
     return log
