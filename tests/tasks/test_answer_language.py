@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -145,11 +145,11 @@ def test_no_sentence_of_twenty_languages_is_told_wrongly() -> None:
     texts = [(code, text) for code in languages() for item in source.items(task, code) for text in item.fields]
     answer_languages([text for _, text in texts[:1]], languages())
     for length, least in ((119, 0.9), (40, 0.75), (20, 0.25)):
-        start = perf_counter()
+        start = process_time()
         told = answer_languages([text[:length] for _, text in texts], languages())
         wrong = [
             (text, code) for (expected, text), code in zip(texts, told, strict=True) if code not in (None, expected)
         ]
         assert len(wrong) <= len(texts) / 1000, wrong
         assert sum(code is not None for code in told) / len(texts) >= least, length
-        assert perf_counter() - start < len(texts) / 100
+        assert process_time() - start < len(texts) / 100
