@@ -93,11 +93,11 @@ def test_reading_leaves_the_prefix_as_it_was(reader: PrefixReader) -> None:
     """A model appends to the layers of one batch, never to the tensors that the next batch gets."""
     with torch.inference_mode():
         prefix = Prefix(reader.model, HEADER)
-        before = [tensor.clone() for layer in prefix._layers for tensor in layer]
+        before = [tensor.clone() for layer in prefix.layers for tensor in layer]
         first = prefix.read([FORK, linear_tree([1, 2, 3])])
         prefix.read([linear_tree(range(9))] * 3)
         assert torch.equal(prefix.read([FORK, linear_tree([1, 2, 3])]), first)
-    after = [tensor for layer in prefix._layers for tensor in layer]
+    after = [tensor for layer in prefix.layers for tensor in layer]
     assert all(map(torch.equal, before, after))
 
 

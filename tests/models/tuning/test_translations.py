@@ -7,8 +7,8 @@ import pytest
 import sacrebleu
 import torch
 
+from spillover.models.inference import rows
 from spillover.models.load import Model, load
-from spillover.models.tuning import translations as module
 from spillover.models.tuning.translations import chrf, translate
 from spillover.records import Example
 
@@ -37,11 +37,11 @@ def naive(model: Model, example: Example, room: int) -> str:
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
-@pytest.mark.parametrize("budget", [1, 10_000])
+@pytest.mark.parametrize("places", [1, 64])
 def test_translations_are_those_of_the_naive_loop(
-    tiny: Callable[[str], Path], kind: str, budget: int, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[[str], Path], kind: str, places: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH_TOKENS", budget)
+    monkeypatch.setattr(rows, "MAX_ROWS", places)
     model = load(str(tiny(kind)), "float32")
     room = 2 * max(map(len, model.tokenize([example.target for example in EXAMPLES])))
     found = translate(model, EXAMPLES)
@@ -49,14 +49,15 @@ def test_translations_are_those_of_the_naive_loop(
     assert all(found)
 
 
-def test_padding_that_is_seen_changes_them(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_rows_have_changes_them(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twin that must fail: short rows see as many places as the longest."""
     model = load(str(tiny("llama")), "float32")
-    expected, generate = translate(model, EXAMPLES), model.network.generate
+    expected, plain = translate(model, EXAMPLES), rows.attention_masks
 
-    def seen(attention_mask: torch.Tensor, **named: object) -> object:
-        return generate(attention_mask=torch.ones_like(attention_mask), **named)
+    def seen(model: Model, full: torch.Tensor, *positions: torch.Tensor) -> object:
+        return plain(model, full | (len(full) > 2), *positions)
 
-    monkeypatch.setattr(model.network, "generate", seen)
+    monkeypatch.setattr(rows, "attention_masks", seen)
     assert translate(model, EXAMPLES) != expected
 
 

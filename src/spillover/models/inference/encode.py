@@ -22,6 +22,11 @@ class Encoded:
     """Number of its exemplars that did not fit, the first ones."""
 
     @property
+    def length(self) -> int:
+        """Tokens of the prompt with its longest choice; of the prompt alone if it has no choices."""
+        return max(map(len, self.choices or (self.prompt,)))
+
+    @property
     def boundary(self) -> int:
         """Index of the first scored token: the first at which some choice differs from the prompt's tokens.
 
@@ -75,25 +80,27 @@ class LabelTree:
     """Per choice, the steps whose log-probabilities add up to its score."""
 
 
-def encode(model: Model, prompts: Sequence[Prompt], overflow: str) -> list[Encoded]:
+def encode(model: Model, prompts: Sequence[Prompt], overflow: str, room: int = 0) -> list[Encoded]:
     """Tokenize prompts and their choices in one batched call; drop exemplars where the context is too short.
 
     Args:
         model: its tokenizer, chat template and context length are used.
         prompts: the prompts to encode.
         overflow: `drop-exemplars` (the first ones first) or `error`.
+        room: tokens of the context that are needed behind each prompt, for an answer.
 
     Raises:
         SpilloverError: a prompt does not fit even without exemplars, or does not fit and `overflow` is `error`.
     """
     encoded = encode_whole(model, prompts)
-    while long := [i for i, item in enumerate(encoded) if max(map(len, item.choices)) > model.context]:
+    while long := [i for i, item in enumerate(encoded) if item.length + room > model.context]:
         for index in long:
-            length = max(map(len, encoded[index].choices))
             if overflow == "error" or encoded[index].dropped == len(prompts[index].exemplars):
+                answer = f", {room} more are to be written" if room else ""
                 raise SpilloverError(
-                    f"evaluate.overflow: prompt {index} has {length} tokens without {encoded[index].dropped} "
-                    f"exemplars, the model's context is {model.context}; shorten it or use overflow = 'drop-exemplars'"
+                    f"evaluate.overflow: prompt {index} has {encoded[index].length} tokens without "
+                    f"{encoded[index].dropped} exemplars{answer}, the model's context is {model.context}; shorten it "
+                    "or use overflow = 'drop-exemplars'"
                 )
         shorter = _encode(model, [prompts[i] for i in long], [encoded[i].dropped + 1 for i in long])
         for index, item in zip(long, shorter, strict=True):

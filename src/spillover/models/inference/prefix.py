@@ -30,6 +30,9 @@ more padding than that starts one. A GPU, which starts slower, may pad 1/256 of 
 OnBatch = Callable[[list[int], list[Positions]], None]
 """Called before a pass with the indices of the trees that it reads, and with the positions of their tokens in it."""
 
+KeyValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer (rows, heads, tokens, size of a head); the two sizes may differ."""
+
 Batch = tuple[list[int], Tensor]
 """Indices of the trees that a pass read, and their hidden states (rows, width, d)."""
 
@@ -47,6 +50,21 @@ class _TransientLayer(DynamicLayer):  # type: ignore[misc] # transformers is unt
         return torch.cat([self.keys, key_states], dim=-2), torch.cat([self.values, value_states], dim=-2)
 
 
+class _RecordedLayer(_TransientLayer):
+    """A layer that also records what the pass adds, for rows that are continued afterwards."""
+
+    added: KeyValues
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Record the pass's own keys and values; return them behind the prefix's."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.added = key_states, value_states
+        return super().update(key_states, value_states)
+
+
 class Prefix:
     """A prefix's keys and values in every layer, computed once."""
 
@@ -61,7 +79,7 @@ class Prefix:
         """
         self._model, self._beyond = model, beyond
         self.length = len(tokens)
-        self._layers: list[tuple[Tensor, Tensor]] = []
+        self.layers: list[KeyValues] = []
         if tokens:
             cache = DynamicCache()  # without a configuration: no layer forgets what left its window
             inputs = {"input_ids": torch.tensor([tokens], device=model.device)}
@@ -70,13 +88,14 @@ class Prefix:
                 inputs["position_ids"] = torch.tensor([[*range(self.length), beyond]], device=model.device)
             model.backbone(**inputs, past_key_values=cache, use_cache=True)
             length = self.length
-            self._layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
+            self.layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
 
-    def _cache(self, rows: int) -> DynamicCache:
+    def _cache(self, rows: int, kind: type[_TransientLayer]) -> DynamicCache:
         """Return new layers over the same tensors, which no pass changes."""
         cache = DynamicCache()
-        for keys, values in self._layers:
-            layer = _TransientLayer()
+        cache.layer_class_to_replicate = kind  # without a prefix, a pass adds the layers itself
+        for keys, values in self.layers:
+            layer = kind()
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
             cache.layers.append(layer)
@@ -84,6 +103,14 @@ class Prefix:
 
     def read(self, trees: Sequence[Tree]) -> Tensor:
         """Return the hidden states (rows, width, d) of one batch, right-padded to the longest of `trees` or more."""
+        return self._pass(trees, self._cache(len(trees), _TransientLayer) if self.layers else None)
+
+    def read_recorded(self, trees: Sequence[Tree]) -> tuple[Tensor, list[KeyValues]]:
+        """Return what `read` does, and what the pass adds to every layer: keys and values of the trees' own tokens."""
+        cache = self._cache(len(trees), _RecordedLayer)
+        return self._pass(trees, cache), [layer.added for layer in cache.layers]
+
+    def _pass(self, trees: Sequence[Tree], cache: DynamicCache | None) -> Tensor:
         model, beyond = self._model, self._beyond
         width = max(len(tree.tokens) for tree in trees) + (beyond is not None)
         ids = np.zeros((len(trees), width), dtype=np.int64)
@@ -102,8 +129,8 @@ class Prefix:
             input_ids=torch.from_numpy(ids).to(model.device),
             attention_mask=self._masks(torch.from_numpy(sees).to(model.device), positions),
             position_ids=positions,
-            past_key_values=self._cache(len(trees)) if self._layers else None,
-            use_cache=bool(self._layers),
+            past_key_values=cache,
+            use_cache=cache is not None,
         )
         hidden: Tensor = out.last_hidden_state
         return hidden
@@ -112,25 +139,37 @@ class Prefix:
         """Return the attention mask (rows, 1, width, prefix + width), or such a mask per kind of layer."""
         rows, width = positions.shape
         before = torch.arange(self.length, device=sees.device).expand(rows, -1)
-        keys = torch.cat([before, positions], dim=1)
         full = torch.cat([sees.new_ones(rows, width, self.length), sees], dim=2)
-        window = getattr(self._model.config, "sliding_window", None)
-        near = full if window is None else full & (positions[:, :, None] - keys[:, None, :] < window)
-        masks = {"full_attention": self._shaped(full), "sliding_attention": self._shaped(near)}
-        kinds = set(getattr(self._model.config, "layer_types", None) or [])
-        if len(kinds) > 1:
-            return masks
-        if kinds:
-            return masks[kinds.pop()]
-        return masks["sliding_attention"]  # one kind of layer, windowed where the configuration has a window
+        return attention_masks(self._model, full, positions, torch.cat([before, positions], dim=1))
 
-    def _shaped(self, mask: Tensor) -> Tensor:
-        mask = mask[:, None]
-        if self._model.config._attn_implementation != "eager":
-            return mask
-        hidden_dtype: torch.dtype = self._model.network.dtype
-        lowest = torch.finfo(hidden_dtype).min
-        return torch.zeros(mask.shape, dtype=hidden_dtype, device=mask.device).masked_fill(~mask, lowest)
+
+def attention_masks(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> Tensor | dict[str, Tensor]:
+    """Return the attention mask (rows, 1, width, length) that a model's layers take, or such a mask per kind of layer.
+
+    Args:
+        model: its configuration has the window, the kinds of layer, and what implements the attention.
+        full: (rows, width, length) bool, whether a token sees another one where nothing limits the distance.
+        queries: (rows, width), the positions of the tokens that look.
+        keys: (rows, length), the positions of the tokens that are looked at.
+    """
+    window = getattr(model.config, "sliding_window", None)
+    near = full if window is None else full & (queries[:, :, None] - keys[:, None, :] < window)
+    masks = {"full_attention": _shaped(model, full), "sliding_attention": _shaped(model, near)}
+    kinds = set(getattr(model.config, "layer_types", None) or [])
+    if len(kinds) > 1:
+        return masks
+    if kinds:
+        return masks[kinds.pop()]
+    return masks["sliding_attention"]  # one kind of layer, windowed where the configuration has a window
+
+
+def _shaped(model: Model, mask: Tensor) -> Tensor:
+    mask = mask[:, None]
+    if model.config._attn_implementation != "eager":
+        return mask
+    hidden_dtype: torch.dtype = model.network.dtype
+    lowest = torch.finfo(hidden_dtype).min
+    return torch.zeros(mask.shape, dtype=hidden_dtype, device=mask.device).masked_fill(~mask, lowest)
 
 
 def batches(lengths: Sequence[int], prefix: int, budget: int) -> Iterator[list[int]]:

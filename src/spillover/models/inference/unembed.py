@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from spillover.errors import SpilloverError
 from spillover.models.load import Model
 
 POSITION_BLOCK = 1024
@@ -47,3 +48,22 @@ def token_logprobs(model: Model, hidden: Tensor, targets: Sequence[tuple[int, in
         likeliest[mine] = values[mine] >= highest[rows[mine] - low]
         values[mine] -= total[rows[mine] - low]
     return values.cpu(), likeliest.cpu()
+
+
+@torch.inference_mode()
+def likeliest_tokens(model: Model, hidden: Tensor) -> list[int]:
+    """Return the likeliest token after each hidden state (n, d); of tokens that tie the one with the lowest id.
+
+    Raises:
+        SpilloverError: a state has no finite logits.
+    """
+    best = torch.full((len(hidden),), -math.inf, device=hidden.device)
+    tokens = torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    for start, logits in model.head.blocks(hidden):
+        values, places = logits.max(dim=1)  # the first of equal ones
+        higher = values > best
+        best = torch.where(higher, values, best)
+        tokens = torch.where(higher, start + places, tokens)
+    if not torch.isfinite(best).all():
+        raise SpilloverError("found logits that are no numbers, expected numbers; the model's states overflow")
+    return [int(token) for token in tokens.tolist()]

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import sacrebleu
-import torch
 
-from spillover.models.inference.prefix import BATCH_TOKENS, batches
+from spillover.models.inference.answer_text import AnswerText
+from spillover.models.inference.greedy import write
+from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.token_choice import end_tokens
 from spillover.models.load import Model
 from spillover.records import Example
 
@@ -13,34 +15,17 @@ MAX_LENGTH_RATIO = 2
 """A translation may have this many times the tokens of the longest reference; longer ones are cut off."""
 
 
-@torch.inference_mode()
 def translate(model: Model, examples: Sequence[Example]) -> list[str]:
     """Return the model's greedy translation of each example's source, without blanks around it."""
     if not examples:
         return []
     prompts = model.tokenize([model.apply_chat_template(example.source) for example in examples])
     limit = MAX_LENGTH_RATIO * max(map(len, model.tokenize([example.target for example in examples])))
-    translations = [""] * len(examples)
     model.network.eval()
-    width, padding = max(map(len, prompts)), model.tokenizer.eos_token_id or 0  # never attended
-    for batch in batches([width + limit] * len(prompts), 0, BATCH_TOKENS):
-        ids = torch.full((len(batch), width), padding)
-        attended = torch.zeros_like(ids)
-        for row, place in enumerate(batch):  # padded on the left, so that every row continues at its end
-            ids[row, width - len(prompts[place]) :] = torch.tensor(prompts[place])
-            attended[row, width - len(prompts[place]) :] = 1
-        written = model.network.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=attended.to(model.device),
-            max_new_tokens=limit,
-            do_sample=False,
-            use_cache=True,  # the Trainer switches it off
-            pad_token_id=padding,
-        )
-        texts = model.tokenizer.batch_decode(written[:, width:], skip_special_tokens=True)
-        for place, text in zip(batch, texts, strict=True):
-            translations[place] = text.strip()
-    return translations
+    ends = end_tokens(model)
+    written = write(PrefixReader(model), prompts, limit, lambda number, tokens: tokens[-1] in ends)
+    texts = [AnswerText(model.tokenizer, prompt) for prompt in prompts]
+    return [decode(answer.tokens).strip() for decode, answer in zip(texts, written, strict=True)]
 
 
 def chrf(translations: Sequence[str], references: Sequence[str]) -> float:

@@ -1,0 +1,65 @@
+"""The next token of greedy decoding, with what a model's generation configuration asks for, as transformers has it."""
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spillover.models.inference.unembed import likeliest_tokens
+from spillover.models.load import Model
+
+
+class TokenChoice:
+    """Chooses tokens, with the processors of logits that transformers makes from the generation configuration.
+
+    A repetition penalty (Qwen2.5) or suppressed tokens change what greedy decoding writes. Sampling is switched off.
+    """
+
+    def __init__(self, model: Model, max_tokens: int) -> None:
+        """Prepare for a model and the most tokens that it may write."""
+        self._model, self._max_tokens = model, max_tokens
+        self._processors: dict[int, Any] = {}
+
+    def __call__(self, hidden: Tensor, starts: Sequence[int], sequences: Sequence[Sequence[int]]) -> list[int]:
+        """Return the token that greedy decoding writes next, for each row.
+
+        Args:
+            hidden: (rows, d), the state of each row's last token.
+            starts: per row, the tokens that it began with.
+            sequences: per row, all its tokens.
+        """
+        if not self._processors_after(1):
+            return likeliest_tokens(self._model, hidden)
+        rows = torch.split(hidden, 1)
+        return [self._processed(*row) for row in zip(rows, starts, sequences, strict=True)]
+
+    def _processed(self, hidden: Tensor, start: int, sequence: Sequence[int]) -> int:
+        ids = torch.tensor([list(sequence)], device=hidden.device)
+        return int(self._processors_after(start)(ids, self._model.logits(hidden)).argmax(dim=1))
+
+    def _processors_after(self, start: int) -> Any:  # noqa: ANN401 - a list of transformers' processors
+        if start not in self._processors:
+            self._processors[start] = self._model.network._get_logits_processor(
+                self._configuration, input_ids_seq_length=start, device=self._model.device, model_kwargs={}
+            )
+        return self._processors[start]
+
+    @cached_property
+    def _configuration(self) -> Any:  # noqa: ANN401 - transformers is untyped
+        configuration = copy.deepcopy(self._model.network.generation_config)
+        configuration.update(**GREEDY, max_new_tokens=self._max_tokens)
+        self._model.network._prepare_special_tokens(configuration, False, device=self._model.device)
+        return configuration
+
+
+GREEDY = {"do_sample": False, "num_beams": 1, "use_cache": True}
+"""What makes transformers decode greedily, whatever a model's generation configuration has."""
+
+
+def end_tokens(model: Model) -> frozenset[int]:
+    """Return the tokens that end a sequence: those of the generation configuration, as transformers takes them."""
+    ids = model.network.generation_config.eos_token_id
+    return frozenset() if ids is None else frozenset([ids] if isinstance(ids, int) else ids)
