@@ -5,7 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,83 @@ def test_a_model_that_cannot_share_is_left_to_hf(
     )
     assert_same(ours, theirs, ["tiny_xcopa"])
 
+
+# --- texts ------------------------------------------------------------------------------------------------------------
+
+UNTIL = [
+    {"until": ["\n"], "max_gen_toks": 12},
+    {"until": ["е", "ing", "：", "。"], "max_gen_toks": 20, "do_sample": False},
+    {"until": "a", "max_gen_toks": 7, "temperature": 0.0},
+    {"until": [], "max_new_tokens": 9},
+    {"until": ["zz", "z", "zzz", "</s>"], "max_gen_toks": 9, "do_sample": False, "temperature": 0},
+]
+TEXTS = ("Review: ok\nFeeling:", "Review: ok\nFeeling: good", "Rezension: 这部电影很好。\n", "รีวิว: ", "</s> in a text")
+
+
+def text_requests(kinds: Sequence[dict[str, Any]] = UNTIL) -> list[Instance]:
+    """Contexts with shots before them, each with every way to end a text; some requests are there twice."""
+    shots = "Review: The room was clean.\nFeeling: good\n\nReview: Der Zug kam zu spät.\nFeeling: bad\n\n" * 2
+    asked = [(shots + text, dict(kind)) for kind in kinds for text in (*TEXTS, TEXTS[0])]
+    return [Instance("generate_until", {}, arguments, number) for number, arguments in enumerate(asked)]
+
+
+def both(model: str, requests: list[Instance], **options: object) -> tuple[list[str], list[str]]:
+    ours, theirs = (kind(model, device="cpu", dtype="float32", **options) for kind in (SpilloverLM, HFLM))
+    return ours.generate_until(requests, disable_tqdm=True), theirs.generate_until(requests, disable_tqdm=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_length": 64}, {"add_bos_token": True}])
+def test_greedy_texts_are_those_of_hf(model: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where contexts lose their beginning."""
+    said: list[str] = []
+    monkeypatch.setattr(module, "notify", said.append)
+    ours, theirs = both(model, text_requests(), **options)
+    assert ours == theirs
+    assert len(set(ours)) > 5
+    assert said == []
+
+
+def test_what_is_not_greedy_is_left_to_hf_with_a_notice(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module, "notify", said.append)
+    kinds = [UNTIL[0], {"until": ["\n"], "max_gen_toks": 8, "num_beams": 3}, {"until": [], "max_gen_toks": 4}]
+    ours, theirs = both(llama, text_requests(kinds))
+    assert ours == theirs
+    assert said == ["spillover: hf writes 6 of 18 texts itself: they are not decoded greedily"]
+    sampled = text_requests([{"until": [], "max_gen_toks": 8, "do_sample": True, "temperature": 2.0}])
+    lm = SpilloverLM(llama, device="cpu")
+    torch.manual_seed(0)
+    once = lm.generate_until(sampled, disable_tqdm=True)
+    torch.manual_seed(1)
+    assert lm.generate_until(sampled, disable_tqdm=True) != once
+
+
+def test_the_shared_decoder_is_what_writes(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twin that must fail: contexts that lost their first token."""
+    whole = SpilloverLM._context
+    monkeypatch.setattr(SpilloverLM, "_context", lambda lm, *request: whole(lm, *request)[1:])
+    ours, theirs = both(llama, text_requests(UNTIL[:1]))
+    assert ours != theirs
+
+
+def test_texts_are_cached(llama: str, task_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for _ in range(2):
+        found.append(
+            lm_eval.simple_evaluate(
+                model="spillover",
+                model_args={"pretrained": llama, "device": "cpu"},
+                tasks=["tiny_generate"],
+                task_manager=TaskManager(include_path=str(task_folder), include_defaults=False),
+                use_cache=str(tmp_path / "cache"),
+                bootstrap_iters=0,
+            )["results"]
+        )
+        monkeypatch.setattr(module, "decode_greedily", None)
+    assert found[0] == found[1]
+
+
+# --- models that are left to hf ---------------------------------------------------------------------------------------
 
 FINISHES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "of one token": lambda logits: 5 * logits.sigmoid(),

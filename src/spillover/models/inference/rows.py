@@ -43,15 +43,15 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc] # transformers is untyped
         self.lazy_initialization(*added)
         self.keys, self.values = prefix  # whose length a network may ask for
         self.split = split
-        self.own = [part.new_zeros(capacity, part.shape[1], 0, part.shape[3]) for part in added]
+        self.states = [part.new_zeros(capacity, part.shape[1], 0, part.shape[3]) for part in added]
         self.slots = torch.empty(0, dtype=torch.long)
         self.length = 0
 
     def grow(self, length: int) -> None:
         """Make room for rows of `length` tokens. New places are zeros: a masked token must still be a number."""
-        if length > self.own[0].shape[2]:
-            more = length + GROWTH - self.own[0].shape[2]
-            self.own = [torch.nn.functional.pad(part, (0, 0, 0, more)) for part in self.own]
+        if length > self.states[0].shape[2]:
+            more = length + GROWTH - self.states[0].shape[2]
+            self.states = [torch.nn.functional.pad(part, (0, 0, 0, more)) for part in self.states]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
@@ -59,9 +59,9 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc] # transformers is untyped
         """Store one token per row. Return the rows' keys and values, with the prefix's before them unless split."""
         rows = len(self.slots)
         everyone = torch.arange(rows, device=self.slots.device)
-        for part, states in zip(self.own, (key_states, value_states), strict=True):
-            part[everyone, :, self.slots] = states[:, :, 0]
-        keys, values = (part[:rows, :, : self.length] for part in self.own)
+        for part, added in zip(self.states, (key_states, value_states), strict=True):
+            part[everyone, :, self.slots] = added[:, :, 0]
+        keys, values = (part[:rows, :, : self.length] for part in self.states)
         if self.split:
             setattr(keys, PREFIX, (self.keys, self.values))
             return keys, values
@@ -100,7 +100,9 @@ class Rows:
     @property
     def bytes_per_token(self) -> int:
         """Bytes that one token of one row takes, in all layers."""
-        return sum(part.shape[1] * part.shape[3] * part.element_size() for layer in self._layers for part in layer.own)
+        return sum(
+            part.shape[1] * part.shape[3] * part.element_size() for layer in self._layers for part in layer.states
+        )
 
     def add(self, trees: Sequence[Tree], paths: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """Read trees over the prefix and add a row for each path in them.
@@ -124,8 +126,8 @@ class Rows:
             for path in of_tree:
                 for layer, states in zip(self._layers, added, strict=True):
                     layer.grow(len(path))
-                    for own, part in zip(layer.own, states, strict=True):
-                        own[self.size, :, : len(path)] = part[tree][:, list(path)]
+                    for memory, part in zip(layer.states, states, strict=True):
+                        memory[self.size, :, : len(path)] = part[tree][:, list(path)]
                 self._lengths.append(len(path))
                 ends.append(hidden[tree, path[-1]])
         return torch.stack(ends)
@@ -136,8 +138,8 @@ class Rows:
         if row < self.size:
             self._lengths[row] = length
             for layer in self._layers:
-                for own in layer.own:
-                    own[row, :, :length] = own[self.size, :, :length]
+                for memory in layer.states:
+                    memory[row, :, :length] = memory[self.size, :, :length]
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Read the next token of each row; return the hidden states (rows, d)."""
