@@ -1,0 +1,239 @@
+"""How fast answers are written: ours, transformers' `generate` and lm-evaluation-harness in turn, on the same prompts.
+
+Two shapes: `arithmetic` (8 worked exemplars, up to 200 tokens) and `reading` (2 exemplars with passages, up to 16).
+Their texts are put together from the starter corpus. All write in float32, with the same stop string. Stops if two
+answers differ. Writes a JSON file and, beside it, its table as Markdown.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from rivals import now
+from scoring import facts, table
+from spillover.models.inference.answer_text import AnswerText, find_stop
+from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.rows import rows_layout
+from spillover.models.inference.token_choice import end_tokens
+from spillover.models.load import Model, load
+from spillover.models.scoring.generate import generate
+from spillover.records import Prompt
+from spillover.sources import open_source
+from spillover.tasks import open_task
+from spillover.utils.progress import notify
+from workload import sample
+
+STOP = "\n\n"
+"""What ends an answer, as an exemplar ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A kind of task."""
+
+    prompts: Callable[[int], list[Prompt]]
+    """A number of items → their prompts."""
+    max_tokens: int
+    """The most tokens of an answer."""
+    wanted: float
+    """How many times faster than a rival we mean to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One shape."""
+
+    shape: str
+    items: int
+    """Items of ours."""
+    rival_items: int
+    """Those that the rivals wrote."""
+    tokens: float
+    """Tokens written per item, mean."""
+    items_per_second: float
+    rivals: dict[str, dict[int, float]]
+    """Rival → its items a second at each batch size."""
+    limit: float
+    """Items a second if the matrix products that no method saves ran at the best rate, and all else was free."""
+    wanted: float
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Rival → how many times faster than its best batch size."""
+        return {name: self.items_per_second / max(rates.values()) for name, rates in self.rivals.items()}
+
+
+def _texts() -> Iterator[str]:
+    return cycle(item.fields[0] for item in open_source("starter", {}, "benchmark").items(open_task("sentiment"), "en"))
+
+
+def arithmetic(items: int) -> list[Prompt]:
+    """Return prompts with 8 exemplars of a question and a worked answer of two sentences."""
+    texts = _texts()
+    shots = tuple(
+        f"Question: {next(texts)} {next(texts)}\nAnswer: {next(texts)} The answer is {n}.\n\n" for n in range(8)
+    )
+    return [Prompt(shots, f"Question: {number}. {next(texts)} {next(texts)}\nAnswer:", ()) for number in range(items)]
+
+
+def reading(items: int) -> list[Prompt]:
+    """Return prompts with 2 exemplars of a passage, a question and a short answer; three questions on each passage."""
+    texts = _texts()
+    passages = [" ".join(islice(texts, 5)) for _ in range(2 + -(-items // 3))]
+    cues = [f"Passage: {passage}\nQuestion: " for passage in passages]
+    shots = tuple(f"{cue}What is it about?\nAnswer: {' '.join(cue.split()[1:5])}\n\n" for cue in cues[:2])
+    return [Prompt(shots, f"{cues[2 + n // 3]}{n}. What is said of it?\nAnswer:", ()) for n in range(items)]
+
+
+SHAPES = {"arithmetic": Shape(arithmetic, 200, 3), "reading": Shape(reading, 16, 4)}
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=60, help="items a shape (%(default)s)")
+    parser.add_argument("--rival-items", type=int, default=16, help="items that rivals write (%(default)s)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16], help="rivals' batch sizes (%(default)s)")
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--max-tokens", type=int, help="a smaller limit, for a trial")
+    parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="on a busy machine: seconds of the processor, not of the clock"
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/generation.json"), help="%(default)s")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run every shape."""
+    options = parse()
+    model = load(options.model, "float32")
+    clock = time.process_time if options.processor_time else now
+    product = 2 * 2048**3 / min(timed(clock, product_of_2048())[1] for _ in range(5))
+    rows = [compete(model, name, options, clock, product) for name in options.shapes]
+    results = {"rows": [asdict(row) | {"ratios": row.ratios} for row in rows]}
+    results |= {"best_product_gflops": product / 1e9, "clock": clock.__name__}
+    machine = facts(argparse.Namespace(**vars(options), dtype="float32"))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results | {"machine": machine}, indent=1) + "\n", encoding="utf-8")
+    titles = [
+        "shape",
+        "items a second",
+        "than transformers, best batch",
+        "than the harness, best batch",
+        "wanted",
+        "limit",
+    ]
+    page = table(titles, [_cells(row) for row in rows])
+    options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+def _cells(row: Row) -> list[str]:
+    ratios = [f"{ratio:.1f}×" for ratio in row.ratios.values()]
+    return [row.shape, f"{row.items_per_second:.2f}", *ratios, f"{row.wanted}×", f"{row.limit:.2f}"]
+
+
+def product_of_2048() -> Callable[[], torch.Tensor]:
+    """Return a plain matrix product."""
+    left, right = torch.randn(2, 2048, 2048)
+    return lambda: left @ right
+
+
+def timed(clock: Callable[[], float], work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of some work and the seconds that it took."""
+    begun = clock()
+    result = work()
+    return result, clock() - begun
+
+
+def compete(model: Model, name: str, options: argparse.Namespace, clock: Callable[[], float], product: float) -> Row:
+    """Time one shape: half of ours, then the rivals on a sample of the same lengths, then the other half of ours."""
+    shape = SHAPES[name]
+    limit = min(shape.max_tokens, options.max_tokens or shape.max_tokens)
+    reader, prompts = PrefixReader(model), shape.prompts(options.items)
+    rows_layout(reader)
+    chosen = sample(prompts, options.rival_items)
+    sampled = [prompts[index] for index in chosen]
+    rivals: dict[str, Callable[[Model, Sequence[Prompt], int, int], list[str]]]
+    rivals = {"transformers": by_transformers, "harness": by_harness}
+    for rival in rivals.values():
+        rival(model, sampled[:1], 2, 1)
+    answers, seconds = timed(clock, lambda: generate(reader, prompts, limit, [STOP]))
+    rates: dict[str, dict[int, float]] = {rival: {} for rival in rivals}
+    for batch in options.batches:
+        for rival, write in rivals.items():
+            texts, rival_seconds = timed(clock, lambda: write(model, sampled, limit, batch))  # noqa: B023 - called at once
+            rates[rival][batch] = len(sampled) / rival_seconds
+            agree(name, rival, [answers[index].text for index in chosen], texts)
+            notify(f"{name}, {rival} at {batch}: {rates[rival][batch]:.3f} items a second")
+    again, more = timed(clock, lambda: generate(reader, prompts, limit, [STOP]))
+    agree(name, "ours", [answer.text for answer in answers], [answer.text for answer in again])
+    tokens = [answer.tokens for answer in answers]
+    rate = 2 * len(prompts) / (seconds + more)
+    limit_rate = len(prompts) * product / operations(model, prompts, tokens)
+    notify(f"{name}, ours: {rate:.3f} items a second of {limit_rate:.3f} at the most, {sum(tokens)} tokens")
+    return Row(name, len(prompts), len(sampled), sum(tokens) / len(tokens), rate, rates, limit_rate, shape.wanted)
+
+
+def operations(model: Model, prompts: Sequence[Prompt], tokens: Sequence[int]) -> float:
+    """Return the multiplications and additions that no method saves: weights and attention, for each token once.
+
+    What all prompts share is read once, the rest of each prompt and each token written once; each token written is
+    unembedded once.
+    """
+    ids = model.tokenize([prompt.header + prompt.body for prompt in prompts])
+    trie = {tuple(sequence[:end]) for sequence in ids for end in range(1, len(sequence) + 1)}
+    linear = sum(m.weight.numel() for m in model.backbone.modules() if isinstance(m, torch.nn.Linear))
+    read = len(trie) + sum(tokens) - len(tokens)
+    return 2.0 * (linear * read + model.unembedding.weight.numel() * sum(tokens))
+
+
+def by_transformers(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) -> list[str]:
+    """Write with `generate`, padded on the left, the longest prompts first; it ends at the stop string by itself."""
+    encoded = model.tokenize([prompt.header + prompt.body for prompt in prompts])
+    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
+    texts = [""] * len(encoded)
+    ends = end_tokens(model)
+    for start in range(0, len(order), batch):
+        rows = [encoded[index] for index in order[start : start + batch]]
+        padded = model.tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
+        options = {"max_new_tokens": limit, "do_sample": False, "stop_strings": [STOP], "tokenizer": model.tokenizer}
+        written = model.network.generate(**padded.to(model.device), **options, use_cache=True)
+        for index, row in zip(order[start:], written[:, padded["input_ids"].shape[1] :].tolist(), strict=False):
+            until = next((place for place, token in enumerate(row) if token in ends), len(row))
+            text = AnswerText(model.tokenizer, encoded[index])(row[:until])
+            texts[index] = text[: find_stop(text, [STOP])]
+    return texts
+
+
+def by_harness(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) -> list[str]:
+    """Write with the harness's own `hf`."""
+    lm = HFLM(pretrained=model.network, tokenizer=model.tokenizer, batch_size=batch)
+    arguments = {"until": [STOP], "max_gen_toks": limit, "do_sample": False}
+    requests = [
+        Instance("generate_until", {}, (prompt.header + prompt.body, dict(arguments)), number)
+        for number, prompt in enumerate(prompts)
+    ]
+    texts: list[str] = lm.generate_until(requests, disable_tqdm=True)
+    return texts
+
+
+def agree(shape: str, rival: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
+    """Stop if two answers differ."""
+    for one, other in zip(ours, theirs, strict=True):
+        if one != other:
+            raise SystemExit(f"{shape}, {rival}: found {one!r} and {other!r}, expected equal answers")
+
+
+if __name__ == "__main__":
+    main()
