@@ -25,7 +25,7 @@ from calls import Call, Ended
 from spillover.experiment import load_experiment
 from spillover.languages import languages
 from spillover.records import Defect, Item
-from spillover.tasks import open_task
+from spillover.tasks import TASKS, open_task
 
 STARTER = Path(str(files("spillover").joinpath("data", "starter")))
 SIZES = {"sentiment": 8, "entailment": 6}
@@ -575,7 +575,7 @@ SETTINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown task": ('evaluate.tasks=["sentimnt"]', ("evaluate.tasks: found 'sentimnt'", "did you mean 'sentiment'")),
     "unknown task of questions": (
         "questions.task=mood",
-        ("questions.task: found 'mood'", "choose from entailment, paraphrase, sentiment"),
+        ("questions.task: found 'mood'", f"choose from {', '.join(TASKS)}"),
     ),
     "unknown alias": ("model.name=gemma-3-27m", ("model.name: found 'gemma-3-27m'", "did you mean 'gemma-3-270m'")),
     "no such hub id": ("model.name=nobody/nothing", ("model.name: cannot get 'nobody/nothing'", "choose from gemma")),

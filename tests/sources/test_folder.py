@@ -121,6 +121,15 @@ def test_a_label_is_a_word_of_the_task_or_the_language(tmp_path: Path, name: str
     assert found == list(range(len(task.labels))) * 3
 
 
+def test_a_column_called_cluster_groups_items_if_every_row_has_one(tmp_path: Path) -> None:
+    rows = "text,label,cluster,page\ngood,positive,a,1\nbad,negative,{},1\n"
+    assert [item.cluster for item in items(tmp_path, rows.format("a"), "de.csv")] == ["a", "a"]
+    assert [item.cluster for item in items(tmp_path, rows.format(""), "de.csv")] == ["", ""]
+    assert [item.cluster for item in items(tmp_path, rows.format("a"), "de.csv", cluster="page")] == ["1", "1"]
+    with pytest.raises(SpilloverError, match=r"de\.csv: line 3: column 'cluster': found ''"):
+        items(tmp_path, rows.format(""), "de.csv", cluster="cluster")
+
+
 def test_without_an_id_rows_are_numbered(tmp_path: Path) -> None:
     found = items(tmp_path, "text,label\ngood,positive\nbad,negative\n", "de.csv")
     assert [(item.id, item.gold) for item in found] == [("0", 0), ("1", 1)]

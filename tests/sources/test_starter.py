@@ -11,19 +11,21 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spillover.languages import languages
 from spillover.records import Item, Question
 from spillover.sources import open_source
-from spillover.tasks import open_task
+from spillover.tasks import has_labels, open_task
 
 ROOT = Path(str(files("spillover").joinpath("data", "starter")))
 SIZES = {
     ("sentiment", "items"): 60,
     ("entailment", "items"): 30,
     ("paraphrase", "items"): 30,
+    ("reading", "items"): 60,
     ("sentiment", "questions"): 240,
 }
 """(task, kind) → how many there are in a language."""
@@ -31,7 +33,12 @@ SIZES = {
 ASKED = ("en", "zh", "de", "es", "sw")
 """The languages of the questions."""
 
-FIELDS = {"sentiment": ("text",), "entailment": ("premise", "hypothesis"), "paraphrase": ("first", "second")}
+FIELDS = {
+    "sentiment": ("text",),
+    "entailment": ("premise", "hypothesis"),
+    "paraphrase": ("first", "second"),
+    "reading": ("passage", "question"),
+}
 LABELS = {
     "sentiment": {"positive", "negative"},
     "entailment": {"entailment", "neutral", "contradiction"},
@@ -39,7 +46,10 @@ LABELS = {
 }
 FILES = [(task, kind, code) for task, kind in SIZES for code in (ASKED if kind == "questions" else languages())]
 
-Line = dict[str, str]
+CLUSTERED = {"reading"}
+"""Tasks whose items share a passage, which a column of clusters names."""
+
+Line = dict[str, Any]
 
 by_file = pytest.mark.parametrize(("task", "kind", "code"), FILES, ids=["-".join(file) for file in FILES])
 by_language = pytest.mark.parametrize("code", languages())
@@ -51,9 +61,11 @@ def lines(task: str, kind: str, code: str) -> list[Line]:
 
 
 def texts(code: str) -> list[str]:
-    """Return every text of a language."""
+    """Return every text of a language, a passage once."""
     of_code = [(task, kind) for task, kind, other in FILES if other == code]
-    return [line[field] for task, kind in of_code for line in lines(task, kind, code) for field in FIELDS[task]]
+    passages = dict.fromkeys(line["passage"] for line in lines("reading", "items", code))
+    others = [(task, kind, field) for task, kind in of_code for field in FIELDS[task] if field != "passage"]
+    return [*passages, *(line[field] for task, kind, field in others for line in lines(task, kind, code))]
 
 
 def bare(text: str) -> str:
@@ -77,7 +89,8 @@ def test_ids_and_columns(task: str, kind: str, code: str) -> None:
     found, count = lines(task, kind, code), SIZES[task, kind]
     letter = "q" if kind == "questions" else ""
     assert [line["id"] for line in found] == [f"{task}-{letter}{number:03}" for number in range(1, count + 1)]
-    columns = {"id", *FIELDS[task], *(["label"] if kind == "items" else [])}
+    right = "label" if task in LABELS else "answer"
+    columns = {"id", *FIELDS[task], *([right] if kind == "items" else []), *(["cluster"] if task in CLUSTERED else [])}
     assert all(set(line) == columns for line in found), "a question has no label, nor anything else beside its fields"
 
 
@@ -97,8 +110,11 @@ def test_the_source_gives_the_files(task: str, kind: str, code: str) -> None:
     expected: list[Item | Question] = []
     for line in lines(task, kind, code):
         fields = tuple(line[field] for field in FIELDS[task])
-        if kind == "items":
+        if kind == "items" and has_labels(known):
             expected.append(Item(task, line["id"], code, fields, known.labels.index(line["label"])))
+        elif kind == "items":
+            answers = (line["answer"],) if isinstance(line["answer"], str) else tuple(line["answer"])
+            expected.append(Item(task, line["id"], code, fields, 0, cluster=line.get("cluster", ""), answers=answers))
         else:
             expected.append(Question(task, line["id"], code, fields))
     assert getattr(source, kind)(known, code) == expected
@@ -229,6 +245,6 @@ def identified() -> dict[str, dict[str, str]]:
 @by_language
 def test_a_language_identifier_agrees(identified: dict[str, dict[str, str]], code: str) -> None:
     of_code, expected = identified[code], languages()[code].lingua
-    assert len(of_code) == 120 + 240 * (code in ASKED)
+    assert len(of_code) == 180 + 240 * (code in ASKED)
     other = {text: answer for text, answer in of_code.items() if answer != expected}
     assert 1 - len(other) / len(of_code) >= AGREEMENT, other

@@ -19,6 +19,9 @@ from spillover.tasks import TASKS, ChoiceTask, Task, open_task
 
 NAME = f"<language>.{FORMAT}"
 
+CLUSTER = "cluster"
+"""Name of the column of clusters, unless `columns` says another."""
+
 
 class Folder:
     """Questions and items in files, one per task and language. Any subset may be there.
@@ -84,7 +87,7 @@ class Folder:
         if isinstance(task, ChoiceTask):
             stated = of_task(self._classes, task.name)
             legend = open_legend(label_index(task, language), task.labels, rows, label, fields, stated)
-        return LabeledTable(rows, fields, label, legend, self._id(task, rows), self._columns.get("cluster"))
+        return LabeledTable(rows, fields, label, legend, self._id(task, rows), self._cluster(rows))
 
     def _rows(self, task: Task, kind: str, language: str) -> list[TableRow]:
         table = self._table(task, kind, language)
@@ -148,6 +151,12 @@ class Folder:
             return self._columns["id"] or None
         return id_column(rows, (*self._fields(task), self._column(answer_column(task))))
 
+    def _cluster(self, rows: Sequence[TableRow]) -> str | None:
+        """Return the column of the clusters: the one that `columns` says, else one of that name without empty cells."""
+        if CLUSTER in self._columns or all(row.cells.get(CLUSTER) for row in rows):
+            return self._column(CLUSTER)
+        return None
+
     def _fields(self, task: Task) -> tuple[str, ...]:
         return tuple(self._column(field) for field in task.fields)
 
@@ -158,7 +167,7 @@ class Folder:
 def check_columns(columns: Mapping[str, str], task: Task) -> None:
     """Refuse a name that no task has; one map serves all tasks of an evaluation."""
     fields = [field for name in TASKS for field in open_task(name).fields]
-    names = dict.fromkeys(("id", "label", "answer", "cluster", *task.fields, *fields))
+    names = dict.fromkeys(("id", "label", "answer", CLUSTER, *task.fields, *fields))
     for name in columns:
         if name not in names:
             expected = "a field, 'id', 'label', 'answer' or 'cluster'"

@@ -8,7 +8,7 @@ from spillover.sources.folder import Folder
 
 
 class Starter(Folder):
-    """Items of three tasks in twenty languages; questions of the sentiment task in en, zh, de, es, sw."""
+    """Items of every task that ships in twenty languages; questions of the sentiment task in en, zh, de, es, sw."""
 
     def __init__(self, argument: str, columns: Mapping[str, str]) -> None:
         """Open the corpus, which takes neither an argument nor a column map."""
