@@ -19,8 +19,9 @@ from sklearn.metrics import roc_auc_score
 from places import ROOT
 from spillover.analysis.statistics.calibrate import centered
 from spillover.analysis.statistics.estimate import macro_auc
-from spillover.analysis.statistics.pairing import ArmScores, PairedCell, is_correct
+from spillover.analysis.statistics.pairing import is_correct, pair_arms
 from spillover.experiment import Experiment, load_experiment
+from spillover.records import Prediction
 from spillover.runs.read import read_run
 from spillover.sweep import load_grid
 from spillover.sweep.plan import plan_tasks
@@ -135,14 +136,15 @@ def test_the_first_arm_is_set_against_each_other_on_the_same_items() -> None:
     better = base + 0.7 * (gold[:, None] == np.arange(2))
 
     def arm(recipe: str, seed: int, tuned: NDArray[np.float64]) -> Any:  # noqa: ANN401
-        ids = tuple(f"{item:02}" for item in range(40))
-        arm_scores = {
-            code: ArmScores(own, None, None) for code, own in (("base", base), ("en", base[::-1]), ("sw", tuned))
-        }
-        cells = [
-            PairedCell("sentiment", code, ids, gold, arm_scores["base"], arm_scores[like], np.array(ids))
-            for code, like in (("en", "en"), ("sw", "sw"), ("th", "sw"))
-        ]
+        def predictions(scores: dict[str, NDArray[np.float64]]) -> list[Prediction]:
+            return [
+                Prediction(f"{item:02}", "sentiment", code, int(gold[item]), tuple(row))
+                for code, rows in scores.items()
+                for item, row in enumerate(rows.tolist())
+            ]
+
+        after = {"en": base[::-1], "sw": tuned, "th": tuned}
+        cells = pair_arms(predictions(dict.fromkeys(after, base)), predictions(after))
         return arms["Arm"](recipe, seed, frozenset({"en"}), cells)
 
     shifted = base + np.array([5.0, 0.0])  # one label preferred: accuracy falls to a half, nothing is told apart worse

@@ -100,6 +100,8 @@ def gain(task: str, code: str, base: float, tuned: float) -> Gain:
             gold=(1 / labels,) * labels,
             discrimination=None if task == "paraphrase" else estimate(0.7 * (tuned - base), 0.02),
             label_prior=None if task == "paraphrase" else estimate(0.3 * (tuned - base), 0.02),
+            margin=estimate(4 * (tuned - base), 0.3),
+            margin_detectable=0.41,
         ),
         reasons=(),
         verdict=verdict_of(difference),

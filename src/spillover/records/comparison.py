@@ -65,6 +65,10 @@ class ChoiceGain:
     """The part of the gain due to better ranking of the labels. In [-1, 1]; None if golds are unbalanced."""
     label_prior: Estimate | None
     """The part of the gain due to a weaker bias toward one label. In [-1, 1]; None if golds are unbalanced."""
+    margin: Estimate
+    """Change of the gold margin, the right label's score − logsumexp of the others', nats; Student's interval."""
+    margin_detectable: float
+    """Smallest change of the gold margin, in nats, that these items would show with 80% power; above 0."""
 
 
 @dataclass(frozen=True, slots=True)

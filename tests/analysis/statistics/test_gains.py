@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from spillover.analysis.statistics.choices import centered_accuracy_influence
+from spillover.analysis.statistics.choices import centered_accuracy_influence, gold_margin
 from spillover.analysis.statistics.gains import compare
 from spillover.analysis.statistics.paired import mean_change
 from spillover.analysis.statistics.verdicts import verdict
@@ -161,7 +161,7 @@ def test_the_primary_endpoint_is_over_languages_neither_read_nor_written():
     values = {gain.language: gain.difference.value for gain in COMPARISON.gains}
     summary = COMPARISON.summaries[0]
     assert summary.unseen.value == pytest.approx(np.mean([values[code] for code in ("th", "sw", "bg")]))
-    assert summary.arm.value == pytest.approx(np.mean([values["zh"], values["de"]]))
+    assert summary.tuned.value == pytest.approx(np.mean([values["zh"], values["de"]]))
     assert summary.overall.value == pytest.approx(np.mean(list(values.values())))
     assert summary.pivot == gain_of(COMPARISON, "en").difference
     assert values[summary.worst_language] == summary.worst.value == min(values.values())
@@ -220,7 +220,7 @@ def told_apart(share: float, n: int = 200) -> list[Prediction]:
 def test_the_split_is_withheld_from_five_points_of_imbalance_on(share: float, told: bool):
     arm = told_apart(share)
     gain = compare(arm, arm, ["zh"]).gains[0]
-    assert gain.gold == pytest.approx((share, 1 - share))
+    assert gain.choices.gold == pytest.approx((share, 1 - share))
     assert (gain.choices.discrimination is not None, gain.choices.label_prior is not None) == (told, told)
 
 
@@ -228,8 +228,8 @@ def test_why_unbalanced_golds_withhold_it():
     """Centering would find fault with a model that is always right, and call the fault a lack of discrimination."""
     even, odd = (compare(arm, arm, ["zh"]).gains[0].arm for arm in (told_apart(0.5), told_apart(0.9)))
     assert even.score.value == odd.score.value == 1.0
-    assert even.auc.value == odd.auc.value == 1.0
-    assert odd.centered.value < 0.8 < 0.9 < even.centered.value
+    assert even.choices.auc.value == odd.choices.auc.value == 1.0
+    assert odd.choices.centered.value < 0.8 < 0.9 < even.choices.centered.value
 
 
 def test_one_unseen_language_that_withholds_the_split_withholds_the_tasks():
@@ -508,16 +508,55 @@ def test_items_of_one_cluster_count_once():
     single, grouped = compare(*arms, []), compare(*arms, [], clusters=clusters)
     one, other = single.gains[0], grouped.gains[0]
     assert (other.difference.value, other.difference.n, one.difference.n) == (one.difference.value, 20, 60)
-    for name in ("difference", "discrimination", "label_prior"):
-        assert getattr(other, name).high - getattr(other, name).low > 1.5 * (
-            getattr(one, name).high - getattr(one, name).low
-        )
-    for name in ("accuracy", "centered", "auc"):
-        wide, narrow = getattr(other.base, name), getattr(one.base, name)
-        assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+    pairs = [
+        (other.difference, one.difference, 1.5),
+        (other.choices.discrimination, one.choices.discrimination, 1.5),
+        (other.choices.label_prior, one.choices.label_prior, 1.5),
+        (other.reference.score, one.reference.score, 1.3),
+        (other.reference.choices.centered, one.reference.choices.centered, 1.3),
+        (other.reference.choices.auc, one.reference.choices.auc, 1.3),
+    ]
+    for wide, narrow, factor in pairs:
+        assert wide.high - wide.low > factor * (narrow.high - narrow.low)
     nets = np.array([one.fixed / 3, one.broken / 3]).astype(int)
     assert other.p == pytest.approx(stats.binomtest(int(nets[0]), int(nets.sum())).pvalue)
     assert other.p > one.p
     assert other.minimum_detectable > 1.5 * one.minimum_detectable
     assert grouped.summaries[0].unseen.n == 20
     assert grouped.summaries[0].n == 60
+
+
+def test_the_gold_margin_is_a_paired_t_test_by_hand():
+    for gain in compare(BASE, TUNED, ["zh"]).gains:
+        margins = []
+        for predictions in (BASE, TUNED):
+            rows = [p for p in predictions if p.language == gain.language]
+            margins.append([p.logprobs[p.gold] - p.logprobs[1 - p.gold] for p in rows])
+        test = stats.ttest_rel(margins[1], margins[0])
+        interval, margin = test.confidence_interval(0.95), gain.choices.margin
+        assert margin.value == pytest.approx(np.mean(margins[1]) - np.mean(margins[0]))
+        assert (margin.low, margin.high) == pytest.approx((interval.low, interval.high))
+        error = (interval.high - margin.value) / stats.t.ppf(0.975, 59)
+        assert gain.choices.margin_detectable == pytest.approx(error * stats.t.ppf([0.975, 0.8], 59).sum())
+
+
+def test_the_gold_margin_of_clusters_is_that_of_their_sums():
+    """The broken twin, which takes three copies of an item for three items, has a narrower interval."""
+    pairs = [[replace(p, id=f"{p.id} {copy}") for p in arm for copy in range(3)] for arm in (BASE, TUNED)]
+    clusters = {"sentiment": {p.id: f"{p.id[:-1]}0" for p in pairs[0]}}
+    alone, copied, twin = (
+        compare(*arms, ["zh"], clusters=shared).gains[0].choices.margin
+        for arms, shared in (((BASE, TUNED), None), (pairs, clusters), (pairs, None))
+    )
+    assert (copied.value, copied.low, copied.high) == pytest.approx((alone.value, alone.low, alone.high))
+    assert copied.n == alone.n == 60
+    assert twin.high - twin.low < 0.7 * (alone.high - alone.low)
+
+
+def test_the_gold_margin_against_the_log_odds_of_the_right_label():
+    random = np.random.default_rng(0)
+    scores, gold = random.normal(size=(50, 4)), random.integers(4, size=50)
+    chance = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    right = chance[np.arange(50), gold]
+    np.testing.assert_allclose(gold_margin(scores, gold), np.log(right / (1 - right)))
+    np.testing.assert_allclose(gold_margin(scores + random.normal(size=(50, 1)), gold), gold_margin(scores, gold))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from spillover.analysis.statistics.calibrate import centered, contextual
 from spillover.analysis.statistics.estimate import macro_auc
-from spillover.analysis.statistics.paired import mean_change, mean_score, share
+from spillover.analysis.statistics.paired import mean_change, mean_score, share, unbounded_mean
 from spillover.analysis.statistics.pairing import (
     Array,
     ChoiceScores,
@@ -45,6 +46,8 @@ class LabelSplit:
     """The same change under centered scores."""
     influence: Array
     """Influence of each item on the difference of the centered accuracies."""
+    margin: Array
+    """Change of the gold margin, nats."""
 
     @classmethod
     def of(cls, cells: Sequence[PairedCell]) -> "LabelSplit":
@@ -67,18 +70,34 @@ def _changes(cell: PairedCell) -> Array:
     arms, gold = (cell.choices.reference.logprobs, cell.choices.arm.logprobs), cell.choices.gold
     hits = [is_correct(centered(scores), gold) for scores in arms]
     contributions = [centered_accuracy_influence(scores, gold) for scores in arms]
-    return np.stack([cell.difference, hits[1] - hits[0], contributions[1] - contributions[0]])
+    margins = [gold_margin(scores, gold) for scores in arms]
+    centered_change, influence, margin = (after - before for before, after in (hits, contributions, margins))
+    return np.stack([cell.difference, centered_change, influence, margin])
+
+
+def gold_margin(scores: Array, gold: Golds) -> Array:
+    """Return the score of each item's right label − logsumexp of the other labels' scores, (items,), nats.
+
+    scores: (items, labels), nats; gold: (items,). Above 0 where the right label is more probable than all others
+    together; a constant added to all scores of an item changes nothing.
+    """
+    others = np.where(np.arange(scores.shape[1]) == gold[:, None], -np.inf, scores)
+    result: Array = scores[np.arange(len(gold)), gold] - logsumexp(others, axis=1)
+    return result
 
 
 def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> ChoiceGain:
     """Return the part of a gain that only tasks with labels have; `column` is the cell's in the split."""
     gold = np.bincount(choices.gold, minlength=choices.labels) / len(choices.gold)
     balanced = has_balanced_golds(choices.gold, choices.labels)
+    margin, detectable = unbounded_mean(split.margin[:, [column]], split.units)
     return ChoiceGain(
         chance=1 / choices.labels,
         gold=tuple(gold.tolist()),
         discrimination=split.discrimination([column]) if balanced else None,
         label_prior=split.label_prior([column]) if balanced else None,
+        margin=margin,
+        margin_detectable=detectable,
     )
 
 

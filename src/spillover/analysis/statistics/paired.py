@@ -20,6 +20,9 @@ Clusters = NDArray[np.int_] | NDArray[np.str_]
 CONTINUITY = 0.5
 """Share of one pair's weight that an end lies further out, since counts move in steps (Yates)."""
 
+POWER = 0.8
+"""Chance with which a detectable effect is shown."""
+
 _HALVINGS = 30
 """Steps of bisection over a range of 2: an end is right to 2e-9."""
 
@@ -103,6 +106,21 @@ def mean_change(values: Array, clusters: Clusters | None = None, influence: Arra
     units, variance = _variance(deviations, outcomes, clusters)
     value = float((filled.sum(axis=0) / present.sum(axis=0)).mean())
     return MeanChange(value, fixed, broken, variance, outcomes, units, squares)
+
+
+def unbounded_mean(values: Array, clusters: Clusters | None = None) -> tuple[Estimate, float]:
+    """Return the mean of any numbers, (items, columns), with Student's interval, and the mean that 80% power detects.
+
+    values, clusters: as for `mean_change`. The variance is that between units, so with single items in one column the
+    interval is that of the paired t-test. Infinite where there is one unit.
+    """
+    change = mean_change(values, clusters)
+    if change.units < 2:
+        return Estimate(change.value, -np.inf, np.inf, change.units), np.inf
+    error = float(np.sqrt(change.variance * change.outcomes / (change.outcomes - 1)))
+    bar = critical(change.units - 1)
+    estimate = Estimate(change.value, change.value - bar * error, change.value + bar * error, change.units)
+    return estimate, (bar + float(student.ppf(POWER, change.units - 1))) * error
 
 
 def effective_items(scores: Array, clusters: Clusters | None = None) -> float:

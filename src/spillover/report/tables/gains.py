@@ -6,9 +6,9 @@ Pure: findings in, tables out.
 from collections.abc import Sequence
 
 from spillover.languages import get_language
-from spillover.records import REASONS, ArmMetrics, Comparison, Findings, Gain, Summary
+from spillover.records import REASONS, ArmMetrics, Comparison, Estimate, Findings, Gain, Summary
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import MINUS, percent, share_with_interval, with_interval
+from spillover.utils.formatting import MINUS, minus, percent, share_with_interval, with_interval
 
 GROUPS = {"unseen": "not tuned on", "tuned": "tuned on", "pivot": "pivot"}
 """Group of a gain → its name for readers."""
@@ -82,7 +82,7 @@ def gains(findings: Findings) -> list[Table]:
 def _gains(task: str, gains: Sequence[Gain], comparison: Comparison) -> Table:
     if gains[0].choices:
         test, parts = "McNemar's test", "discrimination and label prior"
-        names: tuple[str, ...] = ("discrimination", "label prior")
+        names: tuple[str, ...] = ("discrimination", "label prior", "gold margin")
     else:
         test, parts = "a paired test", "the parts by reason, which are what fewer answers were lost for"
         names = tuple(part.reason for part in gains[0].reasons)
@@ -90,9 +90,10 @@ def _gains(task: str, gains: Sequence[Gain], comparison: Comparison) -> Table:
         *("language", "group", comparison.reference, comparison.arm, "difference", "verdict"),
         *("fixed / broken", "p", "detectable", *names),
     )
+    margin = " Gold margin: its change in nats." if gains[0].choices else ""
     caption = (
         f"{task}: gains in points, largest first. p: {test}, corrected ({comparison.correction}). Detectable: "
-        f"the smallest gain that these items show with 80% power. The gain is the sum of {parts}."
+        f"the smallest gain that these items show with 80% power. The gain is the sum of {parts}.{margin}"
     )
     ranked = sorted(gains, key=lambda gain: gain.difference.value, reverse=True)
     return Table(caption, header, tuple(_gain_row(gain) for gain in ranked), keys=2)
@@ -111,7 +112,13 @@ def _gain_row(gain: Gain) -> tuple[str, ...]:
         f"{gain.p_adjusted:.3f}",
         f"{100 * gain.minimum_detectable:.1f}",
         *(with_interval(part, "withheld") for part in parts),
+        *((_nats(gain.choices.margin),) if gain.choices else ()),
     )
+
+
+def _nats(change: Estimate) -> str:
+    value, low, high = (minus(f"{number:+.2f}") for number in (change.value, change.low, change.high))
+    return f"{value} [{low}, {high}]"
 
 
 CHOICE_COLUMNS = ("accuracy", "centered", "contextual", "per token", "AUC", "labels chosen", "close")
