@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import meta
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from spillover.errors import SpilloverError, did_you_mean, one_line
+from spillover.errors import SpilloverError, did_you_mean, first_line, one_line
 from spillover.models.tokenization import CUT
 
 CLOCK = datetime(2024, 7, 26)
@@ -255,7 +255,7 @@ def _sentences(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a template is a program: it can raise anything
-        reason = one_line(str(error).strip().partition("\n")[0]) or type(error).__name__
+        reason = one_line(first_line(error))
         raise SpilloverError(f"model.template: the chat template {what}: {reason}") from error
 
 

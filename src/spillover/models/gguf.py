@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 from transformers.utils import logging
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.utils.progress import Bar
 
 ARCHITECTURES = sorted({*GGUF_SUPPORTED_ARCHITECTURES} - {"general", "tokenizer"})
@@ -52,7 +52,7 @@ def convert(gguf: Path, folder: Path, name: str, progress: Bar) -> None:
             tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name, trust_remote_code=False)
             progress.advance()
         except Exception as error:  # a field that is missing or cut off makes the converter raise almost anything
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            reason = first_line(error).rstrip(".")
             raise SpilloverError(
                 f"model.name: cannot convert the GGUF file of {name!r}: {type(error).__name__}: {reason}; expected a "
                 f"whole file of an architecture among {', '.join(ARCHITECTURES)}, or the model's safetensors"

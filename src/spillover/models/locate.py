@@ -18,7 +18,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from safetensors import safe_open
 
-from spillover.errors import SpilloverError, did_you_mean
+from spillover.errors import SpilloverError, did_you_mean, first_line
 from spillover.models.damage import require_whole
 from spillover.plugins import missing_package
 from spillover.utils.digests import content_digest
@@ -136,10 +136,9 @@ def _downloaded(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
     except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
-        reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
-            f"model.name: cannot get {name!r} from the hub ({reason}); expected a reachable hub id, one in the cache "
-            f"with HF_HUB_OFFLINE=1, a local folder, or an alias; {did_you_mean(name, ALIASES)}"
+            f"model.name: cannot get {name!r} from the hub ({first_line(error)}); expected a reachable hub id, "
+            f"one in the cache with HF_HUB_OFFLINE=1, a local folder, or an alias; {did_you_mean(name, ALIASES)}"
         ) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.models.locate import locate
 
 
@@ -23,8 +23,7 @@ def tokenizer(name: str) -> Callable[[list[str]], list[list[int]]]:
     try:
         loaded = _loaded(folder) if not saved.is_file() else Tokenizer.from_file(str(saved))
     except Exception as error:  # the library raises nothing narrower for a file it cannot read
-        reason = str(error).strip().partition("\n")[0]
-        raise SpilloverError(f"model.name: cannot load the tokenizer of {name!r}: {reason}") from error
+        raise SpilloverError(f"model.name: cannot load the tokenizer of {name!r}: {first_line(error)}") from error
     loaded.no_padding()  # the file may switch on padding and truncation, which would change the counts
     loaded.no_truncation()
     loaded.encode_special_tokens = True  # a text that spells `</s>` is text

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.languages import Language, languages, lookup, other_script
 from spillover.plugins import missing_package
 from spillover.tasks import PLACEHOLDER
@@ -106,8 +106,8 @@ def reason(error: BaseException) -> str:
         return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', 'not valid YAML')}"
     if isinstance(error, StopIteration) or "StopIteration" in str(error):  # how `datasets` reports a file without rows
         return "a data file holds no rows"
-    first = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {_shortened(first)}".removesuffix(": ")
+    name, reason = type(error).__name__, first_line(error)
+    return name if reason == name else f"{name}: {_shortened(reason)}"
 
 
 def _shortened(text: str) -> str:

@@ -19,7 +19,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from spillover.errors import SpilloverError, did_you_mean
+from spillover.errors import SpilloverError, did_you_mean, first_line
 from spillover.languages import ENGLISH, in_paper_order, lookup
 from spillover.records import Item, Question
 from spillover.sources.files import TableRow
@@ -244,11 +244,10 @@ class Hub:
         return self._id.startswith((".", "/")) or Path(self._id).exists()
 
     def _unreadable(self, error: Exception) -> SpilloverError:
-        reason = str(error).strip().partition("\n")[0]
         absent = isinstance(error, ConnectionError | FileNotFoundError)
         if absent and not self._is_local and obstacle():
             return out_of_reach(f"source 'hub:{self._id}'")
-        return SpilloverError(f"source 'hub:{self._id}': cannot read it: {reason or type(error).__name__}")
+        return SpilloverError(f"source 'hub:{self._id}': cannot read it: {first_line(error)}")
 
 
 stream = partial(Hub, streaming=True)

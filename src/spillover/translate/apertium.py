@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.languages import get_language
 
 PARAGRAPH = "\n\n"
@@ -67,6 +67,6 @@ def _run(arguments: list[str], text: str = "") -> str:
     """Run the command on a text and return what it prints."""
     ended = subprocess.run(["apertium", *arguments], input=text, capture_output=True, text=True, encoding="utf-8")
     if ended.returncode:
-        reason = (ended.stderr or ended.stdout).strip().partition("\n")[0]
+        reason = first_line(ended.stderr or ended.stdout)
         raise SpilloverError(f"translate.with: apertium {' '.join(arguments)} failed: {reason}")
     return ended.stdout.strip()

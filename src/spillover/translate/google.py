@@ -10,7 +10,7 @@ import google.auth.exceptions
 from google.api_core import client_options, exceptions, retry
 from google.cloud import translate_v2
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.languages import get_language
 
 RETRY_TIMEOUT = 120.0
@@ -46,9 +46,8 @@ class Google:
         try:
             rows = retrying(self._client.translate)(list(texts), format_="text", **codes)
         except (exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
             raise SpilloverError(
-                f"translate.with: 'google' gave up on {source}→{target}: {reason}; what was translated is kept, so run "
-                "again to go on"
+                f"translate.with: 'google' gave up on {source}→{target}: {first_line(error)}; "
+                "what was translated is kept, so run again to go on"
             ) from error
         return [row["translatedText"] for row in rows]

@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from platformdirs import user_cache_path
 
-from spillover.errors import SpilloverError, did_you_mean
+from spillover.errors import SpilloverError, did_you_mean, first_line
 from spillover.languages import Language, get_language, languages
 from spillover.utils.digests import content_digest
 from spillover.utils.progress import notify
@@ -167,9 +167,8 @@ def _folder(model: str) -> Path:
     try:
         return Path(snapshot_download(model, allow_patterns=list(PATTERNS)))
     except (OSError, ValueError, HFValidationError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise SpilloverError(
-            f"translate.model: found {model!r}, expected a folder or a model of the hub: {reason}; "
+            f"translate.model: found {model!r}, expected a folder or a model of the hub: {first_line(error)}; "
             "HF_HUB_OFFLINE=1 looks into the cache alone"
         ) from error
 

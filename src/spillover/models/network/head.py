@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, first_line
 from spillover.models.network.precision import in_float32
 from spillover.utils.progress import notify
 
@@ -197,8 +197,7 @@ def _finite_logits(network: Any, ids: Tensor, subject: str) -> Tensor:  # noqa: 
     try:
         expected = logits(network, ids)
     except Exception as error:  # an architecture that needs more than a text may raise anything
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise SpilloverError(f"{subject} cannot read a text alone: {reason}") from error
+        raise SpilloverError(f"{subject} cannot read a text alone: {first_line(error)}") from error
     if not torch.isfinite(expected).all():
         raise SpilloverError(f"{subject} has logits that are not finite numbers; its weights are damaged")
     return expected
