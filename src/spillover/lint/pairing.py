@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,17 +172,21 @@ def _counts(texts: Sequence[str]) -> Matrix:
 def _pieces(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_array, csr_array]:
     """Return the texts' pieces, weighted by how rare they are; each text a row of length 1."""
     bags = [_bag(f" {text} ") for text in (*texts, *others)]
-    frequency = Counter(piece for bag in bags for piece in bag)
-    column = {piece: number for number, piece in enumerate(frequency)}
-    rarity = {piece: np.log(len(bags) / count) for piece, count in frequency.items()}
-    weights = [np.array([(1 + np.log(count)) * rarity[piece] for piece, count in bag.items()]) for bag in bags]
-    values = np.concatenate([row / (np.linalg.norm(row) or 1) for row in weights])
-    places = [column[piece] for bag in bags for piece in bag]
-    matrix = csr_array((values, places, np.cumsum([0, *map(len, bags)])), shape=(len(bags), len(column)))
+    column: dict[str, int] = {}
+    places = np.fromiter((column.setdefault(piece, len(column)) for bag in bags for piece in bag), np.intp)
+    counts = np.fromiter((count for bag in bags for count in bag.values()), np.float64)
+    sizes = list(map(len, bags))
+    values = (1 + np.log(counts)) * np.log(len(bags) / np.bincount(places, minlength=len(column)))[places]
+    rows = np.repeat(np.arange(len(bags)), sizes)
+    norms = np.sqrt(np.bincount(rows, values**2, minlength=len(bags)))
+    values /= np.where(norms > 0, norms, 1)[rows]
+    matrix = csr_array((values, places, np.cumsum([0, *sizes])), shape=(len(bags), len(column)))
     return matrix[: len(texts)], matrix[len(texts) :]
 
 
+@lru_cache(maxsize=10_000)
 def _bag(text: str) -> Counter[str]:
+    """Count a text's pieces. A text is compared with many: with every language, and after every shift of rows."""
     return Counter(text[start : start + size] for size in GRAMS for start in range(len(text) - size + 1))
 
 
