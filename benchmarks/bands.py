@@ -5,6 +5,7 @@ python benchmarks/bands.py [SAMPLES]
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def table(samples: int) -> str:
         truth = TRUTHS.get(name) or float(law(np.random.default_rng(1), (4_000_000, 1)).mean())
         cells = []
         for items in ITEMS:
-            new = coverage(lambda values, kind=kind: mean_band(values, kind), law, truth, items, samples)
+            new = coverage(partial(mean_band, kind=kind), law, truth, items, samples)
             old = coverage(percentiles, law, truth, items, samples)
             cells.append(f"{100 * new:.0f}% ({100 * old:.0f})")
         lines.append(f"| {name} | {' | '.join(cells)} |")

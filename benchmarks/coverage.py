@@ -64,7 +64,8 @@ def drawn(
         own = random.standard_normal((items, 1))
         if clusters is None:
             return own
-        return np.sqrt(premises) * random.standard_normal((items // 3, 1))[clusters] + np.sqrt(1 - premises) * own
+        shared = random.standard_normal((items // 3, 1))[clusters]
+        return np.asarray(np.sqrt(premises) * shared + np.sqrt(1 - premises) * own)
 
     changes = []
     for _ in range(DRAWS):

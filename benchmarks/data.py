@@ -10,21 +10,25 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from saving import add_out, save
 from spillover.experiment import parse_experiment
 from spillover.languages import languages
-from spillover.lint import examine
-from spillover.records import Item, Pair, Question
+from spillover.lint import Reads, examine
+from spillover.models.inference.encode import Encoded
+from spillover.records import Item, Pair, Prompt, Question
 from spillover.sources import open_source
 from spillover.stages.inputs import Inputs
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 from spillover.translate import available_checks, check, count_flags, pairs
 from spillover.translate.checks import CHECKS
 from spillover.utils.environment import machine
 
-TASK = open_task("sentiment")
+TASK = open_labeled_task("sentiment")
 SOURCE = open_source("starter", {}, "benchmark")
 TO = ("zh", "de", "es", "sw")
 
@@ -54,7 +58,7 @@ def checking(count: int) -> dict[str, object]:
     batches: list[list[Pair]] = [pairs(questions(code, count // len(TO)), english) for code in TO]
     found: list[Pair] = []
     seconds = timed(lambda: found.extend(pair for batch in batches for pair in check(batch)))
-    alone = {flag: round(timed(lambda flag=flag: CHECKS[flag](batches[1])), 2) for flag in available_checks()}
+    alone = {flag: round(timed(partial(CHECKS[flag], batches[1])), 2) for flag in available_checks()}
     flags = dict(count_flags(found, ()).flags)
     return {"pairs": len(found), "seconds": round(seconds, 1), "per_second": round(len(found) / seconds)} | {
         "seconds_of_each_on_a_quarter": alone,
@@ -69,24 +73,34 @@ def examining(items: int, asked: int) -> dict[str, object]:
             known = SOURCE.items(TASK, code)
             texts = joined([item.fields[0] for item in known], items)
             rows = [Item("", str(n), code, (text,), known[n % len(known)].gold) for n, text in enumerate(texts)]
-            save(folder, "items", code, [{"id": r.id, "text": r.fields[0], "label": TASK.labels[r.gold]} for r in rows])
+            write_rows(
+                folder, "items", code, [{"id": r.id, "text": r.fields[0], "label": TASK.labels[r.gold]} for r in rows]
+            )
         for code in ("en", "zh", "de"):
-            save(folder, "questions", code, [{"id": q.id, "text": q.fields[0]} for q in questions(code, asked)])
+            write_rows(folder, "questions", code, [{"id": q.id, "text": q.fields[0]} for q in questions(code, asked)])
         table = {"questions": {"source": f"folder:{folder}"}, "evaluate": {"tasks": [TASK.name]}}
         experiment = parse_experiment(table, "benchmark")
-        seconds = timed(lambda: examine(Inputs(experiment), lambda texts: [list(map(ord, text)) for text in texts]))
+        seconds = timed(lambda: examine(Inputs(experiment), Reads(letters, 1 << 30)))
     total = items * len(languages())
     return {"items": total, "questions": 3 * asked, "seconds": round(seconds, 1), "per_second": round(total / seconds)}
 
 
-def save(folder: str, kind: str, language: str, rows: Sequence[dict[str, str]]) -> None:
+def letters(prompts: Sequence[Prompt]) -> list[Encoded]:
+    """Encode prompts a letter a token."""
+    texts = [(p.header + p.body, [p.header + p.body + choice for choice in p.choices]) for p in prompts]
+    return [
+        Encoded(tuple(map(ord, text)), tuple(tuple(map(ord, whole)) for whole in wholes), 0) for text, wholes in texts
+    ]
+
+
+def write_rows(folder: str, kind: str, language: str, rows: Sequence[dict[str, str]]) -> None:
     """Write rows as JSON lines where a folder source looks for them."""
     place = Path(folder) / TASK.name / kind / f"{language}.jsonl"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
 
 
-def table(results: dict[str, dict[str, object]]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     checked, examined = results["check"], results["lint"]
     lines = [
@@ -113,15 +127,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100_000, help="%(default)s")
     parser.add_argument("--items", type=int, default=600, help="a language (%(default)s)")
     parser.add_argument("--questions", type=int, default=10_000, help="a language (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/data.json"), help="%(default)s")
+    add_out(parser, "data")
     asked = parser.parse_args()
-    results = {"check": checking(asked.pairs), "lint": examining(asked.items, asked.questions)}
+    results: dict[str, dict[str, Any]] = {
+        "check": checking(asked.pairs),
+        "lint": examining(asked.items, asked.questions),
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     results["machine"] = dict(machine()) | {"peak memory of both": f"{peak:,.0f} MB", "date": date.today().isoformat()}
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    asked.out.with_suffix(".md").write_text(table(results), encoding="utf-8")
-    print(table(results))
+    save(asked.out, results, table(results))
 
 
 if __name__ == "__main__":

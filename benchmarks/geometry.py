@@ -5,14 +5,13 @@ items in fewer layers for the growth. Writes a JSON file and, beside it, its tab
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 
+from saving import add_out, save
 from spillover.analysis.interpretability.alignment import States, shuffled
 from spillover.analysis.interpretability.geometry import SHUFFLES, Layer, Metric, Sample, geometry, principal_components
 from spillover.plugins import METRICS, resolve
@@ -32,7 +31,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--growth", type=int, nargs="*", default=[30, 60, 120, 240], help="items, one layer (%(default)s)"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/geometry.json"), help="%(default)s")
+    add_out(parser, "geometry")
     return parser.parse_args()
 
 
@@ -52,9 +51,7 @@ def main() -> None:
         },
         "provenance": dict((*versions(), *machine())),
     }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    asked.out.with_suffix(".md").write_text(markdown(found), encoding="utf-8")
+    save(asked.out, found, markdown(found))
 
 
 def drawn(languages: int, layers: int, items: int, width: int) -> Iterator[Layer]:

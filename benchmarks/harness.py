@@ -5,11 +5,9 @@ Stops if two answers differ in float32, where `hf` sums its softmax in float64.
 """
 
 import argparse
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from rivals import now
+from saving import add_out, save
 from scoring import facts, table
 from spillover.harness.backend import SpilloverLM
 from spillover.models.load import load
@@ -95,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES), metavar="SHAPE")
     parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/harness.json"), help="%(default)s")
+    add_out(parser, "harness")
     return parser.parse_args()
 
 
@@ -111,13 +110,9 @@ def main() -> None:
     for shape in asked.shapes:
         rows.append(compete(ours, rival, shape, prompts, asked))
         notify(f"{shape}: {rows[-1].ratio:.1f} times faster, {rows[-1].wanted} wanted")
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
     found = {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows], "machine": facts(asked)}
-    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     body = [[row.shape, f"{row.items_per_second:.2f}", f"{row.ratio:.1f}×", f"{row.wanted}×"] for row in rows]
-    page = table(["shape", "items a second", "than hf, best batch", "wanted"], body)
-    asked.out.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
+    save(asked.out, found, table(["shape", "items a second", "than hf, best batch", "wanted"], body))
 
 
 def compete(ours: SpilloverLM, rival: HFLM, shape: str, prompts: Sequence[Prompt], asked: argparse.Namespace) -> Row:

@@ -6,7 +6,6 @@ measured under the same load. Writes a JSON file and, beside it, its tables as M
 """
 
 import argparse
-import json
 import shutil
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ from unittest.mock import patch
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
+from saving import add_out, save
 from spillover.analysis.statistics.gains import compare
 from spillover.experiment import Experiment
 from spillover.languages import languages
@@ -47,7 +47,7 @@ from spillover.records import (
 )
 from spillover.report.run import render
 from spillover.sources import open_source
-from spillover.tasks import Task, open_task
+from spillover.tasks import ChoiceTask, open_labeled_task
 from spillover.utils.environment import machine, provenance, versions
 from spillover.utils.progress import notify
 
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7, help="%(default)s")
     parser.add_argument("--beside", nargs="*", default=[], metavar="NAME=FILE", help="other pages to open in turn")
     parser.add_argument("--keep", type=Path, help="also write the page here")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/page.json"), help="%(default)s")
+    add_out(parser, "page")
     return parser.parse_args()
 
 
@@ -118,9 +118,7 @@ def main() -> None:
         "pages": opened,
         "provenance": dict((*versions(), *machine())),
     }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    asked.out.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
+    save(asked.out, results, markdown(results))
 
 
 def open_in_turn(pages: dict[str, Path], repeats: int) -> dict[str, dict[str, Any]]:
@@ -184,12 +182,12 @@ def middle(times: Sequence[float]) -> str:
 def findings(items: int) -> Findings:
     """Return findings of every kind."""
     random = np.random.default_rng(0)
-    sheets = [sheet(open_task(task), code, items, random) for task in TASKS for code in languages()]
-    arms = [list(predictions(sheets, arm)) for arm in ARMS]
+    sheets = [sheet(open_labeled_task(task), code, items, random) for task in TASKS for code in languages()]
+    base, tuned = (list(predictions(sheets, arm)) for arm in ARMS)
     return Findings(
         name="benchmark",
         setup=Experiment().setup,
-        comparisons=(compare(*arms, ("zh", "de")),),
+        comparisons=(compare(base, tuned, ("zh", "de")),),
         internals=Internals(
             trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
             lens_summaries=tuple(
@@ -225,7 +223,7 @@ def findings(items: int) -> Findings:
     )
 
 
-def sheet(task: Task, code: str, items: int, random: np.random.Generator) -> ItemScores:
+def sheet(task: ChoiceTask, code: str, items: int, random: np.random.Generator) -> ItemScores:
     """Return a cell's items: words of the starter corpus, shuffled; written without blanks, they are characters."""
     corpus = [text for item in open_source("starter", {}, "benchmark").items(task, code) for text in item.fields]
     blank = "" if code in ("zh", "ja", "th") else " "

@@ -19,6 +19,7 @@ from typing import ClassVar
 import datasets
 
 from data import SOURCE, joined, questions
+from saving import add_out, save
 from spillover.experiment import parse_experiment
 from spillover.languages import languages
 from spillover.pipeline import Run
@@ -89,7 +90,7 @@ def _load(kind: str, language: str) -> datasets.Dataset:
     return rows
 
 
-def save(folder: Path, items: int, asked: int) -> None:
+def write_rows(folder: Path, items: int, asked: int) -> None:
     """Write items of every language, and questions of three."""
     for code in languages():
         starter = SOURCE.items(TASK, code)
@@ -130,7 +131,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=600, help="items per language")
     parser.add_argument("--questions", type=int, default=600)
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each way, in turn; the fastest counts")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reading.json")
+    add_out(parser, "reading")
     options = parser.parse_args()
     datasets.disable_progress_bars()
     source = "__main__:CountingHub"
@@ -139,7 +140,7 @@ def main() -> None:
     experiment = parse_experiment({"questions": {"source": source}, "mixture": mixture, "evaluate": evaluate}, "here")
     with TemporaryDirectory() as scratch:
         CountingHub.folder = Path(scratch)
-        save(CountingHub.folder, options.items, options.questions)
+        write_rows(CountingHub.folder, options.items, options.questions)
         store = Store(CountingHub.folder / "runs", "run")
         read(lambda: Run(experiment, store), shared=True)  # fills the caches of `datasets`, and stores the pairs
         repeats = [
@@ -150,8 +151,7 @@ def main() -> None:
         store.close()
     sizes = {"items": f"{len(languages())} × {options.items}", "questions": f"3 × {options.questions}"}
     facts = {**sizes, **dict(machine()), "date": date.today().isoformat()}
-    options.out.write_text(json.dumps({"facts": facts, "readings": result}, indent=1) + "\n", encoding="utf-8")
-    options.out.with_suffix(".md").write_text(table(result, facts), encoding="utf-8")
+    save(options.out, {"facts": facts, "readings": result}, table(result, facts))
 
 
 if __name__ == "__main__":

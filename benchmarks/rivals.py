@@ -14,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 
 from spillover.models.inference.encode import encode, label_tree, shared_prefix
-from spillover.models.inference.prefix import PrefixReader, batches
+from spillover.models.inference.prefix import OnBatch, PrefixReader, batches
 from spillover.models.inference.queries import plan_queries
 from spillover.models.inference.trees import Tree
 from spillover.models.load import Model
@@ -46,7 +46,7 @@ class Folded(Model):
         return [[token % size for token in ids] for ids in super().tokenize(texts)]
 
 
-class FoldedHarness(HFLM):
+class FoldedHarness(HFLM):  # type: ignore[misc]
     """The harness over the same folded ids."""
 
     def tok_encode(self, *arguments: Any, **named: Any) -> list[int]:  # noqa: ANN401 - whatever the harness passes
@@ -64,9 +64,11 @@ class Ours(PrefixReader):
         """Score prompts as an evaluation does: all of a cell in one call."""
         return score(self, prompts, scoring).choices
 
-    def read(self, prefix: Sequence[int], trees: Sequence[Tree]) -> Iterator[tuple[list[int], Tensor]]:
+    def read(
+        self, prefix: Sequence[int], trees: Sequence[Tree], on_batch: OnBatch | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Read as a reader does, with a clock."""
-        states = super().read(prefix, trees)
+        states = super().read(prefix, trees, on_batch)
         while True:
             begun = now()
             batch = next(states, None)
@@ -106,7 +108,7 @@ class Harness:
         tokens = max(len(choice) for item in encode(self._model, prompts, "error") for choice in item.choices)
         alive = 3 if requests > self.batch else 2
         vocabulary = len(self._model.unembedding.weight)
-        return alive * min(self.batch, requests) * tokens * vocabulary * self._model.network.dtype.itemsize
+        return float(alive * min(self.batch, requests) * tokens * vocabulary * self._model.network.dtype.itemsize)
 
 
 class PaperLoop:
@@ -170,7 +172,7 @@ class Backbone:
     def operations(self) -> float:
         """Multiplications and additions in the matrix products that ours needs: weights only, no attention."""
         linear = [m.weight.numel() for m in self._model.backbone.modules() if isinstance(m, torch.nn.Linear)]
-        return 2.0 * (sum(linear) * self.read + self._model.unembedding.weight.numel() * self._scored)
+        return float(2 * (sum(linear) * self.read + self._model.unembedding.weight.numel() * self._scored))
 
     @torch.inference_mode()
     def run(self) -> None:

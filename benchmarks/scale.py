@@ -14,9 +14,11 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
+from saving import add_out, save
 from spillover import sweep as grids
 from spillover.experiment import dump_experiment
 from spillover.records import Prediction
@@ -130,7 +132,7 @@ def resumed(folder: Path, experiments: int) -> dict[str, float]:
     return {"with_report_seconds": drawing, "seconds": again, "start_seconds": command("--help")}
 
 
-def table(results: dict[str, dict[str, object]]) -> str:
+def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = ["# What a sweep costs beside its work\n", "| | workers | seconds | an experiment | efficiency |"]
     lines.append("|---|---:|---:|---:|---:|")
@@ -153,9 +155,9 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=1000, help="%(default)s")
     parser.add_argument("--known", type=int, default=200, help="experiments with tasks of 20 ms (%(default)s)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="%(default)s")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"), help="%(default)s")
+    add_out(parser, "scale")
     asked = parser.parse_args()
-    results: dict[str, dict[str, object]] = {"instant": {}, "known": {}}
+    results: dict[str, dict[str, Any]] = {"instant": {}, "known": {}}
     with TemporaryDirectory() as name:
         for workers in asked.workers:
             for work, count in ((instant, asked.experiments), (known, asked.known)):
@@ -166,10 +168,7 @@ def main() -> None:
                 results[work.__name__][str(workers)] = found
         results["resume"] = resumed(Path(name), asked.experiments)
     results["machine"] = dict(machine()) | {"experiments": asked.experiments, "date": date.today().isoformat()}
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    asked.out.with_suffix(".md").write_text(table(results), encoding="utf-8")
-    print(table(results))
+    save(asked.out, results, table(results))
 
 
 if __name__ == "__main__":

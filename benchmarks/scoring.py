@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,6 +22,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from contest import LOOP, Contest, Measure, Row
 from rivals import Folded, Ours, best_product
+from saving import add_out, save
 from spillover.models.load import load, resolve_dtype
 from spillover.utils.environment import machine, versions
 from spillover.utils.progress import notify
@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--languages", nargs="+", default=LANGUAGES, help="%(default)s")
     parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"), help="%(default)s")
+    add_out(parser, "scoring")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)  # the child that `memory` starts
     return parser.parse_args()
 
@@ -64,17 +64,10 @@ def main() -> None:
         "memory": [memory(asked, items) for items in (asked.items, -(-asked.items // 6))],
     }
     results |= compete(asked) | {"llama_7b_shape": None}
-    save(results, asked.out)
+    save(asked.out, results, tables(results))
     if torch.cuda.is_available():
-        save(results | {"llama_7b_shape": compete_on_llama(asked)}, asked.out)
-    print(asked.out.with_suffix(".md").read_text(encoding="utf-8"))
-
-
-def save(results: dict[str, Any], out: Path) -> None:
-    """Write the results and, beside them, their tables."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(tables(results), encoding="utf-8")
+        results |= {"llama_7b_shape": compete_on_llama(asked)}
+        save(asked.out, results, tables(results))
 
 
 def facts(asked: argparse.Namespace) -> dict[str, str]:
@@ -93,6 +86,7 @@ def run(contest: Contest, work: Sequence[Cell]) -> dict[str, Any]:
         if place == 0 or work[place - 1].task != cell.task:
             contest.warm_up(cell)
         contest.compete(cell)
+    found: dict[str, Sequence[Any]]
     found = {"rows": contest.rows, "measures": contest.measures, "agreement": contest.agreements}
     return {name: [asdict(one) for one in several] for name, several in found.items()}
 

@@ -47,13 +47,13 @@ def noise(random: np.random.Generator, setting: Setting, languages: int, *copies
     if not setting.premises:
         return each
     shared = np.repeat(random.normal(size=(*copies, setting.items // 3, languages)), 3, axis=-2)
-    return np.sqrt(1 - setting.premises) * each + np.sqrt(setting.premises) * shared
+    return np.asarray(np.sqrt(1 - setting.premises) * each + np.sqrt(setting.premises) * shared)
 
 
 def mixed(random: np.random.Generator, setting: Setting, part: float, *copies: int) -> Array:
     """Return (…, items, languages) standard normal numbers of which `part` is common to all languages of an item."""
     own = noise(random, setting, setting.languages, *copies)
-    return np.sqrt(part) * noise(random, setting, 1, *copies) + np.sqrt(1 - part) * own
+    return np.asarray(np.sqrt(part) * noise(random, setting, 1, *copies) + np.sqrt(1 - part) * own)
 
 
 def hits(random: np.random.Generator, setting: Setting) -> tuple[Array, Array]:
@@ -75,7 +75,7 @@ def covered(setting: Setting, repetitions: int) -> tuple[float, float]:
     for _ in range(repetitions):
         base, tuned = hits(random, setting)
         if setting.recipes == 2:
-            estimate = difference_over_seeds(*tuned, units, seed_spread(list(tuned), units))
+            estimate = difference_over_seeds(tuned[0], tuned[1], units, seed_spread(list(tuned), units))
             inside += estimate.low <= 0 <= estimate.high
         else:
             outcomes = tuned - base

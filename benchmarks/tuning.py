@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +25,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, LlamaConfig, Trainer, TrainingArguments, set_seed
 
 from rivals import Folded, best_product, now
+from saving import add_out, save
 from scoring import peak, table
 from spillover.experiment import parse_experiment
 from spillover.models.load import Model, load, resolve_dtype
@@ -107,7 +109,10 @@ def _trl(model: Model, network: Any, rows: list[TokenizedExample], options: dict
     masks = [[int(label != IGNORED) for label in row.labels] for row in rows]
     data = Dataset.from_dict({"input_ids": [list(row.tokens) for row in rows], "completion_mask": masks})
     arguments = SFTConfig(**options, completion_only_loss=True, max_length=None, bf16=False)
-    return SFTTrainer(model=network, args=arguments, train_dataset=data, processing_class=model.tokenizer).train
+    train: Callable[[], object] = SFTTrainer(
+        model=network, args=arguments, train_dataset=data, processing_class=model.tokenizer
+    ).train
+    return train
 
 
 def plain(model: Model, network: Any, rows: list[TokenizedExample], options: dict[str, Any]) -> Callable[[], object]:  # noqa: ANN401
@@ -115,7 +120,10 @@ def plain(model: Model, network: Any, rows: list[TokenizedExample], options: dic
     data = [{"input_ids": list(row.tokens), "labels": list(row.labels)} for row in rows]
     collator = DataCollatorForSeq2Seq(model.tokenizer, label_pad_token_id=IGNORED)
     arguments = TrainingArguments(**options)
-    return Trainer(model=network, args=arguments, train_dataset=data, data_collator=collator).train
+    train: Callable[[], object] = Trainer(
+        model=network, args=arguments, train_dataset=data, data_collator=collator
+    ).train
+    return train
 
 
 CONTENDERS = {"ours": ours, "TRL": trl, "TRL as it comes": trl_as_it_comes, "plain Trainer": plain}
@@ -132,7 +140,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tuning.json"), help="%(default)s")
+    add_out(parser, "tuning")
     parser.add_argument("--of", help=argparse.SUPPRESS)  # the contender that a child runs
     return parser.parse_args()
 
@@ -150,10 +158,7 @@ def main() -> None:
         check(found)
     shapes = {name: child(asked, name) for name in SHAPES} if torch.cuda.is_available() else {}
     results = {"machine": facts(asked), "rows": [asdict(one) for one in found], "llama_shapes": shapes}
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    asked.out.with_suffix(".md").write_text(tables(results), encoding="utf-8")
-    print(asked.out.with_suffix(".md").read_text(encoding="utf-8"))
+    save(asked.out, results, tables(results))
 
 
 def child(asked: argparse.Namespace, name: str) -> dict[str, Any]:
@@ -313,7 +318,7 @@ def tables(results: dict[str, Any]) -> str:
         line = [name, f"{middle(name, lambda row: row.rate):.1f}"]
         line.append(f"{middle('ours', lambda row: row.rate) / middle(name, lambda row: row.rate):.2f}×")
         for field in ("peak", "beyond_model"):
-            own, other = (middle(one, lambda row, field=field: getattr(row, field)) for one in ("ours", name))
+            own, other = (middle(one, attrgetter(field)) for one in ("ours", name))
             line += [f"{other:,.0f}", f"{own / other:.2f}×"]
         losses = (lambda row: row.held_out_before, lambda row: row.held_out_after)
         body.append([*line, *(f"{middle(name, loss):.4f}" for loss in losses)])
