@@ -39,7 +39,7 @@ def one_line(text: str) -> str:
     return "".join(ascii(char)[1:-1] if unicodedata.category(char) in odd else char for char in text)
 
 
-def first_line(message: Exception | str) -> str:
+def first_line(message: BaseException | str) -> str:
     """Return the first line of a message. An exception without a message gives the name of its class."""
     return str(message).strip().partition("\n")[0].rstrip() or (
         "" if isinstance(message, str) else type(message).__name__

@@ -54,7 +54,7 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
             )
         peft = {"peft": expanded(adapter)} if adapter else {}
         super().__init__(pretrained, trust_remote_code=False, **options | peft)
-        self._reader = self._open()
+        self.reader = self._open()
 
     def _open(self) -> PrefixReader | None:
         """Return a reader of shared prefixes, or None where its answers could differ from those of `hf`."""
@@ -77,19 +77,19 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
 
         Windows of a long text come with a batch size (`override_bs`). They share nothing, so `hf` scores them.
         """
-        if self._reader is None or override_bs is not None:
+        if self.reader is None or override_bs is not None:
             by_hf: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
             return by_hf
-        fitting = [self._cut(*request) for request in requests]
+        fitting = [self.to_request(*request) for request in requests]
         hidden = disable_tqdm or self.rank != 0
         with tqdm(total=len(fitting), disable=hidden, desc="Running loglikelihood requests") as progress:
-            scored = score_continuations(self._reader, fitting, progress.update)
+            scored = score_continuations(self.reader, fitting, progress.update)
         answers = [(score.log_p, score.greedy) for score in scored]
         for (texts, _, _), answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers
 
-    def _cut(self, texts: tuple[str, str], context: list[int], continuation: list[int]) -> Request:
+    def to_request(self, texts: tuple[str, str], context: list[int], continuation: list[int]) -> Request:
         """Drop tokens at the beginning of a context that is too long, as `hf` does; a continuation is never cut."""
         if not context or not 0 < len(continuation) <= self.max_length:
             raise SpilloverError(

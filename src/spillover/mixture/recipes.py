@@ -60,7 +60,7 @@ def _reverse_pair(pair: Pair) -> Pair:
 def shuffled_pairs(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
     """Keep every text and give each a wrong partner of its own language: all of the treatment but the translation."""
     groups = ([pair for pair in pairs if pair.source_language == code] for code in dict.fromkeys(_sources_of(pairs)))
-    wrong = [pair for group in groups for pair in _deranged(group, seed)]
+    wrong = [pair for group in groups for pair in derange(group, seed)]
     return question_translation(wrong, task, frame, seed)
 
 
@@ -68,7 +68,7 @@ def _sources_of(pairs: Sequence[Pair]) -> Iterator[str]:
     return (pair.source_language for pair in pairs)
 
 
-def _deranged(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+def derange(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     """Permute the targets so that no source keeps a target of its own text.
 
     Equal targets are laid side by side, in an order drawn from the seed, and all move on by the size of the largest

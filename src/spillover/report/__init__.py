@@ -18,10 +18,10 @@ def code_digest() -> str:
     It covers this package with its folders, every module of the project that the package imports (directly or not),
     and the project's data.
     """
-    return _digest(files("spillover"))
+    return drawing_digest(files("spillover"))
 
 
-def _digest(root: Traversable) -> str:
+def drawing_digest(root: Traversable) -> str:
     """Return the digest of the drawing code in the project's package at `root`."""
     paths = dict(_files(root))
     drawing = {name for name in paths if name.startswith(("report/", "data/")) and name.endswith(SUFFIXES)}

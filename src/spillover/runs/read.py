@@ -71,14 +71,14 @@ def _clusters(folder: Path) -> dict[str, dict[str, str]]:
     """Return the clusters of items. Runs of older versions did not store them: their items count as independent."""
     path = folder / CLUSTERS
     if not path.exists():
-        _mention_independence()
+        mention_independence()
         return {}
     clusters: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     return clusters
 
 
 @cache
-def _mention_independence() -> None:
+def mention_independence() -> None:
     """Tell the user once per process, however many runs are read."""
     notify(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
 

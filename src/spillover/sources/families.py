@@ -65,11 +65,11 @@ def members(family: str) -> dict[str, str]:
     Raises:
         SpilloverError: the family has no language, or a YAML file of its folder is lost to the harness.
     """
-    return _members(family, tuple(languages().values()))
+    return members_among(family, tuple(languages().values()))
 
 
 @cache
-def _members(family: str, known: tuple[Language, ...]) -> dict[str, str]:
+def members_among(family: str, known: tuple[Language, ...]) -> dict[str, str]:
     """Return what `members` does where these languages are known: an experiment may bring some."""
     folder, _, pattern = family.rpartition("/")
     if folder and not Path(folder).is_dir():

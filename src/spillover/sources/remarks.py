@@ -10,7 +10,7 @@ from spillover.utils.progress import notify
 Remarks = dict[tuple[Path, str], str]
 """Folder and remark → the whole sentence."""
 
-_printed: Remarks = {}
+printed: Remarks = {}
 """The remarks that this process has printed."""
 
 _gathered: ContextVar[Remarks | None] = ContextVar("gathered", default=None)
@@ -22,8 +22,8 @@ def remark(folder: Path, text: str, first: str = "") -> None:
     sentence = f"{folder}: {text} (first: {first})" if first else f"{folder}: {text}"
     if remarks is not None:
         remarks.setdefault((folder, text), sentence)
-    elif (folder, text) not in _printed:
-        _printed[folder, text] = sentence
+    elif (folder, text) not in printed:
+        printed[folder, text] = sentence
         notify(sentence)
 
 

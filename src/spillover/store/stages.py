@@ -54,7 +54,7 @@ def is_usable(path: Path) -> bool:
 
 def build(path: Path, write: Write, resumable: bool) -> float:
     """Make an artifact in a folder beside its path, rename it, and return the seconds. The caller holds its lock."""
-    partial, start = _partial(path), time.monotonic()
+    partial, start = partial_folder(path), time.monotonic()
     if not is_complete(partial):  # else it was killed between the marker and the renaming
         if not resumable:
             shutil.rmtree(partial, ignore_errors=True)
@@ -75,7 +75,7 @@ def wait_for_main_process(path: Path, write: Write, resumable: bool) -> Artifact
     """Wait until the main process has made an artifact; take part if it is resumable."""
     takes_part = resumable
     while not is_complete(path):
-        if takes_part and (partial := _partial(path)).exists():
+        if takes_part and (partial := partial_folder(path)).exists():
             write(partial)
             takes_part = False
         time.sleep(POLL)
@@ -93,7 +93,8 @@ def check_whole(path: Path) -> None:
         raise SpilloverError(f"{path}: {error}; run the experiment again, which makes anew what is damaged")
 
 
-def _partial(path: Path) -> Path:
+def partial_folder(path: Path) -> Path:
+    """Return the folder that a stage is written in before it is renamed to `path`."""
     return path.with_name(f"{path.name}.partial")
 
 

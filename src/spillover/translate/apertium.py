@@ -28,12 +28,12 @@ class Apertium:
                 "translate.with: 'apertium' needs the command apertium; install it with its languages, such as: "
                 "apt install apertium apertium-eng-spa"
             )
-        self.version = _run(["-V"])
+        self.version = run_apertium(["-V"])
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate line by line; blank lines and the white space around a line stay as they are."""
         mode = f"{get_language(source).iso639_3}-{get_language(target).iso639_3}"
-        modes = _run(["-l"]).split()
+        modes = run_apertium(["-l"]).split()
         if mode not in modes:
             raise SpilloverError(
                 f"translate.with: 'apertium' has no mode {mode} ({source}→{target}); installed are "
@@ -54,7 +54,7 @@ def _paragraphs(mode: str, lines: list[str]) -> list[str]:
     """Translate each line as a paragraph; should a rule have joined two, halve until none is left to join."""
     if not lines:
         return []
-    paragraphs = _run(["-u", mode], PARAGRAPH.join(lines)).split(PARAGRAPH)
+    paragraphs = run_apertium(["-u", mode], PARAGRAPH.join(lines)).split(PARAGRAPH)
     if len(paragraphs) == len(lines):
         return [line.strip() for line in paragraphs]
     if len(lines) == 1:
@@ -63,7 +63,7 @@ def _paragraphs(mode: str, lines: list[str]) -> list[str]:
     return _paragraphs(mode, lines[:middle]) + _paragraphs(mode, lines[middle:])
 
 
-def _run(arguments: list[str], text: str = "") -> str:
+def run_apertium(arguments: list[str], text: str = "") -> str:
     """Run the command on a text and return what it prints."""
     ended = subprocess.run(["apertium", *arguments], input=text, capture_output=True, text=True, encoding="utf-8")
     if ended.returncode:

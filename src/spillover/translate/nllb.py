@@ -71,8 +71,8 @@ class Nllb:
         device, precision = ("cuda", "float16") if ctranslate2.get_cuda_device_count() else ("cpu", "int8")
         self._name, folder = model, _folder(model)
         with _loading(model):
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        kind = type(self._tokenizer).__name__.removesuffix("Fast")
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        kind = type(self.tokenizer).__name__.removesuffix("Fast")
         if kind not in MODEL_FAMILIES:
             raise SpilloverError(
                 f"translate.model: {model!r} is no translation model: found a {kind}; "
@@ -82,13 +82,13 @@ class Nllb:
         with _loading(model):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         self._window = int(getattr(config, "max_position_embeddings", WINDOW))
-        self._converted, self._device, self._precision = _converted(folder, precision), device, precision
-        self.version = f"{precision} {(self._converted / DIGEST).read_text(encoding='utf-8')}"
+        self.folder, self._device, self._precision = _converted(folder, precision), device, precision
+        self.version = f"{precision} {(self.folder / DIGEST).read_text(encoding='utf-8')}"
 
     @cached_property
     def _translator(self) -> ctranslate2.Translator:
         """The model, loaded when there is something to translate."""
-        return ctranslate2.Translator(str(self._converted), device=self._device, compute_type=self._precision)
+        return ctranslate2.Translator(str(self.folder), device=self._device, compute_type=self._precision)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate line by line, because these models know no line breaks."""
@@ -101,7 +101,7 @@ class Nllb:
         token = self._token(source, target)
         before = f"{token} " if token and self._family.begins_source else ""
         prefix = [token] if token and not self._family.begins_source else []
-        inputs = [self._tokenizer.convert_ids_to_tokens(self._tokenizer(before + line).input_ids) for line in lines]
+        inputs = [self.tokenizer.convert_ids_to_tokens(self.tokenizer(before + line).input_ids) for line in lines]
         longest = max(map(len, inputs), default=0)
         if longest > self._window:
             notify(f"{self._name}: lines of up to {longest} tokens are cut to the {self._window} that it reads")
@@ -112,8 +112,8 @@ class Nllb:
             max_input_length=self._window,
             max_decoding_length=min(self._window, 2 * longest + 16),
         )
-        ids = [self._tokenizer.convert_tokens_to_ids(result.hypotheses[0][len(prefix) :]) for result in results]
-        return [text.strip() for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        ids = [self.tokenizer.convert_tokens_to_ids(result.hypotheses[0][len(prefix) :]) for result in results]
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def _token(self, source: str, target: str) -> str:
         """Return the target language's token and set the tokenizer's source; refuse a language that the model lacks."""
@@ -131,17 +131,17 @@ class Nllb:
                     f"translate.model: {self._name!r} lacks language {code!r}; {did_you_mean(code, names)}"
                 )
         if not self._family.begins_source:
-            self._tokenizer.src_lang = names[source]
+            self.tokenizer.src_lang = names[source]
         return self._family.token.format(names[target])
 
     def _has(self, token: str) -> bool:
         """Whether the model has a token; only its tokenizer lists the languages of M2M100."""
-        unknown = (None, self._tokenizer.unk_token_id)
-        return bool(token) and self._tokenizer.convert_tokens_to_ids(token) not in unknown
+        unknown = (None, self.tokenizer.unk_token_id)
+        return bool(token) and self.tokenizer.convert_tokens_to_ids(token) not in unknown
 
     def _one_way(self, source: str, target: str) -> str:
         """Accept the direction of a model without tokens for languages; its tokenizer names the two."""
-        pair = (getattr(self._tokenizer, "source_lang", None), getattr(self._tokenizer, "target_lang", None))
+        pair = (getattr(self.tokenizer, "source_lang", None), getattr(self.tokenizer, "target_lang", None))
         for code, name in zip((source, target), pair, strict=True):
             if name not in (None, *_iso(get_language(code))):
                 raise SpilloverError(

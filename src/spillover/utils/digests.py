@@ -39,20 +39,21 @@ def content_digest(path: Path) -> str:
     if blob := BLOB.fullmatch(real.as_posix()):
         return blob["sha256"]
     if real.stat().st_size <= SMALL:
-        return _read(real)
+        return sha256_of(real)
     state = _state(real)
     if remembered := _remembered(real, state):
         return remembered
     if real.stat().st_size >= LARGE:
         notify(f"Reading {path.name} once, to know its content")
-    sha256 = _read(real)
+    sha256 = sha256_of(real)
     changed = max(real.stat().st_mtime, real.stat().st_ctime)
     if _state(real) == state and time.time() - changed >= SETTLED:
         _remember(real, state, sha256)
     return sha256
 
 
-def _read(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read now."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

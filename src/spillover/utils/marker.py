@@ -4,10 +4,11 @@ A marker is written last and holds the SHA-256 of every file. Large files are tr
 silent disk corruption of them is not detected.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
+
+from spillover.utils.digests import sha256_of
 
 MARKER = "complete.json"
 
@@ -23,7 +24,7 @@ def write_marker(folder: Path, **facts: object) -> None:
         if path.stat().st_size > ALWAYS_HASH_BELOW:
             _flush(path)  # a file that is not hashed again must be on the disk, not only in its cache
             changed[name] = path.stat().st_ctime_ns
-        sums[name] = _sum(path)
+        sums[name] = sha256_of(path)
     write_text(folder / MARKER, json.dumps({**facts, "files": sums, "changed": changed}, indent=1))
 
 
@@ -48,7 +49,7 @@ def integrity_error(folder: Path) -> str:
         if name not in sums:
             return f"{folder / name}: was not there when the folder was complete"
         # no program can set ctime; it is compared for equality alone, since clocks jump
-        if files[name].stat().st_ctime_ns != changed.get(name) and _sum(files[name]) != sums[name]:
+        if files[name].stat().st_ctime_ns != changed.get(name) and sha256_of(files[name]) != sums[name]:
             return f"{folder / name}: damaged since it was written"
     return ""
 
@@ -56,11 +57,6 @@ def integrity_error(folder: Path) -> str:
 def _files(folder: Path) -> dict[str, Path]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MARKER)
     return {path.relative_to(folder).as_posix(): path for path in files}
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -137,7 +137,7 @@ def retrieval(states: States, pairings: Pairings) -> Array:
     the other language. Range [0, 1], 1/n by chance; a tie for the highest is not a hit.
     Source: Artetxe & Schwenk 2019 (arXiv 1811.01136), equations 2 and 3, `ratio`.
     """
-    return np.stack([_coupled(_leads(_margin(row), 2), pairings) for row in _rows(states.body_cosines)], axis=1)
+    return np.stack([_coupled(leads(_margin(row), 2), pairings) for row in _rows(states.body_cosines)], axis=1)
 
 
 def mexa_mean(states: States, pairings: Pairings) -> Array:
@@ -233,7 +233,7 @@ def _margin(similarities: Array) -> Array:
     return result
 
 
-def _leads(matrices: Array, axis: int) -> Array:
+def leads(matrices: Array, axis: int) -> Array:
     """Return 1 where an entry alone is the highest along an axis, else 0."""
     near = matrices > matrices.max(axis=axis, keepdims=True) - NOISE
     result: Array = 1.0 * (near & (near.sum(axis=axis, keepdims=True) == 1))
@@ -241,7 +241,7 @@ def _leads(matrices: Array, axis: int) -> Array:
 
 
 def _mexa(similarities: Array, pairings: Pairings) -> Array:
-    rows = (_leads(row, 2) * _leads(row, 1) for row in _rows(similarities))
+    rows = (leads(row, 2) * leads(row, 1) for row in _rows(similarities))
     return np.stack([_coupled(row, pairings) for row in rows], axis=1)
 
 

@@ -113,7 +113,7 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
     first = np.stack([columns[rows, sight.gold, 0], columns[rows, labels + sight.gold, 0]], axis=1)
     marks = np.full((count, layers, 2), np.inf, dtype=np.float32)  # only the last position has a rank
     marks[:items] = np.take_along_axis(logits[:items], first[:, None], axis=2)
-    totals = _stream(hidden, readout, marks.reshape(count * layers, 2))
+    totals = stream(hidden, readout, marks.reshape(count * layers, 2))
     spoken = logits - totals.log_total.reshape(count, layers, 1)
     steps = spoken[sight.nodes[..., None], np.arange(layers), columns[..., None]]  # items, choices, depth, layers
     spoken_paths = np.exp(np.where(sight.nodes[..., None] >= 0, steps, 0).sum(axis=2))
@@ -145,7 +145,7 @@ def _single(values: NDArray[Any]) -> Array:
     return values.astype(np.float32)
 
 
-def _stream(hidden: Array, readout: Unembedding, marks: Array) -> _Totals:
+def stream(hidden: Array, readout: Unembedding, marks: Array) -> _Totals:
     """Pass over the vocabulary once, so that nothing of size states × vocabulary ever exists.
 
     The blocks are the same however many threads there are, and so are their sums.

@@ -173,7 +173,7 @@ def _coefficients(sample: Array, gains: Array, ridge: float) -> Array:
     return result
 
 
-def _leave_one_out_error(sample: Array, gains: Array, columns: Sequence[int], ridge: float, place: int) -> Array:
+def leave_one_out_error(sample: Array, gains: Array, columns: Sequence[int], ridge: float, place: int) -> Array:
     """Return the error in one mixture's mean over the aims, predicted from the others, (draws,)."""
     rest = np.arange(len(sample)) != place
     offsets = (sample[place] - sample[rest].mean(axis=0))[columns].mean(axis=0)
@@ -185,7 +185,7 @@ def _leave_one_out_error(sample: Array, gains: Array, columns: Sequence[int], ri
 def _squares(sample: Array, gains: Array, columns: Sequence[int]) -> Array:
     """Return the mean squared error over the mixtures, each left out once, with every ridge: (ridges, draws)."""
     errors = [
-        [_leave_one_out_error(sample, gains, columns, ridge, place) for place in range(len(sample))] for ridge in RIDGES
+        [leave_one_out_error(sample, gains, columns, ridge, place) for place in range(len(sample))] for ridge in RIDGES
     ]
     result: Array = np.square(errors).mean(axis=1)
     return result
@@ -205,7 +205,7 @@ def _cross_validate(sample: Array, gains: Array, columns: Sequence[int]) -> tupl
     for place in range(count):
         rest = np.arange(count) != place
         ridge = RIDGES[int(_squares(sample[rest], gains[rest][..., None], columns)[:, 0].argmin())]
-        errors.append(_leave_one_out_error(sample, gains[..., None], columns, ridge, place)[0])
+        errors.append(leave_one_out_error(sample, gains[..., None], columns, ridge, place)[0])
         plain.append((gains[rest].mean(axis=0) - gains[place])[columns].mean())
     p = float((lowest <= lowest[0] * (1 + 1e-9)).mean())
     validation = CrossValidation(

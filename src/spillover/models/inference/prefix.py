@@ -127,7 +127,7 @@ class Prefix:
         positions = torch.from_numpy(depth).to(model.device) + self.length
         out = model.backbone(
             input_ids=torch.from_numpy(ids).to(model.device),
-            attention_mask=self._masks(torch.from_numpy(sees).to(model.device), positions),
+            attention_mask=self.masks(torch.from_numpy(sees).to(model.device), positions),
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
@@ -135,7 +135,7 @@ class Prefix:
         hidden: Tensor = out.last_hidden_state
         return hidden
 
-    def _masks(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+    def masks(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         """Return the attention mask (rows, 1, width, prefix + width), or such a mask per kind of layer."""
         rows, width = positions.shape
         before = torch.arange(self.length, device=sees.device).expand(rows, -1)

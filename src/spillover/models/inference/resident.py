@@ -31,7 +31,7 @@ class _Resident:
     """Takes the adapter out again."""
 
 
-_resident: _Resident | None = None
+in_memory: _Resident | None = None
 
 
 def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> PrefixReader:
@@ -48,20 +48,20 @@ def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bo
     Raises:
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
     """
-    global _resident
+    global in_memory
     if chosen.threads:
         set_num_threads(chosen.threads)
     if merged and adapter is not None:
-        _resident = None
+        in_memory = None
         return PrefixReader(_load(chosen, adapter, merged))
     arguments = json.dumps(chosen.template_arguments, default=str)
     key = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, arguments)
-    if _resident is None or _resident.key != key:
-        _resident = None  # freed before the next model is loaded: memory may not hold both
-        _resident = _Resident(key, PrefixReader(_load(chosen)))
-    if _resident.adapter != adapter:
-        _swap(_resident, adapter)
-    return _resident.reader
+    if in_memory is None or in_memory.key != key:
+        in_memory = None  # freed before the next model is loaded: memory may not hold both
+        in_memory = _Resident(key, PrefixReader(_load(chosen)))
+    if in_memory.adapter != adapter:
+        _swap(in_memory, adapter)
+    return in_memory.reader
 
 
 @contextmanager
@@ -70,9 +70,9 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
 
     If the block fails, the next `resident_reader` loads the model again.
     """
-    global _resident
+    global in_memory
     model = resident_reader(chosen).model
-    lent, _resident = _resident, None
+    lent, in_memory = in_memory, None
     before = [(module, dict(module._modules)) for module in model.network.modules()]
     yield model
     for module, children in before:  # an adapter replaces modules; `tune` puts weights back
@@ -80,7 +80,7 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
         module._modules.update(children)
     vars(model.network).pop("peft_config", None)
     model.network.eval()
-    _resident = lent
+    in_memory = lent
 
 
 def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> Model:

@@ -64,7 +64,7 @@ class Engine:
                 SamplingParams(max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False)
                 for _, token in steps
             ],
-            lora_request=_request(self.adapter) if self.adapter else None,
+            lora_request=lora_request(self.adapter) if self.adapter else None,
             use_tqdm=False,
         )
         return [
@@ -103,11 +103,11 @@ def open_engine(
     """Open a model by name, as `load` does, for adapters of up to `rank`; both arms use the same `LLM`."""
     model, folder = without_weights(name, template, template_arguments), locate(name)
     largest = next(supported for supported in ADAPTER_RANKS if supported >= rank)
-    return Engine(model, _llm(folder, fingerprint(folder), resolve_dtype(dtype), largest), adapter)
+    return Engine(model, open_llm(folder, fingerprint(folder), resolve_dtype(dtype), largest), adapter)
 
 
 @cache
-def _llm(folder: Path, content: str, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
+def open_llm(folder: Path, content: str, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
     """Return vLLM with the model of a folder; `content` is its fingerprint, so a changed folder is read again."""
     from vllm import LLM
 
@@ -117,7 +117,7 @@ def _llm(folder: Path, content: str, dtype: str, rank: int) -> Any:  # noqa: ANN
     return LLM(model=str(folder), **options, **adapters, **caching)
 
 
-def _request(adapter: Path) -> Any:  # noqa: ANN401
+def lora_request(adapter: Path) -> Any:  # noqa: ANN401
     """Return vLLM's request for an adapter. vLLM stores adapters by number, so each adapter needs its own."""
     from vllm.lora.request import LoRARequest
 

@@ -54,11 +54,11 @@ def tuned(reader: PrefixReader, prompts: Sequence[Prompt], seed: int) -> AffineL
         )
     random = np.random.default_rng(seed)
     chosen = sorted(random.permutation(len(prompts))[:MAX_PROMPTS].tolist())
-    states = _states(reader, [prompts[index] for index in chosen])
+    states = body_states(reader, [prompts[index] for index in chosen])
     return _train(reader.model, states[random.permutation(len(states))], seed)
 
 
-def _states(reader: PrefixReader, prompts: Sequence[Prompt]) -> Tensor:
+def body_states(reader: PrefixReader, prompts: Sequence[Prompt]) -> Tensor:
     """Return states (n, layers, width) at the last position; prompts with the same exemplars are read together."""
     groups: dict[tuple[object, ...], list[Prompt]] = {}
     for prompt in prompts:
@@ -66,7 +66,7 @@ def _states(reader: PrefixReader, prompts: Sequence[Prompt]) -> Tensor:
     return torch.from_numpy(np.concatenate([trace(reader, group).last for group in groups.values()]))
 
 
-class _Loss:
+class SampledLoss:
     """KL(p ‖ q) over the likeliest tokens and a sample that stands for the others, in nats; 0 where q is p."""
 
     def __init__(self, model: Model, final: Tensor, seed: int) -> None:
@@ -79,20 +79,20 @@ class _Loss:
         rest[likely] = False
         others = rest.nonzero()[:, 0]
         sample = others[torch.randperm(len(others), generator=random)[:SAMPLED]]
-        self._tokens = torch.cat([torch.unique(likely), sample])
-        weights = torch.zeros(len(self._tokens))
-        weights[len(self._tokens) - len(sample) :] = np.log(max(1, len(others)) / max(1, len(sample)))
+        self.tokens = torch.cat([torch.unique(likely), sample])
+        weights = torch.zeros(len(self.tokens))
+        weights[len(self.tokens) - len(sample) :] = np.log(max(1, len(others)) / max(1, len(sample)))
         self._weights = weights.to(model.device)
 
     def target(self, final: Tensor) -> Tensor:
         """Return log p (n, tokens) of normed states (n, width)."""
-        return (self._model.logits(final, self._tokens) + self._weights).log_softmax(dim=-1)
+        return (self._model.logits(final, self.tokens) + self._weights).log_softmax(dim=-1)
 
     def __call__(self, states: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss (layers,) over n of states (n, layers, width), not normed."""
         hidden = self._norm(states.to(self._model.network.dtype)).flatten(0, 1)
-        spoken = (self._model.logits(hidden, self._tokens) + self._weights).log_softmax(dim=-1)
-        spoken = spoken.reshape(*states.shape[:2], len(self._tokens))
+        spoken = (self._model.logits(hidden, self.tokens) + self._weights).log_softmax(dim=-1)
+        spoken = spoken.reshape(*states.shape[:2], len(self.tokens))
         expected = target[:, None].expand_as(spoken)
         return kl_div(spoken, expected, reduction="none", log_target=True).sum(dim=-1).mean(dim=0)
 
@@ -128,7 +128,7 @@ def _train(model: Model, traced: Tensor, seed: int) -> AffineLens:
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, STEPS)
     best = [part.detach().clone() for part in lens.parts]
     with torch.no_grad():
-        loss = _Loss(model, final, seed)
+        loss = SampledLoss(model, final, seed)
         target = loss.target(final)
         lowest = loss(lens(states[held_out]), target[held_out])
     for step in range(1, STEPS + 1):

@@ -49,7 +49,7 @@ def patch(reader: PrefixReader, prompt: Prompt, choice: int, states: Array) -> P
     answer, last = encoded.choices[choice], encoded.boundary - 1
     sources, layers, width = states.shape
     flat = torch.from_numpy(states).reshape(sources * layers, width)
-    patcher = _Patcher(flat.to(reader.model.device, reader.model.network.dtype), layers)
+    patcher = Patcher(flat.to(reader.model.device, reader.model.network.dtype), layers)
     trees = [linear_tree(answer[last:-1])] * (sources * layers + 1)  # one per state, and one without a patch
     hidden: list[Tensor] = [torch.empty(0)] * len(trees)
     with _patching(reader.model, patcher):
@@ -62,7 +62,7 @@ def patch(reader: PrefixReader, prompt: Prompt, choice: int, states: Array) -> P
     return Patched(float(values[-1]), values[:-1].reshape(sources, layers))
 
 
-class _Patcher:
+class Patcher:
     """The rows of the current pass that get a state, per layer."""
 
     def __init__(self, states: Tensor, layers: int) -> None:
@@ -87,7 +87,7 @@ class _Patcher:
 
 
 @contextmanager
-def _patching(model: Model, patcher: _Patcher) -> Iterator[None]:
+def _patching(model: Model, patcher: Patcher) -> Iterator[None]:
     """Pass to the patcher the states that enter the first block and that leave each block."""
 
     def enters(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

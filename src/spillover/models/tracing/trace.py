@@ -76,7 +76,7 @@ def trace(
         for batch, _ in reader.read(encoded[0].choices[0][:prefix], [row.tree for row in rows], recorder.on_batch):
             recorder.store(batch)
             advance(len(batch))
-    nodes, tokens = _steps(rows, recorder.nodes)
+    nodes, tokens = label_steps(rows, recorder.nodes)
     items = [_finite(states, index) for index, states in enumerate(recorder.states)]
     return Trace(
         last=np.stack([states[0] for states in items]),
@@ -100,7 +100,7 @@ def _body_starts(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Enco
     ]
 
 
-def _steps(rows: Sequence[LabelTree], nodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
+def label_steps(rows: Sequence[LabelTree], nodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
     """Return `Trace.nodes` and `Trace.tokens`: the paths of the trees, with nodes numbered over all items."""
     shape = (len(rows), len(rows[0].paths), max(len(path) for row in rows for path in row.paths))
     states, tokens = np.full(shape, -1), np.full(shape, -1)
@@ -203,7 +203,7 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
     parts = anatomy(model)
     if not parts.activations:
         kind = model.config.model_type
-        _notify_once(f"{kind}: neurons are not counted, since its blocks have not one plain MLP each")
+        notify_once(f"{kind}: neurons are not counted, since its blocks have not one plain MLP each")
     recorder.active = [torch.zeros(int(bool(parts.activations)), dtype=torch.long)] * len(parts.blocks)
     hooks = [parts.blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
     hooks += [module.register_forward_hook(leaves) for module in parts.blocks]
@@ -217,6 +217,6 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
 
 
 @cache
-def _notify_once(sentence: str) -> None:
+def notify_once(sentence: str) -> None:
     """Print a sentence once per process, however many cells are traced."""
     notify(sentence)
