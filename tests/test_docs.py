@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from calls import Call
 from places import ROOT
-from spillover.cli import app
 from spillover.records import Example, Prediction
 from spillover.store import read_predictions, read_records
 
@@ -49,14 +48,14 @@ def write(blocks: dict[str, str], folder: Path) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_five_extensions_make_an_experiment(
-    blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(blocks, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     chosen = [f"model.name={tiny('llama')}", "model.dtype=float32", "analyze.limit=1"]
-    done = CliRunner().invoke(app, ["run", "mine.toml", *(part for key in chosen for part in ("--set", key))])
-    assert done.exit_code == 0, done.output
+    ended = call("run", "mine.toml", *(part for key in chosen for part in ("--set", key)))
+    assert ended.status == 0, ended.err
     run = tmp_path / "runs" / "mine"
     examples = read_records(run / "examples.parquet", Example)
     pairs = {(example.source, example.target) for example in examples}
@@ -75,16 +74,16 @@ def test_the_five_extensions_make_an_experiment(
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_language_is_brought_to_a_task_that_ships(
-    blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(blocks, tmp_path)
     monkeypatch.chdir(tmp_path)
     chosen = ["--set", f"model.name={tiny('llama')}"]
-    checked = CliRunner().invoke(app, ["lint", "catalan.toml", *chosen])
-    assert checked.exit_code == 0, checked.output
-    shown = CliRunner().invoke(app, ["prompts", "catalan.toml", *chosen])
-    assert shown.exit_code == 0, shown.output
-    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    checked = call("lint", "catalan.toml", *chosen)
+    assert checked.status == 0, checked.out + checked.err
+    shown = call("prompts", "catalan.toml", *chosen)
+    assert shown.status == 0, shown.err
+    lines = [json.loads(line) for line in shown.out.splitlines()]
     assert [line["language"] for line in lines] == ["en", "en", "ca", "ca"]
     assert lines[3]["header"] == (
         "Ressenya: El perruquer em va escoltar amb atenció.\nSentiment: positiu\n\n"

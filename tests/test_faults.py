@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from spillover import cli
+import calls
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.records import Prediction
@@ -30,28 +29,28 @@ Build = Callable[[Path], str]
 
 
 @pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Build:
-    """Return a function that runs the first three stages into `runs`, and returns what is refused, if anything is."""
+def build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Build:
+    """Return a function that runs the first three stages into `runs`, and returns what is refused, if anything is.
+
+    The output is captured in memory: a limit on the size of files would stop what `call` captures it in.
+    """
     path = tmp_path / "small.toml"
     tasks = {"tasks": ["sentiment"], "languages": ["en"]}
     table = {"questions": {"limit": 40}, "translate": {"to": ["de"]}, "evaluate": tasks}
     path.write_text(tomli_w.dumps(table), encoding="utf-8")
 
-    def run(runs: Path) -> str:
-        monkeypatch.setattr(sys, "argv", ["spillover", "build", str(path), "--runs", str(runs)])
+    def build(runs: Path) -> str:
         capsys.readouterr()
-        try:
-            cli.main()
-        except SystemExit as end:
-            if end.code == 2:
-                refused = capsys.readouterr().err
-                assert refused.startswith("spillover: ")
-                assert refused.count("\n") == 1, refused
-                return refused
-            assert not end.code
-        return ""
+        status = calls.run("build", path, "--runs", runs)
+        refused = capsys.readouterr().err
+        if status == 0:
+            return ""
+        assert status == 2
+        assert refused.startswith("spillover: ")
+        assert refused.count("\n") == 1, refused
+        return refused
 
-    return run
+    return build
 
 
 def stages(runs: Path) -> dict[str, bytes]:

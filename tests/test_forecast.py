@@ -8,9 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import tomli_w
-from typer.testing import CliRunner
 
-from spillover.cli import app
+from calls import Call
 from spillover.runs.rates import UnitCost
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,11 +40,20 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[[str], Path])
     return folder
 
 
-def told(place: Path, *options: str, name: str = "e", dry: bool = True) -> list[str]:
-    asked = ["run", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", name]
-    done = CliRunner().invoke(app, [*asked, *(("--dry-run",) if dry else ()), *options])
-    assert done.exit_code == 0, done.output
-    return done.stdout.splitlines()
+Forecast = Callable[..., list[str]]
+
+
+@pytest.fixture
+def forecast(call: Call, place: Path) -> Forecast:
+    """Return a function: options → the lines that a run with them prints."""
+
+    def lines(*options: str, name: str = "e", dry: bool = True) -> list[str]:
+        experiment = ("run", place / "e.toml", "--runs", place / "runs", "--name", name)
+        ended = call(*experiment, *(("--dry-run",) if dry else ()), *options)
+        assert ended.status == 0, ended.err
+        return ended.out.splitlines()
+
+    return lines
 
 
 def made(place: Path) -> set[str]:
@@ -56,9 +64,9 @@ def stages(place: Path) -> list[Path]:
     return sorted(path for path in (place / "runs" / ".stages").glob("*-*") if path.is_dir())
 
 
-def test_without_an_earlier_run_time_and_disk_are_unknown(place: Path) -> None:
+def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, place: Path) -> None:
     """And the model is not even looked for: there is none of that name."""
-    found = told(place, "--set", "model.name=nobody/nothing")
+    found = forecast("--set", "model.name=nobody/nothing")
     assert found == [
         "de: 0 characters to parallel",
         f"tune: {QUESTIONS} examples: time and disk unknown",
@@ -82,9 +90,9 @@ def rate(place: Path, kind: str) -> tuple[float, float]:
     return seconds / rows, size / rows
 
 
-def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
-    told(place, dry=False)
-    assert told(place)[1:] == [
+def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place: Path) -> None:
+    forecast(dry=False)
+    assert forecast()[1:] == [
         "tune: nothing",
         "evaluate: nothing",
         "analyze: nothing",
@@ -92,31 +100,33 @@ def test_after_a_run_only_what_is_not_there_is_counted(place: Path) -> None:
         "in all: about 0 s and 0.0 MB",
     ]
     before = made(place), stages(place)
-    found = told(place, "--set", 'evaluate.languages=["en", "de", "th"]', name="more")
+    found = forecast("--set", 'evaluate.languages=["en", "de", "th"]', name="more")
     seconds, size = rate(place, "predictions")
     expected = UnitCost(seconds, size).times(2 * ITEMS)
     assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items: {expected}"]
-    again = told(place, "--set", "tune.epochs=3", name="longer")
+    again = forecast("--set", "tune.epochs=3", name="longer")
     assert again[1].startswith(f"tune: {3 * QUESTIONS} examples: about ")
     assert again[2].startswith(f"evaluate: {2 * ITEMS} items: about ")
     assert (made(place), stages(place)) == before, "nothing was made"
     assert again[3].startswith("analyze: 4 items traced: about ")
     assert again[4].startswith("texts: 4 texts: about ")
-    other = told(place, "--set", "model.dtype=bfloat16", name="other")
+    other = forecast("--set", "model.dtype=bfloat16", name="other")
     assert "unknown" in other[-1], "in another precision it takes another time"
 
 
-def test_nothing_is_translated(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_translated(
+    call: Call, forecast: Forecast, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "my_costly", sys.modules[__name__])
     chosen = ["--set", "translate.with=my_costly:Costly", "--set", 'translate.to=["de", "th"]']
-    found = told(place, *chosen, name="paid")
+    found = forecast(*chosen, name="paid")
     asked = pq.read_table(place / "runs" / "paid" / "questions.parquet").to_pylist()
     count = sum(len(field) for row in asked for field in row["fields"])
     assert found[:2] == [f"{code}: {count} characters to my_costly:Costly" for code in ("de", "th")]
     assert found[2].startswith(f"tune: {2 * QUESTIONS} examples: ")
-    stage = ["translate", str(place / "e.toml"), "--runs", str(place / "runs"), "--name", "paid", "--dry-run", *chosen]
-    assert CliRunner().invoke(app, stage).stdout.splitlines() == found[:2], "as the stage itself says"
+    stage = ("translate", place / "e.toml", "--runs", place / "runs", "--name", "paid", "--dry-run", *chosen)
+    assert call(*stage).out.splitlines() == found[:2], "as the stage itself says"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Experiments that nobody would write: one sentence or a result, never a traceback, nothing written beside the runs."""
 
 import errno
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import tomli_w
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from spillover import cli
+from calls import Call
 from spillover.errors import SpilloverError, one_line
 from spillover.experiment import Experiment, load_experiment
 from spillover.store import Store
@@ -148,7 +147,7 @@ def test_nothing_in_a_run_folder_leads_out_of_it(tmp_path: Path, name: str, link
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def try_out(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command line in a folder of its own, and look what it left beside its runs."""
     from huggingface_hub import constants
 
@@ -160,24 +159,17 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def run(table: dict[str, Any], *arguments: str) -> int:
         (place / "mine.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
-        monkeypatch.setattr(sys, "argv", ["spillover", *arguments])
-        capsys.readouterr()
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        if status == 2 and "Usage" not in shown.err:
-            assert shown.err.startswith("spillover: ")
-            assert shown.err.count("\n") == 1, shown.err
+        status, _, err = call(*arguments)
+        assert "Traceback" not in err
+        if status == 2 and "Usage" not in err:
+            assert err.startswith("spillover: ")
+            assert err.count("\n") == 1, err
         beside = {path for path in tmp_path.rglob("*") if (place / "runs") not in path.parents}
         assert beside <= before, beside - before
-        assert status in (0, 1, 2, None), status
-        return int(str(status or 0))
+        assert status in (0, 1, 2), status
+        return status
 
-    yield run
+    return run
 
 
 plausible = st.fixed_dictionaries(
@@ -223,15 +215,15 @@ plausible = st.fixed_dictionaries(
 @example({"questions": {"task": "mine.toml"}}, "build", None)
 @example({"questions": {"task": "\x00.toml", "limit": 1}}, "build", None)
 def test_a_stage_ends_well_or_in_one_sentence(
-    call: Callable[..., int], table: dict[str, Any], stage: str, name: str | None
+    try_out: Callable[..., int], table: dict[str, Any], stage: str, name: str | None
 ) -> None:
-    call(table, stage, "mine.toml", *(() if name is None else ("--name", name)))
+    try_out(table, stage, "mine.toml", *(() if name is None else ("--name", name)))
 
 
 @settings(SETTINGS, max_examples=12)
 @given(plausible, st.sampled_from(["lint", "prompts"]))
-def test_looking_writes_nothing_and_ends_well(call: Callable[..., int], table: dict[str, Any], command: str) -> None:
-    call(table, command, "mine.toml")
+def test_looking_writes_nothing_and_ends_well(try_out: Callable[..., int], table: dict[str, Any], command: str) -> None:
+    try_out(table, command, "mine.toml")
 
 
 varied = st.fixed_dictionaries(
@@ -255,6 +247,6 @@ varied = st.fixed_dictionaries(
 @example({}, {"seed": [[0], [1]]}, None)
 @example({}, {"tune": [{"epochs": 1.0}, {"epochs": 1.0}]}, None)
 def test_a_grid_is_planned_or_refused_in_one_sentence(
-    call: Callable[..., int], table: dict[str, Any], lists: dict[str, Any], name: str | None
+    try_out: Callable[..., int], table: dict[str, Any], lists: dict[str, Any], name: str | None
 ) -> None:
-    call(table | lists, "sweep", "mine.toml", "--dry-run", *(() if name is None else ("--name", name)))
+    try_out(table | lists, "sweep", "mine.toml", "--dry-run", *(() if name is None else ("--name", name)))

@@ -14,7 +14,7 @@ import tomli_w
 
 from killing import Point, run
 from spillover.errors import SpilloverError
-from spillover.records import Question
+from spillover.records import Question, Tuning
 from spillover.store import read_records, stages
 from spillover.utils.marker import MARKER, is_complete
 
@@ -137,11 +137,11 @@ def tune_within(size: int) -> None:
 
     real = module.tune
 
-    def tune(*given: Any) -> object:  # noqa: ANN401
+    def tune(*arguments: Any) -> Tuning:  # noqa: ANN401
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-        return real(*given)
+        return real(*arguments)
 
-    module.tune = tune
+    setattr(module, "tune", tune)  # noqa: B010
 
 
 def copied(unbroken: Path, folder: Path) -> Path:
@@ -186,9 +186,12 @@ def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
 
 def in_place() -> None:
     """Write stages where they belong at once, and trust what is there: what this project does not do."""
-    stages._partial = lambda path: path
-    stages.integrity_error = lambda path: "" if path.exists() else "not there"
-    stages.is_complete = lambda path: False
+    for name, function in (
+        ("partial_folder", lambda path: path),
+        ("integrity_error", lambda path: "" if path.exists() else "not there"),
+        ("is_complete", lambda path: False),
+    ):
+        setattr(stages, name, function)
 
 
 def test_written_in_place_a_torn_file_would_be_read(experiment: Path, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from typer.testing import CliRunner
 
-from spillover.cli import app
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment, load_experiment, parse_experiment
 from spillover.languages import get_language, in_paper_order, languages, lookup, other_script
@@ -85,19 +84,19 @@ def write_experiment(folder: Path, model: Path, engine: str) -> Path:
     return file
 
 
-def ran(file: Path) -> Path:
+def ran(call: Call, file: Path) -> Path:
     runs = file.parent / "runs"
-    done = CliRunner().invoke(app, ["run", str(file), "--runs", str(runs)])
-    assert done.exit_code == 0, done.output
+    ended = call("run", file, "--runs", runs)
+    assert ended.status == 0, ended.err
     return runs / "catalan"
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_from_questions_to_a_tuned_model_and_its_report(
-    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "my_engine", sys.modules[__name__])
-    run = ran(write_experiment(tmp_path, tiny("llama"), "my_engine:Phrases"))
+    run = ran(call, write_experiment(tmp_path, tiny("llama"), "my_engine:Phrases"))
     examples = read_records(run / "examples.parquet", Example)
     assert {(example.source, example.target) for example in examples} == {
         (f"{catalan}\n", english) for english, catalan in KNOWN.items()
@@ -117,8 +116,8 @@ def test_from_questions_to_a_tuned_model_and_its_report(
     "eng-cat" not in MODES,
     reason="apertium or its mode eng-cat is not installed: apt install apertium apertium-eng-cat",
 )
-def test_apertium_translates_into_it(tiny: Callable[[str], Path], tmp_path: Path) -> None:
-    run = ran(write_experiment(tmp_path, tiny("llama"), "apertium"))
+def test_apertium_translates_into_it(call: Call, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    run = ran(call, write_experiment(tmp_path, tiny("llama"), "apertium"))
     found = read_records(run / "pairs" / "ca.parquet", Pair)
     assert [pair.target[0] for pair in found] == list(KNOWN)
     assert ["sopa" in pair.source[0] for pair in found] == [False, True]

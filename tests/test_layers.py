@@ -6,11 +6,10 @@ is imported to find out what would be.
 
 import ast
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
-import spillover
+from places import package_sources
 
 LAYERS = (
     ("cli",),
@@ -34,13 +33,6 @@ MODELS_ONLY = {"torch"}
 
 HEAVY = {"torch", "transformers", "altair", "ray", "pandas"}
 """What `cli` may not import before the arguments are parsed."""
-
-
-def package_sources() -> dict[str, str]:
-    """Return dotted module name → its text, for every module of the package."""
-    root = Path(spillover.__file__).parent
-    paths = {".".join(path.relative_to(root).with_suffix("").parts): path for path in sorted(root.rglob("*.py"))}
-    return {name.removesuffix("__init__").rstrip("."): path.read_text("utf-8") for name, path in paths.items()}
 
 
 def imported(name: str, nodes: Iterator[ast.AST], modules: Mapping[str, str]) -> Iterator[str]:

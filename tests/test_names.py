@@ -1,11 +1,15 @@
-"""Variables are nouns: no pronoun or participle stands for a value in a function that does not fit in a glance."""
+"""Variables of the package are nouns: no pronoun or participle stands for a value in a function of some length.
+
+Private names are private: tests and benchmarks neither use nor patch any.
+"""
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from test_layers import package_sources
+from places import ROOT, package_sources
 
 PRONOUNS = {"asked", "found", "given", "kept", "own", "told"}
 """Names that say nothing of what they hold."""
@@ -36,3 +40,60 @@ def test_a_pronoun_is_caught_in_a_long_function_alone() -> None:
     long, short = "\n".join(["    pass"] * LINES), "    pass"
     assert list(pronouns(f"def f(own):\n    found = own\n{long}\n")) == ["1: own", "2: found"]
     assert list(pronouns(f"def f(own):\n    found = own\n{short}\n")) == []
+
+
+ELSEWHERE = {
+    "_encode_pair",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_instances",
+    "_load_from_checkpoint",
+    "_load_rng_state",
+}
+"""Names of torch, transformers and lm-evaluation-harness that have no public counterpart."""
+
+IN_TUNING = {"_Callbacks", "_Phase", "_add_row_gradient", "_arguments", "_learn", "_micro_batches"}
+"""Of `models/tuning`, not mended yet."""
+
+SCRIPTS = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in ELSEWHERE | IN_TUNING
+
+
+def private_names(text: str) -> Iterator[str]:
+    """Yield `line: name` for every private name that is imported, patched, or read of anything but `self`."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Attribute(ast.Name("self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
+                names = [name]
+            case ast.ImportFrom(names=aliases):
+                names = [alias.name for alias in aliases]
+            case ast.Call(ast.Attribute(attr="setattr" | "delattr"), arguments):
+                strings = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
+                names = [str(string).rpartition(".")[2] for string in strings]
+            case _:
+                continue
+        yield from (f"{node.lineno}: {name}" for name in names if private(name))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=[path.relative_to(ROOT).as_posix() for path in SCRIPTS])
+def test_no_private_name_is_reached_for(path: Path) -> None:
+    assert list(private_names(path.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("module._digest(root)", "_digest"),
+        ("from spillover.report import _digest", "_digest"),
+        ("patch.setattr(module, '_digest', None)", "_digest"),
+        ("patch.setattr('spillover.report._digest', None)", "_digest"),
+        ("self._digest = module.digest, module.__name__", ""),
+    ],
+)
+def test_a_private_name_is_caught(line: str, name: str) -> None:
+    assert list(private_names(line)) == ([f"1: {name}"] if name else [])

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from spillover.cli import app
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.export.data import FORMATS, export_data
 from spillover.records import Example
@@ -100,13 +99,14 @@ def test_trl_learns_the_target_alone(tmp_path: Path, tiny: Callable[[str], Path]
     assert found == ours
 
 
-def test_from_the_command_line(tmp_path: Path) -> None:
+def test_from_the_command_line(call: Call, tmp_path: Path) -> None:
     """Needs neither a model nor tuning: the experiment names a model that does not exist."""
     file = tmp_path / "e.toml"
     file.write_text('[model]\nname = "none"\n[questions]\nlimit = 4\n[translate]\nto = ["zh", "de"]\n')
-    asked = ["export", "data", str(file), str(tmp_path / "data"), "--runs", str(tmp_path / "runs")]
-    done = CliRunner().invoke(app, [*asked, "--format", "llama-factory"])
-    assert done.exit_code == 0, done.output
+    command = ("export", "data", file, tmp_path / "data", "--runs", tmp_path / "runs")
+    ended = call(*command, "--format", "llama-factory")
+    assert ended.status == 0, ended.err
     assert len(llama_factory(tmp_path / "data")) == 2 * 4
-    with pytest.raises(SpilloverError, match="--format: found 'lama-factory'; did you mean"):
-        CliRunner().invoke(app, [*asked, "--format", "lama-factory"], catch_exceptions=False)
+    ended = call(*command, "--format", "lama-factory")
+    assert ended.status == 2
+    assert "--format: found 'lama-factory'; did you mean" in ended.err

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import yaml
 
 from calls import Call, Ended
+from serving import reply, serving
 from spillover.experiment import load_experiment
 from spillover.export.hub import contents
 
@@ -62,34 +62,19 @@ class Hub:
 def hub() -> Iterator[Hub]:
     made = Hub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.tokens.append(self.headers["Authorization"])
-            self.reply(401 if made.refuses else 200, made.answer(self.path, body) if not made.refuses else {})
+    def answer(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        if handler.command == "PUT":
+            made.stored[handler.path.removeprefix("/store/")] = body
+            reply(handler, 200, {})
+            return
+        made.tokens.append(handler.headers["Authorization"])
+        if made.refuses:
+            reply(handler, 401, {}, headers={"X-Error-Message": f"no, {TOKEN}"})
+        else:
+            reply(handler, 200, made.answer(handler.path, body))
 
-        def do_PUT(self) -> None:
-            made.stored[self.path.removeprefix("/store/")] = self.rfile.read(int(self.headers["Content-Length"]))
-            self.reply(200, {})
-
-        def reply(self, status: int, content: object) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            if status != 200:
-                self.send_header("X-Error-Message", f"no, {TOKEN}")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.address = f"http://127.0.0.1:{served.server_address[1]}"
-    Thread(target=served.serve_forever, daemon=True).start()
-    yield made
-    served.shutdown()
-    served.server_close()
+    with serving(answer) as made.address:
+        yield made
 
 
 def export(hub: Hub, run: Path, *options: str, token: str = TOKEN) -> Ended:

@@ -9,8 +9,8 @@ import pytest
 import tomli_w
 
 from calls import Call
-from conftest import SHAPE
 from spillover.export.hub import contents
+from tiny_models import SHAPE
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

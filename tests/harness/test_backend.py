@@ -85,14 +85,14 @@ def test_equals_hf(model: str, task_folder: Path) -> None:
 
 def test_the_shared_scorer_is_what_answers(llama: str, task_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A twin that must fail: requests that lost their first token."""
-    whole = SpilloverLM._cut
+    whole = SpilloverLM.to_request
 
     def cut(lm: SpilloverLM, *request: Any) -> Request:  # noqa: ANN401
         found = whole(lm, *request)
         return Request(found.tokens[1:], found.start - 1) if found.start > 1 else found
 
     expected = evaluated("hf", ["tiny_xcopa"], task_folder, pretrained=llama, device="cpu")
-    monkeypatch.setattr(SpilloverLM, "_cut", cut)
+    monkeypatch.setattr(SpilloverLM, "to_request", cut)
     found = evaluated("spillover", ["tiny_xcopa"], task_folder, pretrained=llama, device="cpu")
     with pytest.raises(AssertionError):
         assert_same(found, expected, ["tiny_xcopa"])
@@ -189,8 +189,8 @@ def test_what_is_not_greedy_is_left_to_hf_with_a_notice(llama: str, monkeypatch:
 
 def test_the_shared_decoder_is_what_writes(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A twin that must fail: contexts that lost their first token."""
-    whole = SpilloverLM._context
-    monkeypatch.setattr(SpilloverLM, "_context", lambda lm, *request: whole(lm, *request)[1:])
+    whole = SpilloverLM.fit_context
+    monkeypatch.setattr(SpilloverLM, "fit_context", lambda lm, *request: whole(lm, *request)[1:])
     ours, theirs = both(llama, text_requests(UNTIL[:1]))
     assert ours != theirs
 
@@ -233,8 +233,9 @@ def test_logits_of_another_kind(
     network = AutoModelForCausalLM.from_pretrained(llama)
     network.lm_head.register_forward_hook(lambda layer, inputs, output: FINISHES[kind](output))
     ours = SpilloverLM(network)
-    assert (ours._reader is not None, len(said)) == ((True, 0) if kind == "of one token" else (False, 1))
-    assert_same(*(evaluated(lm, ["tiny_xcopa"], task_folder) for lm in (ours, HFLM(network))), ["tiny_xcopa"])
+    assert (ours.reader is not None, len(said)) == ((True, 0) if kind == "of one token" else (False, 1))
+    found, expected = (evaluated(lm, ["tiny_xcopa"], task_folder) for lm in (ours, HFLM(network)))
+    assert_same(found, expected, ["tiny_xcopa"])
 
 
 def test_an_empty_continuation_is_refused(llama: str) -> None:

@@ -307,7 +307,7 @@ KEYS = ["doc_to_text", "doc_to_choice", "doc_to_target", "test_split", "fewshot_
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(st.sampled_from(KEYS), nested, min_size=1, max_size=3))
-def test_a_yaml_is_a_task_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, object]) -> None:
+def test_a_yaml_is_a_task_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     write(folder, "quiz_en", **keys)
     try:

@@ -7,13 +7,13 @@ from typing import Any
 import lm_eval
 import pytest
 from lm_eval.tasks import TaskManager
-from typer.testing import CliRunner
 
-from spillover.cli import app
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.export.tasks import export_tasks
-from spillover.pipeline import Run, by_arm
+from spillover.pipeline import Run
+from spillover.stages.evaluate import by_arm
 from spillover.stages.inputs import Inputs
 from spillover.store import Store
 
@@ -70,14 +70,14 @@ def test_the_same_accuracy_and_the_same_scores(model: Path, tmp_path: Path, labe
                 assert [score for ((score, _),) in sample["resps"]] == pytest.approx(row.logprobs, abs=1e-4, rel=0)
 
 
-def test_from_the_command_line(model: Path, tmp_path: Path) -> None:
+def test_from_the_command_line(call: Call, model: Path, tmp_path: Path) -> None:
     file = tmp_path / "e.toml"
     file.write_text(f'[model]\nname = "{model}"\n[evaluate]\ntasks = ["paraphrase"]\nlanguages = ["en", "de"]\n')
     folder = tmp_path / "new" / "tasks"
-    done = CliRunner().invoke(app, ["export", "tasks", str(file), str(folder), "--set", "evaluate.limit=4"])
-    assert done.exit_code == 0, done.output
+    ended = call("export", "tasks", file, folder, "--set", "evaluate.limit=4")
+    assert ended.status == 0, ended.err
     names = ["spillover_paraphrase_en", "spillover_paraphrase_de"]
-    assert done.output.split() == names
+    assert ended.out.split() == names
     known = TaskManager(include_path=str(folder), include_defaults=False)
     assert sorted(known.all_subtasks) == sorted(names)
     assert known.all_tags == ["spillover", "spillover_paraphrase"]

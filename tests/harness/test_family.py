@@ -7,10 +7,9 @@ from typing import Any
 import lm_eval
 import pytest
 from lm_eval.tasks import TaskManager
-from typer.testing import CliRunner
 
+from calls import Call
 from local_tasks import CHOICE, CONFIGS, LETTERS, copa, nli, passages, write_task
-from spillover.cli import app
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.records import Item, Prompt
@@ -90,7 +89,7 @@ def test_languages_are_found_under_any_code_and_the_others_are_said(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(families, "notify", said.append)
-    families._members.cache_clear()
+    families.members_among.cache_clear()
     cells = Inputs(experiment(folder, "small_xnli_{language}", "small_belebele_{language}")).items
     assert [language for name, language in cells if "xnli" in name] == ["en", "de", "sw"]
     assert [language for name, language in cells if "belebele" in name] == ["en", "no"]
@@ -166,7 +165,7 @@ def test_a_family_has_no_questions() -> None:
         open_source("harness:xnli_{language}", {}, "test").questions(open_task("sentiment"), "en")
 
 
-def test_through_a_whole_run(folder: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+def test_through_a_whole_run(call: Call, folder: Path, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     """Two families with different numbers of choices, beside a task of our own; only the latter has labels to trace."""
     lines = ["[model]", f'name = "{tiny("llama")}"', 'dtype = "float32"', "[questions]", "limit = 24", "[translate]"]
     names = [f'"harness:{folder}/small_{name}_{{language}}"' for name in ("xnli", "mmlu")]
@@ -174,8 +173,8 @@ def test_through_a_whole_run(folder: Path, tiny: Callable[[str], Path], tmp_path
     lines += ['languages = ["en", "de"]', "limit = 4", "[analyze]", "limit = 2", "metrics = []"]
     file = tmp_path / "family.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
-    done = CliRunner().invoke(app, ["run", str(file), "--runs", str(tmp_path / "runs")])
-    assert done.exit_code == 0, done.output
+    ended = call("run", file, "--runs", tmp_path / "runs")
+    assert ended.status == 0, ended.err
     run = tmp_path / "runs" / "family"
     assert len(read_predictions(run / "predictions/tuned/small_xnli/de.parquet", "small_xnli", "de")[0].logprobs) == 3
     assert len(read_predictions(run / "predictions/base/small_mmlu/en.parquet", "small_mmlu", "en")) == 4

@@ -15,9 +15,8 @@ from spillover.lint.prompts import white_space
 from spillover.lint.reading import RawItem, RawItems
 from spillover.lint.texts import NEAR_PERCENT, Match, near_duplicates
 from spillover.lint.tokens import Reads, same_beginnings, same_tokens
-from spillover.models.inference.encode import Encoded
 from spillover.records import Prompt
-from spillover.tasks import Task, open_task
+from spillover.tasks import ChoiceTask, open_labeled_task
 from spillover.utils.text import normal
 
 LABELS = range(3)
@@ -146,18 +145,18 @@ def test_a_match_says_which_item_and_whether_it_is_exact() -> None:
     assert near_duplicates([], entries) == near_duplicates(queries, []) == []
 
 
-def with_row(task: Task, code: str, **parts: object) -> Task:
+def with_row(task: ChoiceTask, code: str, **parts: object) -> ChoiceTask:
     return task.model_copy(update={"rows": task.rows | {code: task.rows[code].model_copy(update=parts)}})
 
 
 @pytest.mark.parametrize("stray", ["Mood  now", "Mood\u00a0now", "Mo\u200bod", "Mood\tnow"])
 def test_stray_white_space_in_one_language_only_is_found(stray: str) -> None:
-    task = with_row(open_task("sentiment"), "de", answer=stray)
+    task = with_row(open_labeled_task("sentiment"), "de", answer=stray)
     (found,) = white_space(task, ["en", "de", "ja"])
     assert (found.language, found.severity) == ("de", "warning")
     assert "rows.de.answer" in found.message
     assert list(white_space(task, ["de"])) == []  # nothing to differ from
-    assert list(white_space(open_task("sentiment"), tuple(open_task("sentiment").rows))) == []
+    assert list(white_space(open_labeled_task("sentiment"), tuple(open_labeled_task("sentiment").rows))) == []
 
 
 def letters(texts: list[str]) -> list[list[int]]:
@@ -177,6 +176,7 @@ def blind(texts: list[str]) -> list[list[int]]:
 
 def reads(tokenize: Callable[[list[str]], list[list[int]]]) -> Reads:
     """How a model with this tokenizer and no chat template reads prompts."""
+    from spillover.models.inference.encode import Encoded  # imports torch
 
     def encode(prompts: Sequence[Prompt]) -> list[Encoded]:
         texts = [[p.header + p.body, *(p.header + p.body + choice for choice in p.choices)] for p in prompts]
@@ -187,13 +187,13 @@ def reads(tokenize: Callable[[list[str]], list[list[int]]]) -> Reads:
 
 
 def test_labels_of_the_same_tokens_are_an_error_where_the_tokenizer_is_blind() -> None:
-    assert list(same_tokens(open_task("entailment"), ["en", "zh"], "native", "exact", reads(letters))) == []
-    (found,) = same_tokens(open_task("entailment"), ["en", "zh"], "native", "exact", reads(blind))
+    assert list(same_tokens(open_labeled_task("entailment"), ["en", "zh"], "native", "exact", reads(letters))) == []
+    (found,) = same_tokens(open_labeled_task("entailment"), ["en", "zh"], "native", "exact", reads(blind))
     assert (found.severity, found.check, found.language) == ("error", "tokens", "zh")
 
 
 def test_labels_that_begin_alike_are_one_warning_for_all_languages() -> None:
-    task = with_row(open_task("sentiment"), "de", labels=("sehr gut", "sehr schlecht"))
+    task = with_row(open_labeled_task("sentiment"), "de", labels=("sehr gut", "sehr schlecht"))
     assert list(same_beginnings(task, ["en", "fr"], "native", reads(words), "so")) == []
     (found,) = same_beginnings(task, ["en", "de", "fr"], "native", reads(words), "so")
     assert (found.severity, found.language) == ("warning", "de")

@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import tomli_w
 
+from calls import Call
 from places import PUBLISHED
+from reads import READS
 from spillover.experiment import parse_experiment
-from spillover.lint import Reads, examine
-from spillover.models.inference.encode import Encoded
-from spillover.records import Defect, Item, Prompt, Question
+from spillover.lint import examine
+from spillover.records import Defect, Item, Question
 from spillover.sources import open_source, reach
 from spillover.stages.inputs import Inputs
 from spillover.tasks import Task, open_task
@@ -22,14 +23,6 @@ from spillover.utils.text import identifies
 STARTER = Path(str(files("spillover").joinpath("data", "starter")))
 LANGUAGES = ("en", "de", "fr", "nl")
 Row = dict[str, object]
-
-
-def letters(prompts: Sequence[Prompt]) -> list[Encoded]:
-    """A tokenizer that tells every label from every other."""
-    return [Encoded((1,), tuple((1, hash(choice)) for choice in prompt.choices), 0) for prompt in prompts]
-
-
-READS = Reads(letters, 1 << 30)
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -219,7 +212,7 @@ class Own:
     def __init__(self, argument: str, columns: dict[str, str]) -> None:
         self.starter = open_source("starter", {}, "test")
 
-    def questions(self, task: Task, language: str) -> list[Question]:
+    def questions(self, task: Task, language: str) -> Iterable[Question]:
         return self.starter.questions(task, language)
 
     def items(self, task: Task, language: str) -> list[Item]:
@@ -306,9 +299,6 @@ def experiment(corpus: Path, tokenizer_folder: Path) -> Path:
     path = corpus / "mine.toml"
     path.write_text(tomli_w.dumps(table), encoding="utf-8")
     return path
-
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 def test_lint_ends_with_0_where_nothing_is_an_error(call: Call, experiment: Path) -> None:

@@ -1,7 +1,7 @@
 """What the doctor says of tokens and templates, as a user meets it: through `lint`, with a tokenizer and no weights."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ def lint(model: Path, tmp_path: Path, call: Call) -> Lint:
     def ask(
         texts: tuple[str, ...] = ("It was fine.", "It was bad."),
         labels: tuple[str, str] = ("glad", "sad"),
-        **changes: Mapping[str, object],
+        **changes: dict[str, object],
     ) -> tuple[int, list[dict[str, object]]]:
         task = write_task(tmp_path / "own.toml", labels)
         rows = [{"id": f"n{i}", "text": text, "label": labels[i % 2]} for i, text in enumerate(texts)]

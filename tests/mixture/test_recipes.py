@@ -16,7 +16,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.experiment.treatments import TREATMENTS
 from spillover.mixture import recipes
-from spillover.mixture.frames import FRAMES, paper, plain, task_frame
+from spillover.mixture.frames import FRAMES, Frame, paper, plain, task_frame
 from spillover.mixture.recipes import question_translation, take_first
 from spillover.plugins import RECIPES, resolve
 from spillover.records import Example, Item, LabeledQuestion, Pair, Question
@@ -247,7 +247,7 @@ def a_rotation(pairs: Sequence[Pair], seed: int) -> list[Pair]:
 
 @pytest.mark.parametrize("fault", [a_mere_shuffle, a_rotation])
 def test_the_law_of_shuffled_pairs_fails_for_another_shuffle(fault: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "_deranged", fault)
+    monkeypatch.setattr(recipes, "derange", fault)
     pairs = of_targets([0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
     with pytest.raises(AssertionError):
         for seed in range(20):
@@ -262,7 +262,7 @@ def test_the_seed_decides_who_gets_which_partner() -> None:
 
 
 @pytest.mark.parametrize("frame", FRAMES.values())
-def test_copy_writes_what_the_treatment_writes_and_reads_the_same(frame: recipes.Frame) -> None:
+def test_copy_writes_what_the_treatment_writes_and_reads_the_same(frame: Frame) -> None:
     pairs = numbered({"zh": 4, "de": 4})
     found = recipes.copy(pairs, QUIZ, frame, 0)
     treated = question_translation(pairs, QUIZ, frame, 0)

@@ -212,13 +212,13 @@ def test_a_killed_unpacking_is_never_taken_for_a_model(
     fake: Alias, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gguf", reason="the demo's packages are not installed")
-    monkeypatch.setattr(module, "_unpack", killed)
+    monkeypatch.setattr(module, "unpack_gguf", killed)
     with pytest.raises(KeyboardInterrupt):
         locate("fake")
     assert not (tmp_path / "models" / f"fake-{fake.sha256[:8]}").exists()
-    monkeypatch.setattr(module, "_unpack", unpack)
+    monkeypatch.setattr(module, "unpack_gguf", unpack)
     assert (locate("fake") / "config.json").exists()
-    monkeypatch.setattr(module, "_unpack", killed)  # not asked again
+    monkeypatch.setattr(module, "unpack_gguf", killed)  # not asked again
     assert (locate("fake") / "config.json").exists()
 
 
@@ -226,7 +226,7 @@ def test_an_interrupted_unpacking_leaves_no_folder(
     fake: Alias, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gguf", reason="the demo's packages are not installed")
-    monkeypatch.setattr(module, "_unpack", killed)
+    monkeypatch.setattr(module, "unpack_gguf", killed)
     with pytest.raises(KeyboardInterrupt):
         locate("fake")
     assert not [path for path in (tmp_path / "models").iterdir() if path.is_dir()]
@@ -237,9 +237,9 @@ def test_what_a_power_cut_left_is_swept(fake: Alias, tmp_path: Path, monkeypatch
     pytest.importorskip("gguf", reason="the demo's packages are not installed")
     with pytest.MonkeyPatch.context() as power_cut, pytest.raises(KeyboardInterrupt):
         power_cut.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
-        power_cut.setattr(module, "_unpack", killed)
+        power_cut.setattr(module, "unpack_gguf", killed)
         locate("fake")
-    monkeypatch.setattr(module, "_unpack", unpack)
+    monkeypatch.setattr(module, "unpack_gguf", unpack)
     monkeypatch.setattr("os.getpid", lambda: 0)
     folder = locate("fake")
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == [folder]

@@ -326,6 +326,6 @@ def test_whatever_a_template_is_it_wraps_rightly_or_is_refused(tokenizer: PreTra
 def test_an_end_with_the_next_turn_in_it_is_caught(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, shape: str
 ) -> None:
-    monkeypatch.setattr("spillover.models.chat_template._end", lambda render, after: after)
+    monkeypatch.setattr("spillover.models.chat_template.turn_end", lambda render, after: after)
     with pytest.raises(AssertionError):
         test_an_answer_stands_where_the_template_puts_it(tokenizer, shape)

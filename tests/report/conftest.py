@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import exp, nan
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ from spillover.records import (
 )
 from spillover.report.run import Content, render
 from spillover.sources import open_source
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 
 TUNED_ON = ("zh", "de")
 LABELS = {"sentiment": 2, "entailment": 3, "paraphrase": 2}
@@ -80,7 +81,7 @@ def performance(accuracy: float, labels: int) -> ArmMetrics:
 def gain(task: str, code: str, base: float, tuned: float) -> Gain:
     labels = LABELS[task]
     difference = estimate(tuned - base, 0.015 + 0.05 * (1 - base))
-    group = "pivot" if code == "en" else "tuned" if code in TUNED_ON else "unseen"
+    group: Literal["pivot", "tuned", "unseen"] = "pivot" if code == "en" else "tuned" if code in TUNED_ON else "unseen"
     fixed = round(ITEMS * max(0.0, tuned - base)) + 11
     return Gain(
         task=task,
@@ -186,9 +187,9 @@ HOSTILE_ITEM = "</script><img src=x onerror=alert(1)> {{ 7*7 }}"
 
 def sheets() -> list[ItemScores]:
     """The starter's first items in twenty languages, so in every script; one Thai item is hostile."""
-    found = []
+    found: list[ItemScores] = []
     for name in ("sentiment", "entailment"):
-        task, source = open_task(name), open_source("starter", {}, "test")
+        task, source = open_labeled_task(name), open_source("starter", {}, "test")
         for code in languages():
             items = source.items(task, code)[:24]
             texts = [item.fields for item in items]
@@ -198,13 +199,17 @@ def sheets() -> list[ItemScores]:
             base, tuned = (-random.exponential(3, size=(24, len(task.labels))) for _ in range(2))
             ids, gold = [item.id for item in items], [item.gold for item in items]
             scores = tuple(tuple(map(tuple, arm.tolist())) for arm in (base, tuned))
-            columns = tuple(ids), tuple(texts), tuple(gold)
-            found.append(ItemScores(name, code, tuple(task.labels), *columns, ("base", "tuned"), scores))
+            labels, columns = tuple(task.labels), (tuple(ids), tuple(texts), tuple(gold))
+            found.append(ItemScores(name, code, labels, *columns, ("base", "tuned"), scores))
     return found
 
 
 def latents(task: str) -> list[LensSummary]:
-    values = {"english": (0.21, 0.24), "crossover_depth": (0.9, None), "share": (0.6, 0.7)}
+    values: dict[Literal["english", "crossover_depth", "share"], tuple[float, float | None]] = {
+        "english": (0.21, 0.24),
+        "crossover_depth": (0.9, None),
+        "share": (0.6, 0.7),
+    }
     return [
         LensSummary(
             reference="base",

@@ -40,7 +40,7 @@ def changed(copy: Path, name: str, text: str = "\n") -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((before or b"") + text.encode())
     try:
-        return report._digest(copy)
+        return report.drawing_digest(copy)
     finally:
         if before is None:
             path.unlink()
@@ -49,11 +49,11 @@ def changed(copy: Path, name: str, text: str = "\n") -> str:
 
 
 def test_whatever_draws_counts_and_nothing_else(copy: Path) -> None:
-    before = report._digest(copy)
+    before = report.drawing_digest(copy)
     assert {name for name in DRAWING if changed(copy, name) == before} == set()
     assert changed(copy, "report/parts/tooltip.js") != before
     assert {name for name in OTHERS if changed(copy, name) != before} == set()
-    assert report._digest(copy) == before
+    assert report.drawing_digest(copy) == before
 
 
 def test_a_module_counts_from_when_the_report_imports_it(copy: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_module_counts_from_when_the_report_imports_it(copy: Path) -> None:
         f"{imports}\n\nfrom spillover.utils import text\n", encoding="utf-8"
     )
     try:
-        assert changed(copy, "utils/text.py") != report._digest(copy)
+        assert changed(copy, "utils/text.py") != report.drawing_digest(copy)
     finally:
         (copy / "report" / "tables" / "run.py").write_text(imports, encoding="utf-8")
 
@@ -72,10 +72,14 @@ def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
 ) -> None:
     drawn: list[str] = []
 
+    def page() -> dict[str, str | bytes]:
+        drawn.append("once")
+        return {"index.html": "page"}
+
     def draw() -> None:
         report.code_digest.cache_clear()
         made_from = [findings.name, report.code_digest()]
-        Store(tmp_path, "run").replace("report", made_from, lambda: {"index.html": drawn.append("once") or "page"})
+        Store(tmp_path, "run").replace("report", made_from, page)
 
     monkeypatch.setattr(report, "files", lambda _: copy)
     draw()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -15,13 +15,15 @@ import pytest
 from spillover.languages import get_language, languages
 from spillover.records import Data, Findings, Internals, ItemScores
 from spillover.report.figures.charts import DARK_FROM, HEAT
-from spillover.report.figures.run import FIGURES, slugs
-from spillover.report.run import Content, render
+from spillover.report.figures.figure import slugs
+from spillover.report.figures.run import FIGURES
+from spillover.report.run import render
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-Report = dict[str, Content]
+Report = dict[str, Any]
+"""File → its text, or the bytes of a picture."""
 Render = Callable[[Findings], Report]
 Visit = Callable[..., Any]
 """Opens a report: (report, width, mode) → a page of the browser."""
@@ -227,7 +229,7 @@ def visit(browser: "Browser", tmp_path: Path) -> Iterator[Visit]:
     """Open a report's page alone, without the files beside it; at the end nothing may have gone wrong."""
     wrong: list[str] = []
 
-    def open_page(made: Report, width: int = 1440, mode: str = "light") -> "Page":
+    def open_page(made: Report, width: int = 1440, mode: Literal["light", "dark"] = "light") -> "Page":
         place = tmp_path / "index.html"
         place.write_text(made["index.html"], encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)

@@ -14,7 +14,7 @@ from spillover.languages import languages
 from spillover.records import Estimate, FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.report import runs
 from spillover.report.runs import by_language, duels, means, render, sizes
-from spillover.report.tables.table import latex
+from spillover.report.tables.table import Table, latex
 
 PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
 CODES = tuple(languages())
@@ -52,7 +52,7 @@ def lineup(table: str, columns: list[Column], each_language: bool = False) -> Ru
     return RunComparison(tuple(entries), ())
 
 
-def numbers(table: runs.Table) -> dict[str, list[float]]:
+def numbers(table: Table) -> dict[str, list[float]]:
     return {row[0]: [float(text) for text in row[1:]] for row in table.rows}
 
 

@@ -47,9 +47,9 @@ def tables(findings: Findings) -> dict[str, list[Row]]:
         for code in CODES:
             arms = [[p for p in arm if (p.task, p.language) == (task, code)] for arm in (base, tuned)]
             ids, gold = tuple(p.id for p in arms[0]), tuple(p.gold for p in arms[0])
-            scores = ("base", "tuned"), tuple(tuple(p.logprobs for p in arm) for arm in arms)
-            shared = tuple(THREES.get(id, "") for id in ids)
-            sheets.append(ItemScores(task, code, ("x",) * labels, ids, (("",),) * ITEMS, gold, *scores, shared))
+            arm_names, scores = ("base", "tuned"), tuple(tuple(p.logprobs for p in arm) for arm in arms)
+            shared, texts = tuple(THREES.get(id, "") for id in ids), (("",),) * ITEMS
+            sheets.append(ItemScores(task, code, ("x",) * labels, ids, texts, gold, arm_names, scores, shared))
     made = replace(findings, comparisons=(comparison,), item_scores=tuple(sheets))
     names = ("items", "gains", "summary", "splits")
     return {name: list(csv.DictReader(io.StringIO(CSVS[name](made)))) for name in names}

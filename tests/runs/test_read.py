@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from spillover import cli
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, parse_experiment
 from spillover.records import Prediction
@@ -57,7 +56,7 @@ def test_a_run_folder_is_read_without_what_an_earlier_evaluation_left(tmp_path: 
 def test_runs_from_before_clusters_were_kept_are_read_and_that_is_said_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    read._mention_independence.cache_clear()
+    read.mention_independence.cache_clear()
     folders = [write_run(tmp_path, name, 1.0) for name in ("old", "older")]
     assert [read_run(folder).clusters["sentiment"]["5"] for folder in folders] == ["3", "3"]
     assert capsys.readouterr().err == ""
@@ -69,16 +68,13 @@ def test_runs_from_before_clusters_were_kept_are_read_and_that_is_said_once(
     assert message == said
 
 
-def test_compare_prints_and_writes_its_tables(tmp_path: Path):
+def test_compare_prints_and_writes_its_tables(call: Call, tmp_path: Path):
     for name, skill, to in (("strong", 2.0, ("zh",)), ("weak", 0.1, ("de",))):
         write_run(tmp_path, name, skill, to=to)
-    runner = CliRunner()
-    ended = runner.invoke(
-        cli.app, ["compare", "strong", str(tmp_path / "weak"), "--runs", str(tmp_path), "--name", "both"]
-    )
-    assert ended.exit_code == 0, ended.output
-    assert "improved" in ended.output
-    assert "zh=>en" in ended.output
+    ended = call("compare", "strong", tmp_path / "weak", "--runs", tmp_path, "--name", "both")
+    assert ended.status == 0, ended.err
+    assert "improved" in ended.out
+    assert "zh=>en" in ended.out
     written = {path.name for path in (tmp_path / "both" / "tables").iterdir()}
     assert written >= {"duels.csv", "duels.md", "duels.tex", "by_language.md", "means.csv", "sizes.md"}
 

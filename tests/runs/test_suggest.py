@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tomli_w
-from typer.testing import CliRunner, Result
 
-from spillover import cli
-from spillover.analysis.statistics import suggest
-from spillover.errors import SpilloverError
+from calls import Call, Ended
 from spillover.experiment import dump_experiment, parse_experiment
 from spillover.languages import languages
 from spillover.records import Prediction
@@ -26,7 +24,7 @@ ITEMS = 200
 
 @pytest.fixture
 def experiment(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(suggest, "PERMUTATIONS", 99)
+    monkeypatch.setattr("spillover.analysis.statistics.suggest.PERMUTATIONS", 99)
     table = {
         "model": {"name": str(tiny("llama")), "dtype": "float32"},
         "evaluate": {"tasks": ["sentiment"], "limit": 6, "languages": ["en"]},
@@ -56,19 +54,24 @@ def write_run(runs: Path, model: str, to: tuple[str, ...], gain: float, number: 
             write_predictions(place, rows, ("positive", "negative"))
 
 
-def call(experiment: Path, *options: str) -> Result:
-    arguments = ["suggest", str(experiment), "--runs", str(experiment.parent / "runs"), *options]
-    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, arguments)
+Suggest = Callable[..., Ended]
+
+
+@pytest.fixture
+def suggest(call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> Suggest:
+    """Return a function that asks for suggestions with these options."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return partial(call, "suggest", experiment, "--runs", experiment.parent / "runs")
 
 
 def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_without_a_run_it_guesses_by_likeness_and_says_so(experiment: Path) -> None:
-    ended = call(experiment, "--for", "no,is")
-    assert ended.exit_code == 0, ended.output
-    found = flat(ended.output)
+def test_without_a_run_it_guesses_by_likeness_and_says_so(suggest: Suggest, experiment: Path) -> None:
+    ended = suggest("--for", "no,is")
+    assert ended.status == 0, ended.err
+    found = flat(ended.out)
     assert "Which languages help no, is is not known: no mixture was measured." in found
     assert "A guess, by likeness alone:" in found
     for predictor in ("script", "family", "fertility", "alignment"):
@@ -77,34 +80,36 @@ def test_without_a_run_it_guesses_by_likeness_and_says_so(experiment: Path) -> N
     traces = sorted((experiment.parent / "runs").glob(".stages/trace-*/complete.json"))
     assert len(traces) == len(languages())
     times = [path.stat().st_mtime_ns for path in traces]
-    assert flat(call(experiment, "--for", "no,is").stdout) == flat(ended.stdout)
+    assert flat(suggest("--for", "no,is").out) == flat(ended.out)
     assert [path.stat().st_mtime_ns for path in traces] == times, "traced once"
 
 
 def test_it_learns_from_the_runs_of_this_model_which_language_helps(
-    experiment: Path, tiny: Callable[[str], Path]
+    suggest: Suggest, experiment: Path, tiny: Callable[[str], Path]
 ) -> None:
     runs = experiment.parent / "runs"
     for number, to in enumerate(MIXTURES):
         write_run(runs, str(tiny("llama")), to, 0.04 + 0.2 * ("fr" in to) / len(to), number)
     write_run(runs, "another-model", ("fr",), -0.4, 99)
-    found = call(experiment, "--for", "th,bn", "--among", ",".join(POOL), "--set", "analyze.limit=0")
-    assert found.exit_code == 0, found.output
-    assert found.stderr.count("clusters.json") <= 1, "said once, not of each run"
-    text = flat(found.stdout)
+    found = suggest("--for", "th,bn", "--among", ",".join(POOL), "--set", "analyze.limit=0")
+    assert found.status == 0, found.err
+    assert found.err.count("clusters.json") <= 1, "said once, not of each run"
+    text = flat(found.out)
     assert "Tune on French and" in text or "and French" in text.partition(":")[0]
     assert "predicted mean gain in th, bn +" in text
     assert "leaving out one of 15 mixtures at a time" in text
     assert "alignment" not in text, "nothing is traced where the experiment traces nothing"
-    few = call(experiment, "--for", "th", "--from", "run0", "--from", str(runs / "run1"), "--set", "analyze.limit=0")
-    assert "2 mixtures were measured, too few to learn from. Of the measured mixtures, " in flat(few.stdout)
+    few = suggest("--for", "th", "--from", "run0", "--from", str(runs / "run1"), "--set", "analyze.limit=0")
+    assert "2 mixtures were measured, too few to learn from. Of the measured mixtures, " in flat(few.out)
 
 
-def test_runs_that_differ_for_no_reason_teach_nothing(experiment: Path, tiny: Callable[[str], Path]) -> None:
+def test_runs_that_differ_for_no_reason_teach_nothing(
+    suggest: Suggest, experiment: Path, tiny: Callable[[str], Path]
+) -> None:
     gains = np.random.default_rng(1).normal(0.05, 0.03, len(MIXTURES))
     for number, (to, gain) in enumerate(zip(MIXTURES, gains.tolist(), strict=True)):
         write_run(experiment.parent / "runs", str(tiny("llama")), to, gain, number)
-    text = flat(call(experiment, "--for", "th,bn,ms", "--set", "analyze.limit=0").output)
+    text = flat(suggest("--for", "th,bn,ms", "--set", "analyze.limit=0").out)
     assert "is not known: the measured mixtures predict no better than their mean." in text
     assert "gained most: +" in text
 
@@ -121,9 +126,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_cannot_be_answered_is_refused(experiment: Path, fault: str) -> None:
+def test_what_cannot_be_answered_is_refused(suggest: Suggest, experiment: Path, fault: str) -> None:
     options, words = REFUSED[fault]
-    ended = call(experiment, *options)
-    assert isinstance(ended.exception, SpilloverError)
-    assert words in str(ended.exception)
+    ended = suggest(*options)
+    assert ended.status == 2
+    assert words in ended.err
     assert not (experiment.parent / "runs").exists()

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -35,12 +36,14 @@ EXPECTED = [(id, (text,), int(label == "negative")) for id, text, label in TABLE
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test be the first that this process reads files in."""
-    monkeypatch.setattr(remarks, "_printed", {})
+    monkeypatch.setattr(remarks, "printed", {})
 
 
 def separated(separator: str, before: str = "", after: str = "", end: str = "\r\n") -> str:
     file = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL  # beside it, Python leaves a line feed bare
+    quoting: Literal[0, 1] = (
+        csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL
+    )  # beside it, Python leaves a line feed bare
     writer = csv.writer(file, delimiter=separator, lineterminator=end, quoting=quoting)
     writer.writerows([("id", "text", "label"), *TABLE])
     return before + file.getvalue() + after
@@ -346,7 +349,12 @@ def test_a_file_is_read_once_however_many_languages_are_held_against_it(
         source = source.leaving_out(markers)
     reads: list[str] = []
     read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+
+    def counted(path: Path) -> bytes:
+        reads.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
     task = open_task("sentiment")
     for _ in range(2):
         assert [item.fields for code in texts for item in source.items(task, code)] == [
@@ -364,7 +372,12 @@ def test_the_published_english_questions_are_read_once(tmp_path: Path, monkeypat
         (root / f"emotion_{code}10k_train_question.json").write_text(json.dumps([row]), "utf-8")
     reads: list[str] = []
     read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+
+    def counted(path: Path) -> bytes:
+        reads.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
     source, task = Paper(str(tmp_path), {}), open_task("sentiment")
     assert [source.questions(task, code)[0].fields[0] for code in ("en", "de", "zh")] == ["Nice.", "Schön.", "好。"]
     assert len(reads) == len(set(reads)) == 3

@@ -15,7 +15,7 @@ from spillover.records import Item, Question
 from spillover.sources import open_source
 from spillover.sources.folder import Folder
 from spillover.sources.starter import Starter
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 
 Rows = list[dict[str, str]]
 
@@ -70,13 +70,13 @@ def items(root: Path, text: str | bytes, name: str = "de.jsonl", **columns: str)
     """Read the sentiment items of a file with exactly this content."""
     content = text.encode() if isinstance(text, str) else text
     place(root, f"sentiment/items/{name}").write_bytes(content)
-    return Folder(str(root), columns).items(open_task("sentiment"), "de")
+    return Folder(str(root), columns).items(open_labeled_task("sentiment"), "de")
 
 
 @pytest.mark.parametrize("ending", WRITERS)
 def test_every_format_gives_the_same_items(tmp_path: Path, ending: str) -> None:
     WRITERS[ending](place(tmp_path, f"entailment/items/de.{ending}"), ROWS)
-    assert Folder(str(tmp_path), {}).items(open_task("entailment"), "de") == ITEMS
+    assert Folder(str(tmp_path), {}).items(open_labeled_task("entailment"), "de") == ITEMS
 
 
 @pytest.mark.parametrize("ending", WRITERS)
@@ -84,7 +84,7 @@ def test_questions_are_read_without_their_label(tmp_path: Path, ending: str) -> 
     rows = [{**row, "label": "no label of this task"} for row in ROWS]
     WRITERS[ending](place(tmp_path, f"entailment/questions/de.{ending}"), rows)
     expected = [Question("entailment", item.id, "de", item.fields) for item in ITEMS]
-    assert Folder(str(tmp_path), {}).questions(open_task("entailment"), "de") == expected
+    assert Folder(str(tmp_path), {}).questions(open_labeled_task("entailment"), "de") == expected
 
 
 @pytest.mark.parametrize("ending", WRITERS)
@@ -93,7 +93,7 @@ def test_columns_may_have_other_names(tmp_path: Path, ending: str) -> None:
     rows = [{columns[name]: value for name, value in row.items()} for row in ROWS]
     WRITERS[ending](place(tmp_path, f"entailment/items/de.{ending}"), rows)
     # one map serves every task of an evaluation, so it may name a field of another
-    assert Folder(str(tmp_path), {**columns, "text": "review"}).items(open_task("entailment"), "de") == ITEMS
+    assert Folder(str(tmp_path), {**columns, "text": "review"}).items(open_labeled_task("entailment"), "de") == ITEMS
 
 
 @pytest.mark.parametrize(("ending", "step"), [("json", 1), ("jsonl", 1), ("parquet", 37)])
@@ -106,14 +106,14 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, ending: str, step: i
         if ending == "jsonl" and whole[:size].rstrip().endswith(b"}"):
             continue  # cut between lines, it is a whole file of fewer rows
         with pytest.raises(SpilloverError, match=rf"de\.{ending}"):
-            Folder(str(tmp_path), {}).items(open_task("entailment"), "de")
+            Folder(str(tmp_path), {}).items(open_labeled_task("entailment"), "de")
 
 
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("language", ["en", "de", "ja"])
 @pytest.mark.parametrize("name", ["sentiment", "entailment", "paraphrase"])
 def test_a_label_is_a_word_of_the_task_or_the_language(tmp_path: Path, name: str, language: str, ending: str) -> None:
-    task = open_task(name)
+    task = open_labeled_task(name)
     words = [*task.labels, *task.row(language).labels, *map(str.upper, task.labels)]
     rows = [dict.fromkeys(task.fields, f"text {n}") | {"label": f" {word}"} for n, word in enumerate(words)]
     WRITERS[ending](place(tmp_path, f"{name}/items/{language}.{ending}"), rows)
@@ -141,7 +141,7 @@ def test_a_whole_number_is_an_id(tmp_path: Path) -> None:
 
 
 def test_a_tasks_own_label_wins_over_an_index(tmp_path: Path) -> None:
-    stars = open_task("sentiment").model_copy(update={"labels": ("1", "0")})
+    stars = open_labeled_task("sentiment").model_copy(update={"labels": ("1", "0")})
     place(tmp_path, "sentiment/items/de.csv").write_text("text,label\ngood,1\nbad,0\n", encoding="utf-8")
     assert [item.gold for item in Folder(str(tmp_path), {}).items(stars, "de")] == [0, 1]
 
@@ -215,7 +215,7 @@ def test_a_null_is_refused_with_its_row(tmp_path: Path, ending: str, column: str
     WRITERS[ending](place(tmp_path, f"sentiment/items/de.{ending}"), rows)
     number = "line" if ending == "jsonl" else "row"
     with pytest.raises(SpilloverError, match=rf"de\.{ending}: {number} 3: column '{column}': found None, expected a"):
-        Folder(str(tmp_path), {}).items(open_task("sentiment"), "de")
+        Folder(str(tmp_path), {}).items(open_labeled_task("sentiment"), "de")
 
 
 def test_a_column_map_names_fields_only(tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_only_files_named_after_a_language_count(tmp_path: Path) -> None:
     for name in ("de.csv.bak", "fr.csv", "zh.jsonl", "sw.csv", "notes.csv", "de.txt", "zh.json.bak"):
         place(tmp_path, f"sentiment/items/{name}").touch()
     source = Folder(str(tmp_path), {})
-    assert source.item_languages(open_task("sentiment")) == ("zh", "fr", "sw")
-    assert source.item_languages(open_task("entailment")) == ()
+    assert source.item_languages(open_labeled_task("sentiment")) == ("zh", "fr", "sw")
+    assert source.item_languages(open_labeled_task("entailment")) == ()
     with pytest.raises(SpilloverError, match=r"de\.<json\|jsonl\|csv\|tsv\|parquet>: .* that are there: zh, fr, sw$"):
-        source.items(open_task("sentiment"), "de")
+        source.items(open_labeled_task("sentiment"), "de")
 
 
 def test_a_missing_folder_names_its_nearest(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_missing_folder_names_its_nearest(tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match=r"found no folder 'review' in .*did you mean 'reviews'"):
         Folder(str(tmp_path / "review" / "deep"), {})
     with pytest.raises(SpilloverError, match=r"found no folder 'sentiment' in .*did you mean 'sentimnt'"):
-        Folder(str(tmp_path / "reviews"), {}).items(open_task("sentiment"), "de")
+        Folder(str(tmp_path / "reviews"), {}).items(open_labeled_task("sentiment"), "de")
     with pytest.raises(SpilloverError, match="expected folder:DIR"):
         Folder("", {})
 
@@ -265,7 +265,7 @@ def test_starter_takes_nothing_beside_its_name() -> None:
 
 @pytest.mark.parametrize("name", ["sentiment", "entailment", "paraphrase"])
 def test_starter_has_the_same_items_and_gold_in_every_language(name: str) -> None:
-    task, starter = open_task(name), Starter("", {})
+    task, starter = open_labeled_task(name), Starter("", {})
     english = [(item.id, item.gold) for item in starter.items(task, "en")]
     assert {gold for _, gold in english} == set(range(len(task.labels)))
     for language in starter.item_languages(task):

@@ -1,16 +1,15 @@
 """A missing translation: refused by itself, or left out in every language and counted once."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from reads import READS
 from spillover.errors import SpilloverError
 from spillover.experiment import parse_experiment
-from spillover.lint import Reads, examine
-from spillover.models.inference.encode import Encoded
-from spillover.records import Defect, Prompt
+from spillover.lint import examine
+from spillover.records import Defect
 from spillover.sources import open_source
 from spillover.sources.remarks import gathering
 from spillover.stages.inputs import Inputs
@@ -88,18 +87,13 @@ def test_nothing_left_is_a_sentence(tmp_path: Path) -> None:
         read(tmp_path, "items", "en", ("NS", "a", "G"))
 
 
-def letters(prompts: Sequence[Prompt]) -> list[Encoded]:
-    """A tokenizer that tells every label from every other."""
-    return [Encoded((1,), tuple((1, hash(choice)) for choice in prompt.choices), 0) for prompt in prompts]
-
-
 def lint(root: Path, **keys: object) -> list[Defect]:
     table = {
         "questions": {"source": f"folder:{root}", "task": "paraphrase"} | keys,
         "translate": {"to": ["de", "fr"]},
         "evaluate": {"tasks": ["paraphrase"]},
     }
-    return examine(Inputs(parse_experiment(table, "test")), Reads(letters, 1 << 30))
+    return examine(Inputs(parse_experiment(table, "test")), READS)
 
 
 def test_the_experiment_says_so_and_lint_repeats_it(tmp_path: Path) -> None:

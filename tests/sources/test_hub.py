@@ -1,6 +1,6 @@
 """Sets of the hub, written here in the schema they have there and read by `datasets` from a folder of the same name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import pytest
 from datasets import ClassLabel, Features, Value
 
 from spillover.errors import SpilloverError
+from spillover.records import Item, Question
 from spillover.sources import open_source
 from spillover.sources.hub import PRESETS
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 
 TEXT, NLI = Value("string"), ClassLabel(names=["entailment", "neutral", "contradiction"])
 YES_NO = ClassLabel(names=["0", "1"])
@@ -81,11 +82,15 @@ def preset(write: Write, id: str, **changed: list[object]) -> None:
 def test_a_preset_reads_its_set(write: Write, id: str, kind: str) -> None:
     preset(write, id)
     layout, source = PRESETS[id], open_source(f"{kind}:{id}", {}, "test")
-    task = open_task(layout.task)
+    task = open_labeled_task(layout.task)
     assert source.item_languages(task)[0] == "en"
     assert set(source.item_languages(task)) == set(layout.configs)
     language = source.item_languages(task)[-1]
-    for split, found in (("test", source.items(task, language)), ("train", source.questions(task, language))):
+    rows: tuple[tuple[str, Iterable[Item | Question]], ...] = (
+        ("test", source.items(task, language)),
+        ("train", source.questions(task, language)),
+    )
+    for split, found in rows:
         for number, each in enumerate(found):
             expected = tuple(f"{column} {number} of {split} in {layout.configs[language]}" for column in layout.columns)
             assert (each.task, each.id, each.language, each.fields) == (task.name, str(number), language, expected)
@@ -102,7 +107,7 @@ def test_presets_number_labels_as_the_sets_name_them(id: str) -> None:
 
 def test_gsm8k_gives_questions_and_no_items(write: Write) -> None:
     preset(write, "openai/gsm8k")
-    source, task = open_source("hub:openai/gsm8k", {}, "test"), open_task("sentiment")
+    source, task = open_source("hub:openai/gsm8k", {}, "test"), open_labeled_task("sentiment")
     assert [question.fields[0] for question in source.questions(task, "en")] == [
         f"question {number} of train in main" for number in range(3)
     ]
@@ -110,12 +115,12 @@ def test_gsm8k_gives_questions_and_no_items(write: Write) -> None:
     with pytest.raises(SpilloverError, match="serves tuning"):
         source.items(task, "en")
     with pytest.raises(SpilloverError, match="expected 'a task with one field'"):
-        list(source.questions(open_task("entailment"), "en"))
+        list(source.questions(open_labeled_task("entailment"), "en"))
 
 
 def test_rows_without_gold_or_text_are_left_out_and_the_others_keep_their_numbers(write: Write) -> None:
     preset(write, "stanfordnlp/snli", label=[-1, 2, 0], premise=["a", "b", "c"])
-    source, task = open_source("hub:stanfordnlp/snli", {}, "test"), open_task("entailment")
+    source, task = open_source("hub:stanfordnlp/snli", {}, "test"), open_labeled_task("entailment")
     assert [(item.id, task.labels[item.gold]) for item in source.items(task, "en")] == [
         ("1", "contradiction"),
         ("2", "entailment"),
@@ -138,7 +143,7 @@ def test_what_paws_x_could_not_translate_is_left_out_in_every_language(write: Wr
             changed = datasets.Dataset.from_parquet(str(file)).to_dict() | {column: texts}
             datasets.Dataset.from_dict(changed, features=Features(SENTENCES)).to_parquet(file)
     for kind in ("hub", "stream"):
-        source, task = open_source(f"{kind}:{id}", {}, "test"), open_task("paraphrase")
+        source, task = open_source(f"{kind}:{id}", {}, "test"), open_labeled_task("paraphrase")
         for code in PRESETS[id].configs:
             assert [question.id for question in source.questions(task, code)] == ["2"], code
             assert [item.id for item in source.items(task, code)] == ["2"], code
@@ -148,16 +153,16 @@ def test_any_set_is_read_with_a_column_map(write: Write) -> None:
     schema = {"key": TEXT, "body": TEXT, "stars": ClassLabel(names=["negative", "positive"])}
     write("me/reviews", ["default"], schema, key=["a", "b", "c"])
     columns = {"text": "body", "label": "stars", "id": "key"}
-    source, task = open_source("hub:me/reviews", columns, "test"), open_task("sentiment")
+    source, task = open_source("hub:me/reviews", columns, "test"), open_labeled_task("sentiment")
     assert source.item_languages(task) == ("en",)
     assert [(item.id, task.labels[item.gold]) for item in source.items(task, "en")] == [
         ("a", "negative"),
         ("b", "positive"),
         ("c", "negative"),
     ]
-    assert source.item_languages(open_task("entailment")) == ("en",)
+    assert source.item_languages(open_labeled_task("entailment")) == ("en",)
     with pytest.raises(SpilloverError, match=r"row 0: found no column 'premise'"):
-        source.items(open_task("entailment"), "en")
+        source.items(open_labeled_task("entailment"), "en")
     unlabeled = open_source("hub:me/reviews", {"text": "body"}, "test")
     assert unlabeled.item_languages(task) == ()
     with pytest.raises(SpilloverError, match="columns: found 'txt', expected a field"):
@@ -168,7 +173,7 @@ def test_any_set_is_read_with_a_column_map(write: Write) -> None:
 
 
 def test_configurations_are_languages_or_named(write: Write) -> None:
-    schema, task = {"text": TEXT, "label": TEXT}, open_task("sentiment")
+    schema, task = {"text": TEXT, "label": TEXT}, open_labeled_task("sentiment")
     write("me/many", ["de", "en", "xx"], schema, label=["positiv", "negative", "Negative"])
     source = open_source("hub:me/many", {}, "test")
     assert source.item_languages(task) == ("en", "de")
@@ -196,7 +201,7 @@ def test_configurations_are_languages_or_named(write: Write) -> None:
 
 def test_a_stream_reads_no_further_than_asked(write: Write, tmp_path: Path) -> None:
     preset(write, "stanfordnlp/snli")
-    task = open_task("entailment")
+    task = open_labeled_task("entailment")
     (tmp_path / "stanfordnlp/snli/plain_text/train-00001-of-00002.parquet").write_bytes(b"no parquet")
     questions = open_source("stream:stanfordnlp/snli", {}, "test").questions(task, "en")
     assert [question.id for question in islice(questions, 3)] == ["0", "1", "2"]
@@ -210,7 +215,7 @@ def test_a_set_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("spillover.sources.hub.obstacle", str)  # none, whatever the network is like
     with pytest.raises(SpilloverError, match="cannot read it: ") as caught:
-        open_source("hub:./nowhere", {}, "test").items(open_task("sentiment"), "en")
+        open_source("hub:./nowhere", {}, "test").items(open_labeled_task("sentiment"), "en")
     assert "\n" not in str(caught.value)
     with pytest.raises(SpilloverError, match="expected hub:ID"):
         open_source("hub:", {}, "test")

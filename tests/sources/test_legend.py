@@ -1,6 +1,7 @@
 """What labels may look like: words in any form; numbers, letters and truth values only in a stated order."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,18 +9,18 @@ import pytest
 from spillover.errors import SpilloverError
 from spillover.sources import labeled_questions, open_source
 from spillover.sources.labels import Stated
-from spillover.tasks import open_task
+from spillover.tasks import open_labeled_task
 
-SENTIMENT = open_task("sentiment")
+SENTIMENT = open_labeled_task("sentiment")
 NUMBERED = ["negative", "positive"]
 """The order of most published sets, which is not that of the task."""
 
 
 def golds(
-    root: Path, labels: list[object], classes: Stated = (), task: str = "sentiment", **cells: list[object]
+    root: Path, labels: Sequence[object], classes: Stated = (), task: str = "sentiment", **cells: Sequence[object]
 ) -> list[str]:
     """Return the labels that items with these cells are read with."""
-    opened = open_task(task)
+    opened = open_labeled_task(task)
     path = root / task / "items" / "de.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
@@ -34,7 +35,7 @@ def golds(
     ]
 
 
-CODES: dict[str, list[object]] = {
+CODES: dict[str, Sequence[object]] = {
     "numbers": [0, 1, 0],
     "texts": ["0", "1", "0"],
     "decimals": [0.0, 1.0, 0.0],
@@ -49,7 +50,7 @@ CODES: dict[str, list[object]] = {
 
 
 @pytest.mark.parametrize("labels", CODES.values(), ids=CODES)
-def test_a_code_is_read_by_the_stated_order_or_not_at_all(tmp_path: Path, labels: list[object]) -> None:
+def test_a_code_is_read_by_the_stated_order_or_not_at_all(tmp_path: Path, labels: Sequence[object]) -> None:
     expected = ["negative", "positive", "negative"]
     assert golds(tmp_path, labels, NUMBERED) == expected
     assert golds(tmp_path, labels, {"sentiment": NUMBERED, "paraphrase": ["different", "same"]}) == expected

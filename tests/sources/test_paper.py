@@ -11,7 +11,7 @@ from places import PUBLISHED
 from spillover.errors import SpilloverError
 from spillover.languages import languages
 from spillover.sources.paper import LAYOUTS, REPAIRED, AsPublished, Paper
-from spillover.tasks import Task, open_task
+from spillover.tasks import Task, open_labeled_task
 
 WORDS = tomllib.loads(files("spillover").joinpath("data", "published.toml").read_text(encoding="utf-8"))["labels"]
 NAMES = {"en": ("Premise", "Hypothesis", "Answer"), "de": ("Prämisse", "Hypothese", "Antwort")}
@@ -55,7 +55,7 @@ def items_in(root: Path, language: str, words: list[str]) -> list[int]:
     """Write entailment items with these answers and return their gold."""
     rows = [{"premise": "p", "hypothesis": "h", "answer": word} for word in words]
     save(root, f"snli/snli_{language}{len(rows)}_test.json", rows)
-    return [item.gold for item in Paper(str(root), {}).items(open_task("entailment"), language)]
+    return [item.gold for item in Paper(str(root), {}).items(open_labeled_task("entailment"), language)]
 
 
 @pytest.mark.parametrize("own_file", [True, False], ids=["own English file", "English from the answers"])
@@ -67,7 +67,7 @@ def test_questions_come_back_as_they_were_rendered(tmp_path: Path, own_file: boo
         save(tmp_path, "snli/snli_en10k_train.json", rows)
     source = Paper(str(tmp_path), {})
     for language, texts in (("de", GERMAN), ("en", ENGLISH)):
-        questions = source.questions(open_task("entailment"), language)
+        questions = source.questions(open_labeled_task("entailment"), language)
         assert [question.fields for question in questions] == texts
         assert [question.id for question in questions] == ["0", "1", "2", "3"]
         assert {(question.task, question.language) for question in questions} == {("entailment", language)}
@@ -76,8 +76,8 @@ def test_questions_come_back_as_they_were_rendered(tmp_path: Path, own_file: boo
 @pytest.mark.parametrize(
     ("task", "folder", "fields"),
     [
-        (open_task("sentiment"), "ap_emotion/emotion", ("Good.\nReally: good.",)),
-        (open_task("paraphrase"), "paws/paws", ("One.", "Two.")),
+        (open_labeled_task("sentiment"), "ap_emotion/emotion", ("Good.\nReally: good.",)),
+        (open_labeled_task("paraphrase"), "paws/paws", ("One.", "Two.")),
     ],
     ids=["sentiment", "paraphrase"],
 )
@@ -103,7 +103,7 @@ def test_a_pair_whose_english_sides_differ_is_refused(tmp_path: Path) -> None:
     swapped = [ENGLISH[0], ENGLISH[2], ENGLISH[1], ENGLISH[3]]
     save(tmp_path, "snli/snli_en4_train.json", [{"premise": p, "hypothesis": h} for p, h in swapped])
     with pytest.raises(SpilloverError, match=r"row 2: column 'answer': found .*Line one.*expected the English .*A dog"):
-        Paper(str(tmp_path), {}).questions(open_task("entailment"), "de")
+        Paper(str(tmp_path), {}).questions(open_labeled_task("entailment"), "de")
 
 
 @pytest.mark.parametrize(
@@ -116,20 +116,20 @@ def test_a_question_of_another_shape_is_refused_with_its_row(tmp_path: Path, old
     rows[2]["input"] = rows[2]["input"].replace(old, new)
     save(tmp_path, "snli/snli_de4_train_question.json", rows)
     with pytest.raises(SpilloverError, match=r"row 3: column 'input': found .*expected a text after each of"):
-        Paper(str(tmp_path), {}).questions(open_task("entailment"), "de")
+        Paper(str(tmp_path), {}).questions(open_labeled_task("entailment"), "de")
 
 
 def test_names_are_learned_although_most_texts_have_a_line_like_one(tmp_path: Path) -> None:
     texts = [("One.\nNote: a.", "Two."), ("Three.\nNote: b.", "Four."), ("Five.", "Six.")]
     save(tmp_path, "snli/snli_de3_train_question.json", translated(texts, texts))
-    questions = Paper(str(tmp_path), {}).questions(open_task("entailment"), "de")
+    questions = Paper(str(tmp_path), {}).questions(open_labeled_task("entailment"), "de")
     assert [question.fields for question in questions] == texts
 
 
 def test_a_file_without_any_question_is_refused(tmp_path: Path) -> None:
     save(tmp_path, "snli/snli_de1_train_question.json", [{"input": "words", "answer": "words"}])
     with pytest.raises(SpilloverError, match="row 1: column 'input': found 'words', and neither"):
-        Paper(str(tmp_path), {}).questions(open_task("entailment"), "de")
+        Paper(str(tmp_path), {}).questions(open_labeled_task("entailment"), "de")
 
 
 @pytest.mark.parametrize("language", sorted(languages()))
@@ -144,7 +144,7 @@ def test_gold_is_read_in_the_files_own_words(tmp_path: Path, language: str) -> N
 
 def test_gold_follows_the_order_of_the_tasks_labels(tmp_path: Path) -> None:
     items_in(tmp_path, "de", ["Widerspruch", "Konsequenz", "neutral"])
-    turned = open_task("entailment").model_copy(update={"labels": ("contradiction", "neutral", "entailment")})
+    turned = open_labeled_task("entailment").model_copy(update={"labels": ("contradiction", "neutral", "entailment")})
     items = Paper(str(tmp_path), {}).items(turned, "de")
     assert [turned.labels[item.gold] for item in items] == ["contradiction", "entailment", "neutral"]
 
@@ -161,22 +161,22 @@ def test_any_subset_of_files_will_do(tmp_path: Path) -> None:
     for name in ("snli_sw600_test.json", "snli_en2k_test.json", "snli_de_test.json", "snli_xx5_test.json"):
         save(tmp_path, f"snli/{name}", [])
     source = Paper(str(tmp_path), {})
-    assert source.item_languages(open_task("entailment")) == ("en", "sw")
-    assert source.item_languages(open_task("sentiment")) == ()
-    assert source.item_languages(open_task("sentiment").model_copy(update={"name": "mood"})) == ()
+    assert source.item_languages(open_labeled_task("entailment")) == ("en", "sw")
+    assert source.item_languages(open_labeled_task("sentiment")) == ()
+    assert source.item_languages(open_labeled_task("sentiment").model_copy(update={"name": "mood"})) == ()
     with pytest.raises(SpilloverError, match=r"snli_de<number>_test\.json: .*that are there: en, sw$"):
-        source.items(open_task("entailment"), "de")
+        source.items(open_labeled_task("entailment"), "de")
     with pytest.raises(SpilloverError, match=r"snli_en<number>_train\.json: .*that are there: none$"):
-        source.questions(open_task("entailment"), "en")
+        source.questions(open_labeled_task("entailment"), "en")
     with pytest.raises(SpilloverError, match=r"found no folder 'paws' in .*choose from snli$"):
-        source.items(open_task("paraphrase"), "en")
+        source.items(open_labeled_task("paraphrase"), "en")
 
 
 def test_two_files_of_one_language_are_refused(tmp_path: Path) -> None:
     for number in ("500", "10k"):
         save(tmp_path, f"snli/snli_en{number}_test.json", [])
     with pytest.raises(SpilloverError, match=r"found both 'snli_en10k_test\.json' and 'snli_en500_test\.json'"):
-        Paper(str(tmp_path), {}).item_languages(open_task("entailment"))
+        Paper(str(tmp_path), {}).item_languages(open_labeled_task("entailment"))
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -185,9 +185,11 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpilloverError, match="expected paper:DIR"):
         Paper("", {})
     with pytest.raises(SpilloverError, match="found no task 'mood'; choose from sentiment, entailment, paraphrase"):
-        Paper(str(tmp_path), {}).items(open_task("sentiment").model_copy(update={"name": "mood"}), "en")
+        Paper(str(tmp_path), {}).items(open_labeled_task("sentiment").model_copy(update={"name": "mood"}), "en")
     with pytest.raises(SpilloverError, match=r"found fields .* and labels \('good', 'bad'\), expected 1 fields"):
-        Paper(str(tmp_path), {}).items(open_task("sentiment").model_copy(update={"labels": ("good", "bad")}), "en")
+        Paper(str(tmp_path), {}).items(
+            open_labeled_task("sentiment").model_copy(update={"labels": ("good", "bad")}), "en"
+        )
 
 
 needs_published = pytest.mark.skipif(
@@ -197,7 +199,9 @@ needs_published = pytest.mark.skipif(
 
 @needs_published
 @pytest.mark.parametrize(
-    ("task", "count"), [(open_task("sentiment"), 500), (open_task("entailment"), 600)], ids=["sentiment", "entailment"]
+    ("task", "count"),
+    [(open_labeled_task("sentiment"), 500), (open_labeled_task("entailment"), 600)],
+    ids=["sentiment", "entailment"],
 )
 def test_published_gold_agrees_in_all_twenty_languages(task: Task, count: int) -> None:
     source = Paper(str(PUBLISHED), {})
@@ -211,7 +215,7 @@ def test_published_gold_agrees_in_all_twenty_languages(task: Task, count: int) -
 @needs_published
 @pytest.mark.parametrize("language", ["zh", "de", "es", "it", "sw"])
 def test_ten_thousand_published_questions_parse(language: str) -> None:
-    found = Paper(str(PUBLISHED), {}).questions(open_task("entailment"), language)
+    found = Paper(str(PUBLISHED), {}).questions(open_labeled_task("entailment"), language)
     assert [question.id for question in found] == [str(number) for number in range(10_000)]
     assert {len(question.fields) for question in found} == {2}
 
@@ -220,7 +224,7 @@ def test_ten_thousand_published_questions_parse(language: str) -> None:
 def test_the_published_files() -> None:
     source = Paper(str(PUBLISHED), {})
     for name in LAYOUTS:
-        task = open_task(name)
+        task = open_labeled_task(name)
         gold = {code: [item.gold for item in source.items(task, code)] for code in source.item_languages(task)}
         for language, found in gold.items():
             assert found == gold["en"], (name, language)
@@ -230,13 +234,13 @@ def test_the_published_files() -> None:
         assert REPAIRED[name, language] != tuple(WORDS[name][language])
         path = PUBLISHED / "snli" / f"snli_{language}600_test.json"
         raw = [row["answer"] for row in json.loads(path.read_text(encoding="utf-8"))]
-        labels = [item.gold for item in source.items(open_task("entailment"), "en")]
+        labels = [item.gold for item in source.items(open_labeled_task("entailment"), "en")]
         assert set(zip(raw, labels, strict=True)) == {(word, i) for i, word in enumerate(REPAIRED[name, language])}
 
-    english = source.questions(open_task("entailment"), "en")
+    english = source.questions(open_labeled_task("entailment"), "en")
     for path in (PUBLISHED / "snli").glob("*_train_question.json"):
         language = path.name.removeprefix("snli_")[:2]
-        questions = source.questions(open_task("entailment"), language)
+        questions = source.questions(open_labeled_task("entailment"), language)
         rows = json.loads(path.read_text(encoding="utf-8"))
         for question, original, row in zip(questions, english, rows, strict=True):
             for column, fields in (("input", question.fields), ("answer", original.fields)):
@@ -245,7 +249,7 @@ def test_the_published_files() -> None:
 
 
 def test_as_published_nothing_is_repaired(tmp_path: Path) -> None:
-    task, labels = open_task("entailment"), open_task("entailment").labels
+    task, labels = open_labeled_task("entailment"), open_labeled_task("entailment").labels
     words = list(WORDS["entailment"]["no"])
     golds = items_in(tmp_path, "no", words)
     published = [item.gold for item in AsPublished(str(tmp_path), {}).items(task, "no")]

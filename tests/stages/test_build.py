@@ -1,7 +1,6 @@
 """Each recipe through the real `build`: what it is made of, and what it does not read."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import tomli_w
 
-from spillover import cli
+from calls import Call
 from spillover.plugins import RECIPES
 
 ENGLISH = [
@@ -30,9 +29,7 @@ Build = Callable[..., tuple[str, list[dict[str, object]]]]
 
 
 @pytest.fixture
-def build(
-    tmp_path: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Build:
+def build(call: Call, tmp_path: Path, tiny: Callable[[str], Path]) -> Build:
     """Return a function: recipe, settings, labels of the questions → what was said, and the examples' rows."""
 
     def run(recipe: str, *settings: str, labels: list[str] = LABELS) -> tuple[str, list[dict[str, object]]]:
@@ -53,14 +50,11 @@ def build(
         }
         (tmp_path / "made.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
         options = [part for setting in settings for part in ("--set", setting)]
-        arguments = ["build", str(tmp_path / "made.toml"), "--runs", str(tmp_path / "runs"), *options]
-        monkeypatch.setattr(sys, "argv", ["spillover", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capfd.readouterr().err
-        assert end.value.code == (2 if said.startswith("spillover: ") else 0), said
+        ended = call("build", tmp_path / "made.toml", "--runs", tmp_path / "runs", *options)
+        refused = ended.err.startswith("spillover: ")
+        assert ended.status == (2 if refused else 0), ended.err
         made = tmp_path / "runs" / "made" / "examples.parquet"
-        return said, [] if said.startswith("spillover: ") else pq.read_table(made).to_pylist()
+        return ended.err, [] if refused else pq.read_table(made).to_pylist()
 
     return run
 

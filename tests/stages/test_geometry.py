@@ -1,6 +1,6 @@
 """From the traces in a run folder to a `Geometry`: what is read, what it is keyed by, and what is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,9 +48,11 @@ def traced(store: Store, seed: int = 0, languages: Sequence[str] = LANGUAGES) ->
         for code in languages:
             name, arrays = f"{code}.safetensors", states(arm, code, seed)
             link = f"traces/{arm}/entailment/{name}"
-            store.get_or_make(
-                "trace", [arm, code, seed], link, lambda folder, n=name, a=arrays: write_arrays(folder / n, **a)
-            )
+
+            def write(folder: Path, name: str = name, arrays: Mapping[str, np.ndarray] = arrays) -> None:
+                write_arrays(folder / name, **arrays)
+
+            store.get_or_make("trace", [arm, code, seed], link, write)
 
 
 def made(store: Store) -> int:

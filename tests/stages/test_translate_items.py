@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import tomli_w
 
+from calls import Call
 from places import ROOT
-from spillover import cli
 from spillover.sources import open_source
-from spillover.tasks import load_task, open_task
+from spillover.tasks import ChoiceLanguage, ChoiceTask, load_task, open_task
 
 MODES = subprocess.run(["apertium", "-l"], capture_output=True, text=True).stdout if shutil.which("apertium") else ""
 ENGINE = """
@@ -39,26 +38,6 @@ TASK = {
     },
 }
 ITEMS = [{"id": f"i{n}", "text": f"text {n}", "place": f"place {n}", "label": ("glad", "sad")[n % 2]} for n in range(6)]
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs `spillover` with these arguments: exit status, output, errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["spillover", *map(str, arguments)])
-        capfd.readouterr()
-        status: object = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capfd.readouterr()
-        assert isinstance(status, int)
-        return status, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,6 +73,7 @@ def test_items_keep_ids_and_gold_and_say_what_translated_them(call: Call, folder
     status, out, _ = call("translate", "--items", "my.toml")
     assert (status, out.split()) == (0, ["runs/my/items", "runs/my/tasks/mood.toml"])
     task = load_task(confirmed(folder / "runs/my/tasks/mood.toml"))
+    assert isinstance(task, ChoiceTask)
     source = open_source("folder:runs/my/items", {}, "test")
     assert source.item_languages(task) == ("en", "de", "es")
     english = source.items(task, "en")
@@ -119,6 +99,7 @@ def test_a_draft_is_refused_until_it_is_confirmed_and_never_overwritten(call: Ca
     assert call("translate", "--items", "my.toml")[0] == 0
     assert draft.read_text("utf-8") == edited
     row = load_task(draft).row("es")
+    assert isinstance(row, ChoiceLanguage)
     assert (row.fields, row.answer, row.labels) == (("es Text", "es Place"), "es Mood", ("contento", "es sad"))
     assert row.exemplars == (("es We sang.", "es home"), ("es It rained.", "es school"))
     assert load_task(draft).row("en") == load_task(folder / "mood.toml").row("en")

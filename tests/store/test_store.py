@@ -35,6 +35,7 @@ from spillover.store import (
     write_text,
 )
 from spillover.utils import marker
+from spillover.utils.digests import sha256_of
 
 GUARD = 120
 """Seconds after which a process that should have answered long ago is given up."""
@@ -262,7 +263,7 @@ def test_seconds_are_summed_over_the_stages_used(tmp_path: Path) -> None:
 
 
 def second(runs: Path, answers: "Queue[str]") -> None:
-    locks.notify = answers.put
+    setattr(locks, "notify", answers.put)  # noqa: B010 - mypy refuses the other way
     write = Maker("second")
     stage = Store(runs, "b").get_or_make("kind", 1, "file.txt", write)
     answers.put(f"{write.calls} {(stage.path / 'file.txt').read_text('utf-8')}")
@@ -293,7 +294,7 @@ def test_of_two_processes_one_makes_the_stage_and_the_other_waits(tmp_path: Path
 
 
 def on_the_same_run(runs: Path, answers: "Queue[str]") -> None:
-    locks.notify = answers.put
+    setattr(locks, "notify", answers.put)  # noqa: B010 - mypy refuses the other way
     Store(runs, "a").get_or_make("kind", 2, "file.txt", Maker("second"))
     answers.put("done")
 
@@ -339,13 +340,13 @@ def test_a_large_file_is_read_again_only_where_it_was_written_to(
     monkeypatch.setattr(marker, "ALWAYS_HASH_BELOW", 3)
     write = Maker()
     stage = Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
-    read, summed = [], marker._sum
+    read: list[str] = []
 
     def sum_of(path: Path) -> str:
         read.append(path.name)
-        return summed(path)
+        return sha256_of(path)
 
-    monkeypatch.setattr(marker, "_sum", sum_of)
+    monkeypatch.setattr(marker, "sha256_of", sum_of)
     Store(tmp_path, "a").get_or_make("kind", 1, "file.txt", write)
     assert read == []
     times = (stage.path / "file.txt").stat()
@@ -461,7 +462,7 @@ def test_records_come_back_as_they_were(
     rows = data.draw(st.lists(RECORDS[kind], max_size=5))
     path = tmp_path_factory.mktemp("records") / "rows.parquet"
     write_records(path, kind, rows)
-    found = read_records(path, kind)
+    found: list[Any] = read_records(path, kind)
     assert found == rows
     assert [hash(row) for row in found] == [hash(row) for row in rows], "tuples, not lists"
     shutil.rmtree(path.parent)

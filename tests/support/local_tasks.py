@@ -51,8 +51,8 @@ def quiz(subject: str) -> Rows:
 
 LETTERED = "{{passage}}\nQ: {{question}}\nA: {{answers[0]}}\nB: {{answers[1]}}\nAnswer:"
 ACCURACIES = {"metric_list": [{"metric": name, "aggregation": "mean"} for name in ("acc", "acc_norm")]}
-CHOICE = {"output_type": "multiple_choice", **ACCURACIES}
-MMLU = CHOICE | {
+CHOICE: dict[str, object] = {"output_type": "multiple_choice", **ACCURACIES}
+MMLU: dict[str, object] = CHOICE | {
     "doc_to_text": "{{question}}\nA. {{choices[0]}}\nB. {{choices[1]}}\nAnswer:",
     "doc_to_choice": LETTERS,
     "doc_to_target": "answer",

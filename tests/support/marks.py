@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 FIXTURES = {
-    "model": {"tiny", "tokenizer", "tokenizer_folder", "one_thread"},
+    "model": {"tiny", "tokenizer", "tokenizer_folder", "one_thread", "gemma"},
     "process": {"ray_on_loopback"},
     "browser": {"browser"},
-    "network": {"server"},
+    "network": {"server", "hub"},
+    "slow": {"identified"},
 }
 """Marker → fixtures; a test that uses one of them, through others too, has the marker."""
 
@@ -35,6 +36,7 @@ PLACES = {
         "analysis/statistics/test_estimate.py",
         "analysis/statistics/test_gains.py",
         "analysis/statistics/test_gates.py",
+        "analysis/statistics/test_transfer.py",
         "lint",
         "report/figures/test_geometry.py",
         "report/test_drawing.py",

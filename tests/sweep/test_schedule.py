@@ -61,7 +61,9 @@ def test_what_is_one_experiments_own_is_done_by_its_run(tmp_path: Path, trials: 
 def test_whatever_ends_first_everything_is_done_once_and_in_order(
     trials: list[Trial], tasks: list[SweepTask], seed: int
 ):
-    board, order, flying, done = board_of(trials, tasks), random.Random(seed), [], []
+    board, order = board_of(trials, tasks), random.Random(seed)
+    flying: list[SweepTask] = []
+    done: list[str] = []
     while board.open:
         while len(flying) < 3 and (task := board.next()):
             assert all(need in done for need in task.needs)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from calls import Call
-from spillover import cli
+from calls import Call, run
 from spillover.experiment import dump_experiment
 from spillover.sweep import load_grid
 
@@ -32,11 +31,8 @@ def grid(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def swept(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs that a sweep with two workers left."""
-    from typer.testing import CliRunner
-
     runs = tmp_path_factory.mktemp("runs")
-    done = CliRunner().invoke(cli.app, ["sweep", str(grid), "--runs", str(runs), "--workers", "2"])
-    assert done.exit_code == 0, done.output
+    assert run("sweep", grid, "--runs", runs, "--workers", "2") == 0
     return runs
 
 
@@ -45,8 +41,10 @@ def changes(runs: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.suffix not in (".lock", ".holder")}
 
 
-def predictions(run: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.glob("predictions/*/*/*.parquet"))}
+def predictions(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob("predictions/*/*/*.parquet"))
+    }
 
 
 def test_a_dry_run_plans_and_writes_nothing(call: Call, grid: Path, tmp_path: Path) -> None:
@@ -72,9 +70,9 @@ def test_what_is_shared_was_made_once(swept: Path, grid: Path) -> None:
     kinds = Counter(path.name.rpartition("-")[0] for path in (swept / ".stages").glob("*-*/"))
     assert kinds == {"questions": 1, "pairs": 2, "examples": 4, "adapter": 4, "predictions": 3 + 4 * 3}
     for trial in load_grid(grid):
-        run = swept / "small" / trial.name
-        assert (run / "experiment.toml").read_text("utf-8") == dump_experiment(trial.experiment)
-        assert (run / "report" / "index.html").is_file()
+        folder = swept / "small" / trial.name
+        assert (folder / "experiment.toml").read_text("utf-8") == dump_experiment(trial.experiment)
+        assert (folder / "report" / "index.html").is_file()
     page = (swept / "small" / "report" / "index.html").read_text("utf-8")
     assert "seed%3D1%2Cto%3Dde%2Bzh/report/index.html" in page
 

@@ -19,7 +19,7 @@ from spillover.errors import SpilloverError
 from spillover.languages import languages
 from spillover.models.locate import locate
 from spillover.records import Item, Prompt
-from spillover.tasks import LABEL_KINDS, Task, load_task, open_task
+from spillover.tasks import LABEL_KINDS, ChoiceTask, Task, load_task, open_labeled_task, open_task
 
 DATA = Path(str(files("spillover").joinpath("data")))
 ALL_TABLES = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted((DATA / "tasks").glob("*.toml"))}
@@ -327,7 +327,8 @@ def test_own_keys_override_at_every_depth(tmp_path: Path) -> None:
         first='extends = "sentiment"\n[rows.de]\nlabels = ["gut", "schlecht"]\n',
     )
     (tmp_path / "sub").mkdir()
-    task, shipped = load_task(path), open_task("sentiment")
+    task, shipped = load_task(path), open_labeled_task("sentiment")
+    assert isinstance(task, ChoiceTask)
     assert (task.name, task.agnostic, task.labels) == ("reviews", ("foo", "bar"), shipped.labels)
     assert task.row("de") == shipped.row("de").model_copy(update={"answer": "Urteil", "labels": ("gut", "schlecht")})
     assert {code: row for code, row in task.rows.items() if code != "de"} == {

@@ -1,13 +1,11 @@
 """Nothing that a test translates or converts lands among the user's own."""
 
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
-from faults import Server
+from serving import Server, serving
 
 
 @pytest.fixture(autouse=True)
@@ -19,22 +17,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.requests.append(body)
-            (made.answers.pop(0) if len(made.answers) > 1 else made.answers[0])(self, body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.daemon_threads = True
-    thread = Thread(target=served.serve_forever, daemon=True)
-    thread.start()
-    made.address = f"http://127.0.0.1:{served.server_address[1]}"
-    yield made
-    served.shutdown()
-    served.server_close()
+    """A server that gives the answers that a test prepares."""
+    prepared = Server()
+    with serving(prepared.answer) as prepared.address:
+        yield prepared

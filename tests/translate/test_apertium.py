@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from faults import asked, texts_of
+from quiz import quiz, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import apertium, open_translator
 from spillover.translate.apertium import Apertium
@@ -47,8 +47,10 @@ def test_every_text_comes_back_alone_with_its_digits_and_line_breaks() -> None:
 @needs_it
 def test_lines_that_a_rule_joins_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A twin of the engine that loses paragraphs: halving finds each line's translation all the same."""
-    real = apertium._run
-    monkeypatch.setattr(apertium, "_run", lambda arguments, text="": real(arguments, text).replace("\n\n", " ", 1))
+    real = apertium.run_apertium
+    monkeypatch.setattr(
+        apertium, "run_apertium", lambda arguments, text="": real(arguments, text).replace("\n\n", " ", 1)
+    )
     assert Apertium().translate(["Two houses.", "Three houses.", "Four houses."], "en", "es") == [
         "Dos casas.",
         "Tres casas.",
@@ -60,12 +62,12 @@ def test_lines_that_a_rule_joins_are_told_apart(monkeypatch: pytest.MonkeyPatch)
 def test_a_direction_that_is_not_installed_names_those_that_are() -> None:
     message = r"'apertium' has no mode eng-tha \(en→th\); installed are .*eng-spa.*; more are packages"
     with pytest.raises(SpilloverError, match=message):
-        open_translator(lambda code: [], "apertium").translate(asked("a"), "th")
+        open_translator(lambda code: [], "apertium").translate(quiz("a"), "th")
 
 
 @needs_it
 def test_it_translates_questions() -> None:
-    found = open_translator(lambda code: [], "apertium").translate(asked("Two houses.", "Three houses."), "es")
+    found = open_translator(lambda code: [], "apertium").translate(quiz("Two houses.", "Three houses."), "es")
     assert texts_of(found) == ["Dos casas.", "Tres casas."]
 
 

@@ -14,7 +14,8 @@ from threading import Event
 
 import pytest
 
-from faults import Answer, Server, asked, reply, texts_of
+from quiz import quiz, texts_of
+from serving import Answer, Server, reply
 from spillover.errors import SpilloverError
 from spillover.translate import chat, open_translator
 from spillover.translate.engine import EngineTranslator
@@ -64,14 +65,14 @@ def opened(server: Server) -> EngineTranslator:
 
 def test_a_batch_is_one_structured_request(server: Server) -> None:
     server.answers = [right]
-    assert texts_of(opened(server).translate(asked(*TEXTS), "es")) == [text.upper() for text in TEXTS]
+    assert texts_of(opened(server).translate(quiz(*TEXTS), "es")) == [text.upper() for text in TEXTS]
     (request,) = map(json.loads, server.requests)
     assert request["model"] == "m"
     assert request["temperature"] == 0
     assert request["response_format"]["type"] == "json_schema"
     assert "from English into Spanish" in request["messages"][0]["content"]
     assert json.loads(request["messages"][1]["content"]) == TEXTS
-    again = texts_of(opened(server).translate(asked(*TEXTS), "es"))
+    again = texts_of(opened(server).translate(quiz(*TEXTS), "es"))
     assert again == [text.upper() for text in TEXTS]
     assert len(server.requests) == 1, "what was paid for is kept"
 
@@ -96,15 +97,19 @@ FAULTS: dict[str, Answer] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_passing_fault_is_overcome(server: Server, fault: str) -> None:
     server.answers = [FAULTS[fault], right]
-    assert texts_of(opened(server).translate(asked(*TEXTS), "es")) == [text.upper() for text in TEXTS]
+    assert texts_of(opened(server).translate(quiz(*TEXTS), "es")) == [text.upper() for text in TEXTS]
     assert len(server.requests) == 2
 
 
 def test_a_hung_request_is_given_up_and_sent_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat, "TIMEOUT", 0.5)
     over = Event()
-    server.answers = [lambda handler, body: over.wait(30) and None, right]
-    assert texts_of(opened(server).translate(asked("a"), "es")) == ["A"]
+
+    def hung(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        over.wait(30)
+
+    server.answers = [hung, right]
+    assert texts_of(opened(server).translate(quiz("a"), "es")) == ["A"]
     over.set()
 
 
@@ -114,7 +119,7 @@ def test_a_lasting_fault_ends_in_one_sentence_without_the_key(server: Server, fa
     with pytest.raises(
         SpilloverError, match=r"translate.endpoint: http://127.* gave up on 'm' .* run again to go on"
     ) as e:
-        opened(server).translate(asked(*TEXTS), "es")
+        opened(server).translate(quiz(*TEXTS), "es")
     assert len(server.requests) == 3
     assert KEY not in str(e.value)
     assert "\n" not in str(e.value)
@@ -124,7 +129,7 @@ def test_a_lasting_fault_ends_in_one_sentence_without_the_key(server: Server, fa
 def test_a_refusal_is_not_repeated(server: Server) -> None:
     server.answers = [status(401)]
     with pytest.raises(SpilloverError, match=r"\*\*\*"):
-        opened(server).translate(asked("a"), "es")
+        opened(server).translate(quiz("a"), "es")
     assert len(server.requests) == 1
 
 
@@ -134,13 +139,13 @@ def test_a_batch_that_a_model_miscounts_is_halved(server: Server) -> None:
         right(handler, body) if len(texts) == 1 else said(handler, '{"translations": ["all of them"]}')
 
     server.answers = [only_single]
-    assert texts_of(opened(server).translate(asked("a", "b", "c"), "es")) == ["A", "B", "C"]
+    assert texts_of(opened(server).translate(quiz("a", "b", "c"), "es")) == ["A", "B", "C"]
 
 
 def test_a_model_that_never_answers_in_form_ends_in_one_sentence(server: Server) -> None:
     server.answers = [words("Hello!")]
     with pytest.raises(SpilloverError, match=r"translate.model: 'm' at http.* gave no JSON with translations 3 times"):
-        opened(server).translate(asked("a"), "es")
+        opened(server).translate(quiz("a"), "es")
 
 
 def test_a_fault_half_way_keeps_what_was_translated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +153,9 @@ def test_a_fault_half_way_keeps_what_was_translated(server: Server, monkeypatch:
     monkeypatch.setattr(chat.Chat, "jobs", 1)
     server.answers = [right, right, status(401)]
     with pytest.raises(SpilloverError):
-        opened(server).translate(asked("a", "b", "c", "d"), "es")
+        opened(server).translate(quiz("a", "b", "c", "d"), "es")
     server.answers, before = [right], len(server.requests)
-    assert texts_of(opened(server).translate(asked("a", "b", "c", "d"), "es")) == ["A", "B", "C", "D"]
+    assert texts_of(opened(server).translate(quiz("a", "b", "c", "d"), "es")) == ["A", "B", "C", "D"]
     assert len(server.requests) == before + 2
 
 
@@ -225,4 +230,4 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> Non
 
 def test_a_real_server_on_loopback(served: str, parrot: Path) -> None:
     found = open_translator(lambda code: [], "chat", str(parrot), served)
-    assert texts_of(found.translate(asked("a house"), "es")) == ["una casa"]
+    assert texts_of(found.translate(quiz("a house"), "es")) == ["una casa"]

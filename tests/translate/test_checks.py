@@ -28,8 +28,8 @@ GERMAN = (
 
 
 def pair(source: str | Sequence[str], target: str | Sequence[str], id: str = "0", language: str = "de") -> Pair:
-    texts = [(text,) if isinstance(text, str) else tuple(text) for text in (source, target)]
-    return Pair("quiz", id, language, "en", *texts)
+    texts, translations = ((text,) if isinstance(text, str) else tuple(text) for text in (source, target))
+    return Pair("quiz", id, language, "en", texts, translations)
 
 
 def flags_of(source: str | Sequence[str], target: str | Sequence[str]) -> set[PairFlag]:

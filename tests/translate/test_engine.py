@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any, cast
 
 import pytest
 
-from faults import asked, texts_of
+from quiz import quiz, texts_of
 from spillover.errors import SpilloverError
 from spillover.records import Question
 from spillover.translate import open_translator
@@ -67,9 +68,9 @@ def test_fields_are_translated_one_by_one_and_each_text_once() -> None:
 
 
 def test_what_was_translated_is_never_translated_again() -> None:
-    by_text(Shout()).translate(asked("a", "b"), "es")
+    by_text(Shout()).translate(quiz("a", "b"), "es")
     again = Shout()
-    assert texts_of(by_text(again).translate(asked("b", "c", "a"), "es")) == ["es:B", "es:C", "es:A"]
+    assert texts_of(by_text(again).translate(quiz("b", "c", "a"), "es")) == ["es:B", "es:C", "es:A"]
     assert again.seen == ["c"]
 
 
@@ -78,7 +79,7 @@ OTHERS = [("shout 2", "en", "es"), ("shout 1", "de", "es"), ("shout 1", "en", "d
 
 @pytest.mark.parametrize(("identity", "source", "target"), OTHERS)
 def test_another_engine_or_direction_translates_anew(identity: str, source: str, target: str) -> None:
-    by_text(Shout()).translate(asked("a"), "es")
+    by_text(Shout()).translate(quiz("a"), "es")
     other = Shout()
     by_text(other, identity).translate([Question("quiz", "0", source, ("a",))], target)
     assert other.seen == ["a"]
@@ -86,9 +87,9 @@ def test_another_engine_or_direction_translates_anew(identity: str, source: str,
 
 def test_what_came_before_a_failure_is_kept() -> None:
     with pytest.raises(SpilloverError, match="the engine is gone"):
-        by_text(Fails()).translate(asked("a", "b", "bad", "c", "d", "e"), "es")
+        by_text(Fails()).translate(quiz("a", "b", "bad", "c", "d", "e"), "es")
     again = Shout()
-    by_text(again).translate(asked("a", "b", "bad", "c", "d", "e"), "es")
+    by_text(again).translate(quiz("a", "b", "bad", "c", "d", "e"), "es")
     assert again.seen == ["bad", "c", "d", "e"]
 
 
@@ -111,7 +112,7 @@ def test_batches_under_way_beside_a_failure_are_kept_too() -> None:
 
     begun, failed = Event(), Event()
     with pytest.raises(SpilloverError, match="the engine is gone"):
-        by_text(Slow()).translate(asked("bad", "x", "a", "b"), "es")
+        by_text(Slow()).translate(quiz("bad", "x", "a", "b"), "es")
     assert TranslationMemory().known(MemoryKey("shout 1", "en", "es"), ["a", "b", "bad", "x"]) == {
         "a": "es:A",
         "b": "es:B",
@@ -152,13 +153,22 @@ def test_a_killed_run_loses_what_was_under_way_and_nothing_else(tmp_path: Path) 
     assert run("text 0") == 0, "a finished one asks the engine for nothing"
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(own_folders: Path) -> None:
-    memory, texts = TranslationMemory(), [f"{number} " * 500 for number in range(40)]
-    memory._file.execute("PRAGMA max_page_count = 20")
+def test_a_full_disk_is_one_sentence_and_loses_nothing(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def small(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", small)
+        memory = TranslationMemory()
+    texts = [f"{number} " * 500 for number in range(40)]
     with pytest.raises(SpilloverError, match=r"cannot keep translations here: database or disk is full; what was kept"):
-        EngineTranslator(Shout(), "shout 1", memory).translate(asked(*texts), "es")
+        EngineTranslator(Shout(), "shout 1", memory).translate(quiz(*texts), "es")
     again = Shout()
-    by_text(again).translate(asked(*texts), "es")
+    by_text(again).translate(quiz(*texts), "es")
     assert 0 < len(again.seen) < len(texts)
 
 
@@ -177,16 +187,16 @@ def test_a_file_that_is_no_memory_is_refused(own_folders: Path) -> None:
 
 
 def test_the_memory_says_in_plain_sql_what_it_holds(own_folders: Path) -> None:
-    by_text(Shout()).translate(asked("a"), "es")
+    by_text(Shout()).translate(quiz("a"), "es")
     rows = sqlite3.connect(own_folders).execute("SELECT * FROM translations").fetchall()
     assert rows == [("shout 1", "en", "es", "a", "es:A")]
 
 
 def test_characters_are_those_of_texts_never_translated() -> None:
     engine = Shout()
-    opened, questions = by_text(engine), asked("abc", "de", "abc")
+    opened, questions = by_text(engine), quiz("abc", "de", "abc")
     assert (opened.characters(questions, "es"), opened.characters([], "es"), engine.seen) == ((5, 0), (0, 0), [])
-    opened.translate(asked("abc"), "es")
+    opened.translate(quiz("abc"), "es")
     assert (opened.characters(questions, "es"), opened.characters(questions, "de")) == ((2, 3), (5, 0))
 
 
@@ -206,21 +216,21 @@ def test_what_came_back_is_told_even_if_the_engine_failed_half_way() -> None:
         told.append((language, characters))
 
     opened = EngineTranslator(Tires(), "tires 1", TranslationMemory(), log=log)
-    opened.translate(asked("abc", "de", "abc"), "es")
-    opened.translate(asked("abc", "de"), "es")  # from memory
+    opened.translate(quiz("abc", "de", "abc"), "es")
+    opened.translate(quiz("abc", "de"), "es")  # from memory
     with pytest.raises(SpilloverError, match="tired"):
-        opened.translate(asked("abc", "f", "stop", "never sent"), "es")
+        opened.translate(quiz("abc", "f", "stop", "never sent"), "es")
     assert told == [("es", 5), ("es", 1)]
 
 
 def test_a_budget_stops_before_anything_is_translated() -> None:
     engine = Shout()
     bounded = by_text(engine, budget=10)
-    bounded.translate(asked("12345", "12345"), "es")
+    bounded.translate(quiz("12345", "12345"), "es")
     with pytest.raises(SpilloverError, match=r"translate.budget: en→de needs 6 characters .* found 5 of 10 left"):
-        bounded.translate(asked("123456"), "de")
+        bounded.translate(quiz("123456"), "de")
     assert engine.seen == ["12345"]
-    bounded.translate(asked("12345"), "es")
+    bounded.translate(quiz("12345"), "es")
 
 
 @pytest.mark.parametrize("given", [["one"], ["one", "two", "three"], ["one", None]])
@@ -230,7 +240,7 @@ def test_a_wrong_number_of_translations_is_refused_and_not_kept(given: list[str]
             return given
 
     with pytest.raises(SpilloverError, match=rf"'shout' returned {len(given)} translations of 2 texts"):
-        by_text(Miscounts()).translate(asked("a", "b"), "es")
+        by_text(Miscounts()).translate(quiz("a", "b"), "es")
     assert TranslationMemory().known(MemoryKey("shout 1", "en", "es"), ["a", "b"]) == {}
 
 
@@ -245,7 +255,7 @@ def test_an_edited_engine_of_ones_own_translates_anew(tmp_path: Path, monkeypatc
         name = f"engine_{word}"
         (tmp_path / f"{name}.py").write_text(code.replace("{}", word), encoding="utf-8")
         monkeypatch.setitem(sys.modules, "edited_engine", __import__(name))
-        found = open_translator(OWN, "edited_engine:Thing").translate(asked("a"), "es")
+        found = open_translator(OWN, "edited_engine:Thing").translate(quiz("a"), "es")
         assert texts_of(found) == [f"{word} a"]
 
 
@@ -254,4 +264,4 @@ def test_a_key_that_an_engine_does_not_take_is_refused(monkeypatch: pytest.Monke
     for key in ("model", "endpoint"):
         for name in ("parallel", "my_engines:Shout"):
             with pytest.raises(SpilloverError, match=rf"translate\.{key}: found 'x', but '{name}' takes no {key}"):
-                open_translator(OWN, name, **{key: "x"})
+                open_translator(OWN, name, **cast(Any, {key: "x"}))

@@ -7,7 +7,8 @@ import google.auth
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from faults import Server, asked, reply, texts_of
+from quiz import quiz, texts_of
+from serving import Server, reply
 from spillover.errors import SpilloverError
 from spillover.translate import google as engine
 from spillover.translate import open_translator
@@ -30,7 +31,7 @@ def refuse(status: int):
 def test_a_batch_is_sent_as_plain_text_in_the_services_codes(server: Server) -> None:
     server.answers = [right]
     opened = open_translator(lambda code: [], "google", endpoint=server.address)
-    assert texts_of(opened.translate(asked("a & b", "c"), "zh")) == ["A & B", "C"]
+    assert texts_of(opened.translate(quiz("a & b", "c"), "zh")) == ["A & B", "C"]
     (request,) = map(json.loads, server.requests)
     assert (request["q"], request["format"]) == (["a & b", "c"], "text")
     assert (request["source"], request["target"]) == ("en", "zh-CN")
@@ -40,7 +41,7 @@ def test_a_batch_is_sent_as_plain_text_in_the_services_codes(server: Server) -> 
 def test_a_passing_fault_is_overcome(server: Server, status: int) -> None:
     server.answers = [refuse(status), right]
     opened = open_translator(lambda code: [], "google", endpoint=server.address)
-    assert texts_of(opened.translate(asked("a"), "es")) == ["A"]
+    assert texts_of(opened.translate(quiz("a"), "es")) == ["A"]
     assert len(server.requests) == 2
 
 
@@ -52,7 +53,7 @@ def test_a_lasting_fault_ends_in_one_sentence(
     server.answers = [refuse(status)]
     opened = open_translator(lambda code: [], "google", endpoint=server.address)
     with pytest.raises(SpilloverError, match=r"'google' gave up on en→es: .*; what was translated is kept") as caught:
-        opened.translate(asked("a"), "es")
+        opened.translate(quiz("a"), "es")
     assert "\n" not in str(caught.value)
 
 

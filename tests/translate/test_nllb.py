@@ -7,48 +7,37 @@ from types import SimpleNamespace
 
 import pytest
 
-from faults import asked, texts_of
+from quiz import quiz, texts_of
 from spillover.errors import SpilloverError
-from spillover.translate import nllb, open_translator
+from spillover.translate import open_translator
 from spillover.translate.nllb import MODEL_FAMILIES, Nllb
-
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?'\""
-SIZE = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
+from tiny_translators import m2m100, madlad, multilingual_opus, nllb_shaped, opus
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of NLLB's shape that knows letters and FLORES tags."""
-    import torch
-    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("nllb")
-    vocabulary = {piece: number for number, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", *LETTERS])}
-    tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], src_lang="eng_Latn")
-    model = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(tokenizer), init_std=0.5, **SIZE, **HEADS))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of NLLB's shape."""
+    return nllb_shaped(tmp_path_factory.mktemp("nllb"))
 
 
-def test_a_model_is_converted_once_and_translates(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_converted_once_and_translates(translator: Path, capfd: pytest.CaptureFixture[str]) -> None:
     texts = ["A house.", "", "Two lines\n\n of text"]
-    first = Nllb(str(tiny))
+    first = Nllb(str(translator))
     assert "converting" in capfd.readouterr().err
     found = first.translate(texts, "en", "es")
     assert [text.count("\n") for text in found] == [0, 0, 2]
     assert found[1] == ""
     assert not any(tag in text for text in found for tag in ("spa_Latn", "eng_Latn", "</s>", "▁"))
-    again = Nllb(str(tiny))
+    again = Nllb(str(translator))
     assert "converting" not in capfd.readouterr().err
     assert (again.translate(texts, "en", "es"), again.version) == (found, first.version)
     assert found != first.translate(texts, "en", "de"), "the target's tag is read"
 
 
-def test_a_line_longer_than_the_model_reads_is_cut_and_said_so(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert len(Nllb(str(tiny)).translate(["a" * 200, "b"], "en", "es")) == 2
+def test_a_line_longer_than_the_model_reads_is_cut_and_said_so(
+    translator: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert len(Nllb(str(translator)).translate(["a" * 200, "b"], "en", "es")) == 2
     assert "are cut to the 64 that it reads" in " ".join(capfd.readouterr().err.split())
 
 
@@ -61,25 +50,27 @@ class Echo:
         return [SimpleNamespace(hypotheses=[[*prefix, *row]]) for prefix, row in zip(target_prefix, plain, strict=True)]
 
 
-def test_languages_are_told_as_nllb_is_told(tiny: Path) -> None:
-    engine, echo = Nllb(str(tiny)), Echo()
-    engine._translator = echo
+def test_languages_are_told_as_nllb_is_told(translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, echo = Nllb(str(translator)), Echo()
+    monkeypatch.setattr("ctranslate2.Translator", lambda *arguments, **options: echo)
     texts = ["A house.", "Two lines\n of text"]
     assert engine.translate(texts, "sw", "zh") == ["A house.", "Two lines\nof text"], "and its tag is taken off again"
     assert {row[0] for row in echo.tokens} == {"swh_Latn"}
     assert echo.prefix == [["zho_Hans"]] * 3
 
 
-def test_questions_are_translated_and_kept_under_the_weights(tiny: Path, tmp_path: Path) -> None:
-    found = open_translator(lambda code: [], "nllb", str(tiny)).translate(asked("a", "b", "a"), "es")
+def test_questions_are_translated_and_kept_under_the_weights(translator: Path, tmp_path: Path) -> None:
+    found = open_translator(lambda code: [], "nllb", str(translator)).translate(quiz("a", "b", "a"), "es")
     assert texts_of(found)[0] == texts_of(found)[2]
-    assert texts_of(found)[:1] == Nllb(str(tiny)).translate(["a"], "en", "es")
+    assert texts_of(found)[:1] == Nllb(str(translator)).translate(["a"], "en", "es")
 
 
-def test_a_language_that_the_model_lacks_is_named_with_the_others(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Nllb(str(tiny))
-    whole = engine._tokenizer.convert_tokens_to_ids
-    monkeypatch.setattr(engine._tokenizer, "convert_tokens_to_ids", lambda t: 3 if t == "tha_Thai" else whole(t))
+def test_a_language_that_the_model_lacks_is_named_with_the_others(
+    translator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Nllb(str(translator))
+    whole = engine.tokenizer.convert_tokens_to_ids
+    monkeypatch.setattr(engine.tokenizer, "convert_tokens_to_ids", lambda t: 3 if t == "tha_Thai" else whole(t))
     with pytest.raises(SpilloverError, match=r"lacks language 'th'; choose from en, zh, de"):
         engine.translate(["a"], "en", "th")
     assert len(engine.translate(["a"], "en", "de")) == 1
@@ -97,70 +88,6 @@ def test_every_family_names_every_language() -> None:
     }
 
 
-def pieces(place: Path) -> list[str]:
-    """Train a sentencepiece model of some letters, write it to `place`, and return its pieces."""
-    import sentencepiece
-
-    text = place.with_suffix(".txt")
-    text.write_text("\n".join(f"{a}{b} {c}{a}" for a in LETTERS for b in LETTERS[:9] for c in LETTERS[:3]), "utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(place.with_suffix("")), vocab_size=120, minloglevel=2
-    )
-    place.with_suffix(".model").rename(place)
-    model = sentencepiece.SentencePieceProcessor(model_file=str(place))
-    return [model.id_to_piece(id) for id in range(3, len(model))]
-
-
-def opus(folder: Path, tokens: Sequence[str] = ()) -> Path:
-    """A model of OPUS's shape, English into German; with `tokens`, into what they say."""
-    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
-
-    names = ["</s>", "<unk>", *tokens, *pieces(folder / "source.spm"), "<pad>"]
-    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-    (folder / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}), encoding="utf-8")
-    files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
-    tokenizer = MarianTokenizer(*files, **({} if tokens else {"source_lang": "en", "target_lang": "de"}))
-    ids = {"pad_token_id": len(names) - 1, "decoder_start_token_id": len(names) - 1, "eos_token_id": 0}
-    config = MarianConfig(vocab_size=len(names), init_std=0.5, **SIZE, **HEADS, **ids, forced_eos_token_id=0)
-    MarianMTModel(config).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return folder / "model"
-
-
-def multilingual_opus(folder: Path) -> Path:
-    return opus(folder, (">>deu<<", ">>spa<<"))
-
-
-def m2m100(folder: Path) -> Path:
-    from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer
-    from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
-
-    told = [f"__{code}__" for code in FAIRSEQ_LANGUAGE_CODES["m2m100"]]  # as the published models list them
-    names = ["<s>", "<pad>", "</s>", "<unk>", *pieces(folder / "sentencepiece.bpe.model")]
-    (folder / "vocab.json").write_text(json.dumps({name: id for id, name in enumerate(names)}), encoding="utf-8")
-    files = [str(folder / name) for name in ("vocab.json", "sentencepiece.bpe.model")]
-    tokenizer = M2M100Tokenizer(*files, additional_special_tokens=told)
-    size = len(tokenizer) + tokenizer.num_madeup_words
-    M2M100ForConditionalGeneration(M2M100Config(vocab_size=size, init_std=0.5, **SIZE, **HEADS)).save_pretrained(
-        folder / "model"
-    )
-    tokenizer.save_pretrained(folder / "model")
-    return folder / "model"
-
-
-def madlad(folder: Path) -> Path:
-    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
-
-    known = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in LETTERS)]
-    tokenizer = T5Tokenizer(vocab=known, extra_ids=0)
-    tokenizer.add_tokens(["<2de>", "<2es>"])
-    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
-    gated = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0, "tie_word_embeddings": False}
-    T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **shape, **gated)).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return folder / "model"
-
-
 MULTILINGUAL = {
     "m2m100": (m2m100, ["__en__"], ["__de__"]),
     "madlad": (madlad, ["<2de>"], []),
@@ -170,7 +97,9 @@ MULTILINGUAL = {
 
 
 @pytest.mark.parametrize("shape", MULTILINGUAL)
-def test_each_shape_is_converted_and_told_the_language_as_it_learned_to_be(shape: str, tmp_path: Path) -> None:
+def test_each_shape_is_converted_and_told_the_language_as_it_learned_to_be(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     torch.manual_seed(0)
@@ -183,10 +112,11 @@ def test_each_shape_is_converted_and_told_the_language_as_it_learned_to_be(shape
     assert engine.version.split()[0] == "int8"
     assert found == Nllb(str(tmp_path / "model")).translate(texts, "en", "de"), "the conversion is kept"
     for token in (*begins, *prefix):
-        names = json.loads((engine._converted / "shared_vocabulary.json").read_text("utf-8"))
-        assert names.index(token) == engine._tokenizer.convert_tokens_to_ids(token), "converted, it is the same token"
-    engine._translator = echo = Echo()
-    engine.translate(["ab ca"], "en", "de")
+        names = json.loads((engine.folder / "shared_vocabulary.json").read_text("utf-8"))
+        assert names.index(token) == engine.tokenizer.convert_tokens_to_ids(token), "converted, it is the same token"
+    echo = Echo()
+    monkeypatch.setattr("ctranslate2.Translator", lambda *arguments, **options: echo)
+    Nllb(str(tmp_path / "model")).translate(["ab ca"], "en", "de")
     (tokens,) = echo.tokens
     assert [token for token in tokens if token != "▁"][:1] == begins
     assert tokens[-1] == "</s>"
@@ -211,14 +141,14 @@ def test_what_is_no_translation_model_is_refused(tmp_path: Path, tokenizer_folde
         Nllb("no such model!")
 
 
-def test_a_failed_conversion_leaves_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_conversion_leaves_nothing(translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: object, folder: str, **options: object) -> None:
         Path(folder).mkdir()
         (Path(folder) / "model.bin").write_bytes(b"half")
         raise RuntimeError("no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(nllb.ctranslate2.converters.TransformersConverter, "convert", fail)
+        patched.setattr("ctranslate2.converters.TransformersConverter.convert", fail)
         with pytest.raises(SpilloverError, match=r"cannot convert .*: no space left"):
-            Nllb(str(tiny))
-    assert len(Nllb(str(tiny)).translate(["a"], "en", "es")) == 1
+            Nllb(str(translator))
+    assert len(Nllb(str(translator)).translate(["a"], "en", "es")) == 1

@@ -101,7 +101,7 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Return the text that each request asks for. What is not decoded greedily is left to `hf`, with a notice."""
-        if self._reader is None:
+        if self.reader is None:
             written: list[str] = super().generate_until(requests, disable_tqdm)
             return written
         decodings = [self._decoding(request) for request in requests]
@@ -114,8 +114,8 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
         with tqdm(total=len(requests) - len(by_hf), disable=hidden, desc="Running generate_until requests") as progress:
             for decoding in dict.fromkeys(filter(None, decodings)):
                 numbers = [number for number, other in enumerate(decodings) if other == decoding]
-                contexts = [self._context(requests[number].args[0], decoding) for number in numbers]
-                written = decode_greedily(self._reader, contexts, decoding, self.tok_decode, progress.update)
+                contexts = [self.fit_context(requests[number].args[0], decoding) for number in numbers]
+                written = decode_greedily(self.reader, contexts, decoding, self.tok_decode, progress.update)
                 texts |= dict(zip(numbers, written, strict=True))
                 for number in numbers:
                     self.cache_hook.add_partial("generate_until", requests[number].args, texts[number])
@@ -128,7 +128,7 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
         possible = decoding is not None and decoding.max_tokens < self.max_length and self.think_end_token is None
         return decoding if possible else None
 
-    def _context(self, text: str, decoding: Decoding) -> list[int]:
+    def fit_context(self, text: str, decoding: Decoding) -> list[int]:
         """Return a context's tokens as `hf` takes them: without those at its beginning that do not fit."""
         longest = self.max_length - decoding.max_tokens
         ids, _ = self.tok_batch_encode([text], left_truncate_len=longest, truncation=self.truncation)

@@ -90,7 +90,8 @@ def test_without_length_leaves_the_residuals_of_least_squares_and_the_means() ->
 def test_a_component_that_is_text_length_correlates_until_length_is_partialled_out() -> None:
     random = np.random.default_rng(0)
     lengths = np.linspace(20, 200, 60) * np.array([[1], [1.2], [2.5]])
-    states = States(*[random.normal(size=(3, 60, 4))] * 2, lengths / 50 + 0.1 * random.normal(size=(3, 60)))
+    body = random.normal(size=(3, 60, 4))
+    states = States(body, body, lengths / 50 + 0.1 * random.normal(size=(3, 60)))
     pearson = ALL["pearson"]
     assert pearson(states, shuffled(60, 0))[0].min() > 0.97
     free = partial_out_length(states, lengths)

@@ -1,5 +1,7 @@
 """Curves and what sums them up, against loops over items and resamples."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 
@@ -21,16 +23,17 @@ def reading(seed: int = 0, blind: int = 0) -> LensOutput:
     native = random.uniform(size=shape) * np.linspace(0.05, 0.5, LAYERS)
     rest = random.uniform(0, 0.2, size=(2, *shape))
     english[:blind] = native[:blind] = np.nan
-    return LensOutput(
-        english=english,
-        native=native,
-        all_english=np.nan_to_num(english) + rest[0],
-        all_native=np.nan_to_num(native) + rest[1],
-        entropy=random.uniform(0, 10, size=shape),
-        energy=random.uniform(size=shape),
-        english_rank=random.integers(1, 1000, size=shape),
-        native_rank=random.integers(1, 1000, size=shape),
-    )
+    fields: dict[str, Any] = {
+        "english": english,
+        "native": native,
+        "all_english": np.nan_to_num(english) + rest[0],
+        "all_native": np.nan_to_num(native) + rest[1],
+        "entropy": random.uniform(0, 10, size=shape),
+        "energy": random.uniform(size=shape),
+        "english_rank": random.integers(1, 1000, size=shape),
+        "native_rank": random.integers(1, 1000, size=shape),
+    }
+    return LensOutput(**fields)
 
 
 def seen(arm: str, found: LensOutput, language: str = "de") -> CellReading:
@@ -76,8 +79,8 @@ def check_measures() -> None:
     draws = []
     for counts in np.concatenate(list(resample(len(told), module.RESAMPLES))):
         items = [item for item, times in zip(told, counts, strict=True) for _ in range(int(times))]
-        depths = [measures(items, arm)["crossover_depth"] for arm in (base, tuned)]
-        draws.append([1.0 if np.isnan(depth) else depth for depth in depths])
+        drawn = [measures(items, arm)["crossover_depth"] for arm in (base, tuned)]
+        draws.append([1.0 if np.isnan(depth) else depth for depth in drawn])
     resampled = np.array(draws)
     for found in latents([seen("base", base), seen("tuned", tuned)]):
         name = found.measure
@@ -88,10 +91,10 @@ def check_measures() -> None:
         parts.append((points[1] - points[0], each[:, 1] - each[:, 0], resampled[:, 1] - resampled[:, 0]))
         kinds = (PROBABILITY, PROBABILITY, DIFFERENCE)
         estimates = (found.reference_value, found.arm_value, found.difference)
-        for estimate, kind, (value, items, depths) in zip(estimates, kinds, parts, strict=True):
-            low, high = np.quantile(depths, [0.025, 0.975])
+        for estimate, kind, (value, values, depths) in zip(estimates, kinds, parts, strict=True):
+            low, high = np.quantile(np.asarray(depths), [0.025, 0.975])
             if name != "crossover_depth":
-                low, high = (float(end[0]) for end in mean_band(items[:, None], kind))
+                low, high = (float(end[0]) for end in mean_band(values[:, None], kind))
             assert estimate is not None
             np.testing.assert_allclose([estimate.value, estimate.low, estimate.high], [value, low, high], atol=1e-12)
             assert estimate.n == ITEMS - 2
@@ -102,7 +105,9 @@ def test_measures_and_their_paired_intervals_follow_their_definitions() -> None:
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_fails_for_a_measure_a_layer_off(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fails_for_a_measure_a_layer_off(
+    name: Literal["english", "crossover_depth", "share"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = MEASURES[name]
 
     def off(*arms: LensOutput) -> list[Estimate | None]:

@@ -1,6 +1,7 @@
 """Lenses against a plain softmax over the whole vocabulary, state by state, in float64."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ class Plain:
         return len(self.weight)
 
     def normed(self, states: Array) -> Array:
-        return states / 2
+        return np.asarray(states / 2, dtype=states.dtype)
 
     def logits(self, hidden: Array, tokens: slice | np.ndarray) -> Array:
         return hidden @ self.weight[tokens].T
@@ -67,7 +68,7 @@ def identity(layers: int = LAYERS) -> AffineLens:
 
 def naive(sight: LensInput, readout: Plain) -> LensOutput:
     """Item by item, layer by layer, answer by answer."""
-    found = {name: np.zeros((ITEMS, LAYERS)) for name in LensOutput.__slots__}
+    found: dict[str, Any] = {name: np.zeros((ITEMS, LAYERS)) for name in LensOutput.__slots__}
     states = np.concatenate([sight.last, sight.inner]).astype(np.float64)
     for item in range(ITEMS):
         for layer in range(LAYERS):
@@ -109,9 +110,9 @@ def test_blocks_change_nothing(
 
 @pytest.mark.parametrize("fault", ["a token short", "without inner steps", "norm left out"])
 def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, stream = module.apply_lens, module._stream
+    whole, stream = module.apply_lens, module.stream
     if fault == "a token short":
-        monkeypatch.setattr(module, "_stream", lambda h, r, marks: stream(h, replace(r, weight=r.weight[:-1]), marks))
+        monkeypatch.setattr(module, "stream", lambda h, r, marks: stream(h, replace(r, weight=r.weight[:-1]), marks))
     elif fault == "without inner steps":
         short = replace(sight, nodes=np.where([True, False], sight.nodes, -1))
         monkeypatch.setitem(globals(), "apply_lens", lambda _, lens, readout: whole(short, lens, readout))

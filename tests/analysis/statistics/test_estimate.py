@@ -93,7 +93,7 @@ def test_mcnemar_is_calibrated_under_the_null(level: float):
 
 
 def test_holm_and_benjamini_hochberg_by_their_definitions():
-    p_values = np.random.default_rng(1).beta(0.3, 2, size=60)
+    p_values = np.random.default_rng(1).beta(0.3, 2, size=60).tolist()
     order = np.argsort(p_values)
     holm = np.empty(60)
     worst = 0.0
@@ -153,7 +153,7 @@ def test_auc_interval_covers(labels: int):
 
     truth = macro_auc(*draw(200_000)).value
     found = [macro_auc(*draw(200)) for _ in range(400)]
-    assert covered(np.mean([one.low <= truth <= one.high for one in found]))
+    assert covered(float(np.mean([one.low <= truth <= one.high for one in found])))
 
 
 def test_a_perfect_ranking_still_has_an_interval():

@@ -123,8 +123,8 @@ def test_a_constant_per_label_moves_only_the_prior(constants: tuple[float, float
 
 def test_the_order_of_predictions_changes_nothing():
     random = np.random.default_rng(3)
-    shuffled = [[arm[i] for i in random.permutation(len(arm))] for arm in (BASE, TUNED)]
-    assert compare(*shuffled, ["zh", "de"]) == COMPARISON
+    base, tuned = ([arm[i] for i in random.permutation(len(arm))] for arm in (BASE, TUNED))
+    assert compare(base, tuned, ["zh", "de"]) == COMPARISON
 
 
 def test_the_names_of_labels_change_nothing():
@@ -254,8 +254,8 @@ def test_unbalanced_golds_withhold_the_split():
 
 
 def test_a_language_may_lack_items_that_others_have():
-    lacking = [[p for p in arm if p.language != "th" or p.id >= "item-030"] for arm in (BASE, TUNED)]
-    comparison = compare(*lacking, ["zh", "de"])
+    base, tuned = ([p for p in arm if p.language != "th" or p.id >= "item-030"] for arm in (BASE, TUNED))
+    comparison = compare(base, tuned, ["zh", "de"])
     assert (gain_of(comparison, "th").n, gain_of(comparison, "sw").n, comparison.summaries[0].n) == (
         30,
         60,
@@ -364,8 +364,8 @@ def test_the_alarm_of_one_harmed_language():
     broken = [replace(p, logprobs=p.logprobs[::-1]) if p.language == "sw" else p for p in TUNED]
     alarms = [gain.language for gain in compare(TUNED, broken, ["zh"]).gains if gain.possible_harm]
     assert alarms == ["sw"]
-    few = [[p for p in arm if p.id < "item-029"] for arm in (TUNED, broken)]
-    found = compare(*few, ["zh"])
+    few, few_broken = ([p for p in arm if p.id < "item-029"] for arm in (TUNED, broken))
+    found = compare(few, few_broken, ["zh"])
     assert gain_of(found, "sw").difference.high < 0
     assert not any(gain.possible_harm for gain in found.gains)
 
@@ -387,7 +387,8 @@ def coins(random: np.random.Generator, share: float) -> list[list[Prediction]]:
 def test_harm_is_seldom_told_of_many_languages_where_nothing_is_true():
     """Possible harm, the broken twin, is not corrected for their number; the sentence says how many chance raises."""
     random = np.random.default_rng(5)
-    found = [compare(*coins(random, 0.2), ["zh"]) for _ in range(15)]
+    pairs = [coins(random, 0.2) for _ in range(15)]
+    found = [compare(base, tuned, ["zh"]) for base, tuned in pairs]
     told = [any(gain.verdict == "harmed" for gain in each.gains) for each in found]
     perhaps = [any(gain.possible_harm for gain in each.gains) for each in found]
     assert sum(told) <= 1
@@ -503,9 +504,9 @@ def threes(code: str, seed: int) -> list[list[Prediction]]:
 
 def test_items_of_one_cluster_count_once():
     """Everywhere: in the interval, the test, the accuracy's and the AUC's interval, and what could be detected."""
-    arms = threes("th", 3)
+    base, tuned = threes("th", 3)
     clusters = {"entailment": {f"{i:03}": f"{i - i % 3:03}" for i in range(60)}}
-    single, grouped = compare(*arms, []), compare(*arms, [], clusters=clusters)
+    single, grouped = compare(base, tuned, []), compare(base, tuned, [], clusters=clusters)
     one, other = single.gains[0], grouped.gains[0]
     assert (other.difference.value, other.difference.n, one.difference.n) == (one.difference.value, 20, 60)
     pairs = [

@@ -61,14 +61,14 @@ def test_nothing_changed_in_few_items_holds_no_gate_at_zero(comparison: Comparis
 def counted(fixed: int, broken: int, items: int) -> Comparison:
     """Return a comparison of one language in which so many items are fixed and broken."""
     fate = np.repeat([1, -1, 0], [fixed, broken, items - fixed - broken])
-    arms = [
+    base, tuned = (
         [
             Prediction(f"{i:03}", "sentiment", "th", i % 2, (-1.0, -2.0) if (i % 2 == 0) == hit else (-2.0, -1.0))
             for i, hit in enumerate(hits)
         ]
         for hits in (fate != 1, fate != -1)
-    ]
-    return compare(*arms, ["zh"])
+    )
+    return compare(base, tuned, ["zh"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The interval of a mean change: published examples, a naive root finder, exact enumeration, symmetries."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -43,7 +45,7 @@ def naive_end(fixed: float, broken: float, n: float, z: float, skew: bool, bias:
     return float(optimize.brentq(excess, -0.999, fixed - broken - 1e-9))
 
 
-def both(fixed: float, broken: float, n: float, **options: float) -> tuple[float, float]:
+def both(fixed: float, broken: float, n: float, **options: Any) -> tuple[float, float]:  # noqa: ANN401
     return naive_end(fixed, broken, n, **options), -naive_end(broken, fixed, n, **options)
 
 

@@ -89,7 +89,8 @@ def test_without_languages_new_to_both_there_is_no_duel():
 
 def test_only_shared_tasks_and_languages_count():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2)
-    few = replace(other, **{a: tuple(p for p in getattr(other, a) if p.language != "sw") for a in ("reference", "arm")})
+    reference, arm = (tuple(p for p in rows if p.language != "sw") for rows in (other.reference, other.arm))
+    few = replace(other, reference=reference, arm=arm)
     assert compare_runs([one, few], 0.02).recipes[0].results[0].languages == ("en", "zh", "de", "th")
 
 
@@ -110,8 +111,8 @@ def changed(run: FinishedRun, change: str) -> FinishedRun:
     def kept(p: Prediction) -> bool:
         return change != "ids" or (p.language, p.id) != ("th", "005")
 
-    arms = {a: tuple(edit(p) for p in getattr(run, a) if kept(p)) for a in ("reference", "arm")}
-    return replace(run, **arms)
+    reference, arm = (tuple(edit(p) for p in rows if kept(p)) for rows in (run.reference, run.arm))
+    return replace(run, reference=reference, arm=arm)
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,10 @@ def test_one_seed_is_as_uncertain_as_the_other_recipes_say() -> None:
 
 
 def test_a_difference_pairs_every_seed_with_every_seed() -> None:
-    one, other = (outcomes(0) > 0) * 1.0, (outcomes(1)[:2] > 0) * 1.0
+    one, other = (outcomes(0) > 0).astype(float), (outcomes(1)[:2] > 0).astype(float)
     spread = seed_spread([one, other], UNITS)
-    estimate, back = (difference_over_seeds(*sides, UNITS, spread) for sides in ((one, other), (other, one)))
+    estimate = difference_over_seeds(one, other, UNITS, spread)
+    back = difference_over_seeds(other, one, UNITS, spread)
     assert estimate.value == pytest.approx(one.mean() - other.mean())
     assert (estimate.low, estimate.high) == pytest.approx((-back.high, -back.low))
     change = mean_change(np.concatenate([a - b for a in one for b in other], axis=1), UNITS)

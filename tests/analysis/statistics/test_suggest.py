@@ -25,7 +25,8 @@ def few_deals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mixtures(count: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    random, found = np.random.default_rng(seed), set()
+    random = np.random.default_rng(seed)
+    found: set[tuple[str, ...]] = set()
     while len(found) < count:
         found.add(tuple(sorted(random.choice(CODES, random.integers(1, 4), replace=False).tolist())))
     return tuple(sorted(found))
@@ -72,7 +73,7 @@ def test_a_mixture_left_out_is_predicted_by_least_squares_of_the_others(ridge: f
         rest = [other for other in range(6) if other != place]
         found = by_hand(sample[rest], gains[rest], ridge)
         predicted = np.mean([sample[place, aim] @ found[:3] + found[3 + aim] for aim in aims])
-        error = module._leave_one_out_error(sample, gains[..., None], aims, ridge, place)
+        error = module.leave_one_out_error(sample, gains[..., None], aims, ridge, place)
         assert error == pytest.approx(predicted - gains[place, aims].mean())
         everything = by_hand(sample, gains, ridge)  # a twin that has seen what it predicts
         cheating = np.mean([sample[place, aim] @ everything[:3] + everything[3 + aim] for aim in aims])
@@ -85,7 +86,7 @@ def test_it_finds_that_near_languages_help(seed: int) -> None:
     assert found.predictive
     assert found.validation is not None
     assert found.validation.error < 0.6 * found.validation.baseline
-    truth = {choice: np.mean([nearest(choice, code) for code in TARGETS]) for choice in CHOICES}
+    truth = {tuple(choice): np.mean([nearest(choice, code) for code in TARGETS]) for choice in CHOICES}
     assert truth[found.candidates[0].languages] >= sorted(truth.values())[-len(truth) // 4]
     found_in_order = [truth[proposal.languages] for proposal in found.candidates]
     assert spearmanr(found_in_order, range(len(CHOICES))).statistic < -0.6

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,10 @@ class Words:
         return [[token(word) for word in self._next.findall(text)] for text in texts]
 
 
+def model_of(*words: str, context: int = 1000) -> Any:  # noqa: ANN401 - encoding needs no more of a `Model`
+    return Words(*words, context=context)
+
+
 def token(word: str) -> int:
     return int.from_bytes(word.encode())
 
@@ -64,7 +69,7 @@ def ask(body: str, *choices: str, exemplars: tuple[str, ...] = ()) -> Prompt:
 
 
 def test_a_cell_is_tokenized_in_one_call() -> None:
-    model = Words()
+    model = model_of()
     found = encode(model, [ask("ab:", "x", "yz", exemplars=("E",)), ask("c:", "x", "yz", exemplars=("E",))], "error")
     assert model.calls == 1
     assert [words(item.prompt) for item in found] == [list("Eab:"), list("Ec:")]
@@ -78,13 +83,13 @@ def test_a_cell_is_tokenized_in_one_call() -> None:
 def test_the_boundary_moves_back_for_all_where_one_label_merges() -> None:
     """`: ` + `good` is `:`, ` good`; `: ` + `好` is `:`, ` `, `好`."""
     for choices in (("good", "好"), ("好", "good")):
-        (item,) = encode(Words(" good"), [ask("Q: ", *choices)], "error")
+        (item,) = encode(model_of(" good"), [ask("Q: ", *choices)], "error")
         assert item.boundary == 2
         assert {"".join(words(choice[item.boundary :])) for choice in item.choices} == {" good", " 好"}
 
 
 def test_a_token_that_straddles_header_and_body_stays_whole() -> None:
-    found = encode(Words("\nRe"), [ask(f"Re{x}:", " a", " b", exemplars=("E\n",)) for x in "12"], "error")
+    found = encode(model_of("\nRe"), [ask(f"Re{x}:", " a", " b", exemplars=("E\n",)) for x in "12"], "error")
     assert words(found[0].prompt) == ["E", "\nRe", "1", ":"]
     assert shared_prefix(found) == 2
 
@@ -98,7 +103,7 @@ def test_exemplars_are_dropped_oldest_first_and_no_more_than_must(
 ) -> None:
     exemplars = tuple(str(place) * length for place, length in enumerate(lengths))
     asked = [ask("b" * body + ":", "x", "yy", exemplars=exemplars) for body in bodies]
-    for body, item in zip(bodies, encode(Words(context=context), asked, "drop-exemplars"), strict=True):
+    for body, item in zip(bodies, encode(model_of(context=context), asked, "drop-exemplars"), strict=True):
         room = context - (body + 1 + 2)
         fitting = [drop for drop in range(len(lengths) + 1) if sum(lengths[drop:]) <= room]
         assert item.dropped == min(fitting)
@@ -107,12 +112,12 @@ def test_exemplars_are_dropped_oldest_first_and_no_more_than_must(
 
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     asked = [ask("b:", "x", "yy", exemplars=("E",)), ask("bbbb:", "x", "yy", exemplars=("E",))]
-    assert [item.dropped for item in encode(Words(context=7), asked, "drop-exemplars")] == [0, 1]
+    assert [item.dropped for item in encode(model_of(context=7), asked, "drop-exemplars")] == [0, 1]
     with pytest.raises(SpilloverError, match=r"prompt 1 has 8 tokens .* context is 7") as error:
-        encode(Words(context=7), asked, "error")
+        encode(model_of(context=7), asked, "error")
     assert "\n" not in str(error.value)
     with pytest.raises(SpilloverError, match="prompt 1 has 7 tokens without 1 exemplars"):
-        encode(Words(context=6), asked, "drop-exemplars")
+        encode(model_of(context=6), asked, "drop-exemplars")
 
 
 # --- what is shared ---------------------------------------------------------------------------------------------------
@@ -197,7 +202,7 @@ def test_labels_of_one_token_add_nothing_to_the_row() -> None:
 
 def test_starts_are_the_single_tokens_that_spell_a_beginning() -> None:
     """` goo` takes two tokens; a blank by itself begins no word; the delimiter is no part of one."""
-    model = Words(" g", " go", " good", " good\n", " b")
+    model = model_of(" g", " go", " good", " good\n", " b")
     found = first_token_ids(model, ask("Q:", " good\n\n", " bad\n\n", " 好\n\n"))
     assert [set(words(tokens)) for tokens in found] == [{" g", " go", " good"}, {" b"}, set()]
 

@@ -210,9 +210,9 @@ def by_index(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> Tenso
 
 def leaking(rows: Rows, row: int) -> None:
     """Give the last row the number of the one that leaves, but not its memory."""
-    length = rows._lengths.pop()
+    length = rows.lengths.pop()
     if row < rows.size:
-        rows._lengths[row] = length
+        rows.lengths[row] = length
 
 
 FAULTS = {

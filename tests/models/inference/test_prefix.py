@@ -108,7 +108,7 @@ def test_reading_leaves_the_prefix_as_it_was(reader: PrefixReader) -> None:
 def test_fails_for_a_wrong_mask(
     readers: Mapping[str, PrefixReader], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Prefix._masks
+    plain = Prefix.masks
 
     def wrong(self: Prefix, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         if fault == "one-window-more":
@@ -116,7 +116,7 @@ def test_fails_for_a_wrong_mask(
         ones = torch.ones_like(sees)
         return plain(self, ones.tril() if fault == "sees-all-before" else sees & ~ones.tril(-1).triu(-1), positions)
 
-    monkeypatch.setattr(Prefix, "_masks", wrong)
+    monkeypatch.setattr(Prefix, "masks", wrong)
     with pytest.raises(AssertionError):
         check(readers["mistral"], HEADER, [FORK, linear_tree(range(100, 130))])
 
@@ -146,7 +146,8 @@ def test_fails_for_a_branch_that_counts_its_index_as_its_position(
 
 
 def test_a_probe_that_disagrees_forbids_sharing(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    model, said = load(str(tiny("llama")), "float32"), []
+    model = load(str(tiny("llama")), "float32")
+    said: list[str] = []
     plain = Prefix.read
     monkeypatch.setattr(Prefix, "read", lambda self, rows: plain(self, rows) * 1.01)
     monkeypatch.setattr(probe, "notify", said.append)

@@ -25,7 +25,7 @@ SETTINGS = TuneConfig(rank=4, alpha=8, learning_rate=1e-1, epochs=1, batch=4, va
 
 @pytest.fixture
 def nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_resident", None)
+    monkeypatch.setattr(module, "in_memory", None)
 
 
 def chosen(name: str, threads: int = 0) -> ModelConfig:

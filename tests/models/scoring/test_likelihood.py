@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.unembed import log_probabilities
 from spillover.models.load import Model, load
 from spillover.models.scoring import likelihood as module
 from spillover.models.scoring.likelihood import negative_log_likelihood
@@ -50,12 +51,11 @@ def test_a_model_that_cannot_share_its_state_reads_the_same(
 
 @pytest.mark.parametrize("fault", ["a position late", "a token short"])
 def test_fails_for_another_reading(tiny: Callable[[str], Path], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = module.log_probabilities
 
     def broken(model: Model, hidden: torch.Tensor, targets: Sequence[tuple[int, int]]) -> torch.Tensor:
         if fault == "a token short":
-            return torch.cat([plain(model, hidden, targets[:-1]), torch.zeros(1)])
-        return plain(model, hidden, [(max(0, row - 1), token) for row, token in targets])
+            return torch.cat([log_probabilities(model, hidden, targets[:-1]), torch.zeros(1)])
+        return log_probabilities(model, hidden, [(max(0, row - 1), token) for row, token in targets])
 
     monkeypatch.setattr(module, "log_probabilities", broken)
     with pytest.raises(AssertionError):

@@ -381,24 +381,24 @@ def test_fails_for_shifted_positions(reader: PrefixReader, first: int, monkeypat
 def test_fails_for_a_window_off_by_one(
     readers: Mapping[str, PrefixReader], kind: str, off: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Prefix._masks
+    plain = Prefix.masks
 
     def wrong(self: Prefix, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(self._model.config, "sliding_window", WINDOW + off)
             return plain(self, sees, positions)
 
-    monkeypatch.setattr(Prefix, "_masks", wrong)
+    monkeypatch.setattr(Prefix, "masks", wrong)
     assert_caught(readers[kind], prompts())
 
 
 def test_fails_for_labels_that_see_one_another(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Prefix._masks
+    plain = Prefix.masks
 
     def leaky(self: Prefix, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         return plain(self, torch.ones_like(sees).tril(), positions)
 
-    monkeypatch.setattr(Prefix, "_masks", leaky)
+    monkeypatch.setattr(Prefix, "masks", leaky)
     assert_caught(reader, prompts())
     check(reader, [replace(prompt, choices=(" a", " b")) for prompt in prompts()])  # no inner tokens, nothing to leak
 

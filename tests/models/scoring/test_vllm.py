@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
-from typer.testing import CliRunner
 
-from spillover.cli import app
+from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
@@ -100,7 +99,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     package.LLM, package.SamplingParams, request.LoRARequest = make, SamplingParams, LoRARequest  # type: ignore[attr-defined]
     for each in (package, lora, request):
         monkeypatch.setitem(sys.modules, each.__name__, each)
-    module._llm.cache_clear()
+    module.open_llm.cache_clear()
     return changed
 
 
@@ -156,7 +155,7 @@ def test_both_arms_share_the_weights_and_another_adapter_has_another_number(
     for mine, other in zip(found.choices, expected.choices, strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
     assert found.choices != score_by_vllm(base, prompts).choices
-    numbers = {module._request(place).lora_int_id for place in (adapter, adapter.parent / "other")}
+    numbers = {module.lora_request(place).lora_int_id for place in (adapter, adapter.parent / "other")}
     assert len(numbers) == 2
     assert min(numbers) > 0
     assert vllm["made"].options["max_lora_rank"] == 8
@@ -188,7 +187,7 @@ def test_no_step_is_asked_twice(vllm: dict[str, Any], model: str) -> None:
 
 def test_without_vllm_or_a_gpu_the_option_explains_itself(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(
         SpilloverError, match=r"'vllm' needs the package vllm and a GPU, which this machine lacks; 'transformers' gives"
     ):
@@ -196,7 +195,7 @@ def test_without_vllm_or_a_gpu_the_option_explains_itself(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "find_spec", lambda name: object())
     with pytest.raises(SpilloverError, match=r"'vllm' needs a GPU, which"):
         check_vllm("none", False, TuneConfig())
-    monkeypatch.setattr(module.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     check_vllm("none", False, TuneConfig())
     with pytest.raises(SpilloverError, match=r"model.quantize: found 'nf4', expected 'none' with evaluate.engine"):
         check_vllm("nf4", False, TuneConfig())
@@ -214,21 +213,22 @@ def asked(model: str, tmp_path: Path) -> list[str]:
 
 
 def test_it_is_refused_before_anything_is_tuned(
-    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(SpilloverError, match=r"evaluate\.engine: 'vllm' needs"):
-        CliRunner().invoke(app, [*asked, "--set", "evaluate.engine=vllm"], catch_exceptions=False)
+    ended = call(*asked, "--set", "evaluate.engine=vllm")
+    assert ended.status == 2
+    assert "evaluate.engine: 'vllm' needs" in ended.err
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_experiment_is_scored_with_it(
-    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: dict[str, Any]
+    call: Call, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(module, "check_vllm", lambda *settings: None)
     for engine in ("transformers", "vllm"):
-        done = CliRunner().invoke(app, [*asked, "--set", f"evaluate.engine={engine}", "--name", engine])
-        assert done.exit_code == 0, done.output
+        ended = call(*asked, "--set", f"evaluate.engine={engine}", "--name", engine)
+        assert ended.status == 0, ended.err
     from spillover.store import read_arm
 
     for arm in ("base", "tuned"):

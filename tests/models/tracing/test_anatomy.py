@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ SIZES = {
 }
 """What the sizes are called in one architecture or another."""
 
-SPECIAL = {
+SPECIAL: dict[str, dict[str, Any]] = {
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "gemma3n_text": {"layer_types": ["full_attention"] * 3, "activation_sparsity_pattern": [0.0] * 3},
     "post-norm opt": {"do_layer_norm_before": False},
@@ -144,8 +145,7 @@ def test_the_items_own_states_change_nothing_where_patched(reader: Callable[[str
 def test_fails_for_a_last_layer_that_is_not_normed(
     reader: Callable[[str], PrefixReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = tracing.anatomy
-    monkeypatch.setattr(tracing, "anatomy", lambda model: replace(plain(model), norm=plain(model).blocks[-1]))
+    monkeypatch.setattr(tracing, "anatomy", lambda model: replace(anatomy(model), norm=anatomy(model).blocks[-1]))
     with pytest.raises(AssertionError):
         check_states(reader("xglm"), trace(reader("xglm"), PROMPTS))
 
@@ -207,7 +207,7 @@ def test_experts_have_no_counts_which_is_said_once(
     reader: Callable[[str], PrefixReader], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened = reader(kind)
-    tracing._notify_once.cache_clear()
+    tracing.notify_once.cache_clear()
     sizes = [trace(opened, prompts).active.shape for prompts in (PROMPTS, PROMPTS[:1])]
     assert sizes == [(3, 0), (3, 0)]
     said = " ".join(capsys.readouterr().err.split())

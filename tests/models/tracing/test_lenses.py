@@ -82,10 +82,10 @@ def test_the_same_seed_gives_the_same_lens(reader: PrefixReader, prompts: list[P
 def test_the_sampled_loss_is_that_of_the_whole_vocabulary_where_all_of_it_is_sampled(
     reader: PrefixReader, prompts: list[Prompt]
 ) -> None:
-    states = module._states(reader, prompts[:4])
-    loss = module._Loss(reader.model, states[:, -1], 0)
+    states = module.body_states(reader, prompts[:4])
+    loss = module.SampledLoss(reader.model, states[:, -1], 0)
     found = loss(states[:, :-1], loss.target(states[:, -1])).detach().numpy()
-    assert len(loss._tokens) == len(reader.model.unembedding.weight)
+    assert len(loss.tokens) == len(reader.model.unembedding.weight)
     np.testing.assert_allclose(found, distances(reader, prompts[:4], logit(reader, [], 0)), rtol=1e-3, atol=1e-5)
 
 

@@ -109,12 +109,12 @@ def test_the_last_layer_gives_the_sources_own_answer(reader: PrefixReader) -> No
 def test_fails_for_a_broken_twin(
     readers: Mapping[str, PrefixReader], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = module._Patcher.layer
+    plain = module.Patcher.layer
     if fault == "a layer late":
-        monkeypatch.setattr(module._Patcher, "layer", lambda self, layer, hidden: plain(self, layer - 1, hidden))
+        monkeypatch.setattr(module.Patcher, "layer", lambda self, layer, hidden: plain(self, layer - 1, hidden))
     else:
-        start = module._Patcher.__init__
-        monkeypatch.setattr(module._Patcher, "__init__", lambda self, s, n: start(self, s.roll(n, dims=0), n))
+        start = module.Patcher.__init__
+        monkeypatch.setattr(module.Patcher, "__init__", lambda self, s, n: start(self, s.roll(n, dims=0), n))
     with pytest.raises(AssertionError):
         check(readers["llama"])
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import torch
 
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import Prefix, PrefixReader
+from spillover.models.inference.trees import common_prefix
 from spillover.models.load import Model, load
 from spillover.models.tracing import trace as module
-from spillover.models.tracing.anatomy import ACTIVATIONS
+from spillover.models.tracing.anatomy import ACTIVATIONS, anatomy
 from spillover.models.tracing.readout import Readout
 from spillover.models.tracing.trace import Array, trace
 from spillover.records import Prompt
@@ -125,8 +127,7 @@ def test_exemplars_that_do_not_fit_are_no_part_of_what_is_read(
 
 
 def test_fails_for_a_body_that_begins_a_token_late(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = module.common_prefix
-    monkeypatch.setattr(module, "common_prefix", lambda sequences: plain(sequences) + 1)
+    monkeypatch.setattr(module, "common_prefix", lambda sequences: common_prefix(sequences) + 1)
     with pytest.raises(AssertionError):
         check(reader, prompts())
 
@@ -141,8 +142,7 @@ def test_fails_for_another_prefix_as_long(reader: PrefixReader, monkeypatch: pyt
 
 
 def test_fails_for_a_last_layer_that_is_not_normed(reader: PrefixReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = module.anatomy
-    monkeypatch.setattr(module, "anatomy", lambda model: replace(plain(model), norm=plain(model).blocks[-1]))
+    monkeypatch.setattr(module, "anatomy", lambda model: replace(anatomy(model), norm=anatomy(model).blocks[-1]))
     with pytest.raises(AssertionError):
         check(reader, prompts())
 
@@ -186,13 +186,13 @@ def test_the_same_for_answers_without_a_shared_prefix(reader: PrefixReader, monk
 def test_fails_for_steps_that_all_read_the_end_of_the_body(
     reader: PrefixReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = module._steps
+    plain = module.label_steps
 
-    def flat(*args: object) -> tuple[object, object]:
+    def flat(*args: Any) -> tuple[object, object]:  # noqa: ANN401
         nodes, tokens = plain(*args)
         return np.where(nodes >= 0, np.arange(len(nodes))[:, None, None], nodes), tokens
 
-    monkeypatch.setattr(module, "_steps", flat)
+    monkeypatch.setattr(module, "label_steps", flat)
     with pytest.raises(AssertionError):
         check_steps(reader)
 

@@ -261,7 +261,7 @@ def test_a_difference_put_in_and_taken_out_leaves_no_trace(
 def test_swapped_in_memory_every_arm_scores_as_if_loaded_alone(
     made: Callable[[str], Path], tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resident, "_resident", None)
+    monkeypatch.setattr(resident, "in_memory", None)
     name = str(made("tied"))
     folders = [tmp_path / "one", tmp_path / "two"]
     for seed, folder in enumerate(folders):

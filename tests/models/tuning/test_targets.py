@@ -1,14 +1,13 @@
 """Which maps get an adapter: each one named learns, or is refused; what was trained is what is measured."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MambaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
@@ -25,40 +24,14 @@ pytestmark = [
 ]
 EXAMPLES = [Example(n, "de", f"{n[0]} und {n[1]}\n", f"{n[1]} and {n[0]}") for n in ("rg", "bw", "an")]
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
+Targets = Literal["all-linear"] | tuple[str, ...]
 LLAMA = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
 
 
-def settings(targets: Literal["all-linear"] | tuple[str, ...]) -> TuneConfig:
+def settings(targets: Targets) -> TuneConfig:
     """One step, at the full rate."""
     shares = {"warmup_ratio": 0, "validation_share": 0, "translations": 0}
     return TuneConfig(rank=4, alpha=8, targets=targets, learning_rate=1e-1, epochs=1, batch=4, cutoff=200, **shares)
-
-
-@pytest.fixture(scope="module")
-def made(
-    tiny: Callable[[str], Path], tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """Return a function: kind of model → its folder; a GPT-2 and a Llama with tied embeddings too."""
-    size = {"vocab_size": len(tokenizer), "initializer_range": 0.5}
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ends = {"bos_token_id": 0, "eos_token_id": 1}
-    configs = {
-        "gpt2": lambda: GPT2Config(**size, **ends, n_embd=32, n_layer=2, n_head=4, n_positions=64),
-        "mamba": lambda: MambaConfig(**size, **ends, hidden_size=32, num_hidden_layers=2, state_size=4),
-        "tied": lambda: LlamaConfig(**size, **ends, **shape, tie_word_embeddings=True),
-    }
-
-    @cache
-    def make(kind: str) -> Path:
-        if kind not in configs:
-            return tiny(kind)
-        folder = tmp_path_factory.mktemp(kind)
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(configs[kind]()).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        return folder
-
-    return make
 
 
 def outputs(adapter: Path) -> dict[str, torch.Tensor]:
@@ -84,9 +57,9 @@ def logits(network: torch.nn.Module) -> torch.Tensor:
     ],
 )
 def test_each_adapter_learns_and_merged_weights_say_the_same(
-    made: Callable[[str], Path], tmp_path: Path, kind: str, targets: tuple[str, ...] | str, adapted: set[str]
+    tiny: Callable[[str], Path], tmp_path: Path, kind: str, targets: Targets, adapted: set[str]
 ) -> None:
-    folder = made(kind)
+    folder = tiny(kind)
     model = load(str(folder), "float32")
     base = logits(model.network)
     tune(model, EXAMPLES, settings(targets), 1, tmp_path / "adapter")
@@ -123,36 +96,36 @@ def test_each_adapter_learns_and_merged_weights_say_the_same(
     ],
 )
 def test_what_cannot_be_adapted_is_refused_with_the_names_there_are(
-    made: Callable[[str], Path], kind: str, targets: tuple[str, ...], said: str
+    tiny: Callable[[str], Path], kind: str, targets: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(SpilloverError, match=f"tune.targets: .*{said}"):
-        to_adapt(load(str(made(kind)), "float32"), targets)
+        to_adapt(load(str(tiny(kind)), "float32"), targets)
 
 
-def test_all_linear_leaves_out_what_no_adapter_can_reach(made: Callable[[str], Path]) -> None:
-    model = load(str(made("mamba")), "float32")
+def test_all_linear_leaves_out_what_no_adapter_can_reach(tiny: Callable[[str], Path]) -> None:
+    model = load(str(tiny("mamba")), "float32")
     chosen = to_adapt(model, "all-linear")
     assert {name.rpartition(".")[2] for name in chosen} == {"dt_proj", "in_proj", "x_proj"}
     assert Adapter(model, [], settings("all-linear"))
 
 
-def test_what_the_names_stand_for_is_said(made: Callable[[str], Path], capfd: pytest.CaptureFixture[str]) -> None:
-    assert to_adapt(load(str(made("gpt2")), "float32"), ("q_proj", "v_proj")) == ["c_attn"]
+def test_what_the_names_stand_for_is_said(tiny: Callable[[str], Path], capfd: pytest.CaptureFixture[str]) -> None:
+    assert to_adapt(load(str(tiny("gpt2")), "float32"), ("q_proj", "v_proj")) == ["c_attn"]
     assert "gpt2 calls query and value c_attn" in " ".join(capfd.readouterr().err.split())
 
 
-def test_maps_outside_of_the_decoder_are_left_alone(made: Callable[[str], Path]) -> None:
+def test_maps_outside_of_the_decoder_are_left_alone(tiny: Callable[[str], Path]) -> None:
     """As those of a vision tower, which have the same names and no part in a text's loss."""
-    model = load(str(made("llama")), "float32")
+    model = load(str(tiny("llama")), "float32")
     model.network.tower = torch.nn.ModuleDict({"q_proj": torch.nn.Linear(4, 4)})
     assert to_adapt(model, ("q_proj",)) == [f"model.layers.{layer}.self_attn.q_proj" for layer in range(3)]
 
 
 def test_an_adapter_without_a_gradient_is_refused(
-    made: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a map that some kernel reads past its forward pass: here the attention's output is not used."""
-    model = load(str(made("llama")), "float32")
+    model = load(str(tiny("llama")), "float32")
     for layer in model.backbone.layers:
         monkeypatch.setattr(layer.mlp, "forward", lambda states: 0 * states)
     with pytest.raises(SpilloverError, match=r"'up_proj' gets no gradient .*choose from q_proj"):
@@ -163,16 +136,16 @@ def test_an_adapter_without_a_gradient_is_refused(
     ("layers", "targets", "idle"), [([1], ("up_proj",), "1 of 3"), ([0, 1, 2], "all-linear", "9 of 21")]
 )
 def test_layers_that_do_not_use_a_map_are_said(
-    made: Callable[[str], Path],
+    tiny: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     layers: list[int],
-    targets: tuple[str, ...] | str,
+    targets: Targets,
     idle: str,
 ) -> None:
     """And so are maps that nobody named."""
-    model = load(str(made("llama")), "float32")
+    model = load(str(tiny("llama")), "float32")
     for layer in layers:
         monkeypatch.setattr(model.backbone.layers[layer].mlp, "forward", lambda states: 0 * states)
     tune(model, EXAMPLES, settings(targets), 1, tmp_path / "adapter")
@@ -180,19 +153,19 @@ def test_layers_that_do_not_use_a_map_are_said(
 
 
 def test_examples_longer_than_the_context_are_left_out_and_counted(
-    made: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A GPT-2 has no position beyond it; a network of rotary positions would learn what it was not made for."""
     long = Example("long", "de", "und " * 70 + "\n", "and")
-    model = load(str(made("gpt2")), "float32")
+    model = load(str(tiny("gpt2")), "float32")
     assert tune(model, [*EXAMPLES, long], settings(("c_attn",)), 1, tmp_path / "adapter").left_out == 1
     assert "1 of 4 examples are longer than 64 tokens (the model's context)" in " ".join(capfd.readouterr().err.split())
     with pytest.raises(SpilloverError, match="the model's context: all 1 examples are longer than 64 tokens"):
-        tune(load(str(made("gpt2")), "float32"), [long], settings(("c_attn",)), 1, tmp_path / "other")
+        tune(load(str(tiny("gpt2")), "float32"), [long], settings(("c_attn",)), 1, tmp_path / "other")
 
 
-def test_a_tokenizer_without_an_end_is_refused(made: Callable[[str], Path], tmp_path: Path) -> None:
-    model = load(str(made("llama")), "float32")
+def test_a_tokenizer_without_an_end_is_refused(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    model = load(str(tiny("llama")), "float32")
     model.tokenizer.eos_token = None
     with pytest.raises(SpilloverError, match="has no EOS token, which ends each target"):
         tune(model, EXAMPLES, settings(("q_proj",)), 1, tmp_path)
@@ -201,11 +174,11 @@ def test_a_tokenizer_without_an_end_is_refused(made: Callable[[str], Path], tmp_
 @pytest.mark.filterwarnings("ignore:.*(tie_word_embeddings|save_embedding_layers):UserWarning")
 @pytest.mark.parametrize(("kind", "names"), [("tied", ["lm_head"]), ("llama", ["q_proj", "v_porj"])])
 def test_fails_if_targets_are_taken_as_peft_takes_them(
-    made: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, names: list[str]
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, names: list[str]
 ) -> None:
     """Then merging changes an embedding that is tied, and a misspelled name is dropped."""
     monkeypatch.setattr("spillover.models.tuning.parts.to_adapt", lambda model, targets, layers: names)
-    folder, adapter = str(made(kind)), tmp_path / "adapter"
+    folder, adapter = str(tiny(kind)), tmp_path / "adapter"
     tune(load(folder, "float32"), EXAMPLES, settings(tuple(names)), 1, adapter)
     there = {name.split(".lora_B")[0].rpartition(".")[2] for name in outputs(adapter)}
     beside = logits(load(folder, "float32", adapter=adapter).network)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -184,7 +184,7 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
 
     class Plain(Trainer):  # type: ignore[misc]
         def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
-            return DataLoader(rows, batch_sampler=order, collate_fn=padded)
+            return DataLoader(cast(Any, rows), batch_sampler=order, collate_fn=padded)
 
     def padded(some: Sequence[TokenizedExample]) -> dict[str, Any]:
         made = collate(some)

@@ -17,6 +17,7 @@ from spillover.records import Data, Findings, Internals
 from spillover.report.tables import csvs, run
 from spillover.report.tables.run import main, summary_text
 from spillover.report.tables.table import Table, latex, markdown
+from spillover.report.tables.tuning import forgetting, training, translations
 from spillover.utils.formatting import with_interval
 
 PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
@@ -57,8 +58,13 @@ def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Find
         assert float(rows["paper base"][code]) == PAPER["table1"]["base"][place]
         assert float(rows["paper tuned"][code]) == PAPER["table1"]["zh/de=>en"][place]
     assert float(rows["paper difference"]["th"]) == pytest.approx(88.4 - 83.0)
-    for change in ({"mixture": "fr=>en"}, {"question_task": "paraphrase"}, {"labels": "native"}):
-        other = rows_of(csvs.main(replace(findings, setup=replace(findings.setup, **change))))
+    setup = findings.setup
+    for change in (
+        replace(setup, mixture="fr=>en"),
+        replace(setup, question_task="paraphrase"),
+        replace(setup, labels="native"),
+    ):
+        other = rows_of(csvs.main(replace(findings, setup=change)))
         assert {row["row"] for row in other} == {"base", "tuned", "difference"}
     entailment = {row["row"] for row in rows_of(csvs.main(findings)) if row["task"] == "entailment"}
     assert entailment == {"base", "tuned", "difference"}, "the paper's run of entailment was tuned on its own questions"
@@ -172,10 +178,10 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
 
 
 def test_what_tuning_did_beside_the_task_is_told(findings: Findings):
-    (translated,), (forgot,) = run.translations(findings), run.forgetting(findings)
+    (translated,), (forgot,) = translations(findings), forgetting(findings)
     assert "of 40 held-out examples: chrF 11.0 before tuning, 48.0 after" in translated.caption
     assert translated.rows[1] == ("German", "Gut.", "Good.", "Gut. Gut.", "Good 1.")
     assert len(translated.rows) == 5
     assert forgot.rows[0] == ("English", "60", "9000", "1.100", "1.120", "+0.020 [+0.010, +0.030]")
     assert forgot.rows[-1][-1] == "−0.037 [−0.047, −0.027]"
-    assert "too long: 3 examples." in run.training(findings)[0].caption
+    assert "too long: 3 examples." in training(findings)[0].caption

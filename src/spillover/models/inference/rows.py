@@ -85,12 +85,12 @@ class Rows:
         self._model, self._prefix, self._split = model, prefix, split
         self.capacity = capacity
         self._layers: list[_RowsLayer] = []
-        self._lengths: list[int] = []
+        self.lengths: list[int] = []
 
     @property
     def size(self) -> int:
         """Number of rows."""
-        return len(self._lengths)
+        return len(self.lengths)
 
     @property
     def free(self) -> int:
@@ -128,15 +128,15 @@ class Rows:
                     layer.grow(len(path))
                     for memory, part in zip(layer.states, states, strict=True):
                         memory[self.size, :, : len(path)] = part[tree][:, list(path)]
-                self._lengths.append(len(path))
+                self.lengths.append(len(path))
                 ends.append(hidden[tree, path[-1]])
         return torch.stack(ends)
 
     def remove(self, row: int) -> None:
         """Take a row out; the last row takes its number."""
-        length = self._lengths.pop()
+        length = self.lengths.pop()
         if row < self.size:
-            self._lengths[row] = length
+            self.lengths[row] = length
             for layer in self._layers:
                 for memory in layer.states:
                     memory[row, :, :length] = memory[self.size, :, :length]
@@ -144,9 +144,9 @@ class Rows:
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Read the next token of each row; return the hidden states (rows, d)."""
         device, start = self._model.device, self._prefix.length
-        slots = torch.tensor(self._lengths, device=device)
-        self._lengths = [length + 1 for length in self._lengths]
-        length = max(self._lengths)
+        slots = torch.tensor(self.lengths, device=device)
+        self.lengths = [length + 1 for length in self.lengths]
+        length = max(self.lengths)
         cache = DynamicCache()
         for layer in self._layers:
             layer.grow(length)
