@@ -10,7 +10,7 @@ import pytest
 
 from calls import Call
 from places import ROOT
-from spillover.records import Example, Prediction
+from spillover.records import Example, Outcome, Prediction
 from spillover.store import read_predictions, read_records
 
 DOCS = ROOT / "docs"
@@ -33,6 +33,11 @@ def test_each_extension_is_short(blocks: dict[str, str]) -> None:
         "centered.py",
         "sentiment-ca.toml",
         "catalan.toml",
+        "years.toml",
+        "nearby.py",
+        "history.toml",
+        "events/years/items/en.jsonl",
+        "events/years/items/es.jsonl",
         "reviews/sentiment/items/en.jsonl",
         "reviews/sentiment/items/ca.jsonl",
     }
@@ -91,3 +96,24 @@ def test_a_language_is_brought_to_a_task_that_ships(
     )
     assert lines[3]["body"] == "Ressenya: Quin vespre tan bonic!\nSentiment:"
     assert lines[3]["choices"] == [" positiu\n\n", " negatiu\n\n"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_task_answered_in_words_and_a_grader_of_ones_own(
+    call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(blocks, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    quick = ("questions.limit=8", "tune.epochs=1", "tune.translations=0", "analyze.limit=0", "analyze.forgetting=0")
+    chosen = [part for key in (f"model.name={tiny('llama')}", *quick) for part in ("--set", key)]
+    shown = call("prompts", "history.toml", "--scores", *chosen)
+    assert shown.status == 0, shown.err
+    spanish = json.loads(shown.out.splitlines()[1])
+    assert spanish["header"] == "Pregunta: ¿Cuándo caminaron las primeras personas sobre la Luna?\nAño: 1969\n\n"
+    assert (spanish["right"], spanish["score"]) == (["1989"], 0)
+    done = call("run", "history.toml", *chosen)
+    assert done.status == 0, done.err
+    outcomes = read_records(tmp_path / "runs/history/outcomes/tuned/years/es.parquet", Outcome)
+    assert [(outcome.item, outcome.score) for outcome in outcomes] == [("1", 0)]
+    assert outcomes[0].reason in ("ran on", "unreadable")

@@ -12,9 +12,10 @@ from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
 from spillover.stages.analyze import trace_cell
+from spillover.stages.answers import write_answers
 from spillover.stages.arms import TUNED, Arm, arm_names, cells_of, reference_arm
 from spillover.stages.evaluate import predict, text_likelihoods
-from spillover.stages.items import Items
+from spillover.stages.items import Items, answered_in_words, with_choices
 from spillover.store import MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
 from spillover.utils.progress import no_bar
@@ -84,8 +85,17 @@ def _num_examples(run: Run, translated: bool) -> int:
 def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:
     """Return part of a run → its items, and the function that measures a cell."""
     idle = no_bar()
-    return {
-        "evaluate": (run.items, lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle)),
+    evaluations: dict[str, tuple[Items, Measure]] = {
+        "evaluate": (
+            with_choices(run.items),
+            lambda store, arm, cell, rows: predict(store, arm, cell, rows, idle),
+        ),
+        "answers": (
+            answered_in_words(run.items),
+            lambda store, arm, cell, rows: write_answers(store, arm, cell, rows, idle),
+        ),
+    }
+    return {name: part for name, part in evaluations.items() if part[0]} | {
         "analyze": (
             run.traced_items,
             lambda store, arm, cell, rows: trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, idle),

@@ -20,20 +20,24 @@ from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
 from spillover.models.tuning.history import read_history
 from spillover.records import (
+    Answer,
     Cell,
     Data,
     Defect,
     Example,
     Findings,
     Internals,
+    Outcome,
     Pair,
     Prediction,
     Question,
+    Result,
     TextNLL,
     TranslationCost,
 )
 from spillover.runs.read import CLUSTERS
 from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
+from spillover.stages.answers import grade_answers, item_answers, write_answers
 from spillover.stages.arms import (
     TUNED,
     Arm,
@@ -49,24 +53,24 @@ from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
 from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
-from spillover.stages.items import Items, clusters, machine_translated, subsets
+from spillover.stages.items import Items, answered_in_words, clusters, machine_translated, subsets, with_choices
 from spillover.stages.translate import checked_pairs, translation_costs
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
 from spillover.translate import Translator, count_flags, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
 from spillover.utils.progress import bar
 
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
-class part(cached_property[Result]):  # noqa: N801 - used like `cached_property`
+class part(cached_property[Value]):  # noqa: N801 - used like `cached_property`
     """A part of a run: worked out on first use, with the experiment's own languages registered, then cached."""
 
-    def __init__(self, work: Callable[..., Result]) -> None:
+    def __init__(self, work: Callable[..., Value]) -> None:
         """Wrap the function that works out the part."""
 
         @wraps(work)
-        def scoped(run: "Run") -> Result:
+        def scoped(run: "Run") -> Value:
             with run.experiment.registered():
                 return work(run)
 
@@ -164,7 +168,22 @@ class Run:
     def predictions(self) -> dict[Cell, list[Prediction]]:
         """The score of every choice of every item, per cell: the cells of one arm after those of another."""
         require_engine(self.experiment)
-        return measure_cells(self.store, "evaluate (items)", self.arms, self.items, predict)
+        return measure_cells(self.store, "evaluate (items)", self.arms, with_choices(self.items), predict)
+
+    @part
+    def answers(self) -> dict[Cell, list[Answer]]:
+        """What the arms write for the items that are answered in words, per cell."""
+        return measure_cells(self.store, "evaluate (answers)", self.arms, answered_in_words(self.items), write_answers)
+
+    @part
+    def outcomes(self) -> dict[Cell, list[Outcome]]:
+        """What became of each item that is answered in words, per cell."""
+        return grade_answers(self.store, self.answers)
+
+    @property
+    def results(self) -> dict[Cell, Sequence[Result]]:
+        """Predictions and outcomes: all that the statistics read, per cell."""
+        return {**self.predictions, **self.outcomes}
 
     @part
     def text_likelihoods(self) -> dict[Cell, list[TextNLL]]:
@@ -189,13 +208,13 @@ class Run:
         from spillover.report import code_digest
 
         _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
-        defects, predictions, internals, adapter = self.defects, self.predictions, self.internals, self.adapter
+        defects, results, internals, adapter = self.defects, self.results, self.internals, self.adapter
         clusters_of_items, pairs = clusters(self.items), compared_arms(self.experiment)
         findings = Findings(
             name=self.store.run.name,
             setup=self.experiment.setup,
             comparisons=compare_pairs(
-                by_arm(self.arms, predictions),
+                by_arm(self.arms, results),
                 pairs,
                 clusters=clusters_of_items,
                 tuned_on=self.experiment.tuned_on,
@@ -203,7 +222,8 @@ class Run:
                 margin=self.experiment.report.margin / 100,
                 correction=self.experiment.report.correction,
             ),
-            item_scores=tuple(item_scores(self.items, predictions)),
+            item_scores=tuple(item_scores(self.items, self.predictions)),
+            item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
             internals=internals,
             tuning=read_history(adapter.path),
             forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs),
@@ -233,7 +253,8 @@ class Run:
     def measure_base(self) -> None:
         """Measure the base model alone. Experiments that differ in their tuning share these results."""
         arm, traced = reference_arm(self.experiment), self.traced_items
-        measure_cells(self.store, "base (items)", (arm,), self.items, predict)
+        measure_cells(self.store, "base (items)", (arm,), with_choices(self.items), predict)
+        measure_cells(self.store, "base (answers)", (arm,), answered_in_words(self.items), write_answers)
         measure_cells(self.store, "base (texts)", (arm,), self.likelihood_items, text_likelihoods)
         with bar("base (items traced)", count_passes(self.experiment, traced)) as progress:
             if traced:
@@ -312,7 +333,7 @@ STAGES: dict[str, Callable[[Run], object]] = {
     "translate": attrgetter("pairs"),
     "build": attrgetter("examples"),
     "tune": attrgetter("adapter"),
-    "evaluate": attrgetter("predictions"),
+    "evaluate": attrgetter("results"),
     "analyze": attrgetter("internals"),
     "report": attrgetter("findings"),
 }

@@ -1,7 +1,7 @@
 """Faults of tasks answered in words, each planted in a task that has none; calculations against Python's own."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from calls import Call
 from spillover.lint import answers
 from spillover.lint.calculations import false_equations, last_result
 from spillover.lint.reading import RawItem, RawItems
-from spillover.plugins import GRADERS, resolve
-from spillover.records import Answer, Defect, Grade
+from spillover.plugins import GRADERS
+from spillover.records import Defect
 from spillover.tasks import GenerationTask
-from spillover.tasks.graders import grade_text
 
 ROWS: dict[str, dict[str, Any]] = {
     "en": {
@@ -66,11 +65,6 @@ def reading(language: str, golds: Sequence[str | tuple[str, ...]]) -> RawItems:
     return RawItems(language, tuple(entries))
 
 
-def read_by(grader: str) -> Callable[[Answer], Grade]:
-    function = resolve(GRADERS, grader, "grader")
-    return lambda answer: grade_text(function, answer.text, answer.golds, answer.language)
-
-
 def changed_row(code: str, place: int, answer: str) -> dict[str, Any]:
     exemplars = [list(exemplar) for exemplar in ROWS[code]["exemplars"]]
     exemplars[place][-1] = answer
@@ -86,7 +80,7 @@ def test_a_sound_task_has_no_fault() -> None:
     for grader in GRADERS:
         for one in readings:
             if grader != "letter":
-                assert not list(answers.refused(one, task(grader), read_by(grader)))
+                assert not list(answers.refused(one, task(grader)))
         assert not list(answers.differing_values(readings, task(grader)))
         assert not list(answers.exemplars(task(grader), list(ROWS)))
     for one in readings:
@@ -95,7 +89,7 @@ def test_a_sound_task_has_no_fault() -> None:
 
 def test_an_answer_that_its_grader_refuses() -> None:
     one = reading("en", ["eighteen", "18", "no", "7"])
-    (defect,) = answers.refused(one, task(), read_by("number"))
+    (defect,) = answers.refused(one, task())
     assert (defect.severity, defect.ceiling, defect.place) == ("error", 50.0, "en.json: row 1")
     assert defect.message == (
         "task 'sums': item 'n0': found the answer 'eighteen', which its own grader 'number' calls wrong (2 items have "
@@ -104,7 +98,7 @@ def test_an_answer_that_its_grader_refuses() -> None:
 
 
 def test_an_item_with_another_answer_that_can_be_read_is_not_lost() -> None:
-    (defect,) = answers.refused(reading("en", [("eighteen", "18"), "7"]), task(), read_by("number"))
+    (defect,) = answers.refused(reading("en", [("eighteen", "18"), "7"]), task())
     assert (defect.severity, defect.ceiling) == ("warning", None)
     assert "most" not in defect.message
 

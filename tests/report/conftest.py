@@ -1,11 +1,13 @@
 """Invented findings: twenty languages, three tasks, numbers that look like a run's but are drawn from a seed."""
 
+import shutil
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import exp, nan
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -44,6 +46,11 @@ from spillover.records import (
 from spillover.report.run import Content, render
 from spillover.sources import open_source
 from spillover.tasks import open_labeled_task
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 TUNED_ON = ("zh", "de")
 LABELS = {"sentiment": 2, "entailment": 3, "paraphrase": 2}
@@ -400,3 +407,38 @@ def hostile(findings: Findings) -> Findings:
 def tame(findings: Findings) -> Findings:
     """The same with a harmless text."""
     return with_texts(findings, "harmless")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser", tmp_path: Path) -> Iterator[Callable[..., "Page"]]:
+    """Open a report's page alone, without the files beside it; at the end nothing may have gone wrong."""
+    wrong: list[str] = []
+
+    def open_page(made: dict[str, Content], width: int = 1440, mode: str = "light") -> "Page":
+        place = tmp_path / "index.html"
+        place.write_text(str(made["index.html"]), encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda r: wrong.append(f"request: {r.url}") if r.url != place.as_uri() else None)
+        page.goto(place.as_uri())
+        page.wait_for_selector("html[data-drawn]", timeout=60_000)
+        return page
+
+    yield open_page
+    for context in browser.contexts:
+        context.close()
+    assert wrong == []

@@ -2,12 +2,10 @@ import base64
 import hashlib
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,7 +18,7 @@ from spillover.report.figures.run import FIGURES
 from spillover.report.run import render
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 Report = dict[str, Any]
 """File → its text, or the bytes of a picture."""
@@ -28,7 +26,6 @@ Render = Callable[[Findings], Report]
 Visit = Callable[..., Any]
 """Opens a report: (report, width, mode) → a page of the browser."""
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TASKS = ("sentiment", "entailment", "paraphrase")
 CHARTS = [f"{kind}-{task}" for kind in ("gains", "lens", "entropy") for task in TASKS]
 INSIDE = [kind for task in TASKS for kind in (f"neurons-{task}", f"patches-{task}-base", f"patches-{task}-tuned")]
@@ -211,41 +208,6 @@ def test_numbers_in_the_heatmap_are_readable():
 
 
 # In the browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: "Browser", tmp_path: Path) -> Iterator[Visit]:
-    """Open a report's page alone, without the files beside it; at the end nothing may have gone wrong."""
-    wrong: list[str] = []
-
-    def open_page(made: Report, width: int = 1440, mode: Literal["light", "dark"] = "light") -> "Page":
-        place = tmp_path / "index.html"
-        place.write_text(made["index.html"], encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda r: wrong.append(f"request: {r.url}") if r.url != place.as_uri() else None)
-        page.goto(place.as_uri())
-        page.wait_for_selector("html[data-drawn]", timeout=60_000)
-        return page
-
-    yield open_page
-    for context in browser.contexts:
-        context.close()
-    assert wrong == []
 
 
 def draw_all(page: "Page") -> None:

@@ -23,7 +23,7 @@ STAGES = {
     "translate": ("Pair the questions with their translations.", "pairs"),
     "build": ("Make training examples of the pairs.", "examples.parquet"),
     "tune": ("Tune an adapter on the examples.", "adapter"),
-    "evaluate": ("Score every choice of every item with the base and the tuned model.", "predictions"),
+    "evaluate": ("Score every choice of every item with each arm, or let it write answers.", "predictions"),
     "analyze": ("Trace items through the layers of both models, and apply the lenses.", "traces"),
     "report": ("Compare base and tuned in tables, figures and one page.", "report/index.html"),
 }

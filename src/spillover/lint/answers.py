@@ -4,11 +4,11 @@ Each check is a pure function over items, exemplars or the task.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from spillover.lint.calculations import false_equations, last_result
 from spillover.lint.reading import RawItem, RawItems
-from spillover.records import Answer, Defect, Grade
+from spillover.records import Answer, Defect
 from spillover.tasks import GenerationTask
 from spillover.tasks.graders.markup import concluding_part
 from spillover.tasks.graders.number import answer_number
@@ -18,9 +18,9 @@ NUMERIC = "number"
 """The grader whose golds have a value, so that languages can be compared."""
 
 
-def refused(reading: RawItems, task: GenerationTask, read: Callable[[Answer], Grade]) -> Iterator[Defect]:
-    """Yield the gold answers that the task's own grader refuses; `read` is how the task grades an answer."""
-    refusals = {entry.id: _refused(entry, reading.language, task, read) for entry in reading.entries}
+def refused(reading: RawItems, task: GenerationTask) -> Iterator[Defect]:
+    """Yield the gold answers that the task's own grader refuses."""
+    refusals = {entry.id: _refused(entry, reading.language, task) for entry in reading.entries}
     faulty = [entry for entry in reading.entries if refusals[entry.id]]
     if not faulty:
         return
@@ -36,12 +36,12 @@ def refused(reading: RawItems, task: GenerationTask, read: Callable[[Answer], Gr
     yield Defect("error" if lost else "warning", "answer", message, first.place, reading.language, bound)
 
 
-def _refused(entry: RawItem, language: str, task: GenerationTask, read: Callable[[Answer], Grade]) -> list[str]:
+def _refused(entry: RawItem, language: str, task: GenerationTask) -> list[str]:
     """Return the answers of an item that are wrong against themselves."""
     return [
         gold
         for gold in entry.answers
-        if read(Answer(entry.id, task.name, language, (gold,), gold, tokens=1, ended=True)).score < 1
+        if task.read(Answer(entry.id, task.name, language, (gold,), gold, tokens=1, ended=True)).score < 1
     ]
 
 

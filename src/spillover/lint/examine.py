@@ -95,6 +95,8 @@ def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Q
         if isinstance(task, ChoiceTask):
             yield from labels.unknown_words(reading, right, task)
             yield from labels.disagreements(reading, right, task)
+        else:
+            yield from answers.refused(reading, task)
         yield from labels.differing_ids(reading, readings[0], task)
         yield from pairs.misaligned(reading, readings[0])
         yield from texts.exemplars(reading, task)

@@ -14,6 +14,7 @@ from spillover.records.comparison import (
     Comparison,
     Gain,
     GroupGain,
+    ItemAnswers,
     ItemScores,
     ReasonPart,
     Summary,
@@ -32,7 +33,7 @@ from spillover.records.interpretability import (
     Patch,
     Trajectory,
 )
-from spillover.records.outcomes import REASONS, Answer, Grade, LanguageCheck, Outcome, Reason
+from spillover.records.outcomes import REASONS, Answer, Completion, Grade, LanguageCheck, Outcome, Reason
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
@@ -57,6 +58,7 @@ __all__ = [
     "ChoiceGain",
     "ChoiceMetrics",
     "Comparison",
+    "Completion",
     "CrossValidation",
     "Curve",
     "Data",
@@ -73,6 +75,7 @@ __all__ = [
     "GroupGain",
     "Internals",
     "Item",
+    "ItemAnswers",
     "ItemScores",
     "LabeledQuestion",
     "LanguageCheck",

@@ -217,3 +217,29 @@ class ItemScores:
     """(arms, items, labels) log-probabilities, nats."""
     clusters: tuple[str, ...] = ()
     """(items,) first id of the item's cluster; empty if the item shares none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAnswers:
+    """The items of one task and language that are answered in words, with what all arms wrote."""
+
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+    ids: tuple[str, ...]
+    """(items,) ids of the items."""
+    texts: tuple[tuple[str, ...], ...]
+    """(items, fields) their texts."""
+    golds: tuple[tuple[str, ...], ...]
+    """(items, answers) the answers that count as right."""
+    arms: tuple[str, ...]
+    """Names of the arms."""
+    answers: tuple[tuple[str, ...], ...]
+    """(arms, items) the texts written."""
+    scores: tuple[tuple[float, ...], ...]
+    """(arms, items) their scores, in [0, 1]."""
+    reasons: tuple[tuple[Reason, ...], ...]
+    """(arms, items) why each has its score."""
+    clusters: tuple[str, ...] = ()
+    """(items,) first id of the item's cluster; empty if the item shares none."""

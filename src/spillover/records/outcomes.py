@@ -11,8 +11,22 @@ REASONS: tuple[Reason, ...] = ("right", "wrong", "unreadable", "wrong language",
 
 
 @dataclass(frozen=True, slots=True)
+class Completion:
+    """A text that a model wrote for one item, as it is stored."""
+
+    id: str
+    """The item's id."""
+    text: str
+    """The text written, without the stop string that ended it."""
+    tokens: int
+    """Number of tokens written."""
+    ended: bool
+    """Whether a stop string or the end of the sequence ended it; else it reached the limit of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model wrote for one item."""
+    """What a model wrote for one item, with what it should have written."""
 
     id: str
     """The item's id."""
@@ -54,6 +68,10 @@ class Outcome:
     """In [0, 1]."""
     reason: Reason
     """Why: `right` if and only if the score is 1."""
+    answer_in_language: bool | None = None
+    """Whether the answer is in no other language than the one asked for; None where any will do, and for choices."""
+    lines_in_language: bool | None = None
+    """Whether each of its lines is; None where no line is long enough to tell."""
 
 
 @dataclass(frozen=True, slots=True)

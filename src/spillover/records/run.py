@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spillover.records.comparison import Comparison, ItemScores
+from spillover.records.comparison import Comparison, ItemAnswers, ItemScores
 from spillover.records.interpretability import Internals
 from spillover.records.quality import Data
 from spillover.records.tuning import Forgetting, Tuning
@@ -90,3 +90,5 @@ class Findings:
     """One per language that the questions were translated into."""
     provenance: Provenance
     """Facts needed to repeat the run."""
+    item_answers: tuple[ItemAnswers, ...] = ()
+    """Items answered in words, with what the arms wrote, one per task and language measured."""

@@ -22,7 +22,7 @@ from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
 from spillover.report.figures.run import FIGURES, for_file, for_page
-from spillover.report.items import packed
+from spillover.report.items import packed, packed_answers
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
@@ -38,6 +38,7 @@ TABLES_OF = {
     "gains": ("gains", "splits"),
     "comparisons": ("arms",),
     "accuracy": ("accuracy",),
+    "answers": (),
     "lens": ("latent", "lens"),
     "neurons": ("neurons",),
     "patches": ("patches",),
@@ -90,8 +91,10 @@ def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[
     for name, made in tables.items():
         contents |= {f"tables/{name}.{ending}": write(made) for ending, write in FORMATS.items()}
     for name, write_csv in CSVS.items():  # a table is rounded, these are not
-        if name in tables or name not in TABLES:
-            contents[f"tables/{name}.csv"] = write_csv(findings)
+        text = write_csv(findings)
+        has_rows = text.count("\n") > 1
+        if name in tables or (name not in TABLES and has_rows):
+            contents[f"tables/{name}.csv"] = text
     return contents
 
 
@@ -116,6 +119,7 @@ def _page(
     findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]], paths: Collection[str]
 ) -> str:
     comparison = findings.comparisons[0]
+    sheets = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
     return render_page(
         "page.html.j2",
         sections,
@@ -133,9 +137,9 @@ def _page(
         points=points,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
-        sheets=_inert(packed(findings.item_scores)),
+        sheets=_inert(sheets),
         compared=_inert([comparison.reference, comparison.arm]),
-        measured=list(dict.fromkeys(sheet.language for sheet in findings.item_scores)),
+        measured=list(dict.fromkeys(sheet["code"] for sheet in sheets)),
     )
 
 

@@ -84,6 +84,7 @@ WORKLOADS = {
     "tune": Workload("examples", _examples, ("adapter",)),
     "evaluate": Workload("items", _rows, ("predictions",)),
     "analyze": Workload("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry")),
+    "answers": Workload("items answered in words", _rows, ("answers",)),
     "texts": Workload("texts", _rows, ("bits-per-byte",)),
 }
 """Name of a part of a run → its workload."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from spillover.analysis.statistics.runs import compare_runs
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
-from spillover.records import FinishedRun, Prediction, RunComparison
+from spillover.records import FinishedRun, Result, RunComparison
 from spillover.stages.arms import compared_arms
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
@@ -43,9 +43,9 @@ def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:
 
 def read_run(folder: Path, setting: str = "") -> FinishedRun:
     """Read a run folder; it must be of a finished run. `setting` names its keys in a grid."""
-    for name in ("experiment.toml", "provenance.json", "predictions"):
-        if not (folder / name).exists():
-            raise SpilloverError(f"compare: {folder}: found no {name}, expected the folder of a finished run")
+    for names in (("experiment.toml",), ("provenance.json",), ("predictions", "outcomes")):
+        if not any((folder / name).exists() for name in names):
+            raise SpilloverError(f"compare: {folder}: found no {names[0]}, expected the folder of a finished run")
     experiment = load_experiment(folder / "experiment.toml")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     names = compared_arms(experiment)[0]
@@ -83,7 +83,7 @@ def mention_independence() -> None:
     notify(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
 
 
-def _measured(predictions: Sequence[Prediction], experiment: Experiment) -> tuple[Prediction, ...]:
+def _measured(results: Sequence[Result], experiment: Experiment) -> tuple[Result, ...]:
     """Leave out cells that an earlier evaluation left in the run folder."""
     tasks, codes = {open_task(name).name for name in experiment.evaluate.tasks}, experiment.evaluate.languages
-    return tuple(p for p in predictions if p.task in tasks and (codes == "all" or p.language in codes))
+    return tuple(row for row in results if row.task in tasks and (codes == "all" or row.language in codes))

@@ -6,15 +6,16 @@ from typing import TypeVar
 
 from scipy.special import logsumexp
 
-from spillover.records import Cell, Item, ItemScores, Prediction, TextNLL
+from spillover.records import Answer, Cell, Item, ItemScores, Prediction, TextNLL
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.engines import SCORING_ENGINES
-from spillover.stages.items import Items, clusters
+from spillover.stages.items import Items, clusters, with_choices
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
 from spillover.tasks import has_labels, open_task
 from spillover.utils.progress import Bar, bar, notify
 
-Measured = TypeVar("Measured", Prediction, TextNLL)
+Measured = TypeVar("Measured", Prediction, Answer, TextNLL)
+Row = TypeVar("Row")
 Measure = Callable[[Store, Arm, Cell, Sequence[Item], Bar], list[Measured]]
 
 
@@ -22,11 +23,13 @@ def measure_cells(
     store: Store, title: str, arms: Sequence[Arm], items: Items, measure: Measure[Measured]
 ) -> dict[Cell, list[Measured]]:
     """Measure every cell, one arm after the other, under a progress bar with this title."""
+    if not items:
+        return {}
     with bar(title, len(arms) * sum(map(len, items.values()))) as progress:
         return {cell: measure(store, arm, cell, rows, progress) for arm in arms for cell, rows in cells_of(arm, items)}
 
 
-def by_arm(arms: Sequence[Arm], cells: Mapping[Cell, Sequence[Measured]]) -> dict[str, list[Measured]]:
+def by_arm(arms: Sequence[Arm], cells: Mapping[Cell, Sequence[Row]]) -> dict[str, list[Row]]:
     """Return the measurements of each arm over all cells, by the arm's name."""
     return {arm.name: [row for cell, rows in cells.items() if cell.arm == arm.name for row in rows] for arm in arms}
 
@@ -82,7 +85,7 @@ def item_scores(items: Items, predictions: Mapping[Cell, Sequence[Prediction]]) 
     """Yield the items of each task and language with the scores of all arms."""
     arms = tuple(dict.fromkeys(cell.arm for cell in predictions))
     cluster_of = clusters(items)
-    for (name, code), rows in items.items():
+    for (name, code), rows in with_choices(items).items():
         task = open_task(name)
         logprobs = tuple(tuple(p.logprobs for p in predictions[Cell(arm, name, code)]) for arm in arms)
         ids, texts = tuple(item.id for item in rows), tuple(item.fields for item in rows)

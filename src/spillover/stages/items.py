@@ -7,7 +7,7 @@ from spillover.analysis.statistics.clusters import Clusters, clusters_of
 from spillover.errors import SpilloverError
 from spillover.languages import ENGLISH
 from spillover.records import Item, MachineTranslated
-from spillover.tasks import open_task
+from spillover.tasks import ChoiceTask, GenerationTask, open_task
 
 Items = dict[tuple[str, str], list[Item]]
 """(task as the experiment names it, language) → items."""
@@ -16,6 +16,16 @@ Items = dict[tuple[str, str], list[Item]]
 def subsets(items: Items, limit: int) -> Items:
     """Return the first `limit` items of each cell, balanced over labels; no cell for 0."""
     return {key: balanced_subset(rows, limit) for key, rows in items.items()} if limit else {}
+
+
+def with_choices(items: Items) -> Items:
+    """Return the items whose choices are scored."""
+    return {key: rows for key, rows in items.items() if isinstance(open_task(key[0]), ChoiceTask)}
+
+
+def answered_in_words(items: Items) -> Items:
+    """Return the items whose answers the model writes."""
+    return {key: rows for key, rows in items.items() if isinstance(open_task(key[0]), GenerationTask)}
 
 
 def machine_translated(items: Mapping[tuple[str, str], Sequence[Item]]) -> tuple[MachineTranslated, ...]:

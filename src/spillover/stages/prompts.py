@@ -1,33 +1,61 @@
 """The prompts that the reference reads, exactly, cell by cell. They need neither pairs nor tuning."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from spillover.experiment import Experiment
+from spillover.languages import ENGLISH
 from spillover.models.tokenization import CUT
-from spillover.stages.arms import cells_of, reads, reference_arm
+from spillover.records import Answer, Item, Prompt
+from spillover.stages.arms import Arm, cells_of, reads, reference_arm
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
-from spillover.tasks import open_task
+from spillover.tasks import GenerationTask, open_task
 
 
 def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:
-    """Yield a line per item: task, language, header, body, choices; with `scores`, the score of each choice too.
+    """Yield a line per item: task, language, header, body, choices; with `scores`, what the model makes of it.
 
-    In a chat a line also has the prompt as the template renders it.
+    That is the score of each choice, or the answer that the model writes with its score and the reason. In a chat a
+    line also has the prompt as the template renders it.
 
     limit: items per cell, balanced over labels; 0: all.
     """
-    arm, chosen, model = reference_arm(experiment), experiment.evaluate, reads(experiment)
+    arm, model = reference_arm(experiment), reads(experiment)
     for cell, rows in cells_of(arm, Inputs(experiment).items):
-        prompts = arm.prompts(open_task(cell.task), balanced_subset(rows, limit))
-        scored: list[tuple[float, ...] | None] = [None] * len(prompts)
+        task, items = open_task(cell.task), balanced_subset(rows, limit)
+        prompts = arm.prompts(task, items)
+        results: list[dict[str, object]] = [{}] * len(prompts)
         if scores:
-            from spillover.models.scoring.score import score
-
-            scored = list(score(arm.reader, prompts, chosen.scoring, chosen.overflow).choices)
-        for prompt, values in zip(prompts, scored, strict=True):
+            results = _graded(arm, task, items, prompts) if isinstance(task, GenerationTask) else _scored(arm, prompts)
+        for prompt, result in zip(prompts, results, strict=True):
             line: dict[str, object] = {"task": cell.task, "language": cell.language}
             line |= {"header": prompt.header, "body": prompt.body}
             if model.chat:
                 line["rendered"] = model.apply_chat_template(prompt.header + prompt.body).replace(CUT, "")
-            yield line | {"choices": prompt.choices} | ({} if values is None else {"scores": values})
+            yield line | ({"choices": prompt.choices} if prompt.choices else {}) | result
+
+
+def _scored(arm: Arm, prompts: Sequence[Prompt]) -> list[dict[str, object]]:
+    """Return the scores of each prompt's choices."""
+    from spillover.models.scoring.score import score
+
+    chosen = arm.experiment.evaluate
+    return [{"scores": values} for values in score(arm.reader, prompts, chosen.scoring, chosen.overflow).choices]
+
+
+def _graded(
+    arm: Arm, task: GenerationTask, items: Sequence[Item], prompts: Sequence[Prompt]
+) -> list[dict[str, object]]:
+    """Return what the model writes after each prompt of one language, and how the task grades it."""
+    from spillover.models.scoring.generate import generate
+
+    language, overflow = items[0].language, arm.experiment.evaluate.overflow
+    texts = generate(arm.reader, prompts, task.limit(language), task.stops(language), overflow)
+    answers = [
+        Answer(item.id, item.task, language, item.answers, text.text, text.tokens, text.ended)
+        for item, text in zip(items, texts, strict=True)
+    ]
+    return [
+        {"answer": answer.text, "right": answer.golds, "score": outcome.score, "reason": outcome.reason}
+        for answer, outcome in zip(answers, task.grade(answers, {ENGLISH, language}), strict=True)
+    ]

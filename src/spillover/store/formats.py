@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from spillover.errors import SpilloverError, as_os_error
-from spillover.records import Prediction
+from spillover.records import Outcome, Prediction, Result
 from spillover.store.stages import check_whole
 
 Record = TypeVar("Record")
@@ -93,16 +93,17 @@ def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Seq
     pq.write_table(pa.table(columns, metadata={"content_free": content_free}), path)
 
 
-def read_arm(run: Path, arm: str) -> list[Prediction]:
-    """Read every cell of one arm that a run folder links to.
+def read_arm(run: Path, arm: str) -> list[Result]:
+    """Read the predictions and the outcomes of one arm, of every cell that a run folder links to.
 
     Raises:
         SpilloverError: a cell's file has changed since it was written.
     """
-    files = sorted((run / "predictions" / arm).glob("*/*.parquet"))
-    for file in files:
+    scored, written = (sorted((run / kind / arm).glob("*/*.parquet")) for kind in ("predictions", "outcomes"))
+    for file in (*scored, *written):
         check_whole(file)
-    return [prediction for file in files for prediction in read_predictions(file, file.parent.name, file.stem)]
+    predictions = [row for file in scored for row in read_predictions(file, file.parent.name, file.stem)]
+    return [*predictions, *(row for file in written for row in read_records(file, Outcome))]
 
 
 def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:

@@ -1,7 +1,7 @@
 """The tasks: what is asked, in which words, in every language, and how what comes back is graded."""
 
 from spillover.tasks.choice import LABEL_KINDS, ChoiceLanguage, ChoiceTask
-from spillover.tasks.files import TASKS, Task, has_labels, load_task, open_labeled_task, open_task
+from spillover.tasks.files import TASKS, Task, has_labels, load_task, open_labeled_task, open_task, open_written_task
 from spillover.tasks.generation import GenerationLanguage, GenerationTask
 from spillover.tasks.published import published_names
 from spillover.tasks.task import PLACEHOLDER, TaskLanguage
@@ -20,5 +20,6 @@ __all__ = [
     "load_task",
     "open_labeled_task",
     "open_task",
+    "open_written_task",
     "published_names",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from spillover.records import Item, Outcome, Prediction, Prompt
+from spillover.records import Item, Prompt
 from spillover.tasks.task import CLOSING, BaseTask, TaskLanguage, Text
 
 LABEL_KINDS = ("english", "native", "agnostic")
@@ -65,8 +65,3 @@ class ChoiceTask(BaseTask):
         """Return prompts with empty inputs, whose answers show a model's preference for a label (Zhao et al. 2021)."""
         texts = ("N/A", "[MASK]", "")
         return [self.prompt(Item(self.name, "", language, (text,) * len(self.fields), 0), labels) for text in texts]
-
-    def grade(self, prediction: Prediction) -> Outcome:
-        """Grade a prediction: 1 if the label with the highest score is gold, else 0."""
-        right = prediction.chosen == prediction.gold
-        return Outcome(prediction.id, prediction.task, prediction.language, float(right), "right" if right else "wrong")

@@ -72,6 +72,18 @@ def open_labeled_task(name: str) -> ChoiceTask:
     return task
 
 
+def open_written_task(name: str) -> GenerationTask:
+    """Return a task by its name, one that is answered in words.
+
+    Raises:
+        SpilloverError: its items have choices.
+    """
+    task = open_task(name)
+    if not isinstance(task, GenerationTask):
+        raise SpilloverError(f"task {name!r}: found choices, expected a task answered in words")
+    return task
+
+
 @cache
 def _shipped(name: str) -> Task:
     return load_task(Path(TASKS[name]))

@@ -1,10 +1,15 @@
 """Tasks answered in words: the model writes, and a grader reads what it wrote."""
 
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spillover.records import Item, Prompt
+from spillover.plugins import GRADERS, resolve
+from spillover.records import Answer, Grade, Item, LanguageCheck, Outcome, Prompt
+from spillover.tasks.answer_language import language_checks
+from spillover.tasks.graders import grade_text
+from spillover.tasks.reasons import reason_of
 from spillover.tasks.task import CLOSING, BaseTask, TaskLanguage, Text
 
 COLONS = (":", "：")
@@ -59,6 +64,35 @@ class GenerationTask(BaseTask):
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
         """Return no prompt: there are no labels to prefer."""
         return []
+
+    def expected_language(self, language: str) -> str | None:
+        """Return the code of the language that an item in `language` has to be answered in; None if any will do."""
+        return {"item": language, "any": None}.get(self.answer_language, self.answer_language)
+
+    def read(self, answer: Answer) -> Grade:
+        """Return what the grader makes of an answer."""
+        grader = resolve(GRADERS, self.grader, f"task {self.name!r}: grader")
+        return grade_text(grader, answer.text, answer.golds, answer.language, self.row(answer.language).conclusion)
+
+    def grade(self, answers: Sequence[Answer], candidates: Collection[str]) -> list[Outcome]:
+        """Grade the answers of one language.
+
+        Args:
+            answers: what the model wrote.
+            candidates: codes of the languages among which an answer's language is identified.
+        """
+        if not answers:
+            return []
+        expected = self.expected_language(answers[0].language)
+        checks: list[LanguageCheck | None] = [None] * len(answers)
+        if expected:
+            checks = [*language_checks([answer.text for answer in answers], expected, candidates)]
+        outcomes = []
+        for answer, check in zip(answers, checks, strict=True):
+            grade, in_language = self.read(answer), (check.answer, check.lines) if check else (None, None)
+            reason = reason_of(answer, grade, in_language[0] is not False)
+            outcomes.append(Outcome(answer.id, answer.task, answer.language, grade.score, reason, *in_language))
+        return outcomes
 
     def limit(self, language: str) -> int:
         """Return the most tokens of an answer in a language: the same in all."""

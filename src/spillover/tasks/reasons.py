@@ -3,14 +3,13 @@
 from spillover.records import Answer, Grade, Reason
 
 
-def reason_of(answer: Answer, grade: Grade, language: str | None, expected: str | None) -> Reason:
+def reason_of(answer: Answer, grade: Grade, in_language: bool) -> Reason:
     """Return the reason of an answer's score, the first of these that holds.
 
     Args:
         answer: what the model wrote.
         grade: what the grader made of it.
-        language: code of the language that it is in; None if one cannot tell.
-        expected: code of the language that was asked for; None if any will do.
+        in_language: whether it is in no other language than the one that was asked for, as far as one can tell.
     """
     if grade.score == 1:
         return "right"
@@ -18,6 +17,4 @@ def reason_of(answer: Answer, grade: Grade, language: str | None, expected: str 
         return "ran on"
     if not grade.readable:
         return "unreadable"
-    if expected is not None and language not in (None, expected):
-        return "wrong language"
-    return "wrong"
+    return "wrong" if in_language else "wrong language"

@@ -13,7 +13,7 @@ import altair as alt
 Datum = dict[str, Any]
 """One row of a chart's data."""
 
-BLUE, ORANGE, GRAY, GREEN = "#2f7ec2", "#d1660f", "#7d8590", "#159a78"
+BLUE, ORANGE, GRAY, GREEN, PURPLE = "#2f7ec2", "#d1660f", "#7d8590", "#159a78", "#8f6bb8"
 HEAT = ("#eef4fa", "#c3d9ee", "#8fb9de", "#4f8cc4", "#1c5590")
 """Colors from chance to 1. They are the same in light and dark mode, since a cell is its own ground."""
 DARK_FROM = 0.84
@@ -224,6 +224,26 @@ def each_language(chart: alt.LayerChart, languages: Sequence[str]) -> alt.FacetC
     """Show every language in a small chart of its own, in the order of `languages`."""
     facet = alt.Facet("language:N", sort=list(languages), title=None)
     return chart.properties(width=150, height=110).facet(facet, columns=5)
+
+
+def shares(rows: Sequence[Datum], arms: Sequence[str], parts: Sequence[str]) -> alt.LayerChart:
+    """Draw stacked bars of shares that sum to 1: a bar per language and arm, the parts always in one order.
+
+    rows: language, arm, reason (one of `parts`), from, to, middle (in [0, 1]), percent and label (texts).
+    """
+    names = list(dict.fromkeys(row["language"] for row in rows))
+    y = alt.Y("language:N", sort=names, title=None).axis(ticks=False, domain=False, labelLimit=130)
+    offset = alt.YOffset("arm:N", sort=list(arms))
+    legend = alt.Legend(title=None, orient="top", symbolType="square")
+    color = alt.Color("reason:N", sort=list(parts), legend=legend)
+    color = color.scale(domain=list(parts), range=[GREEN, ORANGE, GRAY, PURPLE, BLUE])
+    axis = alt.Axis(format="%", tickCount=5)
+    tooltip = [alt.Tooltip(f"{name}:N") for name in ("language", "arm", "reason", "percent")]
+    base = alt.Chart(_data(rows)).encode(y=y, yOffset=offset, tooltip=tooltip)
+    x = alt.X("from:Q", title="share of answers", axis=axis).scale(domain=[0, 1])
+    bars = base.mark_bar().encode(x=x, x2="to:Q", color=color)
+    texts = base.mark_text(fontSize=10, color="#ffffff", fontWeight="bold").encode(x="middle:Q", text="label:N")
+    return alt.layer(bars, texts).properties(height=16 * len(names) * len(arms) + 8)
 
 
 def losses(steps: Sequence[Datum], epochs: Sequence[Datum]) -> alt.LayerChart:

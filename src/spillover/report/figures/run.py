@@ -14,6 +14,7 @@ import altair as alt
 from spillover.languages import get_language
 from spillover.records import Comparison, Estimate, Findings
 from spillover.report.figures import charts
+from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.report.figures.interpretability import lens, neurons, patches
@@ -153,6 +154,7 @@ FIGURES: dict[str, Callable[[Findings], Figure]] = {
     "gains": gains,
     "comparisons": comparisons,
     "accuracy": accuracy,
+    "answers": answers,
     "lens": lens,
     "neurons": neurons,
     "patches": patches,

@@ -159,6 +159,17 @@ def items(findings: Findings) -> str:
     return csv_rows(("task", "language", "id", "gold", *arms, "cluster"), rows)
 
 
+def answers(findings: Findings) -> str:
+    """Return a row per task, language, item and arm: the text written, its score and the reason, its cluster."""
+    rows = (
+        (sheet.task, sheet.language, id, arm, text, score, reason, cluster)
+        for sheet in findings.item_answers
+        for arm, texts, scores, reasons in zip(sheet.arms, sheet.answers, sheet.scores, sheet.reasons, strict=True)
+        for id, text, score, reason, cluster in zip(sheet.ids, texts, scores, reasons, sheet.clusters, strict=True)
+    )
+    return csv_rows(("task", "language", "id", "arm", "answer", "score", "reason", "cluster"), rows)
+
+
 CSVS: dict[str, Callable[[Findings], str]] = {
     "main": main,
     "gains": gains,
@@ -173,6 +184,7 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "forgetting": forgetting,
     "doctor": doctor,
     "items": items,
+    "answers": answers,
 }
 """Name of the file → the function that writes it."""
 

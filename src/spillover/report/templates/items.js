@@ -6,6 +6,7 @@
   const REFERENCE = "en"; // shown beside another language, for those who do not read it
   const [sheets, compared] = ["sheets", "compared"].map((id) => JSON.parse(document.getElementById(id).textContent));
   const [task, language, change] = section.querySelectorAll("select");
+  const search = section.querySelector("input");
   const [list, status, more] = ["ol", "[role=status]", "button"].map((name) => section.querySelector(name));
   const unpacked = new Map();
   let shown = { rows: [], draw: () => {}, count: 0 };
@@ -28,7 +29,7 @@
   };
 
   const kind = (arms, columns, i) => {
-    const [before, after] = compared.map((arm) => columns.chosen[arms.indexOf(arm)][i] === columns.gold[i]);
+    const [before, after] = compared.map((arm) => columns.right[arms.indexOf(arm)][i]);
     return before === after ? (after ? "right" : "wrong") : after ? "fixed" : "broken";
   };
 
@@ -49,6 +50,28 @@
     return table;
   };
 
+  const answers = (arms, columns, i, code) => {
+    const table = element("table");
+    const head = table.createTHead().insertRow();
+    ["arm", "answer", "result"].forEach((name) => head.append(element("th", name, { scope: "col" })));
+    const body = table.createTBody();
+    arms.forEach((arm, place) => {
+      const row = body.insertRow();
+      const [reason, score] = [columns.reasons[place][i], columns.scores[place][i]];
+      row.append(element("th", arm, { scope: "row", dir: "auto", class: "key" }));
+      row.append(element("td", columns.answers[place][i] || "(nothing)", { dir: "auto", lang: code, class: "answer" }));
+      row.append(element("td", score > 0 && score < 1 ? `${reason}, score ${score.toFixed(2)}` : reason, { class: `reason ${reason.replace(" ", "-")}` }));
+    });
+    return table;
+  };
+
+  const matches = (columns, i) => {
+    const words = search.value.trim().toLowerCase();
+    const parts = [columns.ids[i], ...columns.texts[i], ...(columns.golds ? columns.golds[i] : [])];
+    if (columns.answers) parts.push(...columns.answers.map((row) => row[i]), ...columns.reasons.map((row) => row[i]));
+    return !words || parts.some((text) => text.toLowerCase().includes(words));
+  };
+
   const item = (sheet, columns, english, i) => {
     const made = element("li");
     made.append(element("h3", `${columns.ids[i]}: ${kind(sheet.arms, columns, i)}`, { dir: "auto" }));
@@ -57,7 +80,12 @@
     if (place >= 0) {
       english.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, dir: "auto", class: "reference" })));
     }
-    made.append(scores(sheet.arms, columns, i, sheet.labels));
+    if (columns.answers) {
+      made.append(element("p", `Right: ${columns.golds[i].join(" · ")}`, { lang: sheet.code, dir: "auto", class: "gold" }));
+      made.append(answers(sheet.arms, columns, i, sheet.code));
+    } else {
+      made.append(scores(sheet.arms, columns, i, sheet.labels));
+    }
     return made;
   };
 
@@ -78,16 +106,19 @@
       status.textContent = "This language was not measured in this task.";
       return;
     }
-    const wanted = [task.value, language.value, change.value].join();
+    const choice = () => [task.value, language.value, change.value, search.value].join("\n");
+    const wanted = choice();
     const [columns, english] = await Promise.all([unpack(sheet), unpack(own.find(({ code }) => code === REFERENCE))]);
-    if (wanted !== [task.value, language.value, change.value].join()) return; // chosen anew in the meantime
-    const rows = [...columns.ids.keys()].filter((i) => change.value === "all" || kind(sheet.arms, columns, i) === change.value);
+    if (wanted !== choice()) return; // chosen anew in the meantime
+    const rows = [...columns.ids.keys()].filter(
+      (i) => (change.value === "all" || kind(sheet.arms, columns, i) === change.value) && matches(columns, i),
+    );
     list.replaceChildren();
     shown = { rows, all: columns.ids.length, draw: (i) => item(sheet, columns, english, i), count: 0 };
     extend();
   };
 
-  [task, language, change].forEach((select) => select.addEventListener("input", show));
+  [task, language, change, search].forEach((control) => control.addEventListener("input", show));
   more.addEventListener("click", extend);
   show();
 })();

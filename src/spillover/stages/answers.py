@@ -1,0 +1,79 @@
+"""Answers in words: what an arm writes for a cell's items, and what became of each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from spillover.languages import ENGLISH
+from spillover.records import Answer, Cell, Completion, Item, ItemAnswers, Outcome
+from spillover.stages.arms import Arm, as_text, of_prompts
+from spillover.stages.items import Items, answered_in_words, clusters
+from spillover.store import Store, read_records, write_records
+from spillover.tasks import open_written_task
+from spillover.utils.progress import Bar, notify
+
+
+def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Answer]:
+    """Return what an arm writes for a cell's items, written first if there is nothing.
+
+    The right answers are no part of the key: a corrected one is graded anew, and nothing is written again.
+    """
+    task, overflow = open_written_task(cell.task), arm.experiment.evaluate.overflow
+    prompts, stop, limit = arm.prompts(task, rows), task.stops(cell.language), task.limit(cell.language)
+    name = f"{cell.language}.parquet"
+
+    def write(folder: Path) -> None:
+        from spillover.models.scoring.generate import generate
+
+        texts = generate(arm.reader, prompts, limit, stop, overflow, progress.advance)
+        if dropped := sum(text.dropped for text in texts):
+            store.log("exemplars dropped", arm=cell.arm, task=cell.task, language=cell.language, count=dropped)
+            notify(f"{cell.task} {cell.language}: {dropped} exemplars did not fit the model's context")
+        written = [
+            Completion(item.id, text.text, text.tokens, text.ended) for item, text in zip(rows, texts, strict=True)
+        ]
+        write_records(folder / name, Completion, written)
+
+    ids = [item.id for item in rows]
+    inputs = [arm.key, prompts, ids, stop, limit, overflow, *as_text(arm.experiment, of_prompts(prompts))]
+    with progress.counting(len(rows)):
+        artifact = store.get_or_make("answers", inputs, f"answers/{cell.arm}/{task.name}/{name}", write)
+    return [
+        Answer(item.id, task.name, cell.language, item.answers, row.text, row.tokens, row.ended)
+        for item, row in zip(rows, read_records(artifact.path / name, Completion), strict=True)
+    ]
+
+
+def grade_answers(store: Store, answers: Mapping[Cell, Sequence[Answer]]) -> dict[Cell, list[Outcome]]:
+    """Return what became of each item, and store it: finished runs are compared by it."""
+    codes = {cell.language for cell in answers} | {ENGLISH}
+    outcomes = {cell: open_written_task(cell.task).grade(rows, codes) for cell, rows in answers.items()}
+    for cell, rows in outcomes.items():
+        name = f"{cell.language}.parquet"
+
+        def write(folder: Path, name: str = name, rows: Sequence[Outcome] = rows) -> None:
+            write_records(folder / name, Outcome, rows)
+
+        place = f"outcomes/{cell.arm}/{open_written_task(cell.task).name}/{name}"
+        store.get_or_make("outcomes", rows, place, write)
+    return outcomes
+
+
+def item_answers(
+    items: Items, answers: Mapping[Cell, Sequence[Answer]], outcomes: Mapping[Cell, Sequence[Outcome]]
+) -> Iterator[ItemAnswers]:
+    """Yield the items of each task and language with what every arm wrote and what became of it."""
+    arms, cluster_of = tuple(dict.fromkeys(cell.arm for cell in answers)), clusters(items)
+    for (name, code), rows in answered_in_words(items).items():
+        task, cells = open_written_task(name).name, [Cell(arm, name, code) for arm in arms]
+        yield ItemAnswers(
+            task=task,
+            language=code,
+            ids=tuple(item.id for item in rows),
+            texts=tuple(item.fields for item in rows),
+            golds=tuple(item.answers for item in rows),
+            arms=arms,
+            answers=tuple(tuple(row.text for row in answers[cell]) for cell in cells),
+            scores=tuple(tuple(row.score for row in outcomes[cell]) for cell in cells),
+            reasons=tuple(tuple(row.reason for row in outcomes[cell]) for cell in cells),
+            clusters=tuple(cluster_of[task].get(item.id, "") for item in rows),
+        )
