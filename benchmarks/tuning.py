@@ -30,7 +30,8 @@ from scoring import peak, table
 from spillover.experiment import parse_experiment
 from spillover.models.load import Model, load, resolve_dtype
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
-from spillover.models.tuning.trainer import Steps, TargetTrainer
+from spillover.models.tuning.schedule import Steps
+from spillover.models.tuning.trainer import TargetTrainer
 from spillover.pipeline import Run
 from spillover.records import Example
 from spillover.store import Store

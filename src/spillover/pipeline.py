@@ -268,7 +268,7 @@ class Run:
 
     def _tune(self, store: Store) -> Artifact:
         experiment, examples = self.experiment, self.examples
-        rows = self.training_set.examples
+        rows, phases = self.training_set.examples, self.training_set.phases
 
         def write(folder: Path) -> None:
             from spillover.models.inference.resident import borrow_base_model
@@ -278,11 +278,12 @@ class Run:
             if experiment.tune.method == "full":  # half precision would round small steps away
                 model_config = model_config.model_copy(update={"dtype": "float32"})
             with borrow_base_model(model_config) as model:
-                tune(model, rows, experiment.tune, experiment.seed, folder)
+                tune(model, rows, experiment.tune, experiment.seed, folder, phases)
 
         settings = [experiment.tune.model_dump(exclude={"report_to"}, context=IN_DIGEST), experiment.seed]
         spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
-        inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled]
+        listed = [phases] if phases else []
+        inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled, *listed]
         return store.get_or_make("adapter", inputs, "adapter", write, resumable=True)
 
     @part

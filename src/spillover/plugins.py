@@ -52,6 +52,9 @@ RECIPES = {
     "annotated-english": "spillover.mixture.recipes:annotated_english",
     "annotated-multilingual": "spillover.mixture.recipes:annotated_multilingual",
     "two-stage": "spillover.mixture.recipes:two_stage",
+    "replay": "spillover.mixture.recipes:replay",
+    "code-switch": "spillover.mixture.recipes:code_switch",
+    "translate-then-answer": "spillover.mixture.recipes:translate_then_answer",
 }
 LENSES = {
     "logit": "spillover.models.tracing.lenses:logit",

@@ -81,6 +81,7 @@ BEYOND_THE_DESIGN = {
             "gaps": [],
         },
         "allow_overlap": False,
+        "phases": [],
     },
     "translate": {"drop": []},
     "tune": {

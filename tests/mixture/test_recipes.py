@@ -341,9 +341,41 @@ def test_two_stages_follow_one_another() -> None:
 
 def test_only_the_rivals_are_given_labels() -> None:
     asking = {name for name in RECIPES if "labeled" in signature(resolve(RECIPES, name, "test")).parameters}
-    assert asking == {"annotated-english", "annotated-multilingual", "two-stage"}
+    assert asking == {"annotated-english", "annotated-multilingual", "two-stage", "translate-then-answer"}
     for kind in (Question, Pair, Example):
         assert not {"gold", "label", "answer"} & {field.name for field in fields(kind)}
+
+
+def test_translate_then_answer_writes_the_question_and_the_answer_of_its_own_label() -> None:
+    rows = [LabeledQuestion("quiz", "7", "en", PAIR.target, 1)]
+    (example,) = recipes.translate_then_answer([PAIR, replace(PAIR, id="8")], rows, QUIZ, "english", 0)
+    (answered,) = recipes.annotated_english(rows, QUIZ, "english", 0)
+    assert example.source == "Land: Ghana ist groß.\nStadt: Accra?\nHauptstadt:\n"
+    assert (
+        example.target == answered.source + answered.target == "Country: Ghana is large.\nCity: Accra?\nCapital: no\n\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["question-translation", "code-switch", "translate-then-answer"])
+@pytest.mark.parametrize("control", recipes.CONTROLS)
+def test_a_control_has_the_targets_of_its_part_each_as_often(name: str, control: str) -> None:
+    """Of questions: the answers stay with the question's id, so an answer may follow another question."""
+    pairs = [
+        Pair("quiz", str(n), code, "en", (f"{code} {word}", "x"), (f"the {word}", "x"))
+        for code in ("de", "zh")
+        for n, word in enumerate(("cat", "dog", "bird", "fish"))
+    ]
+    labeled = [LabeledQuestion("quiz", str(n), "en", ("q", "x"), n % 2) for n in range(4)]
+    given_data = {"pairs": pairs, "labeled": labeled, "task": QUIZ, "frame": plain, "share": 1.0, "seed": 0}
+    given_data |= {"labels": "english"}
+    recipe = resolve(RECIPES, name, "test")
+    asked = {key: given_data[key] for key in signature(recipe).parameters}
+
+    def written(rows: Sequence[Pair]) -> Counter[str]:
+        return Counter(word for row in recipe(**asked | {"pairs": rows}) for word in row.target.split())
+
+    assert written(recipes.CONTROLS[control](pairs, 0)) == written(pairs)
+    assert recipe(**asked | {"pairs": recipes.CONTROLS[control](pairs, 0)}) != recipe(**asked)
 
 
 # Names
@@ -354,6 +386,9 @@ NAMES = {
     "both": ("zh/es<=>it", ("zh", "es")),
     "shuffled-pairs": ("zh/es=>it (shuffled)", ("zh", "es")),
     "copy": ("it=>it (copied)", ()),
+    "replay": ("replay", ()),
+    "code-switch": ("zh/es+it=>it", ("zh", "es")),
+    "translate-then-answer": ("zh/es=>it and answer", ("zh", "es")),
     "unrelated": ("zh/es=>it (unrelated)", ("zh", "es")),
     "annotated-english": ("en (annotated)", ()),
     "annotated-multilingual": ("en/zh/es (annotated)", ("zh", "es")),
@@ -368,7 +403,7 @@ def test_a_mixture_derives_its_name_and_the_languages_it_tunes_on(recipe: str) -
     experiment = Experiment.model_validate(table)
     assert (experiment.mixture_name, experiment.tuned_on) == NAMES[recipe]
     assert "{" not in experiment.treatment
-    translates = recipe not in ("annotated-english", "annotated-multilingual")
+    translates = recipe not in ("annotated-english", "annotated-multilingual", "replay", "translate-then-answer")
     assert ("(frame: task-frame)" in experiment.treatment) == translates
 
 

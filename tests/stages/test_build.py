@@ -68,6 +68,8 @@ COUNTS = {
     "annotated-english": {("en", 0): 4},
     "annotated-multilingual": {("en", 0): 4, ("zh", 0): 4, ("de", 0): 4},
     "two-stage": {("zh", 0): 4, ("de", 0): 4, ("en", 1): 4},
+    "code-switch": {("zh", 0): 4, ("de", 0): 4},
+    "translate-then-answer": {("zh", 0): 4, ("de", 0): 4},
 }
 """Recipe → (language read, stage) → examples."""
 
@@ -79,7 +81,55 @@ def test_each_recipe_builds(build: Build, recipe: str) -> None:
 
 
 def test_no_recipe_is_left_out() -> None:
-    assert set(COUNTS) | {"unrelated"} == set(RECIPES)
+    assert set(COUNTS) | {"unrelated", "replay"} == set(RECIPES)
+
+
+def listed(*phases: object) -> str:
+    """Return the setting that lists phases."""
+    inline = json.dumps(phases).replace('": ', '" = ')
+    return f"mixture.phases={inline}"
+
+
+def test_phases_are_built_in_their_order_part_after_part(build: Build, tmp_path: Path) -> None:
+    general = tmp_path / "general"
+    general.mkdir()
+    (general / "en.jsonl").write_text('{"text": "The sea is calm today."}\n', encoding="utf-8")
+    chat = {"messages": [{"role": "user", "content": "Wie geht es?"}, {"role": "assistant", "content": "Gut."}]}
+    (general / "de.jsonl").write_text((json.dumps(chat) + "\n") * 2, encoding="utf-8")
+    first = {"parts": [{"weight": 3}, {"recipe": "replay", "source": f"folder:{general}"}], "epochs": 1}
+    second = {"parts": [{"recipe": "annotated-english"}]}
+    said, rows = build("question-translation", listed(first, second))
+    assert said == ""
+    expected = {("zh", 0): 4, ("de", 0): 6, ("en", 0): 1, ("en", 1): 4}
+    assert Counter((row["language"], row["stage"]) for row in rows) == expected
+    texts = {row["id"]: (row["source"], row["target"]) for row in rows if str(row["id"]).startswith("replay")}
+    assert texts == {
+        "replay en.jsonl 0": ("", "The sea is calm today."),
+        "replay de.jsonl 0": ("Wie geht es?\n", "Gut."),
+        "replay de.jsonl 1": ("Wie geht es?\n", "Gut."),
+    }
+    assert [row["stage"] for row in rows] == [0] * 11 + [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("phases", "said"),
+    [
+        ([{"parts": [{"recipe": "two-stage"}]}], "'two-stage' has phases of its own"),
+        ([{"parts": [{"recipe": "annotated-english", "control": "copy"}]}], "which reads no pairs, expected none"),
+        ([{"parts": [{"recipe": "replay"}]}], "mixture.phases.parts.source: found '', expected folder:DIR"),
+        ([{"parts": []}], "mixture.phases"),
+    ],
+)
+def test_what_cannot_be_a_phase_is_refused(build: Build, phases: list[object], said: str) -> None:
+    assert said in build("question-translation", listed(*phases))[0]
+
+
+def test_a_listed_recipe_makes_the_examples_of_its_name(build: Build) -> None:
+    """And a control those of the recipe that is called so."""
+    assert build("question-translation", listed({"parts": [{}]}))[1] == build("question-translation")[1]
+    shuffled = build("question-translation", listed({"parts": [{"control": "shuffled-pairs"}]}))[1]
+    assert shuffled == build("shuffled-pairs")[1]
+    assert shuffled != build("question-translation")[1]
 
 
 def test_unrelated_pairs_come_from_the_other_source_as_many_tokens(

@@ -1,7 +1,6 @@
 """The experiment: its frozen configuration, and the TOML files that it is read from and written to."""
 
 from spillover.experiment.config import (
-    IN_DIGEST,
     AnalyzeConfig,
     EvaluateConfig,
     Experiment,
@@ -11,9 +10,10 @@ from spillover.experiment.config import (
     QuestionsConfig,
     ReportConfig,
     TranslateConfig,
-    TuneConfig,
 )
 from spillover.experiment.files import dump_experiment, load_experiment, parse_experiment, read_table
+from spillover.experiment.section import IN_DIGEST
+from spillover.experiment.tuning import PartConfig, PhaseConfig, TuneConfig
 
 __all__ = [
     "IN_DIGEST",
@@ -23,6 +23,8 @@ __all__ = [
     "LanguageConfig",
     "MixtureConfig",
     "ModelConfig",
+    "PartConfig",
+    "PhaseConfig",
     "QuestionsConfig",
     "ReportConfig",
     "TranslateConfig",

@@ -8,81 +8,38 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.experiment.treatments import treatment
+from spillover.experiment.section import NonNegative, Place, Section
+from spillover.experiment.treatments import Treatment, treatment, treatment_of
+from spillover.experiment.tuning import PartConfig, PhaseConfig, TuneConfig
 from spillover.languages import Language, canonical, from_code, get_language, languages, registered
 from spillover.plugins import METRICS
 from spillover.records import PairFlag, Setup
 from spillover.utils.frozen import frozen
-from spillover.utils.paths import expanded
-
-NonNegative = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""A count."""
-
-Place = Annotated[str, AfterValidator(expanded)]
-"""A name that may be a path, such as `~/model` or `folder:$HOME/data`."""
 
 Classes = tuple[str, ...] | dict[str, str]
 """Labels in the order of their codes, or code → label."""
 
 
-IN_DIGEST = {"digest": True}
-"""The context in which a section is written for a digest."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
-
-    younger: ClassVar[frozenset[str]] = frozenset()
-    """Keys that version 0.1.0 had not. Digests depend on them only where they are set: old artifacts stay valid."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return what the section's keys say in a digest."""
-        return self.model_dump(mode="json", context=IN_DIGEST)
-
-    @model_serializer(mode="wrap")
-    def _without_unset(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Leave younger keys out of a digest where they have their defaults."""
-        written: dict[str, Any] = handler(self)
-        if info.context is IN_DIGEST:
-            for name in self.younger:
-                if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
-                    written.pop(name, None)
-        return written
-
-    @model_validator(mode="after")
-    def _tables_are_frozen(self) -> Self:
-        """Let nothing change a table, so that every section can be hashed."""
-        for name, value in self:
-            object.__setattr__(self, name, frozen(value))  # the section freezes only after its validators
-        return self
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which model, and how it is loaded."""
 
     name: Place = "gemma-3-270m"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
     template: Literal["none", "chat"] = "none"
-    template_arguments: dict[str, Any] = {}
+    template_arguments: dict[str, Any] = Field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
 
 
-class _SourceConfig(_Section):
+class _SourceConfig(Section):
     """How a source's missing translations are treated."""
 
     missing: Literal["error", "leave-out"] = "error"
@@ -108,12 +65,12 @@ class QuestionsConfig(_SourceConfig):
     source: Place = "starter"
     task: Place = "sentiment"
     limit: NonNegative = 10_000
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     classes: Classes = ()
     """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
 
 
-class TranslateConfig(_Section):
+class TranslateConfig(Section):
     """Into which languages the questions are translated, by what, and which flags drop a pair (the paper: none)."""
 
     to: tuple[str, ...] = ("zh", "de")
@@ -124,59 +81,32 @@ class TranslateConfig(_Section):
     budget: NonNegative = 0
 
 
-class MixtureConfig(_Section):
+class MixtureConfig(Section):
     """How pairs become training examples."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"phases"})
 
     recipe: str = "question-translation"
     pivot: str = "en"
     frame: Literal["plain", "task-frame", "paper"] = "plain"
-    sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = {}
+    sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
     unrelated: QuestionsConfig = QuestionsConfig()
     allow_overlap: bool = False
+    phases: tuple[PhaseConfig, ...] = ()
+    """In their order; none: those that `recipe` stands for."""
 
-
-Block = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, ge=0, le=1)]
-"""A block of the network: its number from 0, or from −1 backward, or its relative depth in [0, 1]."""
-
-
-class TuneConfig(_Section):
-    """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
-
-    younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings"})
-
-    rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
-    targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
-    epochs: Annotated[float, Field(gt=0)] = 3
-    batch: Annotated[int, Field(ge=1)] = 16
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    cutoff: Annotated[int, Field(ge=8)] = 2048
-    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
-    translations: NonNegative = 40
-    report_to: tuple[str, ...] = ()
-    method: Literal["lora", "dora", "rslora", "full"] = "lora"
-    layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"
-    embeddings: Literal["none", "seen"] = "none"
-    """`seen`: the rows of tokens that occur in the examples learn too."""
+    @property
+    def all_phases(self) -> tuple[PhaseConfig, ...]:
+        """The phases, or the one whose only part is the recipe."""
+        return self.phases or (PhaseConfig(parts=(PartConfig(recipe=self.recipe),)),)
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
-        """Refuse keys that the method does not read, and tuning of nothing."""
-        names = self.targets != "all-linear" and self.targets != type(self).model_fields["targets"].default
-        if self.method == "full" and names:
+    def _one_way(self) -> Self:
+        if self.phases and self.recipe != type(self).model_fields["recipe"].default:
             raise SpilloverError(
-                f"tune.targets: found {list(self.targets)} with method = 'full', which tunes all weights of the chosen "
-                "layers, expected 'all-linear' or no such key; choose layers, or another method"
+                f"mixture.recipe: found {self.recipe!r} beside mixture.phases, expected one of the two: the recipe as "
+                "a part of a phase"
             )
-        if not self.targets and self.embeddings == "none":
-            raise SpilloverError(
-                "tune.targets: found [] with embeddings = 'none', so nothing is tuned, expected names of linear maps, "
-                "'all-linear', or embeddings = 'seen'"
-            )
-        if not self.layers:
-            raise SpilloverError("tune.layers: found [], expected 'all', 'middle', 'ends', or at least one block")
         return self
 
 
@@ -190,14 +120,14 @@ class EvaluateConfig(_SourceConfig):
     scoring: Literal["exact", "constrained", "first-token"] = "exact"
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
     limit: NonNegative = 0
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     classes: Classes | dict[str, Classes] = ()
     """As in `questions`; for several tasks an entry for each, by its name."""
     merged: bool = False
     engine: Literal["transformers", "vllm"] = "transformers"
 
 
-class AnalyzeConfig(_Section):
+class AnalyzeConfig(Section):
     """Measurements inside the model."""
 
     lenses: tuple[str, ...] = ("logit",)
@@ -211,7 +141,7 @@ class AnalyzeConfig(_Section):
     patch: NonNegative = 2
 
 
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """Rules of the comparison of the two arms."""
 
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
@@ -219,7 +149,7 @@ class ReportConfig(_Section):
     """Differences within ± this many points count as equivalent."""
 
 
-class LanguageConfig(_Section):
+class LanguageConfig(Section):
     """A language that this project does not have, and what other tools call it."""
 
     name: str
@@ -248,7 +178,7 @@ class LanguageConfig(_Section):
         )
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """One experiment. The two arms differ in the adapter and in nothing else."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -260,7 +190,7 @@ class Experiment(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     report: ReportConfig = ReportConfig()
-    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = {}
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = Field(default_factory=dict)
 
     def registered(self) -> AbstractContextManager[None]:
         """Return a block within which the languages that this experiment brings are known."""
@@ -318,19 +248,27 @@ class Experiment(_Section):
             object.__setattr__(self, name, section)  # the experiment freezes only after its validators
 
     @property
+    def _words(self) -> Treatment:
+        """The words for the mixture, with braces for keys of the experiment."""
+        if not self.mixture.phases:
+            return treatment(self.mixture.recipe)
+        phases = [[(p.recipe, p.weight, p.control) for p in phase.parts] for phase in self.mixture.phases]
+        return treatment_of(phases)
+
+    @property
     def mixture_name(self) -> str:
         """The mixture as the paper writes it, `zh/de=>en`."""
-        return self._described(treatment(self.mixture.recipe).name)
+        return self._described(self._words.name)
 
     @property
     def treatment(self) -> str:
         """The effect of the recipe, in words that follow `tuned on zh/de=>en:`."""
-        return self._described(treatment(self.mixture.recipe).sentence)
+        return self._described(self._words.sentence)
 
     @property
     def tuned_on(self) -> tuple[str, ...]:
         """The languages that tuning sees beside the pivot."""
-        return self.translate.to if "{to}" in treatment(self.mixture.recipe).name else ()
+        return self.translate.to if "{to}" in self._words.name else ()
 
     @property
     def setup(self) -> Setup:

@@ -88,4 +88,4 @@ def _first_error(error: ValidationError) -> str:
 
 def dump_experiment(experiment: Experiment) -> str:
     """Write an experiment as TOML. `load_experiment` reads an equal experiment from it."""
-    return tomli_w.dumps(experiment.model_dump(mode="json", by_alias=True))
+    return tomli_w.dumps(experiment.model_dump(mode="json", by_alias=True, exclude_none=True))

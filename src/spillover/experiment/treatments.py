@@ -1,5 +1,6 @@
 """Names of recipes: the mixture as the paper writes it, and a sentence about tuning on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -47,13 +48,36 @@ TREATMENTS = {
         "first translating questions, without their answers, from {sources} into {target} "
         f"{_FRAMED}, then {_ANSWERING} English",
     ),
+    "replay": Treatment("replay", "repeating other texts, against forgetting"),
+    "code-switch": Treatment(
+        "{to}+{pivot}=>{pivot}",
+        f"writing questions in {{target}} from a copy with words in {{sources}}, without their answers {_FRAMED}",
+    ),
+    "translate-then-answer": Treatment(
+        "{to}=>{pivot} and answer",
+        "translating annotated {task} questions from {sources} into {target}, then answering them",
+    ),
 }
 """Recipe → its words."""
+
+CONTROLS = {"none": "", "shuffled-pairs": " (shuffled)", "copy": " (copied)"}
+"""Control of a part → what follows its name and its sentence."""
 
 CUSTOM_TREATMENT = Treatment(
     "{to}=>{pivot} ({recipe})", f"a recipe of one's own on questions in {{sources}} and {{target}} {_FRAMED}"
 )
 """The words for a user's own recipe."""
+
+
+def treatment_of(phases: Sequence[Sequence[tuple[str, float, str]]]) -> Treatment:
+    """Return the words for phases, each a list of parts: recipe, weight, control."""
+    names, sentences = [], []
+    for parts in phases:
+        words = [(treatment(recipe), weight, CONTROLS[control]) for recipe, weight, control in parts]
+        alike = len({weight for _, weight, _ in words}) == 1
+        names.append(" + ".join(f"{'' if alike else f'{weight:g}·'}{each.name}{end}" for each, weight, end in words))
+        sentences.append(", together with ".join(f"{each.sentence}{end}" for each, _, end in words))
+    return Treatment(", then ".join(names), "; then ".join(sentences))
 
 
 def treatment(recipe: str) -> Treatment:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from spillover.errors import SpilloverError
+from spillover.mixture.codeswitch import code_switched
 from spillover.mixture.frames import Frame
 from spillover.records import Example, LabeledQuestion, Pair
 from spillover.tasks import GenerationTask, Task
@@ -59,9 +60,13 @@ def _reverse_pair(pair: Pair) -> Pair:
 
 def shuffled_pairs(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
     """Keep every text and give each a wrong partner of its own language: all of the treatment but the translation."""
+    return question_translation(shuffled(pairs, seed), task, frame, seed)
+
+
+def shuffled(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """Return the pairs, each with the target of another pair of its language."""
     groups = ([pair for pair in pairs if pair.source_language == code] for code in dict.fromkeys(_sources_of(pairs)))
-    wrong = [pair for group in groups for pair in derange(group, seed)]
-    return question_translation(wrong, task, frame, seed)
+    return [pair for group in groups for pair in derange(group, seed)]
 
 
 def _sources_of(pairs: Sequence[Pair]) -> Iterator[str]:
@@ -92,8 +97,16 @@ def derange(pairs: Sequence[Pair], seed: int) -> list[Pair]:
 
 def copy(pairs: Sequence[Pair], task: Task, frame: Frame, seed: int) -> list[Example]:
     """Copy the pivot's questions in the same frame, each as often as the treatment writes it."""
-    same = [replace(pair, source_language=pair.target_language, source=pair.target) for pair in pairs]
-    return question_translation(same, task, frame, seed)
+    return question_translation(copied(pairs, seed), task, frame, seed)
+
+
+def copied(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """Return the pairs, each with its target as its source."""
+    return [replace(pair, source_language=pair.target_language, source=pair.target) for pair in pairs]
+
+
+CONTROLS: dict[str, Callable[[Sequence[Pair], int], list[Pair]]] = {"shuffled-pairs": shuffled, "copy": copied}
+"""Control of a part → what it makes of pairs and a seed. The targets stay, each as often."""
 
 
 def unrelated(
@@ -169,6 +182,38 @@ def two_stage(
     """First question translation, then annotated English, with one adapter: QAlign (Zhu et al. 2024)."""
     second = annotated_english(labeled, task, labels, seed)
     return [*question_translation(pairs, task, frame, seed), *(replace(example, stage=1) for example in second)]
+
+
+def code_switch(pairs: Sequence[Pair], task: Task, frame: Frame, share: float, seed: int) -> list[Example]:
+    """Write the pivot's questions from a copy in which words are in another language, each pair once.
+
+    The model reads words of the other language in the pivot's order (Lin et al. 2020, arXiv 2010.03142).
+    """
+    return question_translation(code_switched(pairs, share, seed), task, frame, seed)
+
+
+def translate_then_answer(
+    pairs: Sequence[Pair], labeled: Sequence[LabeledQuestion], task: Task, labels: str, seed: int
+) -> list[Example]:
+    """Read a question as the evaluation asks it, write it in the pivot, then its answer in the pivot's words.
+
+    A pair whose question has no label is left out.
+    """
+    rows = {row.id: row for row in labeled}
+    examples = []
+    for pair in (pair for pair in pairs if pair.id in rows):
+        answered = _answered(task, replace(rows[pair.id], language=pair.target_language, fields=pair.target), labels)
+        source = _cued(task, pair.source, pair.source_language) + "\n"
+        examples.append(Example(pair.id, pair.source_language, source, answered.source + answered.target))
+    random.Random(seed).shuffle(examples)
+    return examples
+
+
+def replay(texts: Sequence[Example], seed: int) -> list[Example]:
+    """Learn texts and chats of the user's, against forgetting."""
+    examples = list(texts)
+    random.Random(seed).shuffle(examples)
+    return examples
 
 
 def _answered(task: Task, row: LabeledQuestion, labels: str) -> Example:

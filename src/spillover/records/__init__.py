@@ -20,7 +20,16 @@ from spillover.records.comparison import (
     Summary,
     Verdict,
 )
-from spillover.records.data import Example, Item, LabeledQuestion, Pair, PairFlag, Question
+from spillover.records.data import (
+    Example,
+    Item,
+    LabeledQuestion,
+    Pair,
+    PairFlag,
+    PartPlan,
+    PhasePlan,
+    Question,
+)
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.interpretability import (
     AffineLens,
@@ -40,7 +49,7 @@ from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, 
 from spillover.records.scoring import Cell, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
-from spillover.records.tuning import Forgetting, Translation, Tuning
+from spillover.records.tuning import Forgetting, LearnedPart, Translation, Tuning
 
 __all__ = [
     "CONFIDENCE",
@@ -80,6 +89,7 @@ __all__ = [
     "LabeledQuestion",
     "LanguageCheck",
     "LanguageNeurons",
+    "LearnedPart",
     "LensSummary",
     "MachineTranslated",
     "MixtureGains",
@@ -88,7 +98,9 @@ __all__ = [
     "PairChecks",
     "PairFlag",
     "PairedComparison",
+    "PartPlan",
     "Patch",
+    "PhasePlan",
     "Prediction",
     "Prompt",
     "Provenance",

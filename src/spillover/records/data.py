@@ -98,3 +98,29 @@ class Item:
     """Name of its cluster, if a column has one. Items of a cluster are not independent."""
     answers: tuple[str, ...] = ()
     """The answers in words that count as right; empty for an item with choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """A part of a phase of tuning: a run of its examples."""
+
+    name: str
+    """Its recipe, and its control if it has one."""
+    weight: float
+    """Share of the phase's examples, relative to the other parts' weights; above 0."""
+    examples: int
+    """Number of its examples. Those of a phase's parts follow each other in the order of the parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePlan:
+    """A phase of tuning. None stands for the value in `tune`."""
+
+    parts: tuple[PartPlan, ...]
+    """The parts, in the order of their examples."""
+    epochs: float | None = None
+    """Passes over as many examples as all parts have."""
+    learning_rate: float | None = None
+    """Peak of the schedule."""
+    layers: str | tuple[int | float, ...] | None = None
+    """Blocks that learn, as in `tune.layers`."""

@@ -24,6 +24,24 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedPart:
+    """What tuning drew from one part of a phase."""
+
+    phase: int
+    """The phase, from 0."""
+    name: str
+    """The part's recipe, and its control if it has one."""
+    examples: int
+    """Number of its examples, without those held out."""
+    drawn: int
+    """Examples drawn from it; more than it has where its weight asks for more."""
+    seen: int
+    """Different examples among them."""
+    target_tokens: int
+    """Target tokens of the examples drawn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """What happened in tuning. Each phase has held-out examples of its own."""
 
@@ -41,6 +59,8 @@ class Tuning:
     """chrF of the translations before and after tuning, in [0, 100]; empty if nothing was translated."""
     translations: tuple[Translation, ...]
     """Translations of held-out examples of the first phase."""
+    parts: tuple[LearnedPart, ...] = ()
+    """What was drawn from each part of each phase; none where the mixture lists no phases."""
 
 
 @dataclass(frozen=True, slots=True)

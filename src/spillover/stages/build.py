@@ -4,18 +4,19 @@ A recipe is given only the data that its parameters name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.experiment import QuestionsConfig
+from spillover.experiment import PartConfig, QuestionsConfig
 from spillover.languages import ENGLISH
 from spillover.mixture.frames import FRAMES
 from spillover.mixture.leakage import Overlap, find_overlaps, sentence
-from spillover.mixture.recipes import TokenCounter, take_first
+from spillover.mixture.recipes import CONTROLS, TokenCounter, take_first
 from spillover.plugins import RECIPES, resolve
-from spillover.records import Example, LabeledQuestion, Pair, Question
+from spillover.records import Example, LabeledQuestion, Pair, PartPlan, PhasePlan, Question
+from spillover.sources.replay import read_replay
 from spillover.stages.evaluation import items_origin
 from spillover.stages.inputs import Inputs
 from spillover.tasks import open_task
@@ -44,7 +45,9 @@ class TrainingSet:
     questions: int
     """Number of different questions in the examples."""
     paired: bool
-    """Whether the recipe reads translations of them."""
+    """Whether a recipe reads translations of them."""
+    phases: tuple[PhasePlan, ...] = ()
+    """The phases that the experiment lists; none where a recipe stands for them."""
 
     @property
     def overlap(self) -> str:
@@ -53,23 +56,55 @@ class TrainingSet:
 
 
 def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: QuestionSource) -> TrainingSet:
-    """Make the examples of the experiment's recipe; `unrelated` has the questions of an unrelated control."""
-    recipe = resolve(RECIPES, inputs.experiment.mixture.recipe, "mixture.recipe")
-    arguments = _recipe_arguments(recipe, inputs, questions, unrelated)
-    examples = recipe(**arguments)
-    source = unrelated if "unrelated" in arguments else questions
+    """Make the examples of the experiment's mixture; `unrelated` has the questions of an unrelated control."""
+    mixture = inputs.experiment.mixture
+    examples: list[Example] = []
+    phases: list[PhasePlan] = []
+    overlaps: dict[str, Overlap] = {}
+    paired = False
+    for number, phase in enumerate(mixture.all_phases):
+        parts = []
+        for part in phase.parts:
+            recipe = resolve(RECIPES, part.recipe, "mixture.recipe")
+            arguments = _recipe_arguments(recipe, part, inputs, questions, unrelated)
+            rows = recipe(**arguments)
+            if mixture.phases:
+                rows = _in_phase(rows, number, part)
+            source = unrelated if "unrelated" in arguments else questions
+            ids = {example.id for example in rows}
+            trained = [question for question in _trained(source, arguments) if question.id in ids]
+            overlaps |= {overlap.id: overlap for overlap in _overlaps(inputs, source.config, trained)}
+            paired = paired or "pairs" in arguments
+            control = "" if part.control == "none" else f" ({part.control})"
+            parts.append(PartPlan(part.recipe + control, part.weight, len(rows)))
+            examples += rows
+        phases.append(PhasePlan(tuple(parts), phase.epochs, phase.learning_rate, phase.layers))
     ids = {example.id for example in examples}
-    trained = [question for question in _trained(source, arguments) if question.id in ids]
-    return TrainingSet(examples, _overlaps(inputs, source.config, trained), len(ids), "pairs" in arguments)
+    return TrainingSet(examples, list(overlaps.values()), len(ids), paired, tuple(phases) if mixture.phases else ())
+
+
+def _in_phase(rows: Sequence[Example], number: int, part: PartConfig) -> list[Example]:
+    """Return a part's examples as those of a phase; refuse none, and a recipe with phases of its own."""
+    if not rows:
+        raise SpilloverError(f"mixture.phases: {part.recipe!r} in phase {number + 1} has no examples")
+    if any(row.stage for row in rows):
+        raise SpilloverError(
+            f"mixture.phases: {part.recipe!r} has phases of its own, expected a recipe of one phase; write its phases"
+        )
+    return [replace(row, stage=number) for row in rows]
 
 
 def _recipe_arguments(
-    recipe: Callable[..., object], inputs: Inputs, questions: QuestionSource, unrelated: QuestionSource
+    recipe: Callable[..., object],
+    part: PartConfig,
+    inputs: Inputs,
+    questions: QuestionSource,
+    unrelated: QuestionSource,
 ) -> dict[str, Any]:
     """Fetch the data that the recipe's parameters name, and nothing else: no other recipe can see a label."""
     experiment, mixture = inputs.experiment, inputs.experiment.mixture
     fetch: dict[str, Callable[[], object]] = {
-        "pairs": lambda: take_first(questions.pairs(), mixture.sizes),
+        "pairs": lambda: _controlled(take_first(questions.pairs(), mixture.sizes), part, experiment.seed),
         "task": lambda: inputs.task,
         "frame": lambda: FRAMES[mixture.frame],
         "seed": lambda: experiment.seed,
@@ -78,12 +113,22 @@ def _recipe_arguments(
         "unrelated": lambda: _unrelated(questions, unrelated),
         "unrelated_task": lambda: open_task(mixture.unrelated.task, "mixture.unrelated.task"),
         "count": lambda: _count(experiment.model.name),
+        "share": lambda: part.share,
+        "texts": lambda: read_replay(part.source, experiment.model.template == "chat", "mixture.phases.parts.source"),
     }
     names = signature(recipe).parameters
     for name in names:
         if name not in fetch:
-            raise SpilloverError(f"mixture.recipe: {mixture.recipe!r} asks for {name!r}; {did_you_mean(name, fetch)}")
+            raise SpilloverError(f"mixture.recipe: {part.recipe!r} asks for {name!r}; {did_you_mean(name, fetch)}")
+    if part.control != "none" and "pairs" not in names:
+        raise SpilloverError(
+            f"mixture.phases: found control = {part.control!r} for {part.recipe!r}, which reads no pairs, expected none"
+        )
     return {name: fetch[name]() for name in names}
+
+
+def _controlled(pairs: list[Pair], part: PartConfig, seed: int) -> list[Pair]:
+    return pairs if part.control == "none" else CONTROLS[part.control](pairs, seed)
 
 
 def _labeled(inputs: Inputs) -> list[LabeledQuestion]:
@@ -113,6 +158,8 @@ def _trained(source: QuestionSource, arguments: dict[str, Any]) -> Iterator[Ques
     for pair in pairs:
         yield Question(pair.task, pair.id, pair.source_language, pair.source)
         yield Question(pair.task, pair.id, pair.target_language, pair.target)
+    for text in arguments.get("texts", ()):
+        yield Question("replay", text.id, text.language, (text.source or text.target,))
     for row in arguments.get("labeled", ()):
         yield Question(row.task, row.id, row.language, row.fields)
     yield from source.questions()  # pairs of two other languages do not hold the English text

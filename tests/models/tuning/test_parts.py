@@ -1,6 +1,7 @@
 """What is tuned, against plain peft and the plain Trainer: the same losses, and the same scores wherever it is put."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ from spillover.models.tuning import loss as loss_module
 from spillover.models.tuning import trainer as trainer_module
 from spillover.models.tuning.loss import IGNORED, encode
 from spillover.models.tuning.parts import VARIANTS, prepared
+from spillover.models.tuning.schedule import Steps
 from spillover.models.tuning.targets import chosen_blocks, to_adapt
-from spillover.models.tuning.trainer import Steps
 from spillover.models.tuning.tune import tune
-from spillover.records import Example
+from spillover.records import Example, PartPlan, PhasePlan, Tuning
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -401,3 +402,62 @@ def test_keys_at_their_defaults_are_no_part_of_a_digest() -> None:
     assert set(TuneConfig().identity()) == set(TuneConfig.model_fields) - younger
     changed = TuneConfig(method="full", layers=(0.5,), embeddings="seen").identity()
     assert {name: changed[name] for name in younger} == {"method": "full", "layers": [0.5], "embeddings": "seen"}
+
+
+PLANS = (
+    PhasePlan((PartPlan("question-translation", 3, 12), PartPlan("replay", 1, 6)), learning_rate=1e-2),
+    PhasePlan((PartPlan("annotated-english", 1, 6),), epochs=1, layers=(0,)),
+)
+IN_PHASES = [*EXAMPLES, *(replace(example, id=f"later {example.id}", stage=1) for example in EXAMPLES[:6])]
+
+
+def in_phases(model: Model, folder: Path, **values: Any) -> Tuning:  # noqa: ANN401
+    chosen = settings(targets="all-linear", dropout=0.2, **values)
+    return tune(model, IN_PHASES, chosen, SEED, folder, PLANS)
+
+
+def test_phases_draw_their_parts_in_their_shares_and_count_them(made: Callable[[str], Path], tmp_path: Path) -> None:
+    model = load(str(made("tied")), "float32")
+    history = in_phases(model, tmp_path)
+    tokens = [sum(label != IGNORED for label in encode(model, example).labels) for example in EXAMPLES]
+    first, second, third = history.parts
+    assert (first.phase, first.name, first.examples, first.drawn, first.seen) == (0, "question-translation", 12, 27, 12)
+    assert (second.name, second.examples, second.drawn, second.seen) == ("replay", 6, 9, 6)
+    assert (third.phase, third.drawn, third.target_tokens) == (1, 6, sum(tokens[:6]))
+    assert len(history.losses) == 2 * 5 + 2
+    assert 2 * sum(tokens[:12]) < first.target_tokens < 3 * sum(tokens[:12])
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_phase_changes_its_own_blocks_alone(made: Callable[[str], Path], tmp_path: Path, method: str) -> None:
+    """What the second phase, of the first block, leaves is what the first phase left in the other one."""
+    rate = {"learning_rate": 1e-3, "method": method}
+    in_phases(load(str(made("tied")), "float32"), tmp_path / "both", **rate)
+    chosen = settings(targets="all-linear", dropout=0.2, **rate)
+    tune(load(str(made("tied")), "float32"), EXAMPLES, chosen, SEED, tmp_path / "first", PLANS[:1])
+    file = NAME if method == "full" else "adapter_model.safetensors"
+    both, first = (load_file(tmp_path / folder / file) for folder in ("both", "first"))
+    for name, weight in first.items():
+        assert torch.equal(both[name], weight) is (".layers.0." not in name), name
+
+
+@pytest.mark.parametrize("step", [4, 7, 11])
+def test_killed_in_any_phase_it_ends_the_same(
+    made: Callable[[str], Path], tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout, whose random numbers begin anew with each phase."""
+    monkeypatch.setattr(trainer_module, "SAVE_EVERY", 3)
+    expected = in_phases(load(str(made("tied")), "float32"), tmp_path / "whole")
+    advance, steps = trainer_module._Callbacks.on_log, iter(range(1, 100))
+
+    def die(self: Any, *arguments: object, logs: dict[str, float], **named: object) -> None:  # noqa: ANN401
+        advance(self, *arguments, logs=logs, **named)
+        if "loss" in logs and next(steps) == step:
+            raise KilledError
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(trainer_module._Callbacks, "on_log", die)
+        in_phases(load(str(made("tied")), "float32"), tmp_path / "again")
+    assert in_phases(load(str(made("tied")), "float32"), tmp_path / "again") == expected
+    files = [tmp_path / folder / "adapter_model.safetensors" for folder in ("whole", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spillover.records import Translation, Tuning
+from spillover.records import LearnedPart, Translation, Tuning
 
 NAME = "history.json"
 
@@ -19,5 +19,6 @@ def read_history(folder: Path) -> Tuning:
     """Read the history from the adapter's folder."""
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))
     translations = tuple(Translation(**line) for line in table.pop("translations"))
+    parts = tuple(LearnedPart(**line) for line in table.pop("parts", ()))
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-    return Tuning(**fields, translations=translations)
+    return Tuning(**fields, translations=translations, parts=parts)

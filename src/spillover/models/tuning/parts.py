@@ -36,6 +36,10 @@ class Parts(Protocol):
 
     network: Any
     """What the Trainer trains."""
+    learnable: list[Tensor]
+    """All parameters that may learn."""
+    embedding: Tensor | None
+    """The one among them that holds rows of the embedding."""
 
     @property
     def rows(self) -> Callable[[], tuple[Tensor, Tensor]] | None:
@@ -80,6 +84,8 @@ class Adapter:
             warnings.filterwarnings("ignore", message=".*fan_in_fan_out|.*tie_word_embeddings")
             self.network = get_peft_model(model.network, config)
         self._seen = None if tokens is None else SeenRows(model.network)
+        self.learnable = [weight for weight in self.network.parameters() if weight.requires_grad]
+        self.embedding = self._seen.learned if self._seen else None
 
     @property
     def rows(self) -> Callable[[], tuple[Tensor, Tensor]] | None:
@@ -133,17 +139,22 @@ class Weights:
             learns.add(id(ends[0].weight))
             self._tokens = torch.tensor(_seen(examples), device=model.device)
         self._tied = ends[1] is not None and ends[0].weight is ends[1].weight
-        self._embedding = ends[0].weight
         for weight in network.parameters():
             weight.requires_grad_(id(weight) in learns)
         self._learned = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        self.learnable = list(self._learned.values())
+        self.embedding = None if self._tokens is None else ends[0].weight
         self._base = {name: weight.detach().clone() for name, weight in self._learned.items()}
 
     @property
     def rows(self) -> Callable[[], tuple[Tensor, Tensor]] | None:
         """Implement `Parts`."""
         tokens = self._tokens
-        return (lambda: (tokens, self._embedding[tokens])) if tokens is not None and self._tied else None
+        return (
+            (lambda: (tokens, self.network.get_input_embeddings().weight[tokens]))
+            if tokens is not None and self._tied
+            else None
+        )
 
     def learning(self) -> AbstractContextManager[None]:
         """Implement `Parts`."""
@@ -186,6 +197,23 @@ def prepared(model: Model, examples: Sequence[TokenizedExample], settings: TuneC
         yield parts
     finally:
         parts.close()
+
+
+def restrict(model: Model, parts: Parts, layers: Sequence[int | float] | str | None) -> None:
+    """Let only the blocks of a phase learn, of those that were prepared; None: all. Embedding rows learn in any case.
+
+    Raises:
+        SpilloverError: none of the prepared blocks is among them.
+    """
+    for weight in parts.learnable:
+        weight.requires_grad_(True)
+    if layers is None:
+        return
+    chosen = {id(weight) for block in chosen_blocks(model, layers) for weight in block.parameters()}
+    for weight in parts.learnable:
+        weight.requires_grad_(id(weight) in chosen or weight is parts.embedding)
+    if not any(weight.requires_grad for weight in parts.learnable):
+        raise SpilloverError(f"mixture.phases.layers: {layers!r} has none of the blocks of tune.layers")
 
 
 def save_weights(network: torch.nn.Module, checkpoint: Path) -> None:

@@ -112,7 +112,7 @@ def require_learning(network: Any, named: bool) -> None:  # noqa: ANN401 - with 
         path: parameter.grad is not None and bool(parameter.grad.any())
         for name, parameter in network.named_parameters()
         for path, is_output, _ in [name.partition(".lora_B.")]
-        if is_output
+        if is_output and parameter.requires_grad
     }
     idle = [path for path, does in learns.items() if not does]
     learning = _last_parts(path for path, does in learns.items() if does)

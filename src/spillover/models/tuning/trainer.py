@@ -4,7 +4,6 @@ A step has the same examples whatever fits in memory, and however many processes
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +21,7 @@ from spillover.models.inference.prefix import batches
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate
 from spillover.models.tuning.parts import load_weights, save_weights
+from spillover.models.tuning.schedule import Steps
 from spillover.models.tuning.targets import require_learning
 from spillover.utils.progress import Bar
 
@@ -31,31 +31,6 @@ times as many."""
 
 SAVE_EVERY = 20
 """Steps between two checkpoints. There is also one at the end of each epoch."""
-
-
-class Steps:
-    """The examples of each step, in an order that depends on the seed and the epoch alone.
-
-    Every process draws the same steps and takes its share of each. No example is repeated to make the shares equal.
-    """
-
-    def __init__(self, examples: int, batch: int, seed: int) -> None:
-        """Begin with the first epoch."""
-        self._examples, self._batch, self._seed, self._epoch = examples, batch, seed, 0
-
-    def __len__(self) -> int:
-        """Return the number of steps of an epoch."""
-        return -(-self._examples // self._batch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch, counted from 0."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the places of each step's examples."""
-        order = list(range(self._examples))
-        random.Random(f"{self._seed} {self._epoch}").shuffle(order)
-        yield from (order[start : start + self._batch] for start in range(0, len(order), self._batch))
 
 
 class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped

@@ -9,8 +9,9 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from transformers import TrainingArguments, set_seed
@@ -22,13 +23,17 @@ from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
-from spillover.models.tuning.parts import Parts, prepared
+from spillover.models.tuning.parts import Parts, prepared, restrict
+from spillover.models.tuning.schedule import Steps, WeightedSteps
 from spillover.models.tuning.targets import ALL
-from spillover.models.tuning.trainer import Steps, TargetTrainer
+from spillover.models.tuning.trainer import TargetTrainer
 from spillover.models.tuning.translations import chrf, translate
-from spillover.records import Example, Translation, Tuning
+from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, Translation, Tuning
 from spillover.utils import distributed
 from spillover.utils.progress import Bar, bar, notify
+
+ONE_PART = PhasePlan(())
+"""The plan of a phase that is not listed: its examples are one part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +45,41 @@ class _Phase:
     held_out: list[TokenizedExample]
     settings: TuneConfig
     seed: int
+    plan: PhasePlan = ONE_PART
+    """Its parts, each with the number of examples to learn from; none: they are one."""
 
     @property
     def order(self) -> Steps:
         """The examples of each step."""
-        return Steps(len(self.learned), self.settings.batch, self.seed)
+        sizes, weights = [part.examples for part in self.plan.parts], [part.weight for part in self.plan.parts]
+        if len(sizes) <= 1:
+            return Steps(len(self.learned), self.settings.batch, self.seed)
+        return WeightedSteps(sizes, weights, self.settings.batch, self.seed)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return math.ceil(len(self.order) * self.settings.epochs)
+
+    def drawn(self) -> Iterator[LearnedPart]:
+        """Yield per part what is drawn from it."""
+        places, start = self.order.drawn(self.steps), 0
+        tokens = [sum(label != IGNORED for label in row.labels) for row in self.learned]
+        for part in self.plan.parts:
+            own = [place for place in places if start <= place < start + part.examples]
+            drawn_tokens = sum(tokens[place] for place in own)
+            yield LearnedPart(self.number, part.name, part.examples, len(own), len(set(own)), drawn_tokens)
+            start += part.examples
 
 
-def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, folder: Path) -> Tuning:
+def tune(
+    model: Model,
+    examples: Sequence[Example],
+    settings: TuneConfig,
+    seed: int,
+    folder: Path,
+    plans: Sequence[PhasePlan] = (),
+) -> Tuning:
     """Tune, and write what was learned and `history.json` to `folder`; resume if tuning was begun there.
 
     An adapter is written in PEFT's format, and fully tuned weights as their difference to the base.
@@ -60,6 +92,7 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
         settings: of what is tuned, and of the optimizer.
         seed: of the adapter's initialization, the validation split, the order of the examples and the dropout.
         folder: an existing folder, for the adapter.
+        plans: of each phase, whose examples are in the order of its parts; none: each phase is one part.
 
     Raises:
         SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
@@ -71,10 +104,10 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
             "in tokenizer_config.json"
         )
     set_seed(seed)
-    phases = _phases(model, examples, settings, seed)
+    phases = _phases(model, examples, settings, seed, plans)
     begun, samples = folder / "checkpoints", _samples(phases[0])
     rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
-    steps = sum(math.ceil(len(phase.order) * settings.epochs) for phase in phases)
+    steps = sum(phase.steps for phase in phases)
     with prepared(model, rows, settings) as parts:
         before, logs = translate(model, samples), []
         with bar("tune (steps)", steps) as progress:
@@ -95,6 +128,7 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
             Translation(example.id, example.language, example.source, example.target, *texts)
             for example, *texts in zip(samples, before, after, strict=True)
         ),
+        parts=tuple(part for phase in phases for part in phase.drawn()) if plans else (),
     )
     if history.left_out:
         longest, key = _longest(model, settings)
@@ -107,18 +141,35 @@ def tune(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: 
     return history
 
 
-def _phases(model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int) -> list[_Phase]:
-    """Return the phases in their order, each shuffled and split; examples that are too long are left out."""
+def _phases(
+    model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, plans: Sequence[PhasePlan]
+) -> list[_Phase]:
+    """Return the phases in their order, each part shuffled and split; examples that are too long are left out."""
     longest, key = _longest(model, settings)
-    rows = [row for example in examples if len((row := encode(model, example)).tokens) <= longest]
-    if not rows:
+    rows = [encode(model, example) for example in examples]
+    if not any(len(row.tokens) <= longest for row in rows):
         raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
     phases = []
     for number in sorted({row.example.stage for row in rows}):
-        shuffled = [row for row in rows if row.example.stage == number]
-        random.Random(seed).shuffle(shuffled)
-        held_out = int(len(shuffled) * settings.validation_share)
-        phases.append(_Phase(number, shuffled[held_out:], shuffled[:held_out], settings, seed))
+        inside = iter([row for row in rows if row.example.stage == number])
+        plan = plans[number] if plans else PhasePlan((PartPlan("", 1, len(rows)),))
+        learned: list[TokenizedExample] = []
+        held_out: list[TokenizedExample] = []
+        parts = []
+        for part in plan.parts:
+            shuffled = [row for row in islice(inside, part.examples) if len(row.tokens) <= longest]
+            random.Random(seed).shuffle(shuffled)
+            apart = int(len(shuffled) * settings.validation_share)
+            if plans and not shuffled:
+                raise SpilloverError(f"{key}: all examples of {part.name!r} are longer than {longest} tokens")
+            parts.append(replace(part, examples=len(shuffled) - apart))
+            learned += shuffled[apart:]
+            held_out += shuffled[:apart]
+        changed = {"epochs": plan.epochs, "learning_rate": plan.learning_rate}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        if learned:
+            schedule = settings.model_copy(update=changed)
+            phases.append(_Phase(number, learned, held_out, schedule, seed, replace(plan, parts=tuple(parts))))
     return phases
 
 
@@ -136,6 +187,7 @@ def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
 def _learn(model: Model, parts: Parts, phase: _Phase, place: Path, progress: Bar) -> list[dict[str, float]]:
     """Learn a phase, load its best epoch into the network, and return the Trainer's log."""
     arguments, named = _arguments(model, phase, place), ALL not in phase.settings.targets
+    restrict(model, parts, phase.plan.layers)
     with loss_as_forward(model, parts.rows), parts.learning():
         trainer = TargetTrainer(
             parts.network, phase.learned, phase.held_out, phase.order, arguments, named, parts.synchronize

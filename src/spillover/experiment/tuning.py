@@ -1,0 +1,79 @@
+"""What is tuned and how: the section `tune`, and the phases of a mixture."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from spillover.errors import SpilloverError
+from spillover.experiment.section import NonNegative, Place, Section
+
+Block = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, ge=0, le=1)]
+"""A block of the network: its number from 0, or from −1 backward, or its relative depth in [0, 1]."""
+
+
+class TuneConfig(Section):
+    """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings"})
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    epochs: Annotated[float, Field(gt=0)] = 3
+    batch: Annotated[int, Field(ge=1)] = 16
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    cutoff: Annotated[int, Field(ge=8)] = 2048
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    translations: NonNegative = 40
+    report_to: tuple[str, ...] = ()
+    method: Literal["lora", "dora", "rslora", "full"] = "lora"
+    layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"
+    embeddings: Literal["none", "seen"] = "none"
+    """`seen`: the rows of tokens that occur in the examples learn too."""
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        """Refuse keys that the method does not read, and tuning of nothing."""
+        names = self.targets != "all-linear" and self.targets != type(self).model_fields["targets"].default
+        if self.method == "full" and names:
+            raise SpilloverError(
+                f"tune.targets: found {list(self.targets)} with method = 'full', which tunes all weights of the chosen "
+                "layers, expected 'all-linear' or no such key; choose layers, or another method"
+            )
+        if not self.targets and self.embeddings == "none":
+            raise SpilloverError(
+                "tune.targets: found [] with embeddings = 'none', so nothing is tuned, expected names of linear maps, "
+                "'all-linear', or embeddings = 'seen'"
+            )
+        if not self.layers:
+            raise SpilloverError("tune.layers: found [], expected 'all', 'middle', 'ends', or at least one block")
+        return self
+
+
+Layers = Literal["all", "middle", "ends"] | tuple[Block, ...]
+
+
+class PartConfig(Section):
+    """One part of a phase: a recipe and its share of the examples."""
+
+    recipe: str = "question-translation"
+    weight: Annotated[float, Field(gt=0)] = 1
+    """Share of the phase's examples, relative to the other parts' weights."""
+    control: Literal["none", "shuffled-pairs", "copy"] = "none"
+    """The control that takes the place of the pairs which the recipe reads."""
+    source: Place = ""
+    """Where the texts of `replay` are: `folder:DIR`."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the content words that `code-switch` replaces, of those that have a translation."""
+
+
+class PhaseConfig(Section):
+    """Parts that are learned together, and the keys of `tune` that differ in this phase."""
+
+    parts: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    layers: Layers | None = None
+    """Of the blocks of `tune.layers`, those that learn in this phase."""
