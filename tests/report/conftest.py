@@ -112,6 +112,8 @@ def gain(task: str, code: str, base: float, tuned: float) -> Gain:
             margin_detectable=0.41,
         ),
         reasons=(),
+        answer_language=None,
+        language_harm=False,
         verdict=verdict_of(difference),
         possible_harm=difference.high < 0,
     )

@@ -51,13 +51,20 @@ def _score(reason: Reason, place: int) -> float:
     return 1.0 if reason == "right" else (0.5 if place % 7 == 0 else 0.0)
 
 
+def _keeps(code: str, arm: str, number: int) -> bool:
+    """The tuned arm answers half of the Thai items in another language."""
+    return not (code == "th" and arm == "tuned" and number % 2)
+
+
 @pytest.fixture(scope="module")
 def written(findings: Findings, sheets: tuple[ItemAnswers, ...]) -> Findings:
     outcomes = {
         arm: [
-            Outcome(id, sheet.task, sheet.language, score, reason)
+            Outcome(id, sheet.task, sheet.language, score, reason, _keeps(sheet.language, arm, number))
             for sheet in sheets
-            for id, score, reason in zip(sheet.ids, sheet.scores[place], sheet.reasons[place], strict=True)
+            for number, (id, score, reason) in enumerate(
+                zip(sheet.ids, sheet.scores[place], sheet.reasons[place], strict=True)
+            )
         ]
         for place, arm in enumerate(ARMS)
     }
@@ -91,7 +98,22 @@ def test_the_parts_of_a_gain_stand_in_its_row_and_sum_to_it(written: Findings) -
     (table,) = gains(written)
     assert table.header[-4:] == ("wrong", "unreadable", "wrong language", "ran on")
     (scores,) = accuracy(written)
-    assert scores.header[2:8] == tuple(f"{column}, base" for column in ("score", *REASONS))
+    columns = ("score", *REASONS, "in language", "lines in language")
+    assert scores.header[2:10] == tuple(f"{column}, base" for column in columns)
+
+
+def test_a_turn_to_another_language_is_an_alarm(written: Findings, tables_and_page: Render) -> None:
+    (comparison,) = written.comparisons
+    assert [gain.language for gain in comparison.gains if gain.language_harm] == ["th"]
+    german, thai = (next(g for g in comparison.gains if g.language == code) for code in ("de", "th"))
+    assert german.answer_language is not None and german.answer_language.value == 0
+    assert thai.answer_language is not None
+    assert thai.answer_language.value == pytest.approx(-0.5)
+    assert thai.reference.answers is not None
+    assert (thai.reference.answers.in_language, thai.reference.answers.lines_in_language) == (1.0, None)
+    page = str(tables_and_page(written)["index.html"])
+    assert "<strong>Another language.</strong>" in page
+    assert "Thai (arithmetic, −50.0" in page
 
 
 def test_every_answer_is_in_the_file(

@@ -39,6 +39,10 @@ class AnswerMetrics:
 
     reasons: tuple[float, ...]
     """(reasons,) share of items with each of `REASONS`, in [0, 1]; sums to 1."""
+    in_language: float | None = None
+    """Share of answers in no other language than the one asked for, in [0, 1]; None where any will do."""
+    lines_in_language: float | None = None
+    """Share of answers whose lines all are, of those that tell (line-level pass rate), in [0, 1]; None if none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,10 @@ class Gain:
     """The part that only tasks with labels have."""
     reasons: tuple[ReasonPart, ...]
     """The gain split by reason; empty for tasks with labels."""
+    answer_language: Estimate | None
+    """Difference of the shares of answers in the language asked for, in [-1, 1]; None where there is no such share."""
+    language_harm: bool
+    """Whether the interval of `answer_language`, over 30 items or more, lies wholly below 0."""
     verdict: Verdict
     """What the difference shows, corrected for the number of tests of all comparisons."""
     possible_harm: bool

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from spillover.analysis.statistics.answer_language import language_harm, pass_rate_change
 from spillover.analysis.statistics.choices import LabelSplit, choice_gain, choice_metrics
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.analysis.statistics.estimate import adjust, detectable_gain, paired_test
@@ -32,7 +33,6 @@ from spillover.records import (
     Estimate,
     Gain,
     GroupGain,
-    Reason,
     ReasonPart,
     Result,
     Summary,
@@ -189,15 +189,15 @@ def _gain(
     margin: float,
 ) -> Gain:
     n, change, choices = len(cell.ids), outcomes.gain([column]), cell.choices
-    difference = change.estimate()
+    difference, language = change.estimate(), _language_change(cell)
     scores = (choices.reference, choices.arm) if choices else (None, None)
     return Gain(
         task=cell.task,
         language=cell.language,
         group=group,
         n=n,
-        reference=_arm_metrics(cell, cell.reference, scores[0], cell.reasons[0]),
-        arm=_arm_metrics(cell, cell.arm, scores[1], cell.reasons[1]),
+        reference=_arm_metrics(cell, 0, scores[0]),
+        arm=_arm_metrics(cell, 1, scores[1]),
         difference=difference,
         fixed=int((cell.difference > 0).sum()),
         broken=int((cell.difference < 0).sum()),
@@ -206,17 +206,24 @@ def _gain(
         minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken, test.alpha),
         choices=choice_gain(choices, outcomes.labels, column) if choices and outcomes.labels else None,
         reasons=outcomes.reasons([column]),
+        answer_language=language,
+        language_harm=language is not None and language_harm(language),
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - CONFIDENCE),
         possible_harm=n >= FEWEST_ITEMS and difference.high < 0,
     )
 
 
-def _arm_metrics(cell: PairedCell, scores: Array, labels: LabelScores | None, reasons: Sequence[Reason]) -> ArmMetrics:
-    """Return how one arm does in a cell."""
+def _language_change(cell: PairedCell) -> Estimate | None:
+    before, after = (arm[0][:, np.newaxis] for arm in cell.in_language)
+    return pass_rate_change(before, after, cell.units)
+
+
+def _arm_metrics(cell: PairedCell, place: int, labels: LabelScores | None) -> ArmMetrics:
+    """Return how one arm does in a cell; `place` is 0 for the reference, 1 for the arm."""
     return ArmMetrics(
-        score=mean_score(scores, cell.units),
+        score=mean_score((cell.reference, cell.arm)[place], cell.units),
         choices=choice_metrics(labels, cell.choices.gold, cell.units) if labels and cell.choices else None,
-        answers=None if labels else answer_metrics(reasons),
+        answers=None if labels else answer_metrics(cell.reasons[place], cell.in_language[place]),
     )
 
 

@@ -65,6 +65,8 @@ class PairedCell:
     """(items,) scores in the other."""
     reasons: tuple[tuple[Reason, ...], tuple[Reason, ...]]
     """(arms, items) why each item has its score."""
+    in_language: Array
+    """(arms, 2, items) whether the answer, and its lines, are in the language asked for; nan where none is told."""
     choices: ChoiceScores | None
     """The scores of the labels; None for answers in words."""
 
@@ -189,8 +191,14 @@ def _pair(key: tuple[str, str], names: tuple[str, str], one: Rows, other: Rows, 
         reference=reference,
         arm=arm,
         reasons=(before, after),
+        in_language=np.array([_in_language(results) for results in outcomes]),
         choices=_choice_scores(where, *predictions) if predictions[0] else None,
     )
+
+
+def _in_language(outcomes: Sequence[Outcome]) -> list[list[float]]:
+    flags = [[o.answer_in_language for o in outcomes], [o.lines_in_language for o in outcomes]]
+    return [[np.nan if flag is None else float(flag) for flag in row] for row in flags]
 
 
 def outcome(result: Result) -> Outcome:

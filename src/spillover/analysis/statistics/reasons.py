@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spillover.analysis.statistics.answer_language import pass_rate
 from spillover.analysis.statistics.paired import mean_change
 from spillover.analysis.statistics.pairing import Array, PairedCell, Units, item_table
 from spillover.records import REASONS, AnswerMetrics, Reason, ReasonPart
@@ -53,6 +54,10 @@ def lost(scores: Array, reasons: Sequence[Reason]) -> Array:
     return result
 
 
-def answer_metrics(reasons: Sequence[Reason]) -> AnswerMetrics:
-    """Return the share of each reason, of (items,) of them."""
-    return AnswerMetrics(tuple(reasons.count(reason) / len(reasons) for reason in REASONS))
+def answer_metrics(reasons: Sequence[Reason], in_language: Array) -> AnswerMetrics:
+    """Return the share of each reason, and the shares that keep to the language.
+
+    reasons: (items,); in_language: (2, items) whether the answer and its lines do, nan where none is told.
+    """
+    shares = tuple(reasons.count(reason) / len(reasons) for reason in REASONS)
+    return AnswerMetrics(shares, *(pass_rate(passes) for passes in in_language))

@@ -124,7 +124,7 @@ def _nats(change: Estimate) -> str:
 CHOICE_COLUMNS = ("accuracy", "centered", "contextual", "per token", "AUC", "labels chosen", "close")
 """Columns of an arm in the table of accuracy, for a task with labels."""
 
-ANSWER_COLUMNS = ("score", *REASONS)
+ANSWER_COLUMNS = ("score", *REASONS, "in language", "lines in language")
 """The same for a task with answers in words."""
 
 
@@ -155,7 +155,11 @@ def accuracy(findings: Findings) -> list[Table]:
 def _accuracy_caption(gains: Sequence[Gain]) -> str:
     choices = gains[0].choices
     if choices is None:
-        return "mean score in percent with its 95% interval, then the share of answers by reason, in percent."
+        return (
+            "mean score in percent with its 95% interval, then the share of answers by reason in percent. In language: "
+            "answers in no other language than the one asked for. Lines in language: answers all of whose lines are, "
+            "of those with a line long enough to tell."
+        )
     return (
         f"accuracy in percent with its 95% interval; chance is {percent(choices.chance)}{_unbalanced(gains)}. "
         "Centered: after centering each label. Contextual: after contextual calibration. Per token: by "
@@ -174,7 +178,10 @@ def _arm_cells(gain: Gain, arm: str, comparison: Comparison) -> tuple[str, ...]:
     measured = metrics(gain, arm, comparison)
     score = share_with_interval(measured.score)
     if measured.choices is None:
-        return score, *(percent(share) for share in (measured.answers.reasons if measured.answers else ()))
+        answers = measured.answers
+        rates = (answers.in_language, answers.lines_in_language) if answers else (None, None)
+        shares = (percent(share) for share in (answers.reasons if answers else ()))
+        return score, *shares, *(MINUS if rate is None else percent(rate) for rate in rates)
     choices = measured.choices
     auc = percent(choices.auc.value) if choices.auc else MINUS
     contextual, normalized = (percent(e.value) if e else MINUS for e in (choices.contextual, choices.per_token))
