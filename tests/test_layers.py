@@ -19,7 +19,7 @@ LAYERS = (
     ("harness", "stages"),
     ("mixture", "models", "sources"),
     ("analysis", "report", "store", "tasks", "translate"),
-    ("experiment",),
+    ("experiment", "organism"),
     ("utils",),
     ("languages", "plugins"),
     ("errors", "records"),

@@ -17,6 +17,8 @@ SOURCES = {
     "hub": "spillover.sources.hub:Hub",
     "stream": "spillover.sources.hub:stream",
     "harness": "spillover.sources.harness:Harness",
+    "organism": "spillover.sources.organism:organism",
+    "organism-unshared": "spillover.sources.organism:organism_unshared",
 }
 TRANSLATORS = {
     "parallel": "spillover.translate.parallel:Parallel",
@@ -31,6 +33,7 @@ TRANSLATION_ENGINES = {
 """Translators of texts. Their translations are remembered."""
 TASK_FAMILIES = {
     "harness": "spillover.sources.written_families:open_family",
+    "organism": "spillover.tasks.organism:organism",
 }
 """What a task's name begins with, before a colon → who makes a task of the rest."""
 GRADERS = {

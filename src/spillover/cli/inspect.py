@@ -1,6 +1,7 @@
 """Commands that look and run nothing: `lint`, `prompts`, `languages`, `models`."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,9 @@ from spillover.cli.options import File, Overrides, open_experiment
 from spillover.errors import SpilloverError, did_you_mean
 
 app = typer.Typer()
-models = typer.Typer(help="List the models that are Python packages, or print the folder of a model.")
+models = typer.Typer(
+    help="List the models that ship or are Python packages, print a model's folder, or make an organism."
+)
 
 
 @app.command()
@@ -65,11 +68,13 @@ def list_languages() -> None:
 
 @models.callback(invoke_without_command=True)
 def list_models(context: typer.Context) -> None:
-    """List the models that are Python packages, with size and license."""
+    """List the models that ship or are Python packages, with size and license."""
     if context.invoked_subcommand is not None:
         return
-    from spillover.models.locate import ALIASES
+    from spillover.models.locate import ALIASES, SHIPPED, parameters
 
+    for name, folder in SHIPPED.items():
+        typer.echo(f"{name}  {parameters(folder) // 1000} K parameters, ships with spillover, Apache-2.0")
     for name, alias in ALIASES.items():
         typer.echo(f"{name}  {alias.parameters} parameters, {alias.megabytes} MB unpacked, {alias.license}")
 
@@ -80,6 +85,26 @@ def model_path(name: str) -> None:
     from spillover.models.locate import locate
 
     typer.echo(locate(name))
+
+
+@models.command("make")
+def make_model(
+    name: Annotated[str, typer.Argument(help="organism or organism-unshared.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of its languages, texts and weights.")] = 0,
+) -> None:
+    """Pretrain a model organism from its recipe. This takes minutes; `organism:SEED` is the source in its languages."""
+    from dataclasses import replace
+
+    from spillover.organism.grammar import WORLDS
+
+    if name not in WORLDS:
+        raise SpilloverError(f"models make: found {name!r}; {did_you_mean(name, WORLDS)}")
+    if folder.exists():
+        raise SpilloverError(f"models make: {folder} exists, expected a new folder")
+    from spillover.models.organism import pretrain
+
+    pretrain(replace(WORLDS[name], seed=seed), folder)
 
 
 app.add_typer(models, name="models")

@@ -18,7 +18,7 @@ from spillover.models.adapter import write_rows
 from spillover.models.difference import is_difference
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
-from spillover.models.locate import ALIASES, locate
+from spillover.models.locate import ALIASES, SHIPPED, locate
 from spillover.models.scoring.continuations import Request, score_continuations
 from spillover.utils.paths import expanded
 from spillover.utils.progress import notify
@@ -46,7 +46,7 @@ class SpilloverLM(HFLM):  # type: ignore[misc] # the harness is not typed
                 "trust_remote_code: found True, expected False: spillover never runs the code in a model's folder"
             )
         if isinstance(pretrained, str):
-            pretrained = str(locate(pretrained)) if pretrained in ALIASES else expanded(pretrained)
+            pretrained = str(locate(pretrained)) if pretrained in (*SHIPPED, *ALIASES) else expanded(pretrained)
         if adapter and is_difference(Path(expanded(adapter))):
             raise SpilloverError(
                 f"adapter: {adapter!r} holds fully tuned weights, expected an adapter; write the whole model with "

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock
@@ -62,13 +63,16 @@ ALIASES = {
     ),
 }
 
+SHIPPED = {path.name: path for path in sorted(Path(str(files("spillover").joinpath("data", "models"))).iterdir())}
+"""Name → folder of every model that is part of this package: the model organisms."""
+
 
 def locate(name: str) -> Path:
     """Return the folder of a model.
 
     Args:
-        name: a folder; a GGUF file or a folder with one (converted on first use); an alias (unpacked on first use); or
-            a hub id (downloaded).
+        name: a folder; a GGUF file or a folder with one (converted on first use); a model that ships; an alias
+            (unpacked on first use); or a hub id (downloaded).
 
     Raises:
         SpilloverError: there is no such model, the hub cannot be reached, or the weights have an unsupported format.
@@ -78,12 +82,14 @@ def locate(name: str) -> Path:
         return _from_gguf(path, name)
     if path.is_dir():
         return _local(path, name)
+    if name in SHIPPED:
+        return SHIPPED[name]
     if name in ALIASES:
         return _unpacked(name, ALIASES[name])
     if name.count("/") != 1 or name.startswith((".", "/", "~", "$")) or path.suffix.lower() == GGUF:
         raise SpilloverError(
             f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, a folder, or a GGUF file; "
-            f"{did_you_mean(name, ALIASES)}"
+            f"{did_you_mean(name, (*SHIPPED, *ALIASES))}"
         )
     folder = _downloaded(name)
     _require_no_adapter(folder, name)
@@ -138,7 +144,8 @@ def _downloaded(name: str) -> Path:
     except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
         raise SpilloverError(
             f"model.name: cannot get {name!r} from the hub ({first_line(error)}); expected a reachable hub id, "
-            f"one in the cache with HF_HUB_OFFLINE=1, a local folder, or an alias; {did_you_mean(name, ALIASES)}"
+            "one in the cache with HF_HUB_OFFLINE=1, a local folder, or an alias; "
+            f"{did_you_mean(name, (*SHIPPED, *ALIASES))}"
         ) from error
 
 

@@ -1,0 +1,119 @@
+"""The model organism: its recipe, and the positive control, which is what the whole pipeline says about it.
+
+The verdicts are the page's. The models are the two that ship; a tiny one is made again by the recipe.
+"""
+
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from calls import Call
+from places import ROOT
+from spillover.experiment import load_experiment
+from spillover.models.load import load
+from spillover.models.locate import SHIPPED, fingerprint, locate
+from spillover.models.organism import pretrain, word_tokenizer
+from spillover.organism.corpus import documents
+from spillover.organism.grammar import LANGUAGES, WORLDS, make_lexicon, sentences
+from spillover.pipeline import Run
+from spillover.records import Summary
+from spillover.store import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EXAMPLE = ROOT / "examples" / "organism.toml"
+WITHOUT_EXTRAS = ["tune.translations=0", "analyze.limit=0", "evaluate.limit=400"]
+"""Changes of the example that spare time: no sample translations, nothing measured inside the model, fewer items."""
+
+
+def summaries(runs: Path, *changes: str) -> dict[str, Summary]:
+    """Run the example with some changes; return what its page says, by task."""
+    experiment = load_experiment(EXAMPLE, [*WITHOUT_EXTRAS, *changes])
+    with closing(Store(runs, "run")) as store:
+        (comparison,) = Run(experiment, store).findings.comparisons
+    return {summary.task: summary for summary in comparison.summaries}
+
+
+def test_the_effect_is_seen_in_languages_never_tuned_on_and_nothing_in_those_without_relatives(tmp_path: Path) -> None:
+    by_task = summaries(tmp_path)
+    related, isolates = by_task["polarity-related"], by_task["polarity-isolates"]
+    assert related.verdict == "improved"
+    assert related.unseen is not None
+    assert related.unseen.low > 0.05
+    assert isolates.verdict == "equivalent", isolates.sentence
+
+
+def test_texts_beside_wrong_translations_improve_nothing(tmp_path: Path) -> None:
+    by_task = summaries(tmp_path, "mixture.recipe=shuffled-pairs")
+    assert by_task["polarity-related"].verdict == "equivalent", by_task["polarity-related"].sentence
+
+
+def test_without_shared_words_only_the_tuned_languages_improve(tmp_path: Path) -> None:
+    changes = ("model.name=organism-unshared", "questions.source=organism-unshared")
+    related = summaries(tmp_path, *changes)["polarity-related"]
+    assert related.verdict == "equivalent", related.sentence
+    assert related.tuned is not None
+    assert related.tuned.low > 0.05
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_model_that_ships_knows_the_words_of_its_world_and_no_other(name: str) -> None:
+    lexicon = make_lexicon(WORLDS[name])
+    shipped = AutoTokenizer.from_pretrained(locate(name))
+    assert shipped.get_vocab() == word_tokenizer(lexicon.vocabulary).get_vocab()
+    assert set(SHIPPED) == set(WORLDS)
+
+
+def test_each_word_is_a_token_and_each_text_comes_back() -> None:
+    lexicon = make_lexicon(WORLDS["organism"])
+    tokenizer = word_tokenizer(lexicon.vocabulary)
+    for sentence in islice(sentences("test", held_out=True), 50):
+        for code in LANGUAGES:
+            text = lexicon.write(sentence, code)
+            ids = tokenizer(f"Text: {text}\nPolarity: positive\n\n")["input_ids"]
+            assert tokenizer.convert_ids_to_tokens(ids) == [
+                *("<s>", "Text:", *text.split(), "\n", "Polarity:", "positive", "\n\n")
+            ]
+            assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_the_recipe_makes_the_same_model_again_and_another_from_another_seed(tmp_path: Path) -> None:
+    world = WORLDS["organism"]
+    for name, seed in (("first", 0), ("second", 0), ("third", 1)):
+        pretrain(replace(world, seed=seed), tmp_path / name, count=256)
+    first, second, third = (fingerprint(tmp_path / name) for name in ("first", "second", "third"))
+    assert first == second != third
+    model = load(str(tmp_path / "first"), "float32")
+    assert {**model.network.config.to_dict()}["vocab_size"] == len(model.tokenizer)
+
+
+def test_pretraining_learns_its_texts(tmp_path: Path) -> None:
+    """A thousand documents halve the surprise; a model that learned nothing gives each token 1 / vocabulary."""
+    import torch
+
+    world = WORLDS["organism"]
+    pretrain(world, tmp_path / "model", count=4096)
+    model = load(str(tmp_path / "model"), "float32")
+    rows = islice(documents(make_lexicon(world), seed=99, count=1000), 50)
+    losses = []
+    for text in rows:
+        ids = torch.tensor([model.tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            losses.append(float(model.network(input_ids=ids, labels=ids).loss))
+    chance = float(torch.tensor(float(len(model.tokenizer))).log())
+    assert sum(losses) / len(losses) < chance / 2
+
+
+def test_the_command_refuses_another_name_and_a_folder_that_exists(call: Call, tmp_path: Path) -> None:
+    ended = call("models", "make", "organisms", tmp_path / "new")
+    assert ended.status == 2
+    assert "organism-unshared" in ended.err
+    ended = call("models", "make", "organism", tmp_path)
+    assert ended.status == 2
+    assert "expected a new folder" in ended.err
+    assert call("models", "path", "organism").out.strip() == str(SHIPPED["organism"])
+    assert "organism-unshared" in call("models").out
