@@ -57,6 +57,7 @@ RECIPES = {
     "two-stage": "spillover.mixture.recipes:two_stage",
     "replay": "spillover.mixture.recipes:replay",
     "code-switch": "spillover.mixture.recipes:code_switch",
+    "contrastive": "spillover.mixture.recipes:question_translation",
     "translate-then-answer": "spillover.mixture.recipes:translate_then_answer",
 }
 LENSES = {

@@ -387,6 +387,7 @@ NAMES = {
     "shuffled-pairs": ("zh/es=>it (shuffled)", ("zh", "es")),
     "copy": ("it=>it (copied)", ()),
     "replay": ("replay", ()),
+    "contrastive": ("zh/es~it", ("zh", "es")),
     "code-switch": ("zh/es+it=>it", ("zh", "es")),
     "translate-then-answer": ("zh/es=>it and answer", ("zh", "es")),
     "unrelated": ("zh/es=>it (unrelated)", ("zh", "es")),
@@ -399,7 +400,8 @@ NAMES = {
 
 @pytest.mark.parametrize("recipe", NAMES)
 def test_a_mixture_derives_its_name_and_the_languages_it_tunes_on(recipe: str) -> None:
-    table = {"translate": {"to": ["zh", "es"]}, "mixture": {"recipe": recipe, "pivot": "it", "frame": "task-frame"}}
+    table = {"translate": {"to": ["zh", "es"]}, "mixture": {"pivot": "it", "frame": "task-frame"}}
+    table["mixture"] |= {"phases": [{"parts": [{"recipe": recipe}]}]} if recipe == "contrastive" else {"recipe": recipe}
     experiment = Experiment.model_validate(table)
     assert (experiment.mixture_name, experiment.tuned_on) == NAMES[recipe]
     assert "{" not in experiment.treatment
@@ -453,6 +455,6 @@ def test_the_page_shows_an_annotated_question_to_the_letter() -> None:
 
 def test_the_page_names_every_recipe_as_the_report_does() -> None:
     for recipe in TREATMENTS:
-        name = Experiment.model_validate({"mixture": {"recipe": recipe}}).mixture_name
+        name = Experiment.model_validate({"mixture": {"phases": [{"parts": [{"recipe": recipe}]}]}}).mixture_name
         (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{recipe}`")]
         assert line.endswith(f"| `{name}` |")

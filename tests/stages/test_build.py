@@ -81,7 +81,7 @@ def test_each_recipe_builds(build: Build, recipe: str) -> None:
 
 
 def test_no_recipe_is_left_out() -> None:
-    assert set(COUNTS) | {"unrelated", "replay"} == set(RECIPES)
+    assert set(COUNTS) | {"unrelated", "replay", "contrastive"} == set(RECIPES)
 
 
 def listed(*phases: object) -> str:

@@ -16,7 +16,7 @@ from pydantic import (
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.section import NonNegative, Place, Section
 from spillover.experiment.treatments import Treatment, treatment, treatment_of
-from spillover.experiment.tuning import PartConfig, PhaseConfig, TuneConfig
+from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig, TuneConfig
 from spillover.languages import Language, canonical, from_code, get_language, languages, registered
 from spillover.plugins import METRICS
 from spillover.records import PairFlag, Setup
@@ -102,6 +102,11 @@ class MixtureConfig(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if self.recipe == CONTRASTIVE:
+            raise SpilloverError(
+                f"mixture.recipe: found {CONTRASTIVE!r}, which is no text to write, expected it in mixture.phases, as "
+                "the one part of a phase"
+            )
         if self.phases and self.recipe != type(self).model_fields["recipe"].default:
             raise SpilloverError(
                 f"mixture.recipe: found {self.recipe!r} beside mixture.phases, expected one of the two: the recipe as "

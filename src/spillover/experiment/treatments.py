@@ -53,6 +53,9 @@ TREATMENTS = {
         "{to}+{pivot}=>{pivot}",
         f"writing questions in {{target}} from a copy with words in {{sources}}, without their answers {_FRAMED}",
     ),
+    "contrastive": Treatment(
+        "{to}~{pivot}", f"bringing together the states of questions in {{sources}} and in {{target}} {_FRAMED}"
+    ),
     "translate-then-answer": Treatment(
         "{to}=>{pivot} and answer",
         "translating annotated {task} questions from {sources} into {target}, then answering them",

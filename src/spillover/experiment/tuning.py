@@ -55,6 +55,10 @@ class TuneConfig(Section):
 Layers = Literal["all", "middle", "ends"] | tuple[Block, ...]
 
 
+CONTRASTIVE = "contrastive"
+"""The recipe whose pairs are compared inside the model."""
+
+
 class PartConfig(Section):
     """One part of a phase: a recipe and its share of the examples."""
 
@@ -67,13 +71,30 @@ class PartConfig(Section):
     """Where the texts of `replay` are: `folder:DIR`."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the content words that `code-switch` replaces, of those that have a translation."""
+    depth: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Relative depth at which `contrastive` compares the texts of a pair."""
 
 
 class PhaseConfig(Section):
     """Parts that are learned together, and the keys of `tune` that differ in this phase."""
 
     parts: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
+    """With `contrastive`, which has an objective of its own, there is one."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     layers: Layers | None = None
     """Of the blocks of `tune.layers`, those that learn in this phase."""
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> Self:
+        recipes = [part.recipe for part in self.parts]
+        if CONTRASTIVE in recipes and len(recipes) > 1:
+            raise SpilloverError(
+                f"mixture.phases: found {CONTRASTIVE!r} beside other parts in {recipes}, expected a phase of its own"
+            )
+        return self
+
+    @property
+    def depth(self) -> float | None:
+        """The relative depth at which the texts of pairs are compared; None where targets are learned."""
+        return self.parts[0].depth if self.parts[0].recipe == CONTRASTIVE else None

@@ -124,3 +124,5 @@ class PhasePlan:
     """Peak of the schedule."""
     layers: str | tuple[int | float, ...] | None = None
     """Blocks that learn, as in `tune.layers`."""
+    depth: float | None = None
+    """Relative depth at which the texts of a pair are compared, in (0, 1]; None: targets are learned."""

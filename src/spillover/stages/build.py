@@ -78,7 +78,7 @@ def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: Que
             control = "" if part.control == "none" else f" ({part.control})"
             parts.append(PartPlan(part.recipe + control, part.weight, len(rows)))
             examples += rows
-        phases.append(PhasePlan(tuple(parts), phase.epochs, phase.learning_rate, phase.layers))
+        phases.append(PhasePlan(tuple(parts), phase.epochs, phase.learning_rate, phase.layers, phase.depth))
     ids = {example.id for example in examples}
     return TrainingSet(examples, list(overlaps.values()), len(ids), paired, tuple(phases) if mixture.phases else ())
 

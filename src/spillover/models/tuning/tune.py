@@ -21,6 +21,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
+from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
 from spillover.models.tuning.parts import Parts, prepared, restrict
@@ -146,7 +147,8 @@ def _phases(
 ) -> list[_Phase]:
     """Return the phases in their order, each part shuffled and split; examples that are too long are left out."""
     longest, key = _longest(model, settings)
-    rows = [encode(model, example) for example in examples]
+    compared = {number for number, plan in enumerate(plans) if plan.depth is not None}
+    rows = [(encode_pair if example.stage in compared else encode)(model, example) for example in examples]
     if not any(len(row.tokens) <= longest for row in rows):
         raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
     phases = []
@@ -189,9 +191,10 @@ def _learn(model: Model, parts: Parts, phase: _Phase, place: Path, progress: Bar
     arguments, named = _arguments(model, phase, place), ALL not in phase.settings.targets
     restrict(model, parts, phase.plan.layers)
     with loss_as_forward(model, parts.rows), parts.learning():
-        trainer = TargetTrainer(
-            parts.network, phase.learned, phase.held_out, phase.order, arguments, named, parts.synchronize
-        )
+        kind = TargetTrainer if phase.plan.depth is None else ContrastiveTrainer
+        trainer = kind(parts.network, phase.learned, phase.held_out, phase.order, arguments, named, parts.synchronize)
+        if isinstance(trainer, ContrastiveTrainer) and phase.plan.depth is not None:
+            trainer.prepare(model, phase.plan.depth)
         state = trainer.learn(progress)
     parts.load(checkpoints.path_of(place, state.best_global_step or state.global_step))
     trainer.accelerator.wait_for_everyone()  # the main process removes the checkpoints at the end
