@@ -13,6 +13,7 @@ from transformers.utils import chat_template_utils
 from spillover.errors import SpilloverError
 from spillover.models.chat_template import open_chat
 from spillover.models.load import Model
+from spillover.records import ChatStyle
 
 LLAMA = """{{- bos_token }}
 {%- if not date_string is defined %}
@@ -194,7 +195,7 @@ def having(tokenizer: PreTrainedTokenizerFast, template: object, **changes: obje
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_answer_stands_where_the_template_puts_it(tokenizer: PreTrainedTokenizerFast, shape: str) -> None:
     template, arguments, asked, end = SHAPES[shape]
-    chat = open_chat(having(tokenizer, template), arguments)
+    chat = open_chat(having(tokenizer, template), ChatStyle(arguments))
     assert (chat.wrap("Good?"), chat.end) == (asked, end)
     assert bool(chat.warnings) == (shape == "lower case")
 
@@ -208,7 +209,7 @@ def test_two_days_give_one_prompt(
 
     def on(day: int) -> tuple[str, tuple[str, ...], str]:
         monkeypatch.setattr(chat_template_utils, "datetime", SimpleNamespace(now=lambda: datetime(2031, 1, day)))
-        chat = open_chat(own, {})
+        chat = open_chat(own, ChatStyle())
         plain = own.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
         return chat.wrap("x"), chat.key, plain
 
@@ -220,8 +221,8 @@ def test_two_days_give_one_prompt(
 
 def test_the_key_is_empty_where_prompts_are_what_they_were(tokenizer: PreTrainedTokenizerFast) -> None:
     for template, same in ((OPENED, True), (GEMMA, True), (QWEN, False), (MISTRAL, False), (PARTS, False)):
-        assert (open_chat(having(tokenizer, template), {}).key == ()) == same
-    assert open_chat(having(tokenizer, TURN.replace("</s>", ""), eos_token=None), {}).key  # was `None`
+        assert (open_chat(having(tokenizer, template), ChatStyle()).key == ()) == same
+    assert open_chat(having(tokenizer, TURN.replace("</s>", ""), eos_token=None), ChatStyle()).key  # was `None`
 
 
 def test_without_end_of_turn_and_eos_an_answer_has_no_end(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -232,10 +233,10 @@ def test_without_end_of_turn_and_eos_an_answer_has_no_end(tokenizer: PreTrainedT
 
 def test_named_templates_are_an_argument(tokenizer: PreTrainedTokenizerFast) -> None:
     own = having(tokenizer, {"default": OPENED, "loud": OPENED.replace("<", "<<")})
-    assert open_chat(own, {}).wrap("a") == "<user>a</s><assistant>"
-    assert open_chat(own, {"chat_template": "loud"}).wrap("a") == "<<user>a<</s><<assistant>"
+    assert open_chat(own, ChatStyle()).wrap("a") == "<user>a</s><assistant>"
+    assert open_chat(own, ChatStyle({"chat_template": "loud"})).wrap("a") == "<<user>a<</s><<assistant>"
     with pytest.raises(SpilloverError, match=r"multiple chat templates .*\['loud', 'other'\]"):
-        open_chat(having(tokenizer, {"loud": OPENED, "other": OPENED}), {})
+        open_chat(having(tokenizer, {"loud": OPENED, "other": OPENED}), ChatStyle())
 
 
 BROKEN: dict[str, tuple[str | None, str]] = {
@@ -276,19 +277,19 @@ def test_a_template_that_cannot_be_right_is_refused_in_a_sentence(
 ) -> None:
     template, said = BROKEN[kind]
     with pytest.raises(SpilloverError, match=rf"^model\.template: .*(?:{said})") as error:
-        open_chat(having(tokenizer, template), {})
+        open_chat(having(tokenizer, template), ChatStyle())
     assert "\n" not in str(error.value)
 
 
 def test_arguments_that_a_template_does_not_read_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     for name in ("enable_thinkng", "messages", "add_generation_prompt", "tokenize"):
         with pytest.raises(SpilloverError, match=rf"template_arguments: found '{name}'.*enable_thinking"):
-            open_chat(having(tokenizer, QWEN), {name: False})
+            open_chat(having(tokenizer, QWEN), ChatStyle({name: False}))
 
 
 def test_a_text_that_a_template_changes_is_refused_when_it_comes(tokenizer: PreTrainedTokenizerFast) -> None:
     """No check of a few texts sees what a template does to one word."""
-    chat = open_chat(having(tokenizer, OPENED.replace("m.content", "m.content | replace('sad', '')")), {})
+    chat = open_chat(having(tokenizer, OPENED.replace("m.content", "m.content | replace('sad', '')")), ChatStyle())
     assert chat.wrap("a glad end") == "<user>a glad end</s><assistant>"
     with pytest.raises(SpilloverError, match="changes the text 'a sad end'"):
         chat.wrap("a sad end")
@@ -311,7 +312,7 @@ def test_whatever_a_template_is_it_wraps_rightly_or_is_refused(tokenizer: PreTra
         loop = "{% for m in messages %}" + inner + "{{ m.content }}" + "{% endfor %}"
         own.chat_template = draw.choice([inner, loop, loop + inner, inner + OPENED, inner + QWEN])
         try:
-            chat = open_chat(own, {})
+            chat = open_chat(own, ChatStyle())
             asked = chat.wrap("Fine, 31 times.")
         except SpilloverError as error:
             assert "\n" not in str(error) and str(error).startswith("model.template: ")

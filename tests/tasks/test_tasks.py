@@ -316,6 +316,7 @@ def test_a_language_is_brought_to_a_task(tmp_path: Path) -> None:
         ),
         body="Pays: Ghana\nVille: Accra\nCapitale:",
         choices=(" oui\n\n", " non\n\n"),
+        answers=(" non\n\n", " oui\n\n"),
     )
 
 

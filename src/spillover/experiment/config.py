@@ -19,7 +19,7 @@ from spillover.experiment.treatments import Treatment, treatment, treatment_of
 from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig, TuneConfig
 from spillover.languages import Language, canonical, from_code, get_language, languages, registered
 from spillover.plugins import METRICS
-from spillover.records import PairFlag, Setup
+from spillover.records import ChatStyle, PairFlag, Setup
 from spillover.utils.frozen import frozen
 
 Classes = tuple[str, ...] | dict[str, str]
@@ -29,6 +29,8 @@ Classes = tuple[str, ...] | dict[str, str]
 class ModelConfig(Section):
     """Which model, and how it is loaded."""
 
+    younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as"})
+
     name: Place = "gemma-3-270m"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantize: Literal["none", "nf4"] = "none"
@@ -37,6 +39,26 @@ class ModelConfig(Section):
     """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
+    system: str = ""
+    """Text of the system turn before each chat; empty: no such turn."""
+    shots_as: Literal["one turn", "turns"] = "one turn"
+    """`turns`: in a chat each exemplar is a turn of the user and one of the assistant."""
+
+    @model_validator(mode="after")
+    def _chat_has_a_template(self) -> Self:
+        """Refuse keys of a chat without a chat."""
+        for key in ("system", "shots_as"):
+            value = getattr(self, key)
+            if value != type(self).model_fields[key].default and self.template != "chat":
+                raise SpilloverError(
+                    f"model.{key}: found {value!r} with template = 'none', expected template = 'chat' or no such key"
+                )
+        return self
+
+    @property
+    def chat_style(self) -> ChatStyle:
+        """How a prompt becomes a chat."""
+        return ChatStyle(self.template_arguments, self.system, self.shots_as == "turns")
 
 
 class _SourceConfig(Section):

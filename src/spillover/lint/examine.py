@@ -126,7 +126,9 @@ def _limits(task: GenerationTask, reading: RawItems, reads: Reads) -> Iterator[D
         entry.id: task.prompt(Item(task.name, entry.id, reading.language, entry.fields, 0)) for entry in reading.entries
     }
     golds = {entry.id: tuple(f" {answer}" for answer in entry.answers) for entry in reading.entries if entry.answers}
-    lengths = tokens.answer_lengths(reads, [replace(items[id], exemplars=(), choices=golds[id]) for id in golds])
+    lengths = tokens.answer_lengths(
+        reads, [replace(items[id], exemplars=(), answers=(), choices=golds[id]) for id in golds]
+    )
     row = task.rows.get(reading.language)
     shown = [
         Prompt((), task.render_body(tuple(fields), reading.language), (f" {answer}",))
@@ -139,7 +141,8 @@ def _limits(task: GenerationTask, reading: RawItems, reads: Reads) -> Iterator[D
 
 def _cut(prompt: Prompt, keep: bool) -> Prompt:
     """Return a prompt without the exemplars that it may lose, and with the shortest answer if it has no choices."""
-    return replace(prompt, exemplars=prompt.exemplars if keep else (), choices=prompt.choices or (CLOSING,))
+    whole = prompt if keep else replace(prompt, exemplars=(), answers=())
+    return replace(whole, choices=prompt.choices or (CLOSING,))
 
 
 def _prompts(experiment: Experiment, task: Task, languages: Sequence[str], reads: Reads) -> Iterator[Defect]:

@@ -57,7 +57,7 @@ def open_reads(experiment: Experiment) -> Reads:
     from spillover.models.load import without_weights
 
     chosen, refusal = experiment.model, ""
-    model = without_weights(chosen.name, chosen.template, chosen.template_arguments)
+    model = without_weights(chosen.name, chosen.template, chosen.chat_style)
     try:
         warnings = model.chat_format.warnings if model.chat else ()
     except SpilloverError as error:

@@ -5,24 +5,20 @@ template that cannot be right is refused here in one sentence.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from inspect import signature
 from typing import Any
 
-from jinja2 import meta
-from transformers.utils.chat_template_utils import _compile_jinja_template
-
-from spillover.errors import SpilloverError, did_you_mean, first_line, one_line
+from spillover.errors import SpilloverError, one_line
+from spillover.models.template_program import CONTENTS, Render, renderer, template_source
 from spillover.models.tokenization import CUT
-
-CLOCK = datetime(2024, 7, 26)
-"""The time that every template sees, so that prompts are the same on all days. It is the date in Llama 3's template."""
+from spillover.records import ChatStyle
 
 TEXT, ANSWER, NEXT = "3141592653589", "2718281828459", "1618033988749"
 """Samples of a user's text, an answer and a second text: digits, which survive changes of case and blanks."""
+
+SYSTEM, SHOT = "1732050807568", (("user", "5772156649015"), ("assistant", "1414213562373"))
+"""Samples of a system text, and of an exemplar in turns."""
 
 SENTENCE = "Ab: \"c\" <D> & 'e'\n\nÄß 1. 2,\tक्षि 中文! "
 """A text with everything that templates are known to change."""
@@ -36,19 +32,13 @@ UNIT = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|.", re.DOTALL)
 RENDERINGS = 8
 """Number of times a chat is rendered to check that it is always the same."""
 
-SETTABLE = ("chat_template", "documents", "tools")
-"""Parameters of transformers' `apply_chat_template` that arguments may set, beside the template's own variables."""
-
-Turns = Sequence[tuple[str, str]]
-"""The roles and texts of a chat."""
-
 
 @dataclass(frozen=True, slots=True)
 class Chat:
     """The rendering of a text and its answer as a chat."""
 
-    render: Callable[[Turns, bool], str]
-    """The template: turns, and whether it opens a turn of the assistant after them → the chat as text."""
+    render: Render
+    """The template."""
     followed: tuple[tuple[str, str], ...]
     """The turns that are rendered after the text; their rendering is cut off again."""
     tail: str
@@ -60,22 +50,28 @@ class Chat:
     warnings: tuple[str, ...]
     """Warnings for the user: that the template changes texts."""
 
-    def wrap(self, text: str) -> str:
+    def wrap(self, text: str, shots: Sequence[tuple[str, str]] = ()) -> str:
         """Return the chat with the user's `text`, up to the beginning of the answer.
 
+        Args:
+            text: what is asked.
+            shots: texts and answers that are turns before it.
+
         Raises:
-            SpilloverError: the template fails on this text, or leaves out a part of it.
+            SpilloverError: the template fails on these texts, or leaves out a part of one.
         """
-        rendered = self.render([("user", text), *self.followed], not self.followed)
-        if not rendered.endswith(self.tail) or not _holds(rendered, text):
+        turns = [turn for question, answer in shots for turn in (("user", question), ("assistant", answer))]
+        rendered = self.render([*turns, ("user", text), *self.followed], not self.followed)
+        changed = [turn for _, turn in turns if not _holds(rendered, turn)]
+        if changed or not rendered.endswith(self.tail) or not _holds(rendered, text):
             raise SpilloverError(
-                f"model.template: the chat template changes the text {one_line(_shortened(text))!r}, expected the "
-                "whole text in the prompt"
+                f"model.template: the chat template changes the text {one_line(_shortened([*changed, text][0]))!r}, "
+                "expected the whole text in the prompt"
             )
         return rendered.removesuffix(self.tail)
 
 
-def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: ANN401 - a class per tokenizer
+def open_chat(tokenizer: Any, style: ChatStyle) -> Chat:  # noqa: ANN401 - a class per tokenizer
     r"""Find out what a tokenizer's chat template writes around texts and answers.
 
     The prompt is everything that the template writes before the answer of an answered chat. So a thought that it writes
@@ -83,14 +79,14 @@ def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: AN
 
     Args:
         tokenizer: one of `transformers`, with a chat template.
-        arguments: variables that the template reads (`enable_thinking`).
+        style: variables that the template reads (`enable_thinking`), the system text, and whether exemplars are turns.
 
     Raises:
         SpilloverError: the template fails, reads none of these arguments, leaves a text or an answer out, repeats it,
-            or does not always render the same.
+            does not always render the same, or has no system turn or no earlier turns and they are needed.
     """
-    template = _template(tokenizer, arguments)
-    render = _content(tokenizer, template, arguments)
+    template = template_source(tokenizer, style.arguments)
+    render = _content(tokenizer, template, style)
     _require_constant(render)
     opened = render([("user", TEXT)], True)
     followed, answered = _answered(render)
@@ -105,7 +101,10 @@ def open_chat(tokenizer: Any, arguments: Mapping[str, Any]) -> Chat:  # noqa: AN
     if before == opened or blanks:  # if they differ only in blanks, the model continues after the opened turn
         before, followed, after = opened, (), ""
     key = () if (before, end) == _unchecked(tokenizer) else (before, end)
-    return Chat(render, followed, ANSWER + after if followed else "", end, key, _warnings(render))
+    chat = Chat(render, followed, ANSWER + after if followed else "", end, key, _warnings(render))
+    if style.turns:
+        _require_shots(chat)
+    return chat
 
 
 def _unchecked(tokenizer: Any) -> tuple[str, str]:  # noqa: ANN401
@@ -119,57 +118,47 @@ def _unchecked(tokenizer: Any) -> tuple[str, str]:  # noqa: ANN401
     return str(prompt), str(answered).rpartition("ANSWER")[2] or str(tokenizer.eos_token)
 
 
-def _template(tokenizer: Any, arguments: Mapping[str, Any]) -> str:  # noqa: ANN401
-    """Return the template's source; refuse one that does not parse, and arguments that it does not read."""
-    if not tokenizer.chat_template:
-        raise SpilloverError("model.template: found 'chat', but the tokenizer has no chat template")
-    with _sentences("cannot be read"):
-        source = str(tokenizer.get_chat_template(arguments.get("chat_template"), arguments.get("tools")))
-        variables = meta.find_undeclared_variables(_compile_jinja_template(source).environment.parse(source))
-    reserved = {"messages", *signature(tokenizer.apply_chat_template).parameters, *tokenizer.special_tokens_map}
-    readable = sorted((variables - reserved - set(_compile_jinja_template(source).globals)).union(SETTABLE))
-    for name in arguments:
-        if name not in readable:
-            raise SpilloverError(
-                f"model.template_arguments: found {name!r}, which the chat template does not read; "
-                f"{did_you_mean(name, readable)}"
-            )
-    return source
+def _content(tokenizer: Any, template: str, style: ChatStyle) -> Render:  # noqa: ANN401
+    """Return a renderer of chats, with texts in the form that the template expects: plain, or as a list of one part.
 
-
-def _content(tokenizer: Any, template: str, arguments: Mapping[str, Any]) -> Callable[[Turns, bool], str]:  # noqa: ANN401
-    """Return a renderer of chats, with texts in the form that the template expects: plain, or as a list of one part."""
-
-    def renderer(content: Callable[[str], Any]) -> Callable[[Turns, bool], str]:
-        def render(turns: Turns, open_answer: bool) -> str:
-            chat = [{"role": role, "content": content(text)} for role, text in turns]
-            with _sentences(f"cannot render a chat of {' and '.join(role for role, _ in turns)}"), _frozen(template):
-                return str(
-                    tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=open_answer, **arguments)
-                )
-
-        return render
-
+    The system text is the first turn of every chat that it renders.
+    """
     refusals: list[SpilloverError] = []
     for content in CONTENTS:
-        render = renderer(content)
+        render = renderer(tokenizer, template, style.arguments, content, style.system)
         try:
-            _require_once(render([("user", TEXT)], True), TEXT, "a user's text")
+            rendered = render([("user", TEXT)], True)
+            _require_once(rendered, TEXT, "a user's text")
+            if style.system:
+                sample = renderer(tokenizer, template, style.arguments, content, SYSTEM)
+                _require_once(sample([("user", TEXT)], True), SYSTEM, "the system text")
+                _require_unchanged(rendered, style.system)
             return render
         except SpilloverError as error:
             refusals.append(error)
-    raise refusals[0]
+    if not style.system:
+        raise refusals[0]
+    reason = str(refusals[0]).removeprefix("model.template: ")
+    raise SpilloverError(f"model.system: {reason}; leave it out, or choose a template with a system turn")
 
 
-def _as_parts(text: str) -> list[dict[str, str]]:
-    return [{"type": "text", "text": text}]
+def _require_unchanged(rendered: str, system: str) -> None:
+    if not _holds(rendered, system):
+        raise SpilloverError("the chat template changes the system text, expected the whole text in the prompt")
 
 
-CONTENTS: tuple[Callable[[str], Any], ...] = (str, _as_parts)
-"""The forms in which templates expect the text of a turn, in the order in which they are tried."""
+def _require_shots(chat: Chat) -> None:
+    """Refuse a template that does not write each turn before a text once."""
+    try:
+        rendered = chat.render([*SHOT, ("user", TEXT), *chat.followed], not chat.followed)
+        for text, what in ((SHOT[0][1], "an earlier text"), (SHOT[1][1], "an earlier answer"), (TEXT, "a user's text")):
+            _require_once(rendered, text, what)
+    except SpilloverError as error:
+        reason = str(error).removeprefix("model.template: ")
+        raise SpilloverError(f"model.shots_as: {reason}; choose 'one turn'") from error
 
 
-def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, str], ...], str]:
+def _answered(render: Render) -> tuple[tuple[tuple[str, str], ...], str]:
     """Return the turns after the user's text, and the rendered chat.
 
     The turns are an answer, or an answer and another text: some templates refuse a chat that ends with the assistant.
@@ -186,7 +175,7 @@ def _answered(render: Callable[[Turns, bool], str]) -> tuple[tuple[tuple[str, st
     raise refusals[0]
 
 
-def turn_end(render: Callable[[Turns, bool], str], after: str) -> str:
+def turn_end(render: Render, after: str) -> str:
     """Return the end of the assistant's turn, where more than that follows an answer: as it is before a user's turn.
 
     Some templates refuse a chat that ends with the assistant; others open the next answer after every chat.
@@ -204,7 +193,7 @@ def turn_end(render: Callable[[Turns, bool], str], after: str) -> str:
     return end if more else after
 
 
-def _require_constant(render: Callable[[Turns, bool], str]) -> None:
+def _require_constant(render: Render) -> None:
     if len({render([("user", TEXT)], True) for _ in range(RENDERINGS)}) > 1:
         raise SpilloverError(
             "model.template: the chat template renders the same text in different ways, expected one prompt each time"
@@ -217,7 +206,7 @@ def _require_once(rendered: str, text: str, what: str) -> None:
         raise SpilloverError(f"model.template: the chat template writes {what} {count} times, expected once")
 
 
-def _warnings(render: Callable[[Turns, bool], str]) -> tuple[str, ...]:
+def _warnings(render: Render) -> tuple[str, ...]:
     """Return a warning if texts are changed in case or white space; refuse templates that change or cut them more."""
     rendered = render([("user", LONG_TEXT)], True)
     if LONG_TEXT in rendered:
@@ -247,27 +236,3 @@ def _shared(first: Sequence[str], second: Sequence[str]) -> int:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-@contextmanager
-def _sentences(what: str) -> Iterator[None]:
-    """Turn any exception of a template into one sentence."""
-    try:
-        yield
-    except Exception as error:  # a template is a program: it can raise anything
-        reason = one_line(first_line(error))
-        raise SpilloverError(f"model.template: the chat template {what}: {reason}") from error
-
-
-@contextmanager
-def _frozen(template: str) -> Iterator[None]:
-    """Stop a template's clock for the block.
-
-    `transformers` caches the compiled template, and passes no function of the caller to it.
-    """
-    clock = _compile_jinja_template(template).globals
-    clock["strftime_now"] = CLOCK.strftime
-    try:
-        yield
-    finally:
-        del clock["strftime_now"]

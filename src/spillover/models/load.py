@@ -5,9 +5,9 @@ The base model and the tuned one differ here by one argument, the adapter.
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from spillover.models.locate import fingerprint, locate
 from spillover.models.network.context import batchable, context_length, short_limit, unused_positions
 from spillover.models.network.head import Halves, Head, dissect, ingredients
 from spillover.models.tokenization import Tokenization
+from spillover.records import ChatStyle, Prompt
 from spillover.utils.progress import notify
 
 MAX_REASON_LENGTH = 300
@@ -47,8 +48,8 @@ class Model:
     """Its fast tokenizer."""
     chat: bool
     """Whether texts are wrapped in the tokenizer's chat template."""
-    template_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Variables that the chat template reads, such as `enable_thinking`."""
+    style: ChatStyle = ChatStyle()
+    """How a prompt becomes a chat."""
     name: str = ""
     """Its name in the experiment, for errors; empty if it was made from a network."""
 
@@ -120,7 +121,8 @@ class Model:
         Raises:
             SpilloverError: the template writes a chat that cannot be right.
         """
-        return open_chat(self.tokenizer, self.template_arguments)
+        system = self.tokenization.mark(self.style.system)
+        return open_chat(self.tokenizer, replace(self.style, system=system))
 
     @property
     def prompt_key(self) -> tuple[str, ...]:
@@ -135,6 +137,27 @@ class Model:
     def apply_chat_template(self, text: str) -> str:
         """Return the prompt for `text`, ready for `tokenize`; outside a chat it is the text itself."""
         return self.chat_format.wrap(self.tokenization.mark(text)) if self.chat else text
+
+    def render(self, prompt: Prompt, dropped: int = 0) -> str:
+        """Return a prompt without its first `dropped` exemplars, ready for `tokenize`: a text, or an opened chat.
+
+        Raises:
+            SpilloverError: exemplars are to be turns, and the prompt does not say where their answers begin.
+        """
+        if not self.chat or not self.style.turns:
+            return self.apply_chat_template("".join(prompt.exemplars[dropped:]) + prompt.body)
+        exemplars, answers = prompt.exemplars[dropped:], prompt.answers[dropped:]
+        if len(answers) != len(exemplars):
+            raise SpilloverError(
+                "model.shots_as: found 'turns', but a prompt does not say where the answers of its exemplars begin, "
+                "expected `Prompt.answers`; choose 'one turn'"
+            )
+        mark = self.tokenization.mark
+        shots = [
+            (mark(exemplar.removesuffix(answer)), mark(answer.strip()))
+            for exemplar, answer in zip(exemplars, answers, strict=True)
+        ]
+        return self.chat_format.wrap(mark(prompt.body), shots)
 
     def format_answer(self, text: str) -> str:
         """Return an answer as it follows a prompt. In a chat the end of the turn replaces the plain delimiter."""
@@ -180,7 +203,7 @@ def load(
     template: str = "none",
     adapter: Path | None = None,
     merged: bool = False,
-    template_arguments: Mapping[str, Any] | None = None,
+    style: ChatStyle = ChatStyle(),
 ) -> Model:
     """Load a model, with an adapter for the tuned arm.
 
@@ -191,7 +214,7 @@ def load(
         template: `none`, or `chat` for the tokenizer's chat template.
         adapter: folder of a PEFT adapter, or of a fully tuned model's difference.
         merged: whether the adapter is added to the weights, in their dtype; else it stays beside them.
-        template_arguments: variables that the chat template reads.
+        style: how a prompt becomes a chat.
 
     Raises:
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
@@ -220,14 +243,14 @@ def load(
             attach(network, adapter)
     if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
-    model = Model(network.eval(), tokenizer, template == "chat", template_arguments or {}, name)
+    model = Model(network.eval(), tokenizer, template == "chat", style, name)
     model.head  # noqa: B018 - a model that cannot be scored is refused when it is opened
     for warning in model.chat_format.warnings if model.chat else ():
         notify(warning)
     return model
 
 
-def without_weights(name: str, template: str = "none", template_arguments: Mapping[str, Any] | None = None) -> Model:
+def without_weights(name: str, template: str = "none", style: ChatStyle = ChatStyle()) -> Model:
     """Return a model that has a tokenizer and a configuration, but no weights: it tokenizes and cannot read.
 
     Raises:
@@ -235,7 +258,7 @@ def without_weights(name: str, template: str = "none", template_arguments: Mappi
     """
     folder = locate(name)
     config, tokenizer = _config_and_tokenizer(folder, fingerprint(folder), name)
-    return Model(SimpleNamespace(config=config), tokenizer, template == "chat", template_arguments or {}, name)
+    return Model(SimpleNamespace(config=config), tokenizer, template == "chat", style, name)
 
 
 @cache

@@ -46,7 +46,7 @@ from spillover.records.outcomes import REASONS, Answer, Completion, Grade, Langu
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
-from spillover.records.scoring import Cell, Prediction, Prompt, Result, TextNLL
+from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.records.tuning import Forgetting, LearnedPart, Translation, Tuning
@@ -64,6 +64,7 @@ __all__ = [
     "BestMixture",
     "Candidate",
     "Cell",
+    "ChatStyle",
     "ChoiceGain",
     "ChoiceMetrics",
     "Comparison",

@@ -1,6 +1,8 @@
 """Prompts, cells, predictions, and the likelihoods of texts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +19,29 @@ class Prompt:
     """The item itself, up to where the answer begins."""
     choices: tuple[str, ...]
     """The continuations to score, one per label, each with its closing delimiter. None is a prefix of another."""
+    answers: tuple[str, ...] = ()
+    """(exemplars,) the end of each exemplar that is its answer, with its delimiter; empty: nobody says where."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a digest depends on: all texts. How exemplars divide into turns is decided by their texts."""
+        return {"exemplars": self.exemplars, "body": self.body, "choices": self.choices}
 
     @property
     def header(self) -> str:
         """The exemplars as one text."""
         return "".join(self.exemplars)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatStyle:
+    """How a prompt becomes a chat, where a chat template wraps it."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Variables that the chat template reads, such as `enable_thinking`."""
+    system: str = ""
+    """Text of the system turn before each chat; empty: no such turn."""
+    turns: bool = False
+    """Whether each exemplar is a turn of the user and one of the assistant; else all are in the user's one turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Arm:
     def key(self) -> list[str]:
         """The inputs of all the arm's results: the weights, the precision, the template, the adapter."""
         merged = ["merged"] if self.adapter and self.experiment.evaluate.merged else []
-        return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged]
+        turns = ["exemplars as turns"] if self.experiment.model.shots_as == "turns" else []  # tuning has no exemplars
+        return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged, *turns]
 
     @property
     def reader(self) -> "PrefixReader":
@@ -101,7 +102,7 @@ def reads(experiment: Experiment) -> "Model":
     """Return the model without its weights: the part that turns texts into tokens."""
     from spillover.models.load import without_weights
 
-    return without_weights(experiment.model.name, experiment.model.template, experiment.model.template_arguments)
+    return without_weights(experiment.model.name, experiment.model.template, experiment.model.chat_style)
 
 
 def shortened(experiment: Experiment) -> list[int]:

@@ -21,8 +21,8 @@ def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
     from spillover.models.scoring.vllm import open_engine, score
 
     model, adapter = arm.experiment.model, arm.adapter.path if arm.adapter else None
-    rank, arguments = arm.experiment.tune.rank, model.template_arguments
-    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, arguments))
+    rank, style = arm.experiment.tune.rank, model.chat_style
+    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, style))
 
 
 def _check_vllm(experiment: Experiment) -> None:

@@ -31,7 +31,7 @@ def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator
             line: dict[str, object] = {"task": cell.task, "language": cell.language}
             line |= {"header": prompt.header, "body": prompt.body}
             if model.chat:
-                line["rendered"] = model.apply_chat_template(prompt.header + prompt.body).replace(CUT, "")
+                line["rendered"] = model.render(prompt).replace(CUT, "")
             yield line | ({"choices": prompt.choices} if prompt.choices else {}) | result
 
 

@@ -52,13 +52,15 @@ class ChoiceTask(BaseTask):
     def prompt(self, item: Item, labels: str = "english") -> Prompt:
         """Render an item as the exemplars, the item itself, and a choice for each label."""
         row, choices = self.row(item.language), self.choices(labels, item.language)
+        answers = tuple(choices[self.labels.index(label)] for label in self.exemplar_labels)
         return Prompt(
             exemplars=tuple(
-                self.render_body(fields, item.language) + choices[self.labels.index(label)]
-                for fields, label in zip(row.exemplars, self.exemplar_labels, strict=True)
+                self.render_body(fields, item.language) + answer
+                for fields, answer in zip(row.exemplars, answers, strict=True)
             ),
             body=self.render_body(item.fields, item.language),
             choices=choices,
+            answers=answers,
         )
 
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:

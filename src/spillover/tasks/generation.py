@@ -51,14 +51,16 @@ class GenerationTask(BaseTask):
 
         It has no labels in other words.
         """
+        exemplars = self.row(item.language).exemplars
+        answers = tuple(f" {answer}{CLOSING}" for *_, answer in exemplars)
         return Prompt(
             exemplars=tuple(
-                f"{self.render_body(fields, item.language)} {answer}{CLOSING}"
-                for *texts, answer in self.row(item.language).exemplars
-                for fields in [tuple(texts)]
+                self.render_body(tuple(fields), item.language) + answer
+                for (*fields, _), answer in zip(exemplars, answers, strict=True)
             ),
             body=self.render_body(item.fields, item.language),
             choices=(),
+            answers=answers,
         )
 
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:

@@ -38,8 +38,8 @@ class Words:
         self.context, self.calls = context, 0
         self._next = re.compile("|".join([*map(re.escape, sorted(words, key=len, reverse=True)), "."]), re.DOTALL)
 
-    def apply_chat_template(self, text: str) -> str:
-        return text
+    def render(self, prompt: Prompt, dropped: int = 0) -> str:
+        return "".join(prompt.exemplars[dropped:]) + prompt.body
 
     def format_answer(self, text: str) -> str:
         return text

@@ -116,7 +116,7 @@ def encode_whole(model: Model, prompts: Sequence[Prompt]) -> list[Encoded]:
 def _encode(model: Model, prompts: Sequence[Prompt], dropped: Sequence[int]) -> list[Encoded]:
     texts: list[str] = []
     for prompt, drop in zip(prompts, dropped, strict=True):
-        text = model.apply_chat_template("".join(prompt.exemplars[drop:]) + prompt.body)
+        text = model.render(prompt, drop)
         texts += [text, *(text + model.format_answer(choice) for choice in prompt.choices)]
     ids = iter(model.tokenize(texts))
     encoded = [
@@ -169,7 +169,7 @@ def first_token_ids(model: Model, prompt: Prompt) -> list[tuple[int, ...]]:
 
     The paper's script sums over them. They are found by tokenizing, which works with every kind of tokenizer.
     """
-    text = model.apply_chat_template(prompt.header + prompt.body)
+    text = model.render(prompt)
     words = [model.format_answer(choice).rstrip("\n") for choice in prompt.choices]
     beginnings = [[word[:end] for end in range(1, len(word) + 1) if word[:end].strip()] for word in words]
     ids = iter(model.tokenize([text, *(text + beginning for texts in beginnings for beginning in texts)]))

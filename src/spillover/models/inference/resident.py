@@ -54,8 +54,8 @@ def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bo
     if merged and adapter is not None:
         in_memory = None
         return PrefixReader(_load(chosen, adapter, merged))
-    arguments = json.dumps(chosen.template_arguments, default=str)
-    key = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, arguments)
+    style = json.dumps([chosen.template_arguments, chosen.system, chosen.shots_as], default=str)
+    key = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, style)
     if in_memory is None or in_memory.key != key:
         in_memory = None  # freed before the next model is loaded: memory may not hold both
         in_memory = _Resident(key, PrefixReader(_load(chosen)))
@@ -84,8 +84,7 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
 
 
 def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> Model:
-    arguments = chosen.template_arguments
-    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, arguments)
+    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, chosen.chat_style)
 
 
 def _swap(resident: _Resident, adapter: Path | None) -> None:

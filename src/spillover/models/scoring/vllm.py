@@ -25,7 +25,7 @@ from spillover.models.inference.queries import Query
 from spillover.models.load import Model, resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
 from spillover.models.scoring.score import Scores, Values, score_with
-from spillover.records import Prompt
+from spillover.records import ChatStyle, Prompt
 
 MEMORY_SHARE = 0.5
 """Share of the GPU's memory that vLLM may take. Tracing, by transformers, needs the rest."""
@@ -98,10 +98,10 @@ def open_engine(
     template: str,
     adapter: Path | None,
     rank: int,
-    template_arguments: Mapping[str, Any] | None = None,
+    style: ChatStyle = ChatStyle(),
 ) -> Engine:
     """Open a model by name, as `load` does, for adapters of up to `rank`; both arms use the same `LLM`."""
-    model, folder = without_weights(name, template, template_arguments), locate(name)
+    model, folder = without_weights(name, template, style), locate(name)
     largest = next(supported for supported in ADAPTER_RANKS if supported >= rank)
     return Engine(model, open_llm(folder, fingerprint(folder), resolve_dtype(dtype), largest), adapter)
 

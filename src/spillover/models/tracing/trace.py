@@ -6,7 +6,7 @@ states of all positions in all layers never exist at once.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -92,7 +92,7 @@ def trace(
 def _body_starts(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Encoded]) -> list[int]:
     """Return the index of each item's first own token: the first at which its prompt differs from its exemplars."""
     headers = model.tokenize(
-        [model.apply_chat_template("".join(p.exemplars[e.dropped :])) for p, e in zip(prompts, encoded, strict=True)]
+        [model.render(replace(p, body=""), e.dropped) for p, e in zip(prompts, encoded, strict=True)]
     )
     return [
         min(common_prefix([header, item.prompt]), item.boundary - 1)
