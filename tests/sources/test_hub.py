@@ -1,19 +1,19 @@
 """Sets of the hub, written here in the schema they have there and read by `datasets` from a folder of the same name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
-from datasets import ClassLabel, Features, Value
+from datasets import ClassLabel, Features, List, Value
 
 from spillover.errors import SpilloverError
 from spillover.records import Item, Question
 from spillover.sources import open_source
 from spillover.sources.hub import PRESETS
-from spillover.tasks import open_labeled_task
+from spillover.tasks import open_labeled_task, open_task
 
 TEXT, NLI = Value("string"), ClassLabel(names=["entailment", "neutral", "contradiction"])
 YES_NO = ClassLabel(names=["0", "1"])
@@ -25,6 +25,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "facebook/xnli": {"premise": TEXT, "hypothesis": TEXT, "label": NLI},
     "google-research-datasets/paws-x": SENTENCES,
     "openai/gsm8k": {"question": TEXT, "answer": TEXT},
+    "juletxara/mgsm": {"question": TEXT, "answer": TEXT, "answer_number": Value("int32"), "equation_solution": TEXT},
+    "google/xquad": {
+        "id": TEXT,
+        "context": TEXT,
+        "question": TEXT,
+        "answers": {"text": List(TEXT), "answer_start": List(Value("int32"))},
+    },
 }
 """Id → the columns as the hub has them."""
 
@@ -55,11 +62,19 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
 
-    def save(id: str, configs: list[str], schema: dict[str, Any], rows: int = 3, **changed: list[object]) -> None:
+    def save(
+        id: str,
+        configs: list[str],
+        schema: dict[str, Any],
+        rows: int = 3,
+        splits: Sequence[str] = ("train", "test"),
+        /,
+        **changed: list[object],
+    ) -> None:
         lines = ["---", "configs:"]
         for config in configs:
             lines += [f"- config_name: {config}", "  data_files:"]
-            for split in ("train", "test"):
+            for split in splits:
                 lines += [f"  - split: {split}", f"    path: {config}/{split}-*"]
                 made = {
                     name: [cell(name, config, split, number, kind) for number in range(rows)]
@@ -95,6 +110,27 @@ def test_a_preset_reads_its_set(write: Write, id: str, kind: str) -> None:
             expected = tuple(f"{column} {number} of {split} in {layout.configs[language]}" for column in layout.columns)
             assert (each.task, each.id, each.language, each.fields) == (task.name, str(number), language, expected)
     assert [task.labels[item.gold] for item in source.items(task, language)] == GOLDS[id]
+
+
+def test_mgsm_is_arithmetic_in_the_words_of_the_task_that_ships(write: Write) -> None:
+    preset(write, "juletxara/mgsm", answer=[None, None, None])
+    source, task = open_source("hub:juletxara/mgsm", {}, "test"), open_task("arithmetic")
+    assert source.item_languages(task) == ("en", "zh", "de", "fr", "es", "ja", "ru", "th", "sw", "bn")
+    items = source.items(task, "sw")
+    assert [(item.id, item.answers) for item in items] == [("0", ("100",)), ("1", ("101",)), ("2", ("102",))]
+    assert items[1].fields == ("question 1 of test in sw",)
+    assert task.prompt(items[1]).choices == ()
+
+
+def test_xquad_is_reading_with_ids_of_its_own(write: Write) -> None:
+    answers = [{"text": ["Emil", "her brother"], "answer_start": [3, 9]}] * 3
+    configs = list(PRESETS["google/xquad"].configs.values())
+    write("google/xquad", configs, SCHEMAS["google/xquad"], 3, ("validation",), id=["a", "b", "c"], answers=answers)
+    source, task = open_source("hub:google/xquad", {}, "test"), open_task("reading")
+    assert source.item_languages(task) == ("en", "zh", "de", "es", "ru", "hi", "th")
+    (first, *_) = source.items(task, "th")
+    assert (first.id, first.answers) == ("a", ("Emil", "her brother"))
+    assert first.fields == ("context 0 of validation in xquad.th", "question 0 of validation in xquad.th")
 
 
 @LABELED
