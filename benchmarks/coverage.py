@@ -110,8 +110,8 @@ SCORES: tuple[Callable[[np.random.Generator, int], Array], ...] = (
 def graded(items: int, change: Callable[[np.random.Generator, int], Array]) -> tuple[float, float]:
     """Return the misses below and above for scores between 0 and 1 in one language."""
     random = np.random.default_rng(items)
-    truth = change(random, items=4_000_000).mean()
-    estimates = [mean_change(change(random, items=items)[:, None]).estimate() for _ in range(DRAWS)]
+    truth = change(random, 4_000_000).mean()
+    estimates = [mean_change(change(random, items)[:, None]).estimate() for _ in range(DRAWS)]
     return float(np.mean([e.low > truth for e in estimates])), float(np.mean([e.high < truth for e in estimates]))
 
 

@@ -6,12 +6,10 @@ answers differ. Writes a JSON file and, beside it, its table as Markdown.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +17,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from rivals import now
+from saving import add_out, save
 from scoring import facts, table
 from spillover.models.inference.answer_text import AnswerText, find_stop
 from spillover.models.inference.prefix import PrefixReader
@@ -109,7 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--processor-time", action="store_true", help="on a busy machine: seconds of the processor, not of the clock"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/generation.json"), help="%(default)s")
+    add_out(parser, "generation")
     return parser.parse_args()
 
 
@@ -120,11 +119,9 @@ def main() -> None:
     clock = time.process_time if options.processor_time else now
     product = 2 * 2048**3 / min(timed(clock, product_of_2048())[1] for _ in range(5))
     rows = [compete(model, name, options, clock, product) for name in options.shapes]
-    results = {"rows": [asdict(row) | {"ratios": row.ratios} for row in rows]}
+    results: dict[str, object] = {"rows": [asdict(row) | {"ratios": row.ratios} for row in rows]}
     results |= {"best_product_gflops": product / 1e9, "clock": clock.__name__}
-    machine = facts(argparse.Namespace(**vars(options), dtype="float32"))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results | {"machine": machine}, indent=1) + "\n", encoding="utf-8")
+    results["machine"] = facts(argparse.Namespace(**vars(options), dtype="float32"))
     titles = [
         "shape",
         "items a second",
@@ -133,9 +130,7 @@ def main() -> None:
         "wanted",
         "limit",
     ]
-    page = table(titles, [_cells(row) for row in rows])
-    options.out.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
+    save(options.out, results, table(titles, [_cells(row) for row in rows]))
 
 
 def _cells(row: Row) -> list[str]:
@@ -164,14 +159,12 @@ def compete(model: Model, name: str, options: argparse.Namespace, clock: Callabl
     rows_layout(reader)
     chosen = sample(prompts, options.rival_items)
     sampled = [prompts[index] for index in chosen]
-    rivals: dict[str, Callable[[Model, Sequence[Prompt], int, int], list[str]]]
-    rivals = {"transformers": by_transformers, "harness": by_harness}
-    for rival in rivals.values():
-        rival(model, sampled[:1], 2, 1)
+    for write in RIVALS.values():
+        write(model, sampled[:1], 2, 1)
     answers, seconds = timed(clock, lambda: generate(reader, prompts, limit, [STOP]))
-    rates: dict[str, dict[int, float]] = {rival: {} for rival in rivals}
+    rates: dict[str, dict[int, float]] = {rival: {} for rival in RIVALS}
     for batch in options.batches:
-        for rival, write in rivals.items():
+        for rival, write in RIVALS.items():
             texts, rival_seconds = timed(clock, lambda: write(model, sampled, limit, batch))  # noqa: B023 - called at once
             rates[rival][batch] = len(sampled) / rival_seconds
             agree(name, rival, [answers[index].text for index in chosen], texts)
@@ -195,7 +188,7 @@ def operations(model: Model, prompts: Sequence[Prompt], tokens: Sequence[int]) -
     trie = {tuple(sequence[:end]) for sequence in ids for end in range(1, len(sequence) + 1)}
     linear = sum(m.weight.numel() for m in model.backbone.modules() if isinstance(m, torch.nn.Linear))
     read = len(trie) + sum(tokens) - len(tokens)
-    return 2.0 * (linear * read + model.unembedding.weight.numel() * sum(tokens))
+    return 2.0 * (linear * read + float(model.unembedding.weight.numel()) * sum(tokens))
 
 
 def by_transformers(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) -> list[str]:
@@ -226,6 +219,9 @@ def by_harness(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) 
     ]
     texts: list[str] = lm.generate_until(requests, disable_tqdm=True)
     return texts
+
+
+RIVALS = {"transformers": by_transformers, "harness": by_harness}
 
 
 def agree(shape: str, rival: str, ours: Sequence[str], theirs: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def _area(rows: list[Prediction]) -> float:
 def gains(rows: list[dict[str, str]], arm: str, group: str, measure: str) -> np.ndarray:
     """Return each seed's gain in points, the mean over a group's languages."""
     own = [row for row in rows if (row["arm"], row["group"]) == (arm, group)]
-    difference = {row["seed"]: [] for row in own}
+    difference: dict[str, list[float]] = {row["seed"]: [] for row in own}
     for row in own:
         difference[row["seed"]].append(float(row[f"tuned_{measure}"]) - float(row[f"base_{measure}"]))
     return np.array([np.mean(values) for values in difference.values()])

@@ -86,8 +86,8 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     }
     path = tmp_path / "grid.toml"
     path.write_text(tomli_w.dumps(grid), encoding="utf-8")
-    command = [sys.executable, EXAMPLES / "halving.py", path, "4", "8", "12", "--runs", tmp_path / "runs"]
-    subprocess.run(command, check=True, capture_output=True)
+    halving = [sys.executable, EXAMPLES / "halving.py", path, "4", "8", "12", "--runs", tmp_path / "runs"]
+    subprocess.run([str(part) for part in halving], check=True, capture_output=True)
     with (tmp_path / "runs" / "grid-12" / "halving.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["items"] for row in rows] == ["4", "4", "4", "8", "8", "12"]
@@ -101,7 +101,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     adapters = {path for path in (tmp_path / "runs" / ".stages").glob("adapter-*") if path.is_dir()}
     assert len(adapters) == 3, "no rung tunes again"
     winner = tmp_path / "runs" / "grid-12" / third[0]["arm"]
-    tuned = read_run(winner).arm
+    tuned = [p for p in read_run(winner).arm if isinstance(p, Prediction)]
     areas = {
         code: 100 * roc_auc_score([p.gold for p in own], [p.logprobs[1] - p.logprobs[0] for p in own])
         for code, own in ((code, [p for p in tuned if p.language == code]) for code in ("en", "de", "sw", "th"))

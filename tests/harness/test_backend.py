@@ -5,7 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def text_requests(kinds: Sequence[dict[str, Any]] = UNTIL) -> list[Instance]:
     return [Instance("generate_until", {}, arguments, number) for number, arguments in enumerate(asked)]
 
 
-def both(model: str, requests: list[Instance], **options: object) -> tuple[list[str], list[str]]:
+def both(model: str, requests: list[Instance], options: Mapping[str, Any] = {}) -> tuple[list[str], list[str]]:
     ours, theirs = (kind(model, device="cpu", dtype="float32", **options) for kind in (SpilloverLM, HFLM))
     return ours.generate_until(requests, disable_tqdm=True), theirs.generate_until(requests, disable_tqdm=True)
 
@@ -166,7 +166,7 @@ def test_greedy_texts_are_those_of_hf(model: str, options: dict[str, object], mo
     """Also where contexts lose their beginning."""
     said: list[str] = []
     monkeypatch.setattr(module, "notify", said.append)
-    ours, theirs = both(model, text_requests(), **options)
+    ours, theirs = both(model, text_requests(), options)
     assert ours == theirs
     assert len(set(ours)) > 5
     assert said == []

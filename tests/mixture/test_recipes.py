@@ -400,9 +400,10 @@ NAMES = {
 
 @pytest.mark.parametrize("recipe", NAMES)
 def test_a_mixture_derives_its_name_and_the_languages_it_tunes_on(recipe: str) -> None:
-    table = {"translate": {"to": ["zh", "es"]}, "mixture": {"pivot": "it", "frame": "task-frame"}}
-    table["mixture"] |= {"phases": [{"parts": [{"recipe": recipe}]}]} if recipe == "contrastive" else {"recipe": recipe}
-    experiment = Experiment.model_validate(table)
+    mixture: dict[str, object] = {"pivot": "it", "frame": "task-frame", "recipe": recipe}
+    if recipe == "contrastive":
+        mixture["phases"] = [{"parts": [{"recipe": mixture.pop("recipe")}]}]
+    experiment = Experiment.model_validate({"translate": {"to": ["zh", "es"]}, "mixture": mixture})
     assert (experiment.mixture_name, experiment.tuned_on) == NAMES[recipe]
     assert "{" not in experiment.treatment
     translates = recipe not in ("annotated-english", "annotated-multilingual", "replay", "translate-then-answer")

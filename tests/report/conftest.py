@@ -427,7 +427,7 @@ def visit(browser: "Browser", tmp_path: Path) -> Iterator[Callable[..., "Page"]]
     """Open a report's page alone, without the files beside it; at the end nothing may have gone wrong."""
     wrong: list[str] = []
 
-    def open_page(made: dict[str, Content], width: int = 1440, mode: str = "light") -> "Page":
+    def open_page(made: dict[str, Content], width: int = 1440, mode: Literal["light", "dark"] = "light") -> "Page":
         place = tmp_path / "index.html"
         place.write_text(str(made["index.html"]), encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)

@@ -546,7 +546,7 @@ def test_the_gold_margin_of_clusters_is_that_of_their_sums():
     pairs = [[replace(p, id=f"{p.id} {copy}") for p in arm for copy in range(3)] for arm in (BASE, TUNED)]
     clusters = {"sentiment": {p.id: f"{p.id[:-1]}0" for p in pairs[0]}}
     alone, copied, twin = (
-        compare(*arms, ["zh"], clusters=shared).gains[0].choices.margin
+        compare(arms[0], arms[1], ["zh"], clusters=shared).gains[0].choices.margin
         for arms, shared in (((BASE, TUNED), None), (pairs, clusters), (pairs, None))
     )
     assert (copied.value, copied.low, copied.high) == pytest.approx((alone.value, alone.low, alone.high))

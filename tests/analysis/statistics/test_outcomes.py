@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from spillover.analysis.statistics.gains import compare, compare_pairs
 from spillover.analysis.statistics.paired import mean_change, mean_score
 from spillover.analysis.statistics.reasons import LOSSES
 from spillover.errors import SpilloverError
-from spillover.records import REASONS, Outcome, Prediction
+from spillover.records import REASONS, Outcome, Prediction, Result
 
 CODES = ("en", "zh", "th", "sw")
 
@@ -25,9 +26,9 @@ def answers(
     outcomes = []
     for code in codes:
         for item in range(n):
-            reason = random.choice(np.array(REASONS), p=[right, *((1 - right) / 4,) * 4])
+            reason = REASONS[random.choice(len(REASONS), p=[right, *((1 - right) / 4,) * 4])]
             part = float(random.beta(2, 2)) if graded and reason == "wrong" else 0.0
-            outcomes.append(Outcome(f"{item:03}", "math", code, 1.0 if reason == "right" else part, str(reason)))
+            outcomes.append(Outcome(f"{item:03}", "math", code, 1.0 if reason == "right" else part, reason))
     return outcomes
 
 
@@ -179,7 +180,7 @@ def test_scores_between_know_more_than_scores_of_0_and_1() -> None:
     """The twin that takes them for shares of right answers has an interval as wide as that of coins."""
     random = np.random.default_rng(0)
     scores, units = random.beta(8, 8, 200), np.array([f"{i}" for i in range(200)])
-    narrow, coins = mean_score(scores, units), mean_score((scores > 0.5) * 1.0, units)
+    narrow, coins = mean_score(scores, units), mean_score((scores > 0.5).astype(np.float64), units)
     assert narrow.value == pytest.approx(scores.mean())
     width = 2 * 1.96 * scores.std() / np.sqrt(200)
     assert narrow.high - narrow.low == pytest.approx(width, rel=0.1)
@@ -211,14 +212,15 @@ def test_comparisons_of_several_arms_are_those_of_two_but_for_the_correction() -
         ({"score": 0.0, "reason": "right"}, "the reason 'right' for 1 alone"),
     ],
 )
-def test_outcomes_that_contradict_themselves_are_refused(change: dict[str, object], told: str) -> None:
+def test_outcomes_that_contradict_themselves_are_refused(change: dict[str, Any], told: str) -> None:
+    outcomes = [replace(BASE[0], **change), *BASE[1:]]
     with pytest.raises(SpilloverError, match=told):
-        compare([replace(BASE[0], **change), *BASE[1:]], TUNED, ["zh"])
+        compare(outcomes, TUNED, ["zh"])
 
 
 def test_a_cell_has_label_scores_of_all_items_or_of_none() -> None:
     some = choices(0, ["en"], 4)
-    mixed = [*some[:3], Outcome(some[3].id, "sentiment", "en", 0.0, "wrong")]
+    mixed: list[Result] = [*some[:3], Outcome(some[3].id, "sentiment", "en", 0.0, "wrong")]
     with pytest.raises(SpilloverError, match="sentiment, en: found label scores of some items only"):
         compare(mixed, some, ["zh"])
     with pytest.raises(SpilloverError, match="first '000', in mine"):

@@ -1,5 +1,6 @@
 """Recipes side by side: paired differences against naive loops, seeds taken together, refusals with their reason."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from spillover.analysis.statistics.gains import compare
 from spillover.analysis.statistics.runs import compare_runs
 from spillover.errors import SpilloverError
-from spillover.records import FinishedRun, Prediction
+from spillover.records import FinishedRun, Prediction, Result
 
 CODES = ("en", "zh", "de", "th", "sw")
 ITEMS = 120
@@ -33,8 +34,9 @@ def run(name: str, skill: float, seed: int, mixture: str = "zh=>en", recipe: str
     )
 
 
-def accuracy(predictions: tuple[Prediction, ...], code: str) -> float:
-    return float(np.mean([p.chosen == p.gold for p in predictions if p.language == code]))
+def accuracy(results: Iterable[Result], code: str) -> float:
+    rows = [p for p in results if isinstance(p, Prediction) and p.language == code]
+    return float(np.mean([p.chosen == p.gold for p in rows]))
 
 
 def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
@@ -99,7 +101,8 @@ TWO = run("two", 0.2, 2)
 
 
 def changed(run: FinishedRun, change: str) -> FinishedRun:
-    def edit(p: Prediction) -> Prediction:
+    def edit(p: Result) -> Result:
+        assert isinstance(p, Prediction)
         if change == "task":
             return replace(p, task="entailment")
         if change == "gold" and (p.language, p.id) == ("th", "005"):
@@ -108,7 +111,8 @@ def changed(run: FinishedRun, change: str) -> FinishedRun:
             return replace(p, logprobs=(*p.logprobs, -3.0))
         return p
 
-    def kept(p: Prediction) -> bool:
+    def kept(p: Result) -> bool:
+        assert isinstance(p, Prediction)
         return change != "ids" or (p.language, p.id) != ("th", "005")
 
     reference, arm = (tuple(edit(p) for p in rows if kept(p)) for rows in (run.reference, run.arm))

@@ -1,5 +1,6 @@
 """The transfer matrix against naive loops; the choice of a mixture is unbiased, where choosing on all items is not."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 from spillover.analysis.statistics import transfer
 from spillover.analysis.statistics.transfer import split_half, transfers
 from spillover.errors import SpilloverError
-from spillover.records import Estimate, FinishedRun, Prediction
+from spillover.records import Estimate, FinishedRun, Prediction, Result
 
 CODES = ("en", "zh", "de", "th", "sw")
 IDS = tuple(f"{i:03}" for i in range(60))
@@ -46,8 +47,9 @@ def runs() -> list[FinishedRun]:
     ]
 
 
-def accuracy(predictions: tuple[Prediction, ...], code: str, ids: set[str] | None = None) -> float:
-    own = [p for p in predictions if p.language == code and (ids is None or p.id in ids)]
+def accuracy(results: Iterable[Result], code: str, ids: set[str] | None = None) -> float:
+    rows = [p for p in results if isinstance(p, Prediction) and p.language == code]
+    own = [p for p in rows if ids is None or p.id in ids]
     return float(np.mean([p.chosen == p.gold for p in own]))
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference import greedy
 from spillover.models.inference import rows as rows_module
 from spillover.models.inference.greedy import Written, write
-from spillover.models.inference.prefix import Prefix, PrefixReader
+from spillover.models.inference.prefix import Prefix, PrefixReader, attention_masks
 from spillover.models.inference.rows import Rows, rows_layout
 from spillover.models.inference.token_choice import end_tokens
 from spillover.models.load import Model
@@ -132,10 +133,17 @@ def test_the_prefix_is_read_once_and_rows_that_ended_are_not_read(monkeypatch: p
     asked = sequences()[:-1]
     prefixes, tokens = [], []
     plain, step = Prefix.__init__, Rows.step
-    monkeypatch.setattr(
-        Prefix, "__init__", lambda self, model, ids, *rest: prefixes.append(len(ids)) or plain(self, model, ids, *rest)
-    )
-    monkeypatch.setattr(Rows, "step", lambda self, ids: tokens.append(len(ids)) or step(self, ids))
+
+    def read_prefix(self: Prefix, model: Model, ids: Sequence[int], beyond: int | None = None) -> None:
+        prefixes.append(len(ids))
+        plain(self, model, ids, beyond)
+
+    def read_tokens(self: Rows, ids: Sequence[int]) -> Tensor:
+        tokens.append(len(ids))
+        return step(self, ids)
+
+    monkeypatch.setattr(Prefix, "__init__", read_prefix)
+    monkeypatch.setattr(Rows, "step", read_tokens)
     answers = ours(reader, asked)
     different = {tuple(sequence): len(answer.tokens) for sequence, answer in zip(asked, answers, strict=True)}
     assert prefixes == [30]
@@ -144,7 +152,7 @@ def test_the_prefix_is_read_once_and_rows_that_ended_are_not_read(monkeypatch: p
 
 # --- what a generation configuration asks for -------------------------------------------------------------------------
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "a penalty of repetition": {"repetition_penalty": 1.8},
     "no n-gram twice": {"no_repeat_ngram_size": 1},
     "suppressed tokens": {"suppress_tokens": list(range(60, 300))},
@@ -250,7 +258,7 @@ def test_fails_for_a_position_off_by_one(kind: str, monkeypatch: pytest.MonkeyPa
 def test_fails_for_a_window_of_one_more(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = reader_of(kind)
     rows_layout(reader)
-    expected, plain = by_transformers(reader.model, sequences()), rows_module.attention_masks
+    expected, plain = by_transformers(reader.model, sequences()), attention_masks
 
     def wide(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> object:
         return plain(model, full, queries - 1, keys)

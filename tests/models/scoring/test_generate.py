@@ -12,8 +12,10 @@ from families import build
 from spillover.errors import SpilloverError
 from spillover.models.inference import greedy
 from spillover.models.inference import rows as rows_module
+from spillover.models.inference.answer_text import find_stop
 from spillover.models.inference.greedy import Stopped, Written
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.token_choice import TokenChoice
 from spillover.models.load import Model, load
 from spillover.models.scoring import generate as module
 from spillover.models.scoring.generate import Generated, generate
@@ -97,14 +99,14 @@ def test_a_stop_whose_characters_are_split_among_tokens(
     spelling = model.tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(f"八 ok{stop}more")
     tokens = [model.tokenizer.convert_tokens_to_ids(char) for piece, _ in spelling for char in piece]
     steps = iter(tokens)
-    monkeypatch.setattr(greedy.TokenChoice, "__call__", lambda self, hidden, *rest: [next(steps)] * len(hidden))
+    monkeypatch.setattr(TokenChoice, "__call__", lambda self, hidden, *rest: [next(steps)] * len(hidden))
     (answer,) = generate(PrefixReader(model), PROMPTS[:1], 60, [stop])
     assert answer == Generated("八 ok", len("八 ok".encode() + stop.encode()), True, 0)
 
 
 def test_fails_for_a_stop_cut_late(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     text = naive(model, PROMPTS[0], LIMIT, ()).text
-    plain = module.find_stop
+    plain = find_stop
     check(model, PROMPTS, LIMIT, [text[4:6]])
 
     def late(text: str, stop: Sequence[str]) -> int | None:

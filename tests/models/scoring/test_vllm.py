@@ -24,7 +24,7 @@ from spillover.models.scoring import vllm as module
 from spillover.models.scoring.score import score
 from spillover.models.scoring.vllm import check_vllm, open_engine
 from spillover.models.scoring.vllm import score as score_by_vllm
-from spillover.records import Prompt
+from spillover.records import Prediction, Prompt
 from spillover.sources import open_source
 from spillover.tasks import open_task
 
@@ -234,6 +234,8 @@ def test_an_experiment_is_scored_with_it(
     for arm in ("base", "tuned"):
         one, other = (read_arm(tmp_path / "runs" / engine, arm) for engine in ("transformers", "vllm"))
         for mine, theirs in zip(one, other, strict=True):
+            assert isinstance(mine, Prediction)
+            assert isinstance(theirs, Prediction)
             assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
             assert mine.content_free == pytest.approx(theirs.content_free, abs=1e-4)
     assert vllm["made"].asked > 0

@@ -45,7 +45,7 @@ def test_loss_and_gradient_are_the_naive_ones(languages: list[str], same: bool) 
     first, second = (torch.randn(5, 7, generator=generator).requires_grad_() for _ in range(2))
     info_nce(first, second, languages).backward()
     exact = [states.detach().double().requires_grad_() for states in (first, second)]
-    expected = naive(*exact, LANGUAGES)
+    expected = naive(exact[0], exact[1], LANGUAGES)
     expected.backward()
     assert (info_nce(first, second, languages).item() == pytest.approx(expected.item(), rel=1e-5)) is same
     for states, reference in zip((first, second), exact, strict=True):

@@ -96,7 +96,10 @@ def plain_learning(model: Model, network: Any, chosen: TuneConfig) -> list[float
     """Learn with torch alone: each step's whole logits, one example at a time, AdamW under a cosine."""
     rows = [encode(model, example) for example in shuffled()]
     order = Steps(len(rows), BATCH, SEED)
-    steps = [(epoch, places) for epoch in range(2) for places in (order.set_epoch(epoch), list(order))[1]]
+    steps = []
+    for epoch in range(2):
+        order.set_epoch(epoch)
+        steps += [(epoch, places) for places in order]
     learns = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learns, lr=chosen.learning_rate, weight_decay=0)
     schedule = torch.optim.lr_scheduler.LambdaLR(

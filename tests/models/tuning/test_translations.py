@@ -8,6 +8,7 @@ import sacrebleu
 import torch
 
 from spillover.models.inference import rows
+from spillover.models.inference.prefix import attention_masks
 from spillover.models.load import Model, load
 from spillover.models.tuning.translations import chrf, translate
 from spillover.records import Example
@@ -52,7 +53,7 @@ def test_translations_are_those_of_the_naive_loop(
 def test_what_other_rows_have_changes_them(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A twin that must fail: short rows see as many places as the longest."""
     model = load(str(tiny("llama")), "float32")
-    expected, plain = translate(model, EXAMPLES), rows.attention_masks
+    expected, plain = translate(model, EXAMPLES), attention_masks
 
     def seen(model: Model, full: torch.Tensor, *positions: torch.Tensor) -> object:
         return plain(model, full | (len(full) > 2), *positions)
