@@ -57,8 +57,8 @@ def _keeps(code: str, arm: str, number: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def written(findings: Findings, sheets: tuple[ItemAnswers, ...]) -> Findings:
-    outcomes = {
+def outcomes(sheets: tuple[ItemAnswers, ...]) -> dict[str, list[Outcome]]:
+    return {
         arm: [
             Outcome(id, sheet.task, sheet.language, score, reason, _keeps(sheet.language, arm, number))
             for sheet in sheets
@@ -68,6 +68,10 @@ def written(findings: Findings, sheets: tuple[ItemAnswers, ...]) -> Findings:
         ]
         for place, arm in enumerate(ARMS)
     }
+
+
+@pytest.fixture(scope="module")
+def written(findings: Findings, sheets: tuple[ItemAnswers, ...], outcomes: dict[str, list[Outcome]]) -> Findings:
     made = compare_pairs(outcomes, [("base", "tuned")], tuned_on=("de",))
     return replace(findings, comparisons=made, item_scores=(), item_answers=sheets)
 
@@ -114,6 +118,15 @@ def test_a_turn_to_another_language_is_an_alarm(written: Findings, tables_and_pa
     page = str(tables_and_page(written)["index.html"])
     assert "<strong>Another language.</strong>" in page
     assert "Thai (arithmetic, −50.0" in page
+
+
+def test_the_pivot_is_called_by_its_name(
+    written: Findings, outcomes: dict[str, list[Outcome]], tables_and_page: Render
+) -> None:
+    made = compare_pairs(outcomes, [("base", "tuned")], tuned_on=("th",), pivot="de")
+    page = str(tables_and_page(replace(written, comparisons=made))["index.html"])
+    assert "<dt>German</dt>" in page
+    assert "<dt>English</dt>" not in page
 
 
 def test_every_answer_is_in_the_file(

@@ -130,6 +130,7 @@ def _page(
         names={code: language.name for code, language in languages().items()},
         harmed=[gain for gain in comparison.gains if gain.verdict == "harmed"],
         alarms=[gain for gain in comparison.gains if gain.possible_harm and gain.verdict != "harmed"],
+        pivot=next((get_language(gain.language).name for gain in comparison.gains if gain.group == "pivot"), "Pivot"),
         strayed=[gain for gain in comparison.gains if gain.language_harm],
         chance=FALSE_ALARM_RATE * len(comparison.gains),
         errors=sum(defect.severity == "error" for defect in findings.data.defects),
