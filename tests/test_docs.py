@@ -117,3 +117,26 @@ def test_a_task_answered_in_words_and_a_grader_of_ones_own(
     outcomes = read_records(tmp_path / "runs/history/outcomes/tuned/years/es.parquet", Outcome)
     assert [(outcome.item, outcome.score) for outcome in outcomes] == [("1", 0)]
     assert outcomes[0].reason in ("ran on", "unreadable")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_readme_s_python_runs(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a tiny model, and a smaller experiment of the demo's name."""
+    (code,) = re.findall(r"```python\n(import.*?|from.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert '"gemma-3-270m"' in code
+    monkeypatch.chdir(tmp_path)
+    Path("examples").mkdir()
+    small = f"""
+    model = {{ name = "{tiny("llama")}" }}
+    questions = {{ limit = 8 }}
+    tune = {{ epochs = 1, translations = 0 }}
+    evaluate = {{ tasks = ["sentiment"], languages = ["en", "sw"], limit = 4 }}
+    analyze = {{ limit = 0, forgetting = 0 }}
+    """
+    Path("examples/demo.toml").write_text("\n".join(line.strip() for line in small.splitlines()), encoding="utf-8")
+    exec(code.replace("gemma-3-270m", str(tiny("llama"))), {})
+    printed = capsys.readouterr().out
+    assert "Maji yalikuwa baridi" in printed
+    assert "sentiment: inconclusive over 1 language" in printed
