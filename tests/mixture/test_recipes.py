@@ -330,6 +330,22 @@ def test_annotations_are_taken_over_into_every_language_and_never_guessed() -> N
     assert Counter(found) == Counter(recipes.annotated_english([ENGLISH, GERMAN], QUIZ, "english", 0))
 
 
+def test_questions_answered_in_words_are_annotated_with_the_answer() -> None:
+    """Worked answers included, in `two-stage` after the questions: QAlign's order on arithmetic."""
+    task = open_task("arithmetic")
+    row = LabeledQuestion("arithmetic", "7", "en", ("What is 2 + 3?",), 0, "2 + 3 = 5. The answer is 5.")
+    pair = Pair("arithmetic", "7", "de", "en", ("Was ist 2 + 3?",), ("What is 2 + 3?",))
+    names = {code: task.row(code) for code in ("en", "de")}
+    english = f"{names['en'].fields[0]}: What is 2 + 3?\n{names['en'].answer}:"
+    german = f"{names['de'].fields[0]}: Was ist 2 + 3?\n{names['de'].answer}:"
+    target = " 2 + 3 = 5. The answer is 5.\n\n"
+    first, second = recipes.two_stage([pair], [row], task, plain, "english", 0)
+    assert (first.source, first.target, first.stage) == ("Was ist 2 + 3?\n", "What is 2 + 3?", 0)
+    assert (second.source, second.target, second.stage) == (english, target, 1)
+    examples = recipes.annotated_multilingual([row], [pair], task, "english", 0)
+    assert {(example.source, example.target) for example in examples} == {(english, target), (german, target)}
+
+
 def test_two_stages_follow_one_another() -> None:
     pairs = numbered({"zh": 9})
     rows = [LabeledQuestion("quiz", pair.id, "en", pair.target, int(pair.id) % 2) for pair in pairs]

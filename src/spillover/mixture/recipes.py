@@ -158,15 +158,15 @@ def annotated_english(labeled: Sequence[LabeledQuestion], task: Task, labels: st
 def annotated_multilingual(
     labeled: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
 ) -> list[Example]:
-    """Answer them in every language too, the label taken over from the original: translate-train.
+    """Answer them in every language too, the answer taken over from the original: translate-train.
 
-    A pair whose question has no label is left out.
+    So an answer in words stays in the original's language. A pair whose question has no answer is left out.
     """
-    golds = {row.id: row.gold for row in labeled}
+    originals = {row.id: row for row in labeled}
     translated = [
-        LabeledQuestion(pair.task, pair.id, pair.source_language, pair.source, golds[pair.id])
+        replace(originals[pair.id], task=pair.task, language=pair.source_language, fields=pair.source)
         for pair in pairs
-        if pair.id in golds
+        if pair.id in originals
     ]
     return annotated_english([*labeled, *translated], task, labels, seed)
 
