@@ -43,7 +43,8 @@ def _margin(scores: str) -> float:
 def placements(scores: Array, others: Array) -> Array:
     """Return the share of `others`, (…, m), below each score, (…, n); ties count half."""
     above = scores[..., :, None] - others[..., None, :]
-    return ((above > 0) + 0.5 * (above == 0)).mean(-1)
+    result: Array = ((above > 0) + 0.5 * (above == 0)).mean(-1)
+    return result
 
 
 def sees_auc(scores: Array, gold: NDArray[np.bool_]) -> bool:
