@@ -1,15 +1,14 @@
 """How fast answers are written: ours, transformers' `generate` and lm-evaluation-harness in turn, on the same prompts.
 
-Two shapes: `arithmetic` (8 worked exemplars, up to 200 tokens) and `reading` (2 exemplars with passages, up to 16).
-Their texts are put together from the starter corpus. All write in float32, with the same stop string. Stops if two
-answers differ. Writes a JSON file and, beside it, its table as Markdown.
+Two tasks of the starter corpus, in English: `arithmetic` (8 worked exemplars), `reading` (2 exemplars with passages).
+All write in float32, with the task's own limit and stops. Stops if two answers differ. Writes a JSON file and, beside
+it, its table as Markdown.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from lm_eval.models.huggingface import HFLM
 from rivals import now
 from saving import add_out, save
 from scoring import facts, table
+from spillover.languages import ENGLISH
 from spillover.models.inference.answer_text import AnswerText, find_stop
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.rows import rows_layout
@@ -27,24 +27,9 @@ from spillover.models.load import Model, load
 from spillover.models.scoring.generate import generate
 from spillover.records import Prompt
 from spillover.sources import open_source
-from spillover.tasks import open_task
+from spillover.tasks import open_written_task
 from spillover.utils.progress import notify
 from workload import sample
-
-STOP = "\n\n"
-"""What ends an answer, as an exemplar ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A kind of task."""
-
-    prompts: Callable[[int], list[Prompt]]
-    """A number of items → their prompts."""
-    max_tokens: int
-    """The most tokens of an answer."""
-    wanted: float
-    """How many times faster than a rival we mean to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +56,14 @@ class Row:
         return {name: self.items_per_second / max(rates.values()) for name, rates in self.rivals.items()}
 
 
-def _texts() -> Iterator[str]:
-    return cycle(item.fields[0] for item in open_source("starter", {}, "benchmark").items(open_task("sentiment"), "en"))
-
-
-def arithmetic(items: int) -> list[Prompt]:
-    """Return prompts with 8 exemplars of a question and a worked answer of two sentences."""
-    texts = _texts()
-    shots = tuple(
-        f"Question: {next(texts)} {next(texts)}\nAnswer: {next(texts)} The answer is {n}.\n\n" for n in range(8)
-    )
-    return [Prompt(shots, f"Question: {number}. {next(texts)} {next(texts)}\nAnswer:", ()) for number in range(items)]
-
-
-def reading(items: int) -> list[Prompt]:
-    """Return prompts with 2 exemplars of a passage, a question and a short answer; three questions on each passage."""
-    texts = _texts()
-    passages = [" ".join(islice(texts, 5)) for _ in range(2 + -(-items // 3))]
-    cues = [f"Passage: {passage}\nQuestion: " for passage in passages]
-    shots = tuple(f"{cue}What is it about?\nAnswer: {' '.join(cue.split()[1:5])}\n\n" for cue in cues[:2])
-    return [Prompt(shots, f"{cues[2 + n // 3]}{n}. What is said of it?\nAnswer:", ()) for n in range(items)]
-
-
-SHAPES = {"arithmetic": Shape(arithmetic, 200, 3), "reading": Shape(reading, 16, 4)}
+SHAPES = {"arithmetic": 3.0, "reading": 4.0}
+"""Name of a task → how many times faster than a rival we mean to be."""
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=60, help="items a shape (%(default)s)")
+    parser.add_argument("--items", type=int, default=60, help="items of a task, at most (%(default)s)")
     parser.add_argument("--rival-items", type=int, default=16, help="items that rivals write (%(default)s)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16], help="rivals' batch sizes (%(default)s)")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
@@ -153,29 +117,30 @@ def timed(clock: Callable[[], float], work: Callable[[], Any]) -> tuple[Any, flo
 
 def compete(model: Model, name: str, options: argparse.Namespace, clock: Callable[[], float], product: float) -> Row:
     """Time one shape: half of ours, then the rivals on a sample of the same lengths, then the other half of ours."""
-    shape = SHAPES[name]
-    limit = min(shape.max_tokens, options.max_tokens or shape.max_tokens)
-    reader, prompts = PrefixReader(model), shape.prompts(options.items)
+    task = open_written_task(name)
+    limit, stop = min(task.max_tokens, options.max_tokens or task.max_tokens), task.stops(ENGLISH)
+    items = open_source("starter", {}, "benchmark").items(task, ENGLISH)[: options.items]
+    reader, prompts = PrefixReader(model), [task.prompt(item) for item in items]
     rows_layout(reader)
     chosen = sample(prompts, options.rival_items)
     sampled = [prompts[index] for index in chosen]
     for write in RIVALS.values():
-        write(model, sampled[:1], 2, 1)
-    answers, seconds = timed(clock, lambda: generate(reader, prompts, limit, [STOP]))
+        write(model, sampled[:1], 2, stop, 1)
+    answers, seconds = timed(clock, lambda: generate(reader, prompts, limit, stop))
     rates: dict[str, dict[int, float]] = {rival: {} for rival in RIVALS}
     for batch in options.batches:
         for rival, write in RIVALS.items():
-            texts, rival_seconds = timed(clock, lambda: write(model, sampled, limit, batch))  # noqa: B023 - called at once
+            texts, rival_seconds = timed(clock, lambda: write(model, sampled, limit, stop, batch))  # noqa: B023 - called at once
             rates[rival][batch] = len(sampled) / rival_seconds
             agree(name, rival, [answers[index].text for index in chosen], texts)
             notify(f"{name}, {rival} at {batch}: {rates[rival][batch]:.3f} items a second")
-    again, more = timed(clock, lambda: generate(reader, prompts, limit, [STOP]))
+    again, more = timed(clock, lambda: generate(reader, prompts, limit, stop))
     agree(name, "ours", [answer.text for answer in answers], [answer.text for answer in again])
     tokens = [answer.tokens for answer in answers]
     rate = 2 * len(prompts) / (seconds + more)
     limit_rate = len(prompts) * product / operations(model, prompts, tokens)
     notify(f"{name}, ours: {rate:.3f} items a second of {limit_rate:.3f} at the most, {sum(tokens)} tokens")
-    return Row(name, len(prompts), len(sampled), sum(tokens) / len(tokens), rate, rates, limit_rate, shape.wanted)
+    return Row(name, len(prompts), len(sampled), sum(tokens) / len(tokens), rate, rates, limit_rate, SHAPES[name])
 
 
 def operations(model: Model, prompts: Sequence[Prompt], tokens: Sequence[int]) -> float:
@@ -191,8 +156,8 @@ def operations(model: Model, prompts: Sequence[Prompt], tokens: Sequence[int]) -
     return 2.0 * (linear * read + float(model.unembedding.weight.numel()) * sum(tokens))
 
 
-def by_transformers(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) -> list[str]:
-    """Write with `generate`, padded on the left, the longest prompts first; it ends at the stop string by itself."""
+def by_transformers(model: Model, prompts: Sequence[Prompt], limit: int, stop: Sequence[str], batch: int) -> list[str]:
+    """Write with `generate`, padded on the left, the longest prompts first; it ends at a stop string by itself."""
     encoded = model.tokenize([prompt.header + prompt.body for prompt in prompts])
     order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
     texts = [""] * len(encoded)
@@ -200,19 +165,24 @@ def by_transformers(model: Model, prompts: Sequence[Prompt], limit: int, batch: 
     for start in range(0, len(order), batch):
         rows = [encoded[index] for index in order[start : start + batch]]
         padded = model.tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
-        options = {"max_new_tokens": limit, "do_sample": False, "stop_strings": [STOP], "tokenizer": model.tokenizer}
+        options = {
+            "max_new_tokens": limit,
+            "do_sample": False,
+            "stop_strings": list(stop),
+            "tokenizer": model.tokenizer,
+        }
         written = model.network.generate(**padded.to(model.device), **options, use_cache=True)
         for index, row in zip(order[start:], written[:, padded["input_ids"].shape[1] :].tolist(), strict=False):
             until = next((place for place, token in enumerate(row) if token in ends), len(row))
             text = AnswerText(model.tokenizer, encoded[index])(row[:until])
-            texts[index] = text[: find_stop(text, [STOP])]
+            texts[index] = text[: find_stop(text, stop)]
     return texts
 
 
-def by_harness(model: Model, prompts: Sequence[Prompt], limit: int, batch: int) -> list[str]:
+def by_harness(model: Model, prompts: Sequence[Prompt], limit: int, stop: Sequence[str], batch: int) -> list[str]:
     """Write with the harness's own `hf`."""
     lm = HFLM(pretrained=model.network, tokenizer=model.tokenizer, batch_size=batch)
-    arguments = {"until": [STOP], "max_gen_toks": limit, "do_sample": False}
+    arguments = {"until": list(stop), "max_gen_toks": limit, "do_sample": False}
     requests = [
         Instance("generate_until", {}, (prompt.header + prompt.body, dict(arguments)), number)
         for number, prompt in enumerate(prompts)
