@@ -8,15 +8,16 @@ runs they are unknown. All other work of a run takes seconds.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
 from spillover.stages.analyze import trace_cell
 from spillover.stages.answers import write_answers
-from spillover.stages.arms import TUNED, Arm, arm_names, cells_of, reference_arm
+from spillover.stages.arms import Arm, cells_of, open_arm
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
-from spillover.store import MissingArtifactError, Store
+from spillover.store import Artifact, MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
 from spillover.utils.progress import no_bar
 
@@ -65,13 +66,31 @@ def _steps(run: Run) -> Iterator[Step]:
     rates = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
     translated = not any(cost.new for cost in run.translation_costs())
     # without an earlier run of the model no artifact of it exists, and the hub need not be asked for the model
-    adapter = run.existing_adapter() if translated and rates else None
-    examples = _num_examples(run, translated) * experiment.tune.epochs
-    yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
-    arms = [reference_arm(experiment), *([Arm(TUNED, experiment, adapter)] if adapter else [])]
+    adapter = run.existing_adapter() if experiment.tunes and translated and rates else None
+    if experiment.tunes:
+        examples = _num_examples(run, translated) * experiment.tune.epochs
+        yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
+    arms = _existing_arms(experiment, adapter) if rates else []
     for name, (items, measure) in _measures(run).items():
-        done = sum(_done(items, measure, arm, run.store) for arm in arms) if rates else 0
-        yield Step(name, len(arm_names(experiment)) * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
+        measured = _measured_arms(experiment, name)
+        done = sum(_done(items, measure, arm, run.store) for arm in arms if arm.name in measured)
+        yield Step(name, len(measured) * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
+
+
+def _measured_arms(experiment: Experiment, part: str) -> list[str]:
+    """Return the names of the arms that a part of a run measures."""
+    plain = {name: chosen for name, chosen in experiment.all_arms.items() if chosen.plain}
+    of_reference = [name for name, chosen in plain.items() if chosen.model in ("", experiment.model.name)]
+    return {"analyze": of_reference, "texts": list(plain)}.get(part, list(experiment.all_arms))
+
+
+def _existing_arms(experiment: Experiment, adapter: Artifact | None) -> list[Arm]:
+    """Return the arms whose weights exist."""
+    return [
+        open_arm(experiment, name, lambda: adapter)
+        for name, chosen in experiment.all_arms.items()
+        if adapter or not chosen.tuned
+    ]
 
 
 def _num_examples(run: Run, translated: bool) -> int:

@@ -18,7 +18,7 @@ from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import IN_DIGEST, Experiment, dump_experiment
 from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
-from spillover.models.tuning.history import read_history
+from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
     Answer,
     Cell,
@@ -39,12 +39,13 @@ from spillover.runs.read import CLUSTERS
 from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
 from spillover.stages.arms import (
-    TUNED,
     Arm,
     as_text,
     compared_arms,
     model_key,
     num_parameters,
+    open_arm,
+    pairs_of_plain_arms,
     reference_arm,
     shortened,
 )
@@ -129,8 +130,11 @@ class Run:
         """The adapter tuned on the examples.
 
         Raises:
+            SpilloverError: no arm is what this experiment tunes.
             FollowerDone: this process is not the main one of its launch, and its share of the tuning is done.
         """
+        if not self.experiment.tunes:
+            raise SpilloverError("arms: found none with adapter = 'tune', so this experiment tunes nothing")
         adapter = self._tune(self.store)
         if not self.store.is_main_process:
             raise FollowerDone
@@ -146,8 +150,17 @@ class Run:
 
     @part
     def arms(self) -> tuple[Arm, ...]:
-        """The arms, the reference first: the base model and the tuned one. One of them is in memory at a time."""
-        return reference_arm(self.experiment), Arm(TUNED, self.experiment, self.adapter)
+        """The arms, the reference first. One of them is in memory at a time."""
+        experiment = self.experiment
+        return tuple(
+            open_arm(experiment, name, lambda: self.adapter, lambda: self._translator) for name in experiment.all_arms
+        )
+
+    @part
+    def traced_arms(self) -> tuple[Arm, ...]:
+        """The arms to look inside: those of the reference's model that read items as they are."""
+        model = self.experiment.model.name
+        return tuple(arm for arm in self.arms if arm.plain and arm.experiment.model.name == model)
 
     @property
     def items(self) -> Items:
@@ -178,7 +191,8 @@ class Run:
     @part
     def outcomes(self) -> dict[Cell, list[Outcome]]:
         """What became of each item that is answered in words, per cell."""
-        return grade_answers(self.store, self.answers)
+        pivot = self.experiment.mixture.pivot
+        return grade_answers(self.store, self.answers, {arm.name: pivot for arm in self.arms if arm.ask != "item"})
 
     @property
     def results(self) -> dict[Cell, Sequence[Result]]:
@@ -188,16 +202,18 @@ class Run:
     @part
     def text_likelihoods(self) -> dict[Cell, list[TextNLL]]:
         """The likelihood of the items' own texts, per cell."""
-        return measure_cells(self.store, "forget (texts)", self.arms, self.likelihood_items, text_likelihoods)
+        arms = [arm for arm in self.arms if arm.plain]
+        return measure_cells(self.store, "forget (texts)", arms, self.likelihood_items, text_likelihoods)
 
     @part
     def internals(self) -> Internals:
         """Lenses, neurons, patches and the languages' geometry, for the first items of each cell."""
-        items, arms = self.traced_items, self.arms
+        items, arms = self.traced_items, self.traced_arms
         others = lens_training_prompts(self.items, items)
         with bar("analyze (items)", len(arms) * count_passes(self.experiment, items)) as progress:
             internals = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
-        geometry = compare_languages(self.store, [arm.name for arm in arms], items, self.experiment.analyze.metrics)
+        metrics = self.experiment.analyze.metrics if arms else ()
+        geometry = compare_languages(self.store, [arm.name for arm in arms], items, metrics)
         return replace(compare_arms(internals), geometry=tuple(geometry))
 
     @part
@@ -208,7 +224,8 @@ class Run:
         from spillover.report import code_digest
 
         _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
-        defects, results, internals, adapter = self.defects, self.results, self.internals, self.adapter
+        defects, results, internals = self.defects, self.results, self.internals
+        adapter = self.adapter if self.experiment.tunes else None
         clusters_of_items, pairs = clusters(self.items), compared_arms(self.experiment)
         findings = Findings(
             name=self.store.run.name,
@@ -218,20 +235,23 @@ class Run:
                 pairs,
                 clusters=clusters_of_items,
                 tuned_on=self.experiment.tuned_on,
-                pivot=self.experiment.mixture.pivot,
+                pivot=self.experiment.pivot,
                 margin=self.experiment.report.margin / 100,
                 correction=self.experiment.report.correction,
+                tuned=self.experiment.tunes,
             ),
             item_scores=tuple(item_scores(self.items, self.predictions)),
             item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
             internals=internals,
-            tuning=read_history(adapter.path),
-            forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs),
+            tuning=read_history(adapter.path) if adapter else no_history(),
+            forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs_of_plain_arms(self.arms, pairs)),
             data=self._data(defects),
             costs=self.store.costs(),
             translation_costs=tuple(self.translation_costs()),
             provenance=provenance(
-                dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter.key
+                dump_experiment(self.experiment),
+                parameters=num_parameters(self.experiment),
+                adapter=adapter.key if adapter else "",
             ),
         )
         self.store.save(CLUSTERS, json.dumps(clusters_of_items, ensure_ascii=False))
@@ -257,11 +277,13 @@ class Run:
         measure_cells(self.store, "base (answers)", (arm,), answered_in_words(self.items), write_answers)
         measure_cells(self.store, "base (texts)", (arm,), self.likelihood_items, text_likelihoods)
         with bar("base (items traced)", count_passes(self.experiment, traced)) as progress:
-            if traced:
+            if traced and arm.plain:
                 analyze_arm(self.store, arm, traced, lens_training_prompts(self.items, traced), progress)
 
     def translation_costs(self) -> Iterator[TranslationCost]:
         """Return per language the characters that `translate` would send, and those that it sent. Nothing is sent."""
+        if not self.experiment.tunes:
+            return iter(())
         codes = dict.fromkeys((self.experiment.mixture.pivot, *self.experiment.translate.to))
         translated = [code for code in codes if code != ENGLISH]
         return translation_costs(self.store, self._translator, self.questions, translated)
@@ -314,6 +336,8 @@ class Run:
 
     def _data(self, defects: Sequence[Defect]) -> Data:
         """Return the quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
+        if not self.experiment.tunes:
+            return Data(tuple(defects), overlap="", pairs=(), translated=machine_translated(self.items))
         checked = self.pairs.values() if self.training_set.paired else ()  # unused pairs are not translated
         return Data(
             defects=tuple(defects),

@@ -1,5 +1,6 @@
 """The experiment: its frozen configuration, and the TOML files that it is read from and written to."""
 
+from spillover.experiment.arms import ArmConfig
 from spillover.experiment.config import (
     AnalyzeConfig,
     EvaluateConfig,
@@ -18,6 +19,7 @@ from spillover.experiment.tuning import PartConfig, PhaseConfig, TuneConfig
 __all__ = [
     "IN_DIGEST",
     "AnalyzeConfig",
+    "ArmConfig",
     "EvaluateConfig",
     "Experiment",
     "LanguageConfig",

@@ -14,11 +14,12 @@ from pydantic import (
 )
 
 from spillover.errors import SpilloverError, did_you_mean
+from spillover.experiment.arms import DEFAULT_ARMS, ArmConfig, check_arms, pairs_to_compare
 from spillover.experiment.section import NonNegative, Place, Section
 from spillover.experiment.treatments import Treatment, treatment, treatment_of
 from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig, TuneConfig
 from spillover.languages import Language, canonical, from_code, get_language, languages, registered
-from spillover.plugins import METRICS
+from spillover.plugins import METRICS, TRANSLATION_ENGINES, TRANSLATORS
 from spillover.records import ChatStyle, PairFlag, Setup
 from spillover.utils.frozen import frozen
 
@@ -169,7 +170,7 @@ class AnalyzeConfig(Section):
 
 
 class ReportConfig(Section):
-    """Rules of the comparison of the two arms."""
+    """Rules of the comparison of arms."""
 
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
     margin: Annotated[float, Field(ge=0, le=100)] = 2
@@ -206,7 +207,9 @@ class LanguageConfig(Section):
 
 
 class Experiment(Section):
-    """One experiment. The two arms differ in the adapter and in nothing else."""
+    """One experiment. Without `arms` it has two, which differ in the adapter and in nothing else."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"arms", "primary", "compare"})
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: ModelConfig = ModelConfig()
@@ -218,6 +221,12 @@ class Experiment(Section):
     analyze: AnalyzeConfig = AnalyzeConfig()
     report: ReportConfig = ReportConfig()
     languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = Field(default_factory=dict)
+    arms: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")], ArmConfig] = Field(default_factory=dict)
+    """The arms by name, the reference first; none: the base model, and the tuned one."""
+    primary: tuple[str, str] | None = None
+    """The primary comparison, [arm, reference]; None: that of the second arm with the first."""
+    compare: tuple[tuple[str, str], ...] = ()
+    """Further pairs to compare, each [arm, reference]."""
 
     def registered(self) -> AbstractContextManager[None]:
         """Return a block within which the languages that this experiment brings are known."""
@@ -231,6 +240,10 @@ class Experiment(Section):
 
     def _check(self) -> None:
         self._write_codes_alike()
+        if self.arms:
+            check_arms(self.arms, self.primary, self.compare)
+            self._check_ways()
+            object.__setattr__(self, "model", self.model_of(next(iter(self.arms))))
         for code in self.mixture.sizes:
             if code not in (*self.translate.to, "en"):
                 raise SpilloverError(
@@ -255,6 +268,21 @@ class Experiment(Section):
                 f"translate.to: found {list(self.translate.to)}, expected at least one language, and not the pivot "
                 f"{self.mixture.pivot!r}; {did_you_mean('', [c for c in languages() if c != self.mixture.pivot])}"
             )
+
+    def _check_ways(self) -> None:
+        """Refuse arms that other sections contradict."""
+        for name, arm in self.arms.items():
+            self.model_of(name)
+            if arm.ask == "translate-test" and self.translate.translator in TRANSLATORS:
+                raise SpilloverError(
+                    f"arms.{name}.ask: found 'translate-test' with translate.with = {self.translate.translator!r}, "
+                    f"which translates no items, expected an engine; choose from {', '.join(TRANSLATION_ENGINES)}"
+                )
+            if arm.brings_adapter and self.evaluate.engine == "vllm":
+                raise SpilloverError(
+                    f"arms.{name}.adapter: found {arm.adapter!r} with evaluate.engine = 'vllm', which reads adapters "
+                    "tuned here alone, expected 'transformers', or a merged model in its place"
+                )
 
     def _write_codes_alike(self) -> None:
         """Replace each code by this project's: `zh-CN`, `zho_Hans` and `ZH` are `zh` in all that follows."""
@@ -283,8 +311,43 @@ class Experiment(Section):
         return treatment_of(phases)
 
     @property
+    def all_arms(self) -> dict[str, ArmConfig]:
+        """The arms by name, the reference first."""
+        return self.arms or DEFAULT_ARMS
+
+    def model_of(self, name: str) -> ModelConfig:
+        """Return the model of an arm, and how it is loaded.
+
+        Raises:
+            SpilloverError: its keys do not fit each other.
+        """
+        model = self.model.model_copy(update=self.all_arms[name].loading)
+        try:
+            return ModelConfig.model_validate(model.model_dump())
+        except SpilloverError as error:
+            raise SpilloverError(f"arms.{name}: {str(error).removeprefix('model.')}") from error
+
+    @property
+    def tunes(self) -> bool:
+        """Whether an arm is what this experiment tunes; else it needs no questions."""
+        return any(arm.tuned for arm in self.all_arms.values())
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The names of the arms of each comparison, reference and arm; the primary comparison first."""
+        return pairs_to_compare(self.all_arms, self.primary, self.compare)
+
+    @property
+    def pivot(self) -> str:
+        """The language that tuning writes or that items are translated into; empty if no arm does either."""
+        translates = any(arm.ask != "item" for arm in self.all_arms.values())
+        return self.mixture.pivot if self.tunes or translates else ""
+
+    @property
     def mixture_name(self) -> str:
-        """The mixture as the paper writes it, `zh/de=>en`."""
+        """The mixture as the paper writes it, `zh/de=>en`; the arms compared, if nothing is tuned."""
+        if not self.tunes:
+            return "{1} − {0}".format(*self.pairs[0])
         return self._described(self._words.name)
 
     @property
@@ -295,18 +358,19 @@ class Experiment(Section):
     @property
     def tuned_on(self) -> tuple[str, ...]:
         """The languages that tuning sees beside the pivot."""
-        return self.translate.to if "{to}" in self._words.name else ()
+        return self.translate.to if self.tunes and "{to}" in self._words.name else ()
 
     @property
     def setup(self) -> Setup:
         """The report's account of the experiment."""
         return Setup(
             model=self.model.name,
-            mixture=self.mixture_name,
+            mixture=self.mixture_name if self.tunes else "",
             question_task=self.questions.task,
             labels=self.evaluate.labels,
-            treatment=self.treatment,
+            treatment=self.treatment if self.tunes else "",
             tuned_on=self.tuned_on,
+            arms=tuple(f"{name}: {arm.described(self.model.name)}" for name, arm in self.arms.items()),
         )
 
     def _described(self, template: str) -> str:

@@ -27,7 +27,8 @@ def examine(inputs: Inputs, reads: Reads) -> list[Defect]:
     """Return all that is wrong with an experiment's data, errors first."""
     questions: dict[str, list[Question]] = {}
     with gathering() as remarks:
-        defects = [*tokens.wrapped(reads, inputs.experiment.analyze.texts), *_questions(inputs, questions)]
+        defects = [*tokens.wrapped(reads, inputs.experiment.analyze.texts)]
+        defects += _questions(inputs, questions) if inputs.experiment.tunes else ()
         for task in inputs.tasks.values():
             defects += _task(inputs, task, questions if task.name == inputs.task.name else {}, reads)
     notes = (from_error(SpilloverError(remark), "file") for remark in remarks.values())

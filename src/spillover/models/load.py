@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from spillover.errors import SpilloverError
 from spillover.models.adapter import attach, merge_in
+from spillover.models.brought_adapter import add_adapter
 from spillover.models.chat_template import Chat, open_chat
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
@@ -204,8 +205,9 @@ def load(
     adapter: Path | None = None,
     merged: bool = False,
     style: ChatStyle = ChatStyle(),
+    origin: str = "",
 ) -> Model:
-    """Load a model, with an adapter for the tuned arm.
+    """Load a model, with an adapter or without.
 
     Args:
         name: an alias, a hub id or a folder.
@@ -215,9 +217,12 @@ def load(
         adapter: folder of a PEFT adapter, or of a fully tuned model's difference.
         merged: whether the adapter is added to the weights, in their dtype; else it stays beside them.
         style: how a prompt becomes a chat.
+        origin: the key of the experiment that names the adapter, if it was made elsewhere: it is checked then, and its
+            tokenizer replaces the model's.
 
     Raises:
-        SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
+        SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine; the
+            adapter does not belong to it, or changes nothing.
     """
     folder = locate(name)
     _require_causal(folder, name)
@@ -237,7 +242,10 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         require_embedded(network, tokenizer, name)
     if adapter is not None:
-        if merged:
+        if origin:
+            with one_sentence(f"{origin}: cannot load {str(adapter)!r}"):
+                network, tokenizer = add_adapter(network, tokenizer, adapter, merged, origin)
+        elif merged:
             network = merge_in(network, adapter)
         else:
             attach(network, adapter)

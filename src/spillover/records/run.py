@@ -15,7 +15,7 @@ class Setup:
     model: str
     """The model, as the experiment names it."""
     mixture: str
-    """What was tuned on, as the paper writes it: `zh/de=>en`."""
+    """What was tuned on, as the paper writes it: `zh/de=>en`; empty if nothing was tuned."""
     question_task: str
     """Task whose questions were tuned on."""
     labels: str
@@ -24,6 +24,8 @@ class Setup:
     """Sentence about what tuning did; it names the frame."""
     tuned_on: tuple[str, ...]
     """Codes of the languages tuned on."""
+    arms: tuple[str, ...] = ()
+    """What each arm is, in words; empty for the base model and the tuned one alone."""
 
 
 @dataclass(frozen=True, slots=True)

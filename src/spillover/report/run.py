@@ -17,7 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from spillover.languages import get_language, languages
-from spillover.records import FALSE_ALARM_RATE, Findings
+from spillover.records import FALSE_ALARM_RATE, Findings, Setup
 from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
@@ -71,7 +71,7 @@ def render(findings: Findings) -> dict[str, Content]:
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
-    subtitle = f"{findings.setup.model}, tuned on {findings.setup.mixture}"
+    subtitle = described(findings.setup)
     contents = _table_files(findings, tables) | pictures(figures.values(), subtitle)
     sections = [
         Section(
@@ -84,6 +84,11 @@ def render(findings: Findings) -> dict[str, Content]:
         if figure.plots
     ]
     return {"index.html": _page(findings, sections, tables, tuple(contents))} | contents
+
+
+def described(setup: Setup) -> str:
+    """Return the model, and what it was tuned on."""
+    return f"{setup.model}, tuned on {setup.mixture}" if setup.mixture else setup.model
 
 
 def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[str, Content]:

@@ -1,11 +1,13 @@
 """Answers in words: what an arm writes for a cell's items, and what became of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spillover.languages import ENGLISH
 from spillover.records import Answer, Cell, Completion, Item, ItemAnswers, Outcome
 from spillover.stages.arms import Arm, as_text, of_prompts
+from spillover.stages.ask import asked_items
 from spillover.stages.items import Items, answered_in_words, clusters
 from spillover.store import Store, read_records, write_records
 from spillover.tasks import open_written_task
@@ -18,7 +20,9 @@ def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], prog
     The right answers are no part of the key: a corrected one is graded anew, and nothing is written again.
     """
     task, overflow = open_written_task(cell.task), arm.experiment.evaluate.overflow
-    prompts, stop, limit = arm.prompts(task, rows), task.stops(cell.language), task.limit(cell.language)
+    items_read = asked_items(store, arm, cell, rows)
+    language = items_read[0].language if items_read else cell.language
+    prompts, stop, limit = arm.prompts(task, items_read), task.stops(language), task.limit(language)
     name = f"{cell.language}.parquet"
 
     def write(folder: Path) -> None:
@@ -43,10 +47,19 @@ def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], prog
     ]
 
 
-def grade_answers(store: Store, answers: Mapping[Cell, Sequence[Answer]]) -> dict[Cell, list[Outcome]]:
-    """Return what became of each item, and store it: finished runs are compared by it."""
-    codes = {cell.language for cell in answers} | {ENGLISH}
-    outcomes = {cell: open_written_task(cell.task).grade(rows, codes) for cell, rows in answers.items()}
+def grade_answers(
+    store: Store, answers: Mapping[Cell, Sequence[Answer]], asked_in: Mapping[str, str]
+) -> dict[Cell, list[Outcome]]:
+    """Return what became of each item, and store it: finished runs are compared by it.
+
+    asked_in: arm → the language that it asks all items in; the others ask each item in its own.
+    """
+    codes = {cell.language for cell in answers} | {ENGLISH, *asked_in.values()}
+    outcomes = {}
+    for cell, written in answers.items():
+        read = [replace(answer, language=asked_in.get(cell.arm, cell.language)) for answer in written]
+        graded = open_written_task(cell.task).grade(read, codes)
+        outcomes[cell] = [replace(outcome, language=cell.language) for outcome in graded]
     for cell, rows in outcomes.items():
         name = f"{cell.language}.parquet"
 

@@ -1,15 +1,19 @@
 """Arms: the ones that an experiment compares, the keys of their results, and their cells."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
+from spillover.languages import ENGLISH
 from spillover.records import Cell, Item, Prompt
 from spillover.stages.items import Items
 from spillover.store import Artifact
 from spillover.tasks import Task
+from spillover.translate import Translator, open_translator
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.inference.prefix import PrefixReader
@@ -17,8 +21,16 @@ if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.tracing.readout import Readout
 
 
-BASE, TUNED = "base", "tuned"
-"""Names of the arms: the model as it stands, and with the adapter that the experiment tunes."""
+@dataclass(frozen=True)
+class Adapter:
+    """What an arm adds to its base model."""
+
+    path: Path
+    """Its folder."""
+    key: str
+    """A digest of its content, or of all that it was made from."""
+    origin: str = ""
+    """The key of the experiment that names it, if it was made elsewhere; else empty."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +40,15 @@ class Arm:
     name: str
     """Its name, which its folders in the run folder have too."""
     experiment: Experiment
-    """Names the model, the way to load it, and the way to ask it."""
-    adapter: Artifact | None
+    """Names the model, the way to load it, and the labels to ask for. The model is this arm's."""
+    adapter: Adapter | None
     """The adapter; None: the model without one."""
+    ask: str = "item"
+    """The way in which it reads items, a name of `stages.ask.WAYS`."""
+    shots: str | int = "item"
+    """Its exemplars: in the item's language (`item`) or in English (`en`), or the number of the first ones."""
+    translator: Callable[[], Translator] | None = None
+    """Opens what translates its items, if it asks so."""
 
     @cached_property
     def key(self) -> list[str]:
@@ -40,12 +58,17 @@ class Arm:
         return [*model_key(self.experiment), self.adapter.key if self.adapter else "", *merged, *turns]
 
     @property
+    def plain(self) -> bool:
+        """Whether it reads items as they are. Measurements inside other arms would say the same once more."""
+        return (self.ask, self.shots) == ("item", "item")
+
+    @property
     def reader(self) -> "PrefixReader":
         """The model, loaded on first use; invalid once another arm's reader is requested."""
         from spillover.models.inference.resident import resident_reader
 
-        adapter = self.adapter.path if self.adapter else None
-        return resident_reader(self.experiment.model, adapter, self.experiment.evaluate.merged)
+        adapter, origin = (self.adapter.path, self.adapter.origin) if self.adapter else (None, "")
+        return resident_reader(self.experiment.model, adapter, self.experiment.evaluate.merged, origin)
 
     @cached_property
     def readout(self) -> "Readout":
@@ -56,23 +79,89 @@ class Arm:
 
     def prompts(self, task: Task, rows: Sequence[Item]) -> list[Prompt]:
         """Return what the arm reads for each item of a cell."""
-        return [task.prompt(item, self.experiment.evaluate.labels) for item in rows]
+        chosen = self.experiment.evaluate.labels
+        return [self._with_shots(task, item.language, task.prompt(item, chosen)) for item in rows]
 
+    def content_free(self, task: Task, language: str) -> list[Prompt]:
+        """Return the task's content-free prompts, with the arm's exemplars."""
+        prompts = task.content_free(language, self.experiment.evaluate.labels)
+        return [self._with_shots(task, language, prompt) for prompt in prompts]
 
-def arm_names(experiment: Experiment) -> tuple[str, ...]:
-    """Return the names of an experiment's arms, the reference first."""
-    return (BASE, TUNED)
+    def _with_shots(self, task: Task, language: str, prompt: Prompt) -> Prompt:
+        """Return a prompt with the arm's exemplars.
+
+        Raises:
+            SpilloverError: the task has fewer of them, or none in English.
+        """
+        if self.shots == "item":
+            return prompt
+        if self.shots == "en":
+            return replace(prompt, exemplars=self._in_english(task, language, prompt))
+        count = int(self.shots)
+        if count > len(prompt.exemplars):
+            raise SpilloverError(
+                f"arms.{self.name}.shots: found {count}, expected 0 to {len(prompt.exemplars)}, the exemplars of task "
+                f"{task.name!r}"
+            )
+        return replace(prompt, exemplars=prompt.exemplars[:count])
+
+    def _in_english(self, task: Task, language: str, prompt: Prompt) -> tuple[str, ...]:
+        if not task.rows:
+            raise SpilloverError(
+                f"arms.{self.name}.shots: found 'en' with task {task.name!r}, whose items come rendered, expected a "
+                "task with exemplars of its own"
+            )
+        item = Item(task.name, "", ENGLISH, ("",) * len(task.fields), 0)
+        return prompt.exemplars if language == ENGLISH else task.prompt(item, self.experiment.evaluate.labels).exemplars
 
 
 def compared_arms(experiment: Experiment) -> list[tuple[str, str]]:
     """Return the names of the arms of each comparison, reference and arm; the primary comparison first."""
-    reference, *others = arm_names(experiment)
-    return [(reference, name) for name in others]
+    return experiment.pairs
+
+
+def pairs_of_plain_arms(arms: Iterable[Arm], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the pairs of arms that may differ where no item is asked."""
+    plain = {arm.name for arm in arms if arm.plain}
+    return [pair for pair in pairs if plain.issuperset(pair)]
+
+
+def open_arm(
+    experiment: Experiment,
+    name: str,
+    tuned: Callable[[], Artifact | None],
+    translator: Callable[[], Translator] | None = None,
+) -> Arm:
+    """Return an arm by its name.
+
+    tuned: returns the adapter that this experiment tunes; called if the arm is that; translator: opens what translates
+    items; by default it is opened as `[translate]` says.
+    """
+    from spillover.models.adapter_files import locate_adapter
+    from spillover.models.locate import fingerprint
+
+    chosen = experiment.all_arms[name]
+    model = experiment.model_of(name)
+    adapter = None
+    if chosen.tuned:
+        made = tuned()
+        adapter = Adapter(made.path, made.key) if made else None
+    elif chosen.adapter:
+        origin = f"arms.{name}.adapter"
+        folder = locate_adapter(chosen.adapter, model.name, origin)
+        adapter = Adapter(folder, fingerprint(folder), origin)
+    own = experiment.model_copy(update={"model": model})
+    return Arm(name, own, adapter, chosen.ask, chosen.shots, translator or partial(_items_translator, experiment))
 
 
 def reference_arm(experiment: Experiment) -> Arm:
     """Return the arm that the others are compared with. It needs no tuning."""
-    return Arm(BASE, experiment, None)
+    return open_arm(experiment, next(iter(experiment.all_arms)), lambda: None)
+
+
+def _items_translator(experiment: Experiment) -> Translator:
+    chosen = experiment.translate
+    return open_translator(lambda language: (), chosen.translator, chosen.model, chosen.endpoint, chosen.budget)
 
 
 def model_key(experiment: Experiment) -> list[str]:

@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 
 from spillover.records import Answer, Cell, Item, ItemScores, Prediction, TextNLL
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
+from spillover.stages.ask import asked_items
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters, with_choices
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
@@ -37,8 +38,9 @@ def by_arm(arms: Sequence[Arm], cells: Mapping[Cell, Sequence[Row]]) -> dict[str
 def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Prediction]:
     """Return a cell's predictions, scored first if there are none."""
     chosen, task = arm.experiment.evaluate, open_task(cell.task)
-    prompts = arm.prompts(task, rows)
-    content_free = task.content_free(cell.language, chosen.labels)
+    items_read = asked_items(store, arm, cell, rows)
+    prompts = arm.prompts(task, items_read)
+    content_free = arm.content_free(task, items_read[0].language if items_read else cell.language)
     name = f"{cell.language}.parquet"
 
     def write(folder: Path) -> None:

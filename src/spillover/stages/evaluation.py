@@ -85,5 +85,5 @@ def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:
     for spelling, task in listed_tasks(experiment).items():
         source, _ = items_origin(experiment, task).open()
         codes = measured_languages(experiment, task, source)
-        targets.append(target(task.name, spelling, codes, experiment.tuned_on, experiment.mixture.pivot))
+        targets.append(target(task.name, spelling, codes, experiment.tuned_on, experiment.pivot))
     return [parse_gate(text, targets) for text in texts]

@@ -72,15 +72,17 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
 def _steps(experiment: Experiment) -> list[tuple[str, str, Experiment, tuple[str, ...]]]:
     """Return (step, key, experiment, keys needed) of one experiment."""
     steps: list[tuple[str, str, Experiment, tuple[str, ...]]] = []
-    for code in experiment.translate.to:
+    for code in experiment.translate.to if experiment.tunes else ():
         alone = experiment.model_copy(update={"translate": experiment.translate.model_copy(update={"to": (code,)})})
         steps.append(("translate", digest("translate", *_pairs_key(experiment, code)), alone, ()))
     pairs = tuple(key for _, key, _, _ in steps)
     base = digest("base", base_key(experiment))
     tuned = digest("tune", tune_key(experiment))
     steps.append(("base", base, experiment, ()))
-    steps.append(("tune", tuned, experiment, pairs))
-    steps.append(("run", digest("run", experiment), experiment, (*pairs, base, tuned)))
+    if experiment.tunes:
+        steps.append(("tune", tuned, experiment, pairs))
+    needed = (*pairs, base, tuned) if experiment.tunes else (base,)
+    steps.append(("run", digest("run", experiment), experiment, needed))
     return steps
 
 
@@ -99,6 +101,7 @@ def base_key(experiment: Experiment) -> list[object]:
         experiment.questions.classes,
         experiment.evaluate,
         experiment.analyze,
+        *list(experiment.arms.items())[:1],
     ]
 
 

@@ -53,14 +53,15 @@ class EngineTranslator:
             budget: characters that may be translated by this object in all; 0: no bound.
             log: called with the number of characters translated, also where the engine failed half-way.
         """
-        self._engine, self._identity, self._memory, self._budget = engine, identity, memory, budget
+        self._engine, self._memory, self._budget = engine, memory, budget
+        self.identity = identity
         self._spent, self._log = 0, log
 
     def translate(self, questions: Sequence[Question], language: str) -> list[Question]:
         """Return the questions in another language."""
         if not questions:
             return []
-        direction = MemoryKey(self._identity, questions[0].language, language)
+        direction = MemoryKey(self.identity, questions[0].language, language)
         known, new = self._known(direction, questions)
         if new:
             known |= self._new(direction, new)
@@ -70,7 +71,7 @@ class EngineTranslator:
         """Return how many characters were never translated, and how many were, each text counted once."""
         if not questions:
             return 0, 0
-        known, new = self._known(MemoryKey(self._identity, questions[0].language, language), questions)
+        known, new = self._known(MemoryKey(self.identity, questions[0].language, language), questions)
         return sum(map(len, new)), sum(map(len, known))
 
     def _known(self, direction: MemoryKey, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
@@ -116,7 +117,7 @@ class EngineTranslator:
         translated = self._engine.translate(texts, direction.source, direction.target)
         if len(translated) != len(texts) or not all(isinstance(text, str) for text in translated):
             raise SpilloverError(
-                f"translate.with: {self._identity.partition(' ')[0]!r} returned {len(translated)} translations of "
+                f"translate.with: {self.identity.partition(' ')[0]!r} returned {len(translated)} translations of "
                 f"{len(texts)} texts, expected a text for each"
             )
         translations = dict(zip(texts, translated, strict=True))

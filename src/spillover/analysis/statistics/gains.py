@@ -127,10 +127,12 @@ def compare_pairs(
     margin: float = MARGIN,
     correction: str = "holm",
     clusters: Mapping[str, Clusters] | None = None,
+    tuned: bool = True,
 ) -> tuple[Comparison, ...]:
     """Compare pairs of arms, with p-values corrected for the number of tests of all of them.
 
-    arms: name → its results; pairs: which arms to compare, the primary comparison first. The rest is as for `compare`.
+    arms: name → its results; pairs: which arms to compare, the primary comparison first; tuned: whether anything was
+    tuned, for the sentences. The rest is as for `compare`.
 
     Raises:
         SpilloverError: two arms do not share their items, golds and number of labels; a score is not finite.
@@ -138,7 +140,7 @@ def compare_pairs(
     cells = [pair_arms(arms[names[0]], arms[names[1]], clusters, names) for names in pairs]
     tests = iter(_tests([cell for of_pair in cells for cell in of_pair], correction))
     return tuple(
-        _comparison(names, of_pair, [next(tests) for _ in of_pair], (tuned_on, pivot), margin, correction)
+        _comparison(names, of_pair, [next(tests) for _ in of_pair], (tuned_on, pivot), margin, correction, tuned)
         for names, of_pair in zip(pairs, cells, strict=True)
     )
 
@@ -150,6 +152,7 @@ def _comparison(
     seen: tuple[Collection[str], str],
     margin: float,
     correction: str,
+    tuned: bool,
 ) -> Comparison:
     gains: list[Gain] = []
     summaries: list[Summary] = []
@@ -161,8 +164,8 @@ def _comparison(
             for column, (cell, test) in enumerate(members)
         ]
         gains += of_task
-        summaries.append(_summary(of_task, outcomes, margin))
-    return Comparison(*names, tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries))
+        summaries.append(_summary(of_task, outcomes, margin, tuned))
+    return Comparison(*names, tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries, tuned))
 
 
 def group_of(code: str, tuned_on: Collection[str], pivot: str) -> Group:
@@ -227,7 +230,7 @@ def _arm_metrics(cell: PairedCell, place: int, labels: LabelScores | None) -> Ar
     )
 
 
-def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float) -> Summary:
+def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: bool) -> Summary:
     """Summarize one task; `gains` are in the order of the outcomes' columns."""
     columns, items = _columns(gains, "unseen"), len(outcomes.units)
     change = outcomes.gain(columns) if columns else None
@@ -257,7 +260,7 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float) -> Summa
         sentence="",
     )
     changed = change is not None and change.fixed + change.broken > 0
-    return replace(summary, sentence=sentence(summary, len(columns), margin, changed))
+    return replace(summary, sentence=sentence(summary, len(columns), margin, changed, tuned))
 
 
 def _is_split(choices: ChoiceGain | None) -> bool:

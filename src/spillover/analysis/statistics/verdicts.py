@@ -39,7 +39,7 @@ def verdict(difference: Estimate, items: int, margin: float, significant: bool =
     return "inconclusive"
 
 
-def sentence(summary: Summary, languages: int, margin: float, changed: bool = True) -> str:
+def sentence(summary: Summary, languages: int, margin: float, changed: bool = True, tuned: bool = True) -> str:
     """Say a summary's verdict in one sentence.
 
     Args:
@@ -47,11 +47,12 @@ def sentence(summary: Summary, languages: int, margin: float, changed: bool = Tr
         languages: number of unseen ones.
         margin: differences within ± this count as equivalent.
         changed: whether any item was fixed or broken in an unseen language.
+        tuned: whether the run tuned anything, so that there may be languages tuned on.
     """
     if summary.unseen is None or summary.minimum_detectable is None:
         reason = "every language measured was tuned on or is the pivot"
         return f"{summary.task}: no verdict, since {reason}; over all of them {_interval(summary.overall)}."
-    over = f"over {languages} language{'s' if languages > 1 else ''} not tuned on"
+    over = f"over {languages} language{'s' if languages > 1 else ''}{' not tuned on' if tuned else ''}"
     start = f"{summary.task}: {summary.verdict}"
     nothing = "" if changed else f"nothing changed in {summary.n} items"
     if summary.verdict == "equivalent":
@@ -66,19 +67,20 @@ def sentence(summary: Summary, languages: int, margin: float, changed: bool = Tr
     return f"{start} {over}, {_interval(summary.unseen)}; {_moved(summary)}."
 
 
-def headline(gains: Sequence[Gain], summaries: Sequence[Summary]) -> str:
+def headline(gains: Sequence[Gain], summaries: Sequence[Summary], tuned: bool = True) -> str:
     """Say the verdicts of all tasks in one sentence, with the languages harmed and the number of alarms.
 
     Harm is a language's verdict, corrected for the number of tasks and languages: if tuning does nothing, any is found
     in at most 2.5% of runs. Possible harm is not corrected, so the sentence says how many of those chance alone raises.
     """
-    clauses = []
+    clauses, pivot = [], any(summary.pivot for summary in summaries)
     for word in (*get_args(Verdict), None):
         members = [s for s in summaries if s.verdict == word]
         tasks = [f"{s.task} ({points(s.unseen.value)} points)" if s.unseen else s.task for s in members]
         if tasks:
             clauses.append(f"{word or 'no verdict'} in {listed(tasks)}")
-    return f"Over languages not tuned on: {', '.join(clauses)}{_harm(gains)}."
+    over = "languages not tuned on" if tuned else "all languages but the pivot" if pivot else "all languages"
+    return f"Over {over}: {', '.join(clauses)}{_harm(gains)}."
 
 
 def _harm(gains: Sequence[Gain]) -> str:

@@ -34,16 +34,19 @@ class _Resident:
 in_memory: _Resident | None = None
 
 
-def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> PrefixReader:
+def resident_reader(
+    chosen: ModelConfig, adapter: Path | None = None, merged: bool = False, origin: str = ""
+) -> PrefixReader:
     """Return the base model, with an adapter or without; it is loaded unless it is the one in memory.
 
     A merged adapter is loaded with its own copy of the model, since its update cannot be subtracted from the weights
-    without rounding.
+    without rounding. So is one made elsewhere, which may resize or replace parts of the network.
 
     Args:
         chosen: the model, and how it is loaded.
         adapter: folder of a PEFT adapter, or of a fully tuned model's difference; None for the base model.
         merged: whether the adapter is added to the weights.
+        origin: the key of the experiment that names the adapter, if it was made elsewhere.
 
     Raises:
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
@@ -51,15 +54,16 @@ def resident_reader(chosen: ModelConfig, adapter: Path | None = None, merged: bo
     global in_memory
     if chosen.threads:
         set_num_threads(chosen.threads)
-    if merged and adapter is not None:
-        in_memory = None
-        return PrefixReader(_load(chosen, adapter, merged))
     style = json.dumps([chosen.template_arguments, chosen.system, chosen.shots_as], default=str)
-    key = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, style)
+    key: tuple[str, ...] = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, style)
+    inside = adapter is not None and bool(merged or origin)
+    if inside:
+        key = (*key, str(adapter), str(merged))
     if in_memory is None or in_memory.key != key:
         in_memory = None  # freed before the next model is loaded: memory may not hold both
-        in_memory = _Resident(key, PrefixReader(_load(chosen)))
-    if in_memory.adapter != adapter:
+        loaded = _load(chosen, adapter, merged, origin) if inside else _load(chosen)
+        in_memory = _Resident(key, PrefixReader(loaded))
+    if not inside and in_memory.adapter != adapter:
         _swap(in_memory, adapter)
     return in_memory.reader
 
@@ -83,8 +87,9 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
     in_memory = lent
 
 
-def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False) -> Model:
-    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, chosen.chat_style)
+def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False, origin: str = "") -> Model:
+    style = chosen.chat_style
+    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, style, origin)
 
 
 def _swap(resident: _Resident, adapter: Path | None) -> None:

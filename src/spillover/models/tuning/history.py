@@ -15,6 +15,11 @@ def write_history(folder: Path, tuning: Tuning) -> None:
     (folder / NAME).write_text(json.dumps(asdict(tuning), ensure_ascii=False), encoding="utf-8")
 
 
+def no_history() -> Tuning:
+    """Return the history of a run that tunes nothing."""
+    return Tuning(losses=(), validation=(), examples=0, left_out=0, target_tokens=0, chrf=(), translations=())
+
+
 def read_history(folder: Path) -> Tuning:
     """Read the history from the adapter's folder."""
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))

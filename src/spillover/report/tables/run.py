@@ -52,7 +52,9 @@ def main(findings: Findings) -> list[Table]:
             for arm, metrics, rival in ((0, gain.reference, gain.arm), (1, gain.arm, gain.reference))
             if metrics.score.value >= rival.score.value
         ]
-        caption = f"{task}: {unit(block)} in percent, {findings.setup.model} tuned on {findings.setup.mixture}"
+        caption = f"{task}: {unit(block)} in percent, {findings.setup.model}"
+        if findings.setup.mixture:
+            caption += f" tuned on {findings.setup.mixture}"
         if paper:
             caption += f" (our prompts); below, the paper's {PUBLISHED[task][1]}, tuned on this task's questions"
         header = ("", *(gain.language for gain in block))
