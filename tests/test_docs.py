@@ -1,9 +1,10 @@
-"""What the pages show is run: each titled block of docs/extend.md is a file, and together they are an experiment."""
+"""What the pages show is run: the titled blocks of docs/extend.md and docs/arms.md are files of experiments."""
 
 import csv
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from calls import Call
 from places import ROOT
 from spillover.records import Example, Outcome, Prediction
 from spillover.store import read_predictions, read_records
+from tiny_models import save_adapter
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r'```\w+ title="([\w./-]+)"\n(.*?)```', re.DOTALL)
@@ -140,3 +142,51 @@ def test_the_readme_s_python_runs(
     printed = capsys.readouterr().out
     assert "Maji yalikuwa baridi" in printed
     assert "sentiment: inconclusive over 1 language" in printed
+
+
+ARMS = {
+    "two-models.toml",
+    "my-adapter.toml",
+    "two-checkpoints.toml",
+    "translate-test.toml",
+    "exemplars.toml",
+    "precision.toml",
+}
+
+ADAPTERS = ("saves/gemma-3-270m/lora/sft", "output/checkpoint-1000", "output/checkpoint-2000")
+"""Folders of adapters that the comparisons name."""
+
+SMALL = ["evaluate.limit=2", 'evaluate.languages=["en","es"]', "analyze.limit=0", "analyze.forgetting=1"]
+"""Keys that make any experiment take seconds."""
+
+
+class Upper:
+    """A translation engine: capital letters."""
+
+    version = "1"
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> Sequence[str]:
+        return [text.upper() for text in texts]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", sorted(ARMS))
+def test_every_comparison_of_arms_runs(
+    name: str, call: Call, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = dict(BLOCK.findall((DOCS / "arms.md").read_text("utf-8")))
+    assert set(files) == ARMS
+    for folder in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(folder, str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "capitals", sys.modules[__name__])
+    text = files[name].replace("google/gemma-3-270m-it", str(tiny("qwen2")))
+    text = text.replace("google/gemma-3-270m", str(tiny("llama"))).replace('template = "chat"\n', "")
+    Path(name).write_text(text.replace('"apertium"', '"capitals:Upper"'), encoding="utf-8")
+    for seed, folder in enumerate(ADAPTERS):
+        if folder in text:
+            save_adapter(tiny("llama"), Path(folder), seed)
+    small = [*SMALL, "tune.epochs=1", "tune.translations=0", "questions.limit=8", "mixture.allow_overlap=true"]
+    ended = call("run", name, *(part for key in small for part in ("--set", key)))
+    assert ended.status == 0, ended.err
+    assert (tmp_path / "runs" / Path(name).stem / "report" / "index.html").exists()

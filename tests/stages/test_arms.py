@@ -17,6 +17,7 @@ from spillover.records import Prediction, Question
 from spillover.sources import open_source
 from spillover.store import read_predictions, read_records
 from spillover.tasks import open_task
+from tiny_models import save_adapter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +35,7 @@ class Reverser:
 
 
 def write(path: Path, model: Path, arms: dict[str, Any], **sections: Any) -> Path:
-    table = {
+    table: dict[str, Any] = {
         **{key: sections.pop(key) for key in ("primary", "compare") if key in sections},
         "model": {"name": str(model), "dtype": "float32"},
         "evaluate": {"tasks": ["sentiment"], "languages": list(LANGUAGES), "limit": 4},
@@ -99,7 +100,7 @@ def test_an_arm_of_every_kind(
     arms = {
         "base": {},
         "tuned": {"adapter": "tune"},
-        "mine": {"adapter": str(adapter(tiny("llama"), tmp_path / "mine"))},
+        "mine": {"adapter": str(save_adapter(tiny("llama"), tmp_path / "mine"))},
         "instruct": {"model": str(tiny("qwen2"))},
         "translate-test": {"ask": "translate-test"},
         "self-translate": {"ask": "self-translate"},
@@ -152,18 +153,6 @@ def test_an_arm_of_every_kind(
     assert [line for line in again if line["event"] == "made"] == [], "all is read a second time"
 
 
-def adapter(base: Path, folder: Path, seed: int = 1) -> Path:
-    """Save a random LoRA adapter made by plain peft."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
-    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
-    return folder
-
-
 def test_arms_that_are_the_defaults_change_no_digest(
     call: Call, tiny: Callable[[str], Path], tmp_path: Path, runs: Path
 ) -> None:
@@ -212,6 +201,7 @@ def test_exemplars_of_an_arm(call: Call, tiny: Callable[[str], Path], tmp_path: 
         ({"one": {}, "two": {}}, {"compare": [["two", "two"]]}, "compare: found ['two', 'two']"),
         ({"one": {}, "two": {"shots": 9}}, {}, "arms.two.shots: found 9, expected 0 to 2"),
         ({"one": {}, "two": {"adapter": "nowhere"}}, {}, "arms.two.adapter: found 'nowhere'"),
+        ({"one": {}, "two": {"system": "Be kind."}}, {}, "arms.two: system: found 'Be kind.' with template = 'none'"),
         ({"one": {}, "two": {"shot": 1}}, {}, "unknown key 'arms.two.shot'"),
         ({"one": {}, "Two!": {}}, {}, "Two!"),
     ],

@@ -57,6 +57,18 @@ def save_model(kind: str, tokenizer: "PreTrainedTokenizerFast", folder: Path) ->
     tokenizer.save_pretrained(folder)
 
 
+def save_adapter(base: Path, folder: Path, seed: int = 1) -> Path:
+    """Save a random LoRA adapter of a model, made by plain peft; return its folder."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
+    return folder
+
+
 def _config(kind: str, vocabulary: int) -> "PreTrainedConfig":
     import transformers
 

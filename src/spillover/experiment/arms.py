@@ -47,7 +47,9 @@ class ArmConfig(Section):
         parts = [self.model or reference]
         if self.adapter:
             parts.append("tuned here" if self.tuned else f"with the adapter {self.adapter}")
-        parts += [f"{key} {value}" for key, value in self.loading.items() if key != "name" and value is getattr(self, key)]
+        parts += [
+            f"{key} {value}" for key, value in self.loading.items() if key != "name" and value is getattr(self, key)
+        ]
         if self.ask != "item":
             parts.append(self.ask)
         if self.shots != "item":
