@@ -150,8 +150,10 @@ def open_arm(
         origin = f"arms.{name}.adapter"
         folder = locate_adapter(chosen.adapter, model.name, origin)
         adapter = Adapter(folder, fingerprint(folder), origin)
-    own = experiment.model_copy(update={"model": model})
-    return Arm(name, own, adapter, chosen.ask, chosen.shots, translator or partial(_items_translator, experiment))
+    configured = experiment.model_copy(update={"model": model})
+    return Arm(
+        name, configured, adapter, chosen.ask, chosen.shots, translator or partial(_items_translator, experiment)
+    )
 
 
 def reference_arm(experiment: Experiment) -> Arm:
