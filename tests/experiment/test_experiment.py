@@ -126,7 +126,7 @@ def test_the_defaults_are_the_designs(tmp_path: Path) -> None:
     expected = tomllib.loads(DESIGN)
     for section, keys in BEYOND_THE_DESIGN.items():
         expected[section] = expected.get(section, {}) | keys
-    assert as_table(Experiment()) == expected
+    assert as_table(Experiment()) == expected | {"arms": {}, "primary": None, "compare": []}
     assert load_experiment(file_of(tmp_path, "")) == load_experiment(file_of(tmp_path, DESIGN)) == Experiment()
 
 
