@@ -140,6 +140,25 @@ def canonical(written: str, where: str) -> str:
     return from_code(written) or get_language(written, where).code
 
 
+def from_cldr(written: str) -> Language | None:
+    """Return a language that this project does not have, as CLDR describes its code; None for any other text.
+
+    Its family, its tier and other tools' codes are empty. `registered` makes it known.
+    """
+    from babel import Locale, UnknownLocaleError
+
+    tag, english = _tag(written), Locale("en")
+    name = english.languages.get(tag.language) if tag else None
+    if tag is None or name is None or other_script(written) or lookup(written):
+        return None
+    try:
+        autonym = Locale(tag.language).get_language_name() or name
+    except UnknownLocaleError:  # CLDR names the language, but has no texts in it
+        autonym = name
+    script = english.scripts.get(tag.script, "")
+    return Language(tag.language, name, autonym, script, family="", tier="", nllb="", iso639_3="", google="", lingua="")
+
+
 def other_script(written: str) -> Language | None:
     """Return the language that `written` names in a script which is not the language's own; None where it does not."""
     tag = _tag(written)

@@ -1,6 +1,6 @@
 """Arguments that commands share, and the experiment and run folder that they name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ import typer
 from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
+    from spillover.analysis.statistics.gates import GateOutcome
     from spillover.experiment import Experiment
     from spillover.pipeline import Run
 
@@ -22,6 +23,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the experiment: tune.epochs=1. Repeatable."),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.", parser=expanded_path)]
+Gates = Annotated[
+    list[str],
+    typer.Option("--gate", metavar="GATE", help="End with status 1 if this gate fails: unseen>=0, th>=-5. Repeatable."),
+]
 Name = Annotated[str, typer.Option("--name", help="Name of the run folder. Default: the name of the experiment file.")]
 
 
@@ -43,3 +48,11 @@ def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterat
 
     with open_experiment(file, overrides) as experiment, closing(Store(runs, name or file.stem)) as store:
         yield Run(experiment, store)
+
+
+def end_by_gates(outcomes: "Sequence[GateOutcome]") -> None:
+    """Print the result of every gate; end with status 1 if one does not hold."""
+    for outcome in outcomes:
+        typer.echo(outcome.sentence, err=not outcome.holds)
+    if not all(outcome.holds for outcome in outcomes):
+        raise typer.Exit(1)

@@ -1,11 +1,12 @@
 """Several runs: `compare` finished ones, `suggest` languages to tune on, `sweep` a grid."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
-from spillover.cli.options import File, Name, Overrides, Runs, open_run
+from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run
+from spillover.errors import SpilloverError
 from spillover.utils.paths import expanded_path
 
 app = typer.Typer()
@@ -13,14 +14,97 @@ app = typer.Typer()
 
 @app.command()
 def compare(
-    compared: Annotated[list[str], typer.Argument(metavar="RUN…", help="Names or folders of finished runs.")],
+    compared: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|FILE…",
+            help="Names or folders of finished runs; or results of other tools, the reference first: samples of "
+            "lm-evaluation-harness (a file or a results folder), logs of inspect, CSV or JSONL.",
+        ),
+    ],
     margin: Annotated[
         float, typer.Option(min=0, max=100, help="Differences up to this many points count as equivalent.")
     ] = 2,
     runs: Runs = Path("runs"),
-    name: Annotated[str, typer.Option("--name", help="Also write the tables, into a run folder of this name.")] = "",
+    name: Annotated[
+        str,
+        typer.Option("--name", help="Also write the tables, of files also the page, into a run folder of this name."),
+    ] = "",
+    language: Annotated[
+        str, typer.Option(metavar="CODE", help="Files: their language, if neither a column nor a task's name says it.")
+    ] = "",
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="Files: the metric, scorer or column with the score, if not the usual.")
+    ] = "",
+    tuned_on: Annotated[
+        str, typer.Option(metavar="CODES", help="Files: languages that a model was tuned on: zh,de. Default: none.")
+    ] = "",
+    gates: Gates = [],  # noqa: B006
 ) -> None:
-    """Compare finished runs of the same items. Seeds of one recipe are averaged."""
+    """Compare finished runs of the same items, or files with other tools' results of the same items.
+
+    Seeds of one recipe are averaged. For files, the first is the reference of all others.
+    """
+    from spillover.runs.samples.read import is_samples
+
+    paths = [expanded_path(text) for text in compared]
+    kinds = [is_samples(path) for path in paths]
+    if all(kinds):
+        options = SampleOptions(margin / 100, language, metric, _codes(tuned_on), gates)
+        _compare_samples(paths, options, runs, name)
+    elif any(kinds):
+        run, file = compared[kinds.index(False)], compared[kinds.index(True)]
+        raise SpilloverError(f"compare: found the run {run} and the file {file}, expected only runs or only files")
+    elif options_of_files := [text for text in (language, metric, tuned_on, *gates) if text]:
+        raise SpilloverError(
+            f"compare: found {options_of_files[0]!r}, an option of other tools' files, expected runs without it: "
+            "runs say their languages themselves, and `run --gate` tests gates"
+        )
+    else:
+        _compare_runs(compared, margin, runs, name)
+
+
+class SampleOptions(NamedTuple):
+    """How results of other tools are read and compared."""
+
+    margin: float
+    """Differences within ± this share count as equivalent."""
+    language: str
+    """Language of files that say none."""
+    metric: str
+    """Name of the score; empty: the usual one."""
+    tuned_on: tuple[str, ...]
+    """Languages that a model was tuned on."""
+    gates: list[str]
+    """Gates as a user writes them."""
+
+
+def _compare_samples(paths: list[Path], options: SampleOptions, runs: Path, name: str) -> None:
+    from rich.console import Console
+
+    from spillover.analysis.statistics.gates import check_gates
+    from spillover.languages import canonical, registered
+    from spillover.report import code_digest
+    from spillover.report.tables.run import summary_text
+    from spillover.runs.samples.compare import compare_samples, read_sample_gates
+    from spillover.runs.samples.read import read_arms
+    from spillover.store import Store
+
+    arms = read_arms(paths, options.metric, options.language)
+    with registered(arms.brought):
+        tuned_on = [canonical(code, "--tuned-on") for code in options.tuned_on]
+        gates = read_sample_gates(options.gates, arms.samples, tuned_on)
+        findings = compare_samples(arms.samples, paths, tuned_on, options.margin)
+        Console().print(summary_text(findings))
+        if name:
+            from spillover.report.run import render  # altair and a browser engine load slowly
+
+            report = Store(runs, name).replace("report", [findings, code_digest()], lambda: render(findings))
+            typer.echo(f"Report: {report / 'index.html'}")
+        end_by_gates(check_gates(gates, findings.comparisons[0]))
+
+
+def _compare_runs(compared: list[str], margin: float, runs: Path, name: str) -> None:
     from rich.console import Console
 
     from spillover.report import code_digest

@@ -5,18 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillover.cli.options import File, Name, Overrides, Runs, open_run
+from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run
 from spillover.errors import SpilloverError
 
 if TYPE_CHECKING:
     from spillover.pipeline import Run
 
 app = typer.Typer()
-
-Gates = Annotated[
-    list[str],
-    typer.Option("--gate", metavar="GATE", help="End with status 1 if this gate fails: unseen>=0, th>=-5. Repeatable."),
-]
 
 STAGES = {
     "questions": ("Read the questions without their answers.", "questions.parquet"),
@@ -104,11 +99,7 @@ def run(
         findings = opened.complete()
         Console().print(summary_text(findings))
         typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
-        outcomes = check_gates(parsed, findings.comparisons[0])
-        for outcome in outcomes:
-            typer.echo(outcome.sentence, err=not outcome.holds)
-        if not all(outcome.holds for outcome in outcomes):
-            raise typer.Exit(1)
+        end_by_gates(check_gates(parsed, findings.comparisons[0]))
 
 
 @app.command()

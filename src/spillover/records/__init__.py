@@ -1,8 +1,8 @@
 """What flows through the stages and what is computed from it, as frozen records without behavior.
 
 One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, one run, several
-runs, transfer, suggestion. A record says what a number means, with its unit. It does not say how the number is
-computed or shown.
+runs, results of other tools, transfer, suggestion. A record says what a number means, with its unit. It does not say
+how the number is computed or shown.
 """
 
 from spillover.records.comparison import (
@@ -46,6 +46,7 @@ from spillover.records.outcomes import REASONS, Answer, Completion, Grade, Langu
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
 from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
+from spillover.records.samples import Sample
 from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
@@ -111,6 +112,7 @@ __all__ = [
     "RecipeResult",
     "Result",
     "RunComparison",
+    "Sample",
     "Setup",
     "Severity",
     "StageCost",

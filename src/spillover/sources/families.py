@@ -15,6 +15,7 @@ from typing import Any, Literal
 from spillover.errors import SpilloverError, first_line
 from spillover.languages import Language, languages, lookup, other_script
 from spillover.plugins import missing_package
+from spillover.sources.task_names import without_language
 from spillover.tasks import PLACEHOLDER
 from spillover.utils.progress import notify
 
@@ -32,12 +33,6 @@ _SCRIPT = re.compile(r"[_-]([A-Za-z]{4})(?![A-Za-z])")
 
 _NAMED = re.compile(r"^(?:task|group)\s*:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
 """The name in a YAML file that cannot be parsed."""
-
-_SEPARATOR = re.compile(r"([_\-.:]+)")
-"""What stands between the parts of a task's name."""
-
-MAX_LANGUAGE_PARTS = 3
-"""Most parts of a name that one language takes: `zh`, `deu_Latn`, `zh-Hans-CN`."""
 
 
 class FamilyError(SpilloverError):
@@ -130,7 +125,7 @@ def _parts(family: str, known: tuple[Language, ...]) -> dict[str, dict[str, str]
     leaves = {code: [*_leaves(index, name)] for code, name in members(family).items()}
     best: dict[str, dict[str, str]] = {}
     most = 0
-    for name_part in (lambda leaf, code: leaf, _without_language):
+    for name_part in (lambda leaf, code: leaf, without_language):
         named = {
             code: {leaf: name_part(leaf.removeprefix(members(family)[code]), code) for leaf in names}
             for code, names in leaves.items()
@@ -172,17 +167,6 @@ def _leaves(index: Mapping[str, Any], name: str, within: str = "") -> Iterator[s
         yield from sorted(entry.tags)
     else:
         yield name
-
-
-def _without_language(name: str, code: str) -> str:
-    """Put the placeholder where a name says a language."""
-    words = _SEPARATOR.split(name)
-    for count in range(MAX_LANGUAGE_PARTS, 0, -1):  # `deu_Latn` before `deu`
-        for start in range(0, len(words) - 2 * (count - 1), 2):
-            span = slice(start, start + 2 * count - 1)
-            if words[start] and lookup("".join(words[span])) == code:
-                words[span] = [PLACEHOLDER, *[""] * (2 * count - 2)]
-    return "".join(words)
 
 
 def _language_of(name: str, pattern: str) -> str | None:

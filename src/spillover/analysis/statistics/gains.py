@@ -280,7 +280,8 @@ def _splits(gains: Sequence[Gain], outcomes: _Outcomes) -> tuple[GroupGain, ...]
     members: dict[tuple[Literal["tier", "script", "family"], str], list[int]] = {}
     for by in PROPERTIES:
         for column in _columns(gains, "unseen"):
-            members.setdefault((by, getattr(get_language(gains[column].language), by)), []).append(column)
+            if value := getattr(get_language(gains[column].language), by):  # empty where it is unknown
+                members.setdefault((by, value), []).append(column)
     return tuple(
         GroupGain(by, name, tuple(gains[column].language for column in columns), outcomes.gain(columns).estimate())
         for (by, name), columns in members.items()

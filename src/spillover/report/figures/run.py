@@ -4,7 +4,7 @@ A chart is drawn twice: for the page, as wide as its place, and as a picture of 
 names, since a machine may lack the fonts for their own names.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from math import ceil
 from statistics import fmean
@@ -18,11 +18,11 @@ from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.report.figures.interpretability import lens, neurons, patches
-from spillover.report.tables.gains import GROUPS, by_arm, by_task, metrics
+from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
 
-MEAN = "Mean, not tuned on"
-"""Label of the forest plot's first row."""
+MEAN = "Mean, {}"
+"""Label of the forest plot's first row; the languages that the mean is over go in."""
 
 BINS = 200
 """Most points of the training curve. If there are more steps, a point is the mean of several."""
@@ -31,14 +31,18 @@ BINS = 200
 def gains(findings: Findings) -> Figure:
     """Forest plots of the primary comparison: each language's gain with its interval, sorted, below their mean."""
     comparison = findings.comparisons[0]
-    return Figure("Gain per language", _reading(comparison), tuple(_forests(comparison)))
+    return Figure("Gain per language", _reading(comparison), tuple(_forests(comparison, group_names(findings))))
 
 
 def comparisons(findings: Findings) -> Figure:
     """Forest plots of all other comparisons; no plot if there is only one comparison."""
     others = findings.comparisons[1:]
     names = slugs([f"{comparison.arm} {comparison.reference}" for comparison in others])
-    plots = [plot for comparison, name in zip(others, names, strict=True) for plot in _forests(comparison, name)]
+    plots = [
+        plot
+        for comparison, name in zip(others, names, strict=True)
+        for plot in _forests(comparison, group_names(findings), name)
+    ]
     reading = (
         "As above, for every other pair of arms. P-values are corrected for the number of tests of all comparisons."
     )
@@ -54,8 +58,9 @@ def _reading(comparison: Comparison) -> str:
     )
 
 
-def _forests(comparison: Comparison, pair: str = "") -> Iterator[Plot]:
+def _forests(comparison: Comparison, group_of: Mapping[str, str], pair: str = "") -> Iterator[Plot]:
     """Yield a forest plot per task. `pair` is the part of the files' names that tells comparisons apart."""
+    first_row = MEAN.format(group_of["unseen"])
     margin = 100 * comparison.margin
     differences = [gain.difference for gain in comparison.gains]
     ends = [-margin, margin, *(100 * end for difference in differences for end in (difference.low, difference.high))]
@@ -63,10 +68,10 @@ def _forests(comparison: Comparison, pair: str = "") -> Iterator[Plot]:
     groups = by_task(comparison)
     for (task, members), name in zip(groups, slugs([task for task, _ in groups]), strict=True):
         ranked = sorted(members, key=lambda gain: gain.difference.value, reverse=True)
-        rows = [_forest_row(get_language(gain.language).name, gain.group, gain.difference) for gain in ranked]
+        rows = [_forest_row(get_language(g.language).name, group_of[g.group], g.difference) for g in ranked]
         mean = summaries[task].unseen
         if mean is not None:
-            rows.insert(0, _forest_row(MEAN, "unseen", mean))
+            rows.insert(0, _forest_row(first_row, group_of["unseen"], mean))
         first, last = (
             f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (ranked[0], ranked[-1])
         )
@@ -74,14 +79,14 @@ def _forests(comparison: Comparison, pair: str = "") -> Iterator[Plot]:
         alt_text = (
             f"Forest plot of {title}: gain in points of {plural(len(ranked), 'language')}, from {first} to {last}."
         )
-        chart = charts.forest(rows, list(GROUPS.values()), (min(ends), max(ends)), MEAN, margin)
+        chart = charts.forest(rows, list(group_of.values()), (min(ends), max(ends)), first_row, margin)
         yield Plot(f"gains-{pair}-{name}" if pair else f"gains-{name}", title, alt_text, chart)
 
 
 def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
     low, value, high = (round(100 * part, 3) for part in (difference.low, difference.value, difference.high))
     text = with_interval(difference)
-    return {"language": name, "group": GROUPS[group], "low": low, "value": value, "high": high, "text": text}
+    return {"language": name, "group": group, "low": low, "value": value, "high": high, "text": text}
 
 
 def accuracy(findings: Findings) -> Figure:

@@ -3,15 +3,23 @@
 Pure: findings in, tables out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spillover.languages import get_language
-from spillover.records import REASONS, ArmMetrics, Comparison, Estimate, Findings, Gain, Summary
+from spillover.records import REASONS, ArmMetrics, Comparison, Estimate, Findings, Gain
 from spillover.report.tables.table import Table
 from spillover.utils.formatting import MINUS, minus, percent, share_with_interval, with_interval
 
 GROUPS = {"unseen": "not tuned on", "tuned": "tuned on", "pivot": "pivot"}
 """Group of a gain → its name for readers."""
+
+UNTUNED_GROUPS = {"unseen": "measured", "pivot": "pivot"}
+"""The same where nothing was tuned."""
+
+
+def group_names(findings: Findings) -> dict[str, str]:
+    """Return group → its name for readers."""
+    return GROUPS if findings.setup.mixture or findings.setup.tuned_on else UNTUNED_GROUPS
 
 
 def by_arm(findings: Findings) -> dict[str, Comparison]:
@@ -41,20 +49,26 @@ def unit(gains: Sequence[Gain]) -> str:
 
 def summary(findings: Findings) -> list[Table]:
     """Return a table per comparison with a row per task: the mean difference over groups of languages, in points."""
-    header = ("task", "not tuned on", "tuned on", "all languages", "verdict")
+    means = _means(findings)
     return [
         Table(
             f"Mean difference ({comparison.arm} − {comparison.reference}) in points, with 95% intervals.",
-            header,
-            tuple(_summary_row(summary) for summary in comparison.summaries),
+            ("task", *means, "verdict"),
+            tuple(
+                (s.task, *(with_interval(getattr(s, field)) for field in means.values()), s.verdict or "no verdict")
+                for s in comparison.summaries
+            ),
         )
         for comparison in findings.comparisons
     ]
 
 
-def _summary_row(s: Summary) -> tuple[str, ...]:
-    means = (with_interval(mean) for mean in (s.unseen, s.tuned, s.overall))
-    return (s.task, *means, s.verdict or "no verdict")
+def _means(findings: Findings) -> dict[str, str]:
+    """Return the name of each mean over languages → the field of a `Summary` that has it."""
+    if group_names(findings) is GROUPS:
+        return {"not tuned on": "unseen", "tuned on": "tuned", "all languages": "overall"}
+    pivot = any(summary.pivot for comparison in findings.comparisons for summary in comparison.summaries)
+    return {"all but the pivot": "unseen", "all languages": "overall"} if pivot else {"all languages": "overall"}
 
 
 def arms(findings: Findings) -> list[Table]:
@@ -73,13 +87,13 @@ def arms(findings: Findings) -> list[Table]:
 def gains(findings: Findings) -> list[Table]:
     """Return a table per comparison and task with a row per language, the largest gain first."""
     return [
-        _gains(task, members, comparison)
+        _gains(task, members, comparison, group_names(findings))
         for comparison in findings.comparisons
         for task, members in by_task(comparison)
     ]
 
 
-def _gains(task: str, gains: Sequence[Gain], comparison: Comparison) -> Table:
+def _gains(task: str, gains: Sequence[Gain], comparison: Comparison, names_of: Mapping[str, str]) -> Table:
     if gains[0].choices:
         test, parts = "McNemar's test", "discrimination and label prior"
         names: tuple[str, ...] = ("discrimination", "label prior", "gold margin")
@@ -96,14 +110,14 @@ def _gains(task: str, gains: Sequence[Gain], comparison: Comparison) -> Table:
         f"the smallest gain that these items show with 80% power. The gain is the sum of {parts}.{margin}"
     )
     ranked = sorted(gains, key=lambda gain: gain.difference.value, reverse=True)
-    return Table(caption, header, tuple(_gain_row(gain) for gain in ranked), keys=2)
+    return Table(caption, header, tuple(_gain_row(gain, names_of[gain.group]) for gain in ranked), keys=2)
 
 
-def _gain_row(gain: Gain) -> tuple[str, ...]:
+def _gain_row(gain: Gain, group: str) -> tuple[str, ...]:
     parts = [gain.choices.discrimination, gain.choices.label_prior] if gain.choices else [p.part for p in gain.reasons]
     return (
         get_language(gain.language).name,
-        GROUPS[gain.group],
+        group,
         percent(gain.reference.score.value),
         percent(gain.arm.score.value),
         with_interval(gain.difference),
@@ -202,8 +216,8 @@ def splits(findings: Findings) -> list[Table]:
             for split in summary.by_property
         ]
         caption = (
-            f"Mean difference ({comparison.arm} − {comparison.reference}) over the languages not tuned on that share a "
-            "property, in points."
+            f"Mean difference ({comparison.arm} − {comparison.reference}) over the languages "
+            f"{group_names(findings)['unseen']} that share a property, in points."
         )
         header = ("task", "by", "which", "difference", "languages")
         tables += [Table(caption, header, tuple(rows), keys=3)] if rows else []
