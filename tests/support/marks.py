@@ -16,6 +16,7 @@ FIXTURES = {
 PLACES = {
     "model": ("harness", "models", "translate/test_nllb.py", "test_api.py"),
     "process": (
+        "runs/samples/test_no_model.py",
         "runs/test_read.py",
         "store/test_store.py",
         "sweep/test_executors.py",

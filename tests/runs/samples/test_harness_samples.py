@@ -13,7 +13,9 @@ from spillover.runs.samples import harness
 
 def test_choices_are_read_with_their_log_probabilities(tmp_path: Path) -> None:
     values = scores(1.0)
-    path = write_lines(tmp_path / f"samples_xnli_de_{TIME}.jsonl", [harness_row(n, "de", v) for n, v in enumerate(values)])
+    path = write_lines(
+        tmp_path / f"samples_xnli_de_{TIME}.jsonl", [harness_row(n, "de", v) for n, v in enumerate(values)]
+    )
     samples = harness.read(path, "")
     assert [list(sample.logprobs) for sample in samples] == values
     assert [sample.gold for sample in samples] == [number % 2 for number in range(len(values))]
@@ -80,7 +82,9 @@ def test_of_a_results_folder_the_latest_file_of_each_task_is_read(
     assert all(sample.score for sample in harness.read(tmp_path, ""))
     assert "leaves out 2 older files" in " ".join(capsys.readouterr().err.split())
     write_results(tmp_path / "other", 1.0)
-    with pytest.raises(SpilloverError, match=r"found samples in 2 folders \(model, other\), expected those of one model"):
+    with pytest.raises(
+        SpilloverError, match=r"found samples in 2 folders \(model, other\), expected those of one model"
+    ):
         harness.read(tmp_path, "")
 
 

@@ -65,7 +65,9 @@ def test_one_of_several_scores_is_named(tmp_path: Path) -> None:
     log["samples"][0]["scores"]["match"] = {"value": "C"}
     path = write_archive(tmp_path / "a.eval", log)
     assert [inspect.read(path, name)[0].score for name in ("choice/style", "choice/truth", "match")] == [1.0, 0.0, 1.0]
-    several = "sample 'q1': found several scores, expected --metric with one; choose from choice/style, choice/truth, match"
+    several = (
+        "sample 'q1': found several scores, expected --metric with one; choose from choice/style, choice/truth, match"
+    )
     with pytest.raises(SpilloverError, match=several):
         inspect.read(path, "")
     with pytest.raises(SpilloverError, match="found no score 'mach'; did you mean 'match'"):
@@ -96,5 +98,5 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         inspect.read(path, "")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("_journal/start.json", "{}")
-    with pytest.raises(SpilloverError, match="found no header.json, expected a log that ended"):
+    with pytest.raises(SpilloverError, match=r"found no header.json, expected a log that ended"):
         inspect.read(path, "")

@@ -26,7 +26,10 @@ def write(path: Path, text: str) -> Path:
 )
 def test_columns_go_by_their_usual_names(text: str, tmp_path: Path) -> None:
     samples = table.read(write(tmp_path / "a.csv", text), "")
-    assert [(s.item, s.language, s.task, s.score) for s in samples] == [("1", "sw", "samples", 1), ("2", "sw", "samples", 0)]
+    assert [(s.item, s.language, s.task, s.score) for s in samples] == [
+        ("1", "sw", "samples", 1),
+        ("2", "sw", "samples", 0),
+    ]
 
 
 def test_a_column_is_named_where_its_name_is_unusual(tmp_path: Path) -> None:
@@ -46,10 +49,19 @@ def test_log_probabilities_of_choices_make_the_score(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("language,correct\nsw,1\n", "found no column with the items' ids; choose from language, correct"),
-        ("item,language\n1,sw\n", "found no column with a score, expected one of correct, is_correct, .* or --metric COLUMN"),
-        ("item,language,score\n1,sw,1\n2,sw,63.5\n", "line 3: column 'score': found '63.5', expected a score between 0 and 1"),
+        (
+            "item,language\n1,sw\n",
+            "found no column with a score, expected one of correct, is_correct, .* or --metric COLUMN",
+        ),
+        (
+            "item,language,score\n1,sw,1\n2,sw,63.5\n",
+            "line 3: column 'score': found '63.5', expected a score between 0 and 1",
+        ),
         ("item,language,score\n1,sw,\n", "line 2: column 'score': found '', expected a score"),
-        ("item,gold,logprobs\n1,2,\"[-1, -2]\"\n", "line 2: found logprobs .* and gold '2', expected a list of two or more"),
+        (
+            'item,gold,logprobs\n1,2,"[-1, -2]"\n',
+            "line 2: found logprobs .* and gold '2', expected a list of two or more",
+        ),
     ],
 )
 def test_a_table_without_what_is_needed_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
@@ -59,5 +71,5 @@ def test_a_table_without_what_is_needed_is_refused(text: str, sentence: str, tmp
 
 @pytest.mark.parametrize("value", [None, [], {}, "maybe", 1.01, -0.01, float("nan"), "nan", ""])
 def test_what_is_no_score_is_refused(value: object) -> None:
-    with pytest.raises(SpilloverError, match="here: found .*, expected a score between 0 and 1, or true or false"):
+    with pytest.raises(SpilloverError, match=r"here: found .*, expected a score between 0 and 1, or true or false"):
         read_score(value, "here")
