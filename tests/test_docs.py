@@ -11,6 +11,7 @@ import pytest
 
 from calls import Call
 from places import ROOT
+from sample_files import TIME, harness_row, scores, write_lines, write_results
 from spillover.records import Example, Outcome, Prediction
 from spillover.store import read_predictions, read_records
 from tiny_models import save_adapter
@@ -190,3 +191,30 @@ def test_every_comparison_of_arms_runs(
     ended = call("run", name, *(part for key in small for part in ("--set", key)))
     assert ended.status == 0, ended.err
     assert (tmp_path / "runs" / Path(name).stem / "report" / "index.html").exists()
+
+
+COMPARED = re.compile(r"^    spillover (compare examples/\S+ examples/\S+)\n\n((?:    .*\n)+)", re.MULTILINE)
+"""A comparison of files in the README, and the verdict that it prints."""
+
+
+def test_the_verdict_on_the_readme_is_what_its_command_prints(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    [(command, verdict)] = COMPARED.findall((ROOT / "README.md").read_text("utf-8"))
+    ended = call(*command.split())
+    assert ended.status == 0, ended.err
+    assert " ".join(verdict.split()) in " ".join(ended.out.split())
+    files = list((ROOT / "examples/samples").iterdir())
+    assert sum(file.stat().st_size for file in files) < 200_000
+    page = " ".join((DOCS / "compare.md").read_text("utf-8").split())
+    assert all(file.name in page for file in files)
+
+
+def test_the_refusals_on_the_page_are_those_of_the_command(call: Call, tmp_path: Path) -> None:
+    base = write_results(tmp_path / "a", 1.0, ("de",))
+    rows = [harness_row(number, "de", values) for number, values in enumerate(scores(1.0))]
+    changed = {"b": rows[:-2], "c": [*rows[:-1], rows[-1] | {"doc_hash": "another"}]}
+    page = (DOCS / "compare.md").read_text("utf-8")
+    for name, part in changed.items():
+        write_lines(tmp_path / name / f"samples_xnli_de_{TIME}.jsonl", part)
+        sentence = call("compare", base, tmp_path / name).err.removeprefix("spillover: ").strip()
+        assert sentence.replace(" in c ", " in b ").replace("than in c", "than in b") in page
