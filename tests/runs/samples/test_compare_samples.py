@@ -10,6 +10,7 @@ import pytest
 from calls import Call
 from sample_files import (
     TIME,
+    Row,
     harness_row,
     inspect_log,
     scores,
@@ -117,9 +118,7 @@ def test_what_does_not_hold_the_same_items_is_refused(
 
 
 def test_languages_stand_in_a_column_in_the_name_or_in_the_option(tmp_path: Path) -> None:
-    def languages(
-        rows: list[dict[str, object]], name: str = "items.jsonl", language: str = ""
-    ) -> list[tuple[str, str]]:
+    def languages(rows: list[Row], name: str = "items.jsonl", language: str = "") -> list[tuple[str, str]]:
         paths = [write_lines(tmp_path / arm / name, rows) for arm in ("a", "b")]
         return [(sample.task, sample.language) for sample in read_arms(paths, language=language).samples["b"]]
 
