@@ -67,6 +67,7 @@
   controls.forEach((control) => control.addEventListener("input", () => choose(control)));
 
   const copy = document.getElementById("copy");
+  if (!copy) return; // results of other tools have no experiment file
   copy.hidden = false;
   copy.addEventListener("click", async () => {
     const code = document.getElementById("experiment-file");
