@@ -152,9 +152,12 @@ class Run:
     def arms(self) -> tuple[Arm, ...]:
         """The arms, the reference first. One of them is in memory at a time."""
         experiment = self.experiment
-        return tuple(
-            open_arm(experiment, name, lambda: self.adapter, lambda: self._translator) for name in experiment.all_arms
-        )
+        if any(arm.ask == "translate-test" for arm in experiment.all_arms.values()):
+            _ = self._translator
+        # a model or adapter that is not there is refused before an hour of tuning, not after it
+        names = sorted(experiment.all_arms, key=lambda name: experiment.all_arms[name].tuned)
+        arms = {name: open_arm(experiment, name, lambda: self.adapter, lambda: self._translator) for name in names}
+        return tuple(arms[name] for name in experiment.all_arms)
 
     @part
     def traced_arms(self) -> tuple[Arm, ...]:

@@ -83,6 +83,11 @@ def test_ten_lines_compare_two_models(call: Call, tiny: Callable[[str], Path], t
     assert call("tune", path, "--runs", runs).err.endswith("so this experiment tunes nothing\n")
     again = call("run", run / "experiment.toml", "--runs", runs, "--name", "two")
     assert again.status == 0, again.err
+    assert call("run", path, "--runs", runs, "--name", "seed", "--set", "seed=1").status == 0
+    compared = call("compare", run, runs / "seed")
+    assert compared.status == 0, compared.err
+    assert "other − one" in compared.out
+    assert call("export", "model", run, tmp_path / "model").status == 2
     dry = call("run", path, "--runs", runs, "--dry-run")
     assert "tune" not in dry.out
     assert "evaluate: nothing" in dry.out
@@ -153,13 +158,17 @@ def test_an_arm_of_every_kind(
     assert [line for line in again if line["event"] == "made"] == [], "all is read a second time"
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_arms_that_are_the_defaults_change_no_digest(
-    call: Call, tiny: Callable[[str], Path], tmp_path: Path, runs: Path
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path, runs: Path, method: str
 ) -> None:
+    """And what one experiment tuned is the adapter of another."""
+    targets = {"targets": "all-linear"} if method == "full" else {}
+    tune = {"method": method, "learning_rate": 1e-2, "epochs": 1, "batch": 2, "translations": 0, "validation_share": 0}
     sections: dict[str, Any] = {
         "questions": {"limit": 8},
         "mixture": {"allow_overlap": True},
-        "tune": {"epochs": 1, "translations": 0, "validation_share": 0},
+        "tune": tune | targets,
     }
     for name, arms in (("without", {}), ("with", {"base": {}, "tuned": {"adapter": "tune"}})):
         path = write(tmp_path / f"{name}.toml", tiny("llama"), arms, **sections)
@@ -170,6 +179,30 @@ def test_arms_that_are_the_defaults_change_no_digest(
         for name in ("without", "with")
     ]
     assert links[0] == links[1]
+    path = write(tmp_path / "again.toml", tiny("llama"), {"base": {}, "again": {"adapter": str(runs / "with/adapter")}})
+    ended = call("evaluate", path, "--runs", runs)
+    assert ended.status == 0, ended.err
+    expected = logprobs(runs / "with", "tuned", "th")
+    assert logprobs(runs / "again", "again", "th") == [pytest.approx(row, abs=1e-4) for row in expected]
+
+
+def test_an_adapter_that_is_not_there_is_refused_before_tuning(
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path, runs: Path
+) -> None:
+    arms = {"base": {}, "tuned": {"adapter": "tune"}, "mine": {"adapter": str(tmp_path / "nowhere")}}
+    ended = call("evaluate", write(tmp_path / "early.toml", tiny("llama"), arms), "--runs", runs)
+    assert ended.status == 2
+    assert "arms.mine.adapter: found" in ended.err
+    assert not (runs / "early" / "examples.parquet").exists()
+
+
+def test_a_translating_reference_has_no_prompts_to_show(
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "own.toml", tiny("llama"), {"own": {"ask": "self-translate"}, "plain": {}})
+    ended = call("prompts", path)
+    assert ended.status == 2
+    assert "the reference, 'own', translates its items first" in ended.err
 
 
 def test_exemplars_of_an_arm(call: Call, tiny: Callable[[str], Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.models.tokenization import CUT
@@ -19,8 +20,16 @@ def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator
     line also has the prompt as the template renders it.
 
     limit: items per cell, balanced over labels; 0: all.
+
+    Raises:
+        SpilloverError: the reference translates its items first.
     """
     arm, model = reference_arm(experiment), reads(experiment)
+    if arm.ask != "item":
+        raise SpilloverError(
+            f"prompts: the reference, {arm.name!r}, translates its items first, expected a reference that reads them "
+            "as they are"
+        )
     for cell, rows in cells_of(arm, Inputs(experiment).items):
         task, items = open_task(cell.task), balanced_subset(rows, limit)
         prompts = arm.prompts(task, items)
