@@ -93,3 +93,20 @@ def test_a_file_cut_off_is_refused_with_its_line(tmp_path: Path) -> None:
     path.write_text(path.read_text("utf-8")[:-30], encoding="utf-8")
     with pytest.raises(SpilloverError, match="line 2"):
         harness.read(path, "")
+
+
+@pytest.mark.parametrize("column", sorted(harness.COLUMNS))
+def test_a_row_without_a_column_is_refused(column: str, tmp_path: Path) -> None:
+    rows = [written_row(0, 1.0), {key: value for key, value in written_row(1, 1.0).items() if key != column}]
+    path = write_lines(tmp_path / f"samples_a_de_{TIME}.jsonl", rows)
+    with pytest.raises(SpilloverError, match=f"line 2: found no column '{column}'"):
+        harness.read(path, "")
+
+
+def test_means_without_samples_are_refused_with_the_option_that_writes_samples(tmp_path: Path) -> None:
+    means = tmp_path / f"results_{TIME}.json"
+    means.write_text("{}", encoding="utf-8")
+    for path in (means, tmp_path):
+        assert harness.matches(path)
+        with pytest.raises(SpilloverError, match=r"expected .* the harness writes with --log_samples"):
+            harness.read(path, "")

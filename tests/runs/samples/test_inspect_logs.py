@@ -81,6 +81,9 @@ def test_one_of_several_scores_is_named(tmp_path: Path) -> None:
         (inspect_log({}), "found no samples, expected at least one"),
         (inspect_log({"q1": 7}), "sample 'q1': choice: found 7, expected a score between 0 and 1, or true or false"),
         (inspect_log({"q1": float("nan")}), "sample 'q1': choice: found nan, expected a score between 0 and 1"),
+        (inspect_log({}, samples=[{"epoch": 1}]), "sample number 1: not as inspect writes it: KeyError"),
+        (inspect_log({}, samples=["q1"]), "sample number 1: not as inspect writes it: TypeError"),
+        (inspect_log({}, samples=[{"id": 1, "scores": [0.5]}]), "sample number 1: not as inspect writes it: Attr"),
         (inspect_log({"q1": {}}), "sample 'q1': found no score, expected every sample scored"),
     ],
 )

@@ -21,6 +21,9 @@ from spillover.utils.progress import notify
 FILE = re.compile(r"samples_(?P<task>.+?)(?:_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+))?\.jsonl(?:\.gz)?")
 """The name of a file: its task, and when it was made."""
 
+MEANS = re.compile(r"results_\d{4}-\d\d-\d\dT[\d.-]+\.json")
+"""The name of a file with means alone, which the harness always writes."""
+
 COLUMNS = frozenset(["doc_id", "doc", "target", "resps", "filtered_resps"])
 """What every row has."""
 
@@ -34,9 +37,11 @@ Row = Mapping[str, Any]
 
 
 def matches(path: Path) -> bool:
-    """Return whether a path is a folder with such files, or such a file, by its name or its first row."""
+    """Return whether a path is a folder of the harness's, or a file, by its name or its first row."""
     if path.is_dir():
-        return any(FILE.fullmatch(file.name) for file in path.rglob("samples_*.jsonl*"))
+        return any(FILE.fullmatch(file.name) or MEANS.fullmatch(file.name) for file in path.rglob("*.json*"))
+    if MEANS.fullmatch(path.name):
+        return True
     return ".jsonl" in path.suffixes and (_is_timed(path) or _first_row(path).keys() >= COLUMNS)
 
 
@@ -47,8 +52,10 @@ def read(path: Path, metric: str) -> list[Sample]:
     (`exact_match,flexible-extract`); empty: accuracy by log-probability where there is one, else the first metric.
 
     Raises:
-        SpilloverError: the folder has results of several models, or a file is not as the harness writes it.
+        SpilloverError: the folder has no samples, or those of several models; a file is not as the harness writes it.
     """
+    if MEANS.fullmatch(path.name):
+        raise SpilloverError(f"{path}: found means, expected the samples, which the harness writes with --log_samples")
     files = _latest(path) if path.is_dir() else {_task_of(path): path}
     return [sample for task, file in files.items() for sample in _of_file(file, task, metric)]
 
@@ -85,6 +92,8 @@ def _latest(folder: Path) -> dict[str, Path]:
     """Return task → its latest file."""
     files = sorted(file for file in folder.rglob("samples_*.jsonl*") if FILE.fullmatch(file.name))
     models = sorted({file.parent for file in files})
+    if not files:
+        raise SpilloverError(f"{folder}: found no samples, expected those that the harness writes with --log_samples")
     if len(models) > 1:
         names = ", ".join(str(model.relative_to(folder)) for model in models[:5])
         raise SpilloverError(
@@ -100,7 +109,7 @@ def _latest(folder: Path) -> dict[str, Path]:
 
 def _of_file(path: Path, task: str, metric: str) -> list[Sample]:
     rows = read_rows(path, "en")
-    for row in rows[:1]:
+    for row in rows:
         for column in sorted(COLUMNS):
             row.value(column)
     name, _, filter_name = metric.partition(",")

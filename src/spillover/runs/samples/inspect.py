@@ -79,8 +79,11 @@ def _of_log(path: Path, metric: str) -> list[Sample]:
     if status != "success":
         raise SpilloverError(f"{path}: found the status {status!r}, expected a log that ended with 'success'")
     epochs: dict[str, list[Sample]] = defaultdict(list)
-    for log in samples:
-        sample = _sample(log, evaluation, metric, f"{path}: sample {log.get('id')!r}")
+    for number, log in enumerate(samples, 1):
+        try:
+            sample = _sample(log, evaluation, metric, f"{path}: sample {log['id']!r}")
+        except (AttributeError, KeyError, TypeError) as error:
+            raise SpilloverError(f"{path}: sample number {number}: not as inspect writes it: {error!r}") from error
         epochs[sample.item].append(sample)
     if not epochs:
         raise SpilloverError(f"{path}: found no samples, expected at least one")
