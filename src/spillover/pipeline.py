@@ -52,6 +52,7 @@ from spillover.stages.arms import (
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
+from spillover.stages.first_prompts import first_prompts
 from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, clusters, machine_translated, subsets, with_choices
@@ -244,6 +245,7 @@ class Run:
                 tuned=self.experiment.tunes,
             ),
             item_scores=tuple(item_scores(self.items, self.predictions)),
+            first_prompts=tuple(first_prompts(self.store, self.arms, self.items)),
             item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
             internals=internals,
             tuning=read_history(adapter.path) if adapter else no_history(),

@@ -1,15 +1,20 @@
 """What the doctor says of tokens and templates, as a user meets it: through `lint`, with a tokenizer and no weights."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tomli_w
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Tokenizer, normalizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from calls import Call
 from spillover.experiment import Experiment, parse_experiment
+from spillover.lint import special_tokens
+from spillover.lint.tokens import open_reads
+from spillover.records import Prompt
 from spillover.stages.arms import as_text, model_key
 
 TURN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
@@ -162,3 +167,97 @@ def test_keys_change_where_prompts_do_and_nowhere_else(model: Path) -> None:
 def test_stages_of_texts_that_spell_special_tokens_are_new(model: Path) -> None:
     assert as_text(keyed(model), ["It was fine.", "a < /s>"]) == []
     assert as_text(keyed(model), ["It was fine.", "a</s>"]) == ["</s>"]
+
+
+def begin_texts(folder: Path, beginning: str) -> None:
+    core = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    special = [("<s>", core.token_to_id("<s>"))]
+    core.post_processor = processors.TemplateProcessing(single=f"{beginning}$A", special_tokens=special)
+    core.save(str(folder / "tokenizer.json"))
+
+
+def declare(folder: Path, **keys: object) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | keys), encoding="utf-8")
+
+
+BOS_CHAT = "{{ bos_token }}" + CHAT
+BEGINNINGS: dict[str, tuple[str, object, str, str, str]] = {
+    "none, and none declared": ("", None, "", "", ""),
+    "one": ("<s> ", None, "", "", ""),
+    "one, declared": ("<s> ", True, "", "", ""),
+    "none, declared": ("", True, "", "warning", "prompts begin without '<s>', .* the tokenizer does not write it"),
+    "two": ("<s> <s> ", None, "", "error", "the tokenizer begins a prompt with '<s>' twice, expected once"),
+    "the chat's own": ("<s> ", None, BOS_CHAT, "", ""),
+    "the chat's own, though texts have none": ("", False, BOS_CHAT, "", ""),
+    "none in the chat": ("<s> ", None, CHAT, "warning", "without '<s>', .* the chat template does not write it"),
+    "none in the chat, none declared": ("<s> ", False, CHAT, "", ""),
+    "two in the chat": ("<s> ", None, "{{ bos_token }}" + BOS_CHAT, "error", "the chat template begins a prompt with"),
+}
+"""What the tokenizer puts before texts, `add_bos_token`, the chat template → severity and message."""
+
+
+@pytest.mark.parametrize("case", BEGINNINGS)
+def test_one_beginning_by_the_tokenizers_own_account(lint: Lint, model: Path, case: str) -> None:
+    beginning, declared, template, severity, said = BEGINNINGS[case]
+    begin_texts(model, beginning)
+    if declared is not None:
+        declare(model, add_bos_token=declared)
+    if template:
+        (model / "chat_template.jinja").write_text(template, encoding="utf-8")
+    status, defects = lint(model={"template": "chat" if template else "none"})
+    assert status == int(severity == "error")
+    assert [(defect["check"], defect["severity"]) for defect in defects] == ([("tokens", severity)] if severity else [])
+    assert all(re.search(said, str(defect["message"])) for defect in defects)
+
+
+@pytest.mark.parametrize(("template", "severity"), [("chat", "error"), ("none", "warning")])
+def test_a_template_laid_twice(lint: Lint, model: Path, template: str, severity: str) -> None:
+    (model / "chat_template.jinja").write_text(CHAT, encoding="utf-8")
+    once = ("It was fine.", "It was bad.", "One <user> wrote it.", "Nobody was there.")
+    assert lint(once, model={"template": template}) == (0, []), "somebody may write about the mark"
+    status, (defect,) = lint(tuple(f"<user>{text}</s><assistant>" for text in once), model={"template": template})
+    assert (status, defect["check"], defect["severity"]) == (int(severity == "error"), "template", severity)
+    assert "own': texts in en hold '<user>', which the model's chat template writes" in str(defect["message"])
+
+
+def test_a_token_that_texts_spell(lint: Lint) -> None:
+    assert lint(("It was <s> fine.", "It was bad.", "Nobody came.")) == (0, [])
+    status, (defect,) = lint(("<s>It was fine.", "<s>It was bad.", "Nobody came."))
+    assert (status, defect["severity"], defect["language"]) == (0, "warning", "en")
+    assert "texts in en spell '<s>', which is read as these characters" in str(defect["message"])
+
+
+def endings(model: Path, *bodies: str, choices: tuple[str, ...], **changes: object) -> list[str]:
+    special = open_reads(keyed(model, **changes)).special
+    assert special is not None
+    prompts = {f"l{number}": [Prompt((), body, choices)] for number, body in enumerate(bodies)}
+    return [defect.message for defect in special_tokens.endings(special, prompts, "task 'own'")]
+
+
+def test_a_prompt_that_ends_in_a_blank(model: Path) -> None:
+    choices = (" good", " bad")
+    assert endings(model, "Feeling:", "Feeling:\n", choices=choices) == []
+    (message,) = endings(model, "Feeling:", "Feeling: ", "感觉：\u3000", choices=choices)
+    assert message.startswith("task 'own': prompts end in a blank in l1, l2, expected none")
+    (message,) = endings(model, "Feeling: ", choices=())
+    assert "blank" in message, "answers in words too"
+    (model / "chat_template.jinja").write_text(CHAT, encoding="utf-8")
+    assert endings(model, "Feeling: ", choices=choices, template="chat") == [], "there the user's turn ends"
+
+
+def test_labels_that_merge_with_the_end_of_the_prompt(model: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """By an oracle: the tokens of a prompt are no beginning of the tokens of the prompt with a label."""
+    words = [word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 1][:20]
+    assert len(words) == 20
+    merged = 0
+    for word in words:
+        body, choices = f"It was: {word[:-1]}", (f"{word[-1]} it", " bad")
+        asked = tokenizer(body)["input_ids"]
+        wholes = [tokenizer(body + choice)["input_ids"] for choice in choices]
+        expected = any(whole[: len(asked)] != asked for whole in wholes)
+        messages = endings(model, body, choices=choices)
+        assert bool(messages) == expected
+        assert all("a label merges with the end of the prompt in l0: scores also count" in text for text in messages)
+        merged += expected
+    assert merged

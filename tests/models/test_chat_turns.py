@@ -37,6 +37,10 @@ FOLDED = (
     "{% set ns.system = m.content + '\n\n' %}{% elif m.role == 'user' %}[INST] {{ ns.system + m.content }} [/INST]"
     "{% set ns.system = '' %}{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
 )
+GAP = (
+    "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+    "{% else %} {{ m.content }}</s>{% endif %}{% endfor %}"
+)
 PARTS = CHATML.replace("{{ m.content }}", "{% for part in m.content %}{{ part.text }}{% endfor %}")
 TEMPLATES = {"chatml": CHATML, "trimmed": TRIMMED, "system in the first user's turn": FOLDED, "parts": PARTS}
 
@@ -139,6 +143,20 @@ def test_scores_and_answers_are_those_of_transformers(
         written = network.generate(ids, max_new_tokens=LIMIT, do_sample=False, pad_token_id=1)[0, ids.shape[1] :]
         assert answer.tokens == LIMIT
         assert answer.text == tokenizer.decode(written, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("style", ["one turn", "turns"])
+def test_a_blank_before_answers_is_scored_by_none_and_written_by_the_model(
+    network: object, tokenizer: PreTrainedTokenizerFast, style: str
+) -> None:
+    model = chatting(network, tokenizer, GAP, STYLES[style])
+    assert model.chat_format.gap == " "
+    for prompt in plain(asked("sentiment", "de")):
+        (scored, written) = encode(model, [prompt, replace(prompt, choices=())], "error")
+        assert list(written.prompt) == by_transformers(model, prompt, None)
+        assert [list(tokens) for tokens in scored.choices] == [
+            by_transformers(model, prompt, choice) for choice in prompt.choices
+        ]
 
 
 def unstripped(model: Model, prompt: Prompt, dropped: int = 0) -> str:

@@ -158,3 +158,16 @@ def test_padding_and_truncation_that_a_file_keeps_change_no_count(
     assert token_counter(str(tmp_path))(texts) == expected
     again = Model(network=None, tokenizer=AutoTokenizer.from_pretrained(tmp_path), chat=False)
     assert [len(ids) for ids in again.tokenize(texts)] == expected
+
+
+def test_pieces_are_the_text_that_each_token_adds(fast: PreTrainedTokenizerFast) -> None:
+    """Together they are the text; a part of a character is as the vocabulary spells it."""
+    tokenization = Tokenization(fast)
+    for text in ("Der Tee ist heiß.", " two  blanks\nand a line", "</s> spelled", "ดีมาก"):
+        (ids,) = tokenization.encode([text])
+        pieces = tokenization.pieces(ids)
+        assert len(pieces) == len(ids)
+        assert "\ufffd" not in "".join(pieces)
+        if not any("\ufffd" in fast.decode([token]) for token in ids):
+            assert "".join(pieces).strip() == fast.decode(ids).strip()
+    assert tokenization.pieces([fast.eos_token_id]) == ["</s>"]

@@ -24,6 +24,7 @@ from spillover.records import (
     Defect,
     Estimate,
     Findings,
+    FirstPrompt,
     Forgetting,
     Gain,
     GroupGain,
@@ -62,6 +63,10 @@ DEFECTS = (
 CHECKED = (
     PairChecks("zh", 200, 3, (("copy", 3), ("collapse", 1))),
     PairChecks("de", 190, 0, (("copy", 0), ("collapse", 2))),
+)
+FIRST_TOKENS = ("<bos>", "Review", ": ", "ดี\n")
+FIRST_PROMPTS = tuple(
+    FirstPrompt(arm, "sentiment", "th", "s1", (2, 17, 4, 9), FIRST_TOKENS) for arm in ("base", "tuned")
 )
 LAYERS = 19
 ITEMS = 600
@@ -308,6 +313,7 @@ def findings() -> Findings:
         ),
         forgetting=tuple(forgetting(code, place) for place, code in enumerate(languages())),
         item_scores=tuple(sheets()),
+        first_prompts=FIRST_PROMPTS,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
-from spillover.lint import answers, characters, labels, pairs, prompts, texts, tokens
+from spillover.lint import answers, characters, labels, pairs, prompts, special_tokens, texts, tokens
 from spillover.lint.formats import errors_first, from_error
 from spillover.lint.reading import Fault, RawItems, read, summarized
 from spillover.lint.tokens import Reads
@@ -78,9 +78,10 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
     usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != ENGLISH)}
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
-    for reading in readings.values():
-        if not task.rows or reading.language in task.rows:
-            yield from _lengths(experiment, task, reading, reads)
+    rendered = [reading for reading in readings.values() if not task.rows or reading.language in task.rows]
+    yield from _special_tokens(experiment, task, rendered, reads)
+    for reading in rendered:
+        yield from _lengths(experiment, task, reading, reads)
 
 
 def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
@@ -104,6 +105,26 @@ def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Q
         yield from texts.tuned_on(reading, questions.get(reading.language, ()))
         yield from texts.collapse(reading, readings[0], right)
         yield from texts.another_language(reading)
+
+
+def _special_tokens(experiment: Experiment, task: Task, readings: Sequence[RawItems], reads: Reads) -> Iterator[Defect]:
+    """Yield what is wrong where prompts begin and end."""
+    prompts = {
+        reading.language: [
+            task.prompt(Item(task.name, entry.id, reading.language, entry.fields, 0), experiment.evaluate.labels)
+            for entry in reading.entries
+        ]
+        for reading in readings
+        if reading.entries
+    }
+    if reads.special and prompts:
+        where = f"task {task.name!r}"
+        try:
+            yield from special_tokens.beginnings(reads.special, prompts, where)
+            yield from special_tokens.laid_twice(reads.special, prompts, where)
+            yield from special_tokens.endings(reads.special, prompts, where)
+        except SpilloverError:  # the item that cannot be rendered is named with the lengths
+            return
 
 
 def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads) -> Iterator[Defect]:

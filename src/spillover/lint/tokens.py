@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.models.tokenization import NO_START
+from spillover.lint.special_tokens import Special
+from spillover.models.tokenization import NO_START, declares_bos
 from spillover.records import Defect, Prompt, Severity
 from spillover.tasks import ChoiceTask
 
@@ -45,6 +46,8 @@ class Reads:
     """Warnings about its chat template."""
     refusal: str = ""
     """Why its chat template cannot be used; prompts are then read without it."""
+    special: Special | None = None
+    """Its special tokens; None: they are not examined."""
 
 
 def open_reads(experiment: Experiment) -> Reads:
@@ -55,6 +58,7 @@ def open_reads(experiment: Experiment) -> Reads:
     """
     from spillover.models.inference.encode import encode_whole, first_token_ids
     from spillover.models.load import without_weights
+    from spillover.models.locate import locate
 
     chosen, refusal = experiment.model, ""
     model = without_weights(chosen.name, chosen.template, chosen.chat_style)
@@ -64,7 +68,18 @@ def open_reads(experiment: Experiment) -> Reads:
         refusal, warnings, model = str(error), (), without_weights(chosen.name)
     begins = model.tokenization.start is not None
     encode = partial(encode_whole, model)
-    return Reads(encode, model.context, partial(first_token_ids, model), model.chat, begins, warnings, refusal)
+    tokenizer, declared = model.tokenizer, declares_bos(locate(chosen.name))
+    special = Special(
+        encode=encode,
+        spell=tokenizer.decode,
+        bos=tokenizer.bos_token_id,
+        bos_text=str(tokenizer.bos_token or ""),
+        declared=tokenizer.bos_token_id in model.tokenization.beginning if declared is None else declared,
+        markup=model.user_markup,
+        chat=model.chat,
+    )
+    starts = partial(first_token_ids, model)
+    return Reads(encode, model.context, starts, model.chat, begins, warnings, refusal, special)
 
 
 def wrapped(reads: Reads, texts: int) -> Iterator[Defect]:

@@ -47,6 +47,8 @@ class Chat:
     """The end of the assistant's turn. In a chat it replaces an answer's delimiter. May be empty."""
     key: tuple[str, ...]
     """The rendering of a text, for the keys of stages; empty if it is the same as before templates were checked."""
+    gap: str
+    """White space that the template writes before an answer and not when it opens one; a model writes it itself."""
     warnings: tuple[str, ...]
     """Warnings for the user: that the template changes texts."""
 
@@ -101,7 +103,9 @@ def open_chat(tokenizer: Any, style: ChatStyle) -> Chat:  # noqa: ANN401 - a cla
     if before == opened or blanks:  # if they differ only in blanks, the model continues after the opened turn
         before, followed, after = opened, (), ""
     key = () if (before, end) == _unchecked(tokenizer) else (before, end)
-    chat = Chat(render, followed, ANSWER + after if followed else "", end, key, _warnings(render))
+    gap = before.removeprefix(opened) if before.startswith(opened) else ""
+    tail = ANSWER + after if followed else ""
+    chat = Chat(render, followed, tail, end, key, "" if gap.strip() else gap, _warnings(render))
     if style.turns:
         _require_shots(chat)
     return chat
@@ -185,12 +189,27 @@ def turn_end(render: Render, after: str) -> str:
     except SpilloverError:
         return after
     between, there, rest = rendered.partition(ANSWER)[2].partition(NEXT)
-    head, units = UNIT.findall(rendered.partition(TEXT)[0]), UNIT.findall(between)
-    opening = _shared(head[::-1], units[::-1])  # of a user's turn: it precedes the text and the next text
     alike = rest and between.startswith(rest)  # both roles' turns end alike
-    end = rest if alike else "".join(units[: len(units) - opening])
+    opening = _opening(rendered)
+    end = rest if alike else between[: len(between) - len(opening)]
     more = after.removeprefix(end).strip() if there and after.startswith(end) else ""
     return end if more else after
+
+
+def user_markup(chat: Chat) -> str:
+    """Return what a template writes before every text of the user, without white space around it; may be empty.
+
+    Raises:
+        SpilloverError: the template refuses a second question.
+    """
+    return _opening(chat.render([("user", TEXT), ("assistant", ANSWER), ("user", NEXT)], False)).strip()
+
+
+def _opening(rendered: str) -> str:
+    """Return the opening of a user's turn: it precedes the text and the next text."""
+    head = UNIT.findall(rendered.partition(TEXT)[0])
+    units = UNIT.findall(rendered.partition(ANSWER)[2].partition(NEXT)[0])
+    return "".join(units[len(units) - _shared(head[::-1], units[::-1]) :])
 
 
 def _require_constant(render: Render) -> None:

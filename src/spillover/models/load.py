@@ -21,7 +21,7 @@ from transformers.utils import logging
 from spillover.errors import SpilloverError
 from spillover.models.adapter import attach, merge_in
 from spillover.models.brought_adapter import add_adapter
-from spillover.models.chat_template import Chat, open_chat
+from spillover.models.chat_template import Chat, open_chat, user_markup
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
 from spillover.models.network.context import batchable, context_length, short_limit, unused_positions
@@ -126,6 +126,14 @@ class Model:
         return open_chat(self.tokenizer, replace(self.style, system=system))
 
     @property
+    def user_markup(self) -> str:
+        """What the tokenizer's chat template writes before a user's text, whether or not it is used; may be empty."""
+        try:
+            return user_markup(self.chat_format) if self.tokenizer.chat_template else ""
+        except SpilloverError:
+            return ""
+
+    @property
     def prompt_key(self) -> tuple[str, ...]:
         """What the keys of stages say about reading texts, beside the files.
 
@@ -145,8 +153,15 @@ class Model:
         Raises:
             SpilloverError: exemplars are to be turns, and the prompt does not say where their answers begin.
         """
-        if not self.chat or not self.style.turns:
-            return self.apply_chat_template("".join(prompt.exemplars[dropped:]) + prompt.body)
+        if not self.chat:
+            return "".join(prompt.exemplars[dropped:]) + prompt.body
+        chat = self._in_turns(prompt, dropped) if self.style.turns else self._in_one_turn(prompt, dropped)
+        return chat if prompt.choices else chat.removesuffix(self.chat_format.gap)
+
+    def _in_one_turn(self, prompt: Prompt, dropped: int) -> str:
+        return self.apply_chat_template("".join(prompt.exemplars[dropped:]) + prompt.body)
+
+    def _in_turns(self, prompt: Prompt, dropped: int) -> str:
         exemplars, answers = prompt.exemplars[dropped:], prompt.answers[dropped:]
         if len(answers) != len(exemplars):
             raise SpilloverError(

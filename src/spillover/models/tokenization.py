@@ -3,10 +3,12 @@
 A text that spells a special token (`</s>` in a review) must not become that token.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 CUT = "\ufdd0"
@@ -77,6 +79,14 @@ class Tokenization:
         first = self.beginning[0] if self.beginning else None
         return next((token for token in (bos, eos, first) if token is not None), None)
 
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the text of each token as it follows another; the vocabulary's spelling for a part of a character."""
+        anchor = self._ids("a")
+        before = self.tokenizer.decode(anchor)
+        texts = [str(self.tokenizer.decode([*anchor, token])).removeprefix(before) for token in ids]
+        words = self.tokenizer.convert_ids_to_tokens(list(ids))
+        return [str(word) if "\ufffd" in text else text for text, word in zip(texts, words, strict=True)]
+
     def spelled(self, texts: Iterable[str]) -> list[str]:
         """Return the control tokens that some of the texts spell, sorted."""
         return sorted({match[1] for text in texts for match in self._spelling.finditer(text)})
@@ -119,6 +129,18 @@ class Tokenization:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def declares_bos(folder: Path) -> bool | None:
+    """Return whether a model's files say that texts begin with BOS (`add_bos_token`); None if they do not say.
+
+    transformers leaves the key unread where there is a `tokenizer.json`, whose post-processor may say something else.
+    """
+    try:
+        said = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("add_bos_token")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return said if isinstance(said, bool) else None
 
 
 def _index(part: Sequence[int], whole: Sequence[int]) -> int:

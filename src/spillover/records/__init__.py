@@ -44,7 +44,7 @@ from spillover.records.interpretability import (
 )
 from spillover.records.outcomes import REASONS, Answer, Completion, Grade, LanguageCheck, Outcome, Reason
 from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
-from spillover.records.run import Findings, Provenance, Setup, StageCost, TranslationCost
+from spillover.records.run import Findings, FirstPrompt, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
 from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
@@ -79,6 +79,7 @@ __all__ = [
     "ExperimentStatus",
     "Findings",
     "FinishedRun",
+    "FirstPrompt",
     "Forgetting",
     "Gain",
     "Geometry",

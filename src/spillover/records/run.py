@@ -67,6 +67,24 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstPrompt:
+    """The first prompt that an arm reads, as tokens: what its tokenizer, template and exemplars made of an item."""
+
+    arm: str
+    """Name of the arm."""
+    task: str
+    """Name of the task."""
+    language: str
+    """Code of the language."""
+    item: str
+    """The item's id."""
+    ids: tuple[int, ...]
+    """(tokens,) their ids."""
+    tokens: tuple[str, ...]
+    """(tokens,) their texts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """All that a report shows about one run. A part is empty if nothing was measured."""
 
@@ -94,3 +112,5 @@ class Findings:
     """Facts needed to repeat the run."""
     item_answers: tuple[ItemAnswers, ...] = ()
     """Items answered in words, with what the arms wrote, one per task and language measured."""
+    first_prompts: tuple[FirstPrompt, ...] = ()
+    """One per arm."""

@@ -96,23 +96,24 @@ class Arm:
         if self.shots == "item":
             return prompt
         if self.shots == "en":
-            return replace(prompt, exemplars=self._in_english(task, language, prompt))
+            english = self._in_english(task, language, prompt)
+            return replace(prompt, exemplars=english.exemplars, answers=english.answers)
         count = int(self.shots)
         if count > len(prompt.exemplars):
             raise SpilloverError(
                 f"arms.{self.name}.shots: found {count}, expected 0 to {len(prompt.exemplars)}, the exemplars of task "
                 f"{task.name!r}"
             )
-        return replace(prompt, exemplars=prompt.exemplars[:count])
+        return replace(prompt, exemplars=prompt.exemplars[:count], answers=prompt.answers[:count])
 
-    def _in_english(self, task: Task, language: str, prompt: Prompt) -> tuple[str, ...]:
+    def _in_english(self, task: Task, language: str, prompt: Prompt) -> Prompt:
         if not task.rows:
             raise SpilloverError(
                 f"arms.{self.name}.shots: found 'en' with task {task.name!r}, whose items come rendered, expected a "
                 "task with exemplars of its own"
             )
         item = Item(task.name, "", ENGLISH, ("",) * len(task.fields), 0)
-        return prompt.exemplars if language == ENGLISH else task.prompt(item, self.experiment.evaluate.labels).exemplars
+        return prompt if language == ENGLISH else task.prompt(item, self.experiment.evaluate.labels)
 
 
 def compared_arms(experiment: Experiment) -> list[tuple[str, str]]:

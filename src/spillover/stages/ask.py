@@ -111,8 +111,11 @@ def translation_prompt(task: Task, text: str, language: str, pivot: str) -> Prom
         for there, here in zip(task.row(language).exemplars, task.row(pivot).exemplars, strict=True)
         for pair in zip(there[:count], here[:count], strict=True)
     ]
-    exemplars = tuple(f"{source}: {there}\n{target}: {here}{CLOSING}" for there, here in pairs)
-    return Prompt(exemplars, f"{source}: {text}\n{target}:", ())
+    answers = tuple(f" {here}{CLOSING}" for _, here in pairs)
+    exemplars = tuple(
+        f"{source}: {there}\n{target}:{answer}" for (there, _), answer in zip(pairs, answers, strict=True)
+    )
+    return Prompt(exemplars, f"{source}: {text}\n{target}:", (), answers)
 
 
 def first_line(text: str) -> str:

@@ -169,11 +169,12 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
         costs=(),
         translation_costs=(),
         forgetting=(),
+        first_prompts=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [
         "arms",
-        *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "doctor"),
-        *("pairs", "cost", "characters"),
+        *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "prompts"),
+        *("doctor", "pairs", "cost", "characters"),
     ]
 
 

@@ -170,6 +170,16 @@ def answers(findings: Findings) -> str:
     return csv_rows(("task", "language", "id", "arm", "answer", "score", "reason", "cluster"), rows)
 
 
+def prompts(findings: Findings) -> str:
+    """Return a row per arm and token of its first prompt; the position counts from 0."""
+    rows = (
+        (prompt.arm, prompt.task, prompt.language, prompt.item, position, id, token)
+        for prompt in findings.first_prompts
+        for position, (id, token) in enumerate(zip(prompt.ids, prompt.tokens, strict=True))
+    )
+    return csv_rows(("arm", "task", "language", "item", "position", "id", "token"), rows)
+
+
 CSVS: dict[str, Callable[[Findings], str]] = {
     "main": main,
     "gains": gains,
@@ -182,6 +192,7 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "patches": patches,
     "training": training,
     "forgetting": forgetting,
+    "prompts": prompts,
     "doctor": doctor,
     "items": items,
     "answers": answers,

@@ -20,6 +20,7 @@ from spillover.report.tables.cost import characters, cost
 from spillover.report.tables.gains import accuracy, arms, by_task, gains, splits, summary, unit
 from spillover.report.tables.interpretability import latent, lens, neurons, patches
 from spillover.report.tables.lint import doctor, pairs
+from spillover.report.tables.prompts import prompts
 from spillover.report.tables.table import Table, terminal
 from spillover.report.tables.tuning import forgetting, training, translations
 from spillover.utils.formatting import percent, points
@@ -114,6 +115,7 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "training": training,
     "translations": translations,
     "forgetting": forgetting,
+    "prompts": prompts,
     "doctor": doctor,
     "pairs": pairs,
     "cost": cost,

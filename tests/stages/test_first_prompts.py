@@ -1,0 +1,38 @@
+"""The first prompt of each arm: the tokens that the model reads for the first item, as texts."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from spillover.experiment import parse_experiment
+from spillover.records import Item
+from spillover.stages.arms import Arm
+from spillover.stages.first_prompts import first_prompts
+from spillover.store import Store
+from spillover.tasks import open_task
+
+
+@pytest.mark.parametrize("name", ["sentiment", "reading"])
+def test_tokens_and_their_texts(
+    name: str, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tokenizer_folder, tmp_path / "model")
+    (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    experiment = parse_experiment({"model": {"name": str(folder)}}, "test")
+    task = open_task(name)
+    items = [Item(name, id, "de", ("Alles ist neu.",) * len(task.fields), 0) for id in ("n1", "n2")]
+    arms = [Arm(arm, experiment, None) for arm in ("base", "tuned")]
+    english = [replace(item, language="en") for item in items]
+    cells = {(name, "en"): english, (name, "de"): items, (name, "th"): items}
+    prompts = list(first_prompts(Store(tmp_path / "runs", "one"), arms, cells))
+    assert [(p.arm, p.task, p.language, p.item) for p in prompts] == [(a.name, name, "de", "n1") for a in arms]
+    prompt = task.prompt(items[0])
+    for first in prompts:
+        assert list(first.ids) == tokenizer(prompt.header + prompt.body)["input_ids"]
+        assert len(first.tokens) == len(first.ids)
+    assert first.tokens[-1] == ":"
+    (shown,) = first_prompts(Store(tmp_path / "runs", "one"), arms[:1], {(name, "en"): english})
+    assert shown.language == "en", "where nothing else is measured"
