@@ -140,3 +140,14 @@ def test_what_cannot_be_converted_is_one_sentence(
 def test_a_gguf_file_that_is_not_there_is_said(place: Path) -> None:
     with pytest.raises(SpilloverError, match=r"found 'a/b\.gguf', expected an alias, .* or a GGUF file"):
         locate("a/b.gguf")
+
+
+@pytest.mark.parametrize("name", ["", "a-00002-of-00002.gguf"])
+def test_a_gguf_file_in_parts_says_how_to_join_them(place: Path, name: str) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    for part in (1, 2):
+        (folder / f"a-0000{part}-of-00002.gguf").write_bytes(b"GGUF")
+    said = "is one of 2 parts .*: llama-gguf-split --merge a-00001-of-00002.gguf a.gguf"
+    with pytest.raises(SpilloverError, match=said):
+        locate(str(folder / name))

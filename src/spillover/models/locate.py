@@ -7,6 +7,7 @@ unpacked once into the user's cache. Torch is imported only to unpack, so names 
 import hashlib
 import json
 import math
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -31,6 +32,8 @@ SMALL_WEIGHTS = 1 << 21
 """Bytes up to which the fingerprint reads a weight file as earlier versions did: its first and its last MiB."""
 GGUF = ".gguf"
 """Suffix of the files that llama.cpp reads."""
+SPLIT = re.compile(r"(?P<stem>.*)-\d{5}-of-(?P<parts>\d{5})\.gguf", re.IGNORECASE)
+"""Matches the name of one part of a model that llama.cpp's `llama-gguf-split` wrote in several files."""
 PICKLED = "pytorch_model*.bin"
 """Weights as older versions of transformers saved them. Reading them may run code, so they are refused."""
 PATTERNS = ("*.json", WEIGHTS, "tokenizer*", "*.model", "*.txt", "*.jinja")
@@ -82,6 +85,11 @@ def locate(name: str) -> Path:
         return _from_gguf(path, name)
     if path.is_dir():
         return _local(path, name)
+    if path.is_file():
+        raise SpilloverError(
+            f"model.name: {name!r} is a file, expected a GGUF file, or the folder {str(path.parent)!r} with all "
+            "files of the model"
+        )
     if name in SHIPPED:
         return SHIPPED[name]
     if name in ALIASES:
@@ -155,7 +163,7 @@ def _local(folder: Path, name: str) -> Path:
     packed = sorted(folder.glob(f"*{GGUF}"))
     weights, pickled = any(folder.glob(WEIGHTS)), sorted(folder.glob(PICKLED))
     if packed and not weights:
-        if len(packed) > 1:
+        if len(packed) > 1 and not all(SPLIT.fullmatch(path.name) for path in packed):
             names = [path.name for path in packed]
             raise SpilloverError(
                 f"model.name: folder {name!r} holds {len(names)} GGUF files, expected the name of one; "
@@ -215,6 +223,12 @@ def _unpacked(name: str, alias: Alias) -> Path:
 
 def _from_gguf(gguf: Path, name: str) -> Path:
     """Return the folder in the user's cache with the model of a GGUF file; its name is a digest of the file."""
+    if split := SPLIT.fullmatch(gguf.name):
+        first, whole = f"{split['stem']}-00001-of-{split['parts']}{GGUF}", split["stem"] + GGUF
+        raise SpilloverError(
+            f"model.name: {gguf.name} of {name!r} is one of {int(split['parts'])} parts of a model, expected one file; "
+            f"join them with: llama-gguf-split --merge {shlex.quote(first)} {shlex.quote(whole)}"
+        )
 
     def unpack(partial: Path) -> None:
         try:
