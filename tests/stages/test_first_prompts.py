@@ -36,3 +36,22 @@ def test_tokens_and_their_texts(
     assert first.tokens[-1] == ":"
     (shown,) = first_prompts(Store(tmp_path / "runs", "one"), arms[:1], {(name, "en"): english})
     assert shown.language == "en", "where nothing else is measured"
+
+
+@pytest.mark.parametrize(("shots", "turns"), [("item", 3), ("en", 3), (1, 2), (0, 1)])
+def test_exemplars_of_an_arm_are_turns_too(
+    shots: str | int, turns: int, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tokenizer_folder, tmp_path / "model")
+    (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}|{% endfor %}<assistant>"
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    model = {"name": str(folder), "template": "chat", "shots_as": "turns", "system": "Be kind."}
+    arm = Arm("other", parse_experiment({"model": model}, "test"), None, shots=shots)
+    items = {("sentiment", "de"): [Item("sentiment", "n1", "de", ("Alles ist neu.",), 0)]}
+    (first,) = first_prompts(Store(tmp_path / "runs", "one"), [arm], items)
+    text = tokenizer.decode(first.ids)
+    assert text.startswith("<system>Be kind.|<user>")
+    assert text.count("<user>") == text.count("<assistant>") == turns
+    exemplar = open_task("sentiment").row("en" if shots == "en" else "de").exemplars[0][0]
+    assert (exemplar in text) == (turns > 1)
