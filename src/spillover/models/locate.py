@@ -97,7 +97,7 @@ def locate(name: str) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~", "$")) or path.suffix.lower() == GGUF:
         raise SpilloverError(
             f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, a folder, or a GGUF file; "
-            f"{did_you_mean(name, (*SHIPPED, *ALIASES))}"
+            f"{did_you_mean(name, (*ALIASES, *SHIPPED))}"
         )
     folder = _downloaded(name)
     _require_no_adapter(folder, name)
@@ -153,7 +153,7 @@ def _downloaded(name: str) -> Path:
         raise SpilloverError(
             f"model.name: cannot get {name!r} from the hub ({first_line(error)}); expected a reachable hub id, "
             "one in the cache with HF_HUB_OFFLINE=1, a local folder, or an alias; "
-            f"{did_you_mean(name, (*SHIPPED, *ALIASES))}"
+            f"{did_you_mean(name, (*ALIASES, *SHIPPED))}"
         ) from error
 
 
