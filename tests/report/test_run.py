@@ -141,7 +141,7 @@ def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
     assert f'| <span dir="auto">{task}</span> |' in made["tables/summary.md"]
     assert "dir=" not in made["tables/summary.csv"] + made["tables/summary.tex"] + made["tables/cost.md"]
     shown = re.findall(r'element\("(?:h3|p|th)", (?!name)[^;]*', made["index.html"])
-    assert len(shown) == 4
+    assert len(shown) == 6
     assert all('dir: "auto"' in call for call in shown)
 
 
