@@ -22,7 +22,7 @@ def export_tuned(
     run_folder: RunFolder,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.", parser=expanded_path)],
 ) -> None:
-    """Merge the run's adapter into its base model. Plain transformers loads the folder; it has a model card."""
+    """Merge the run's adapter into its base model. Plain transformers loads the folder. The folder has a model card."""
     from spillover.export.model import export_model
 
     export_model(run_folder, folder)
@@ -55,7 +55,7 @@ def export_cells(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the tasks.", parser=expanded_path)],
     overrides: Overrides = [],  # noqa: B006
 ) -> None:
-    """Write the evaluation as tasks of lm-evaluation-harness. Run: lm_eval --include_path DIR --tasks spillover."""
+    """Write the evaluation as lm-evaluation-harness tasks. Then run: lm_eval --include_path DIR --tasks spillover."""
     from spillover.export.tasks import export_tasks
 
     with open_experiment(file, overrides) as experiment:
@@ -72,7 +72,7 @@ def export_examples(
     runs: Runs = Path("runs"),
     name: Name = "",
 ) -> None:
-    """Write the training examples in a format of another trainer."""
+    """Write the training examples in the format of another trainer."""
     from spillover.export.data import FORMATS, export_data
 
     if format not in FORMATS:

@@ -1,4 +1,4 @@
-"""Commands that look and run nothing: `lint`, `prompts`, `languages`, `models`."""
+"""Commands that show something and run no stage: `lint`, `prompts`, `languages`, `models`."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from spillover.errors import SpilloverError, did_you_mean
 
 app = typer.Typer()
 models = typer.Typer(
-    help="List the models that ship or are Python packages, print a model's folder, or make an organism."
+    help="List the models that come with spillover or as Python packages, print a model's folder, or make an organism."
 )
 
 
@@ -68,7 +68,7 @@ def list_languages() -> None:
 
 @models.callback(invoke_without_command=True)
 def list_models(context: typer.Context) -> None:
-    """List the models that ship or are Python packages, with size and license."""
+    """List the models that come with spillover or as Python packages, with size and license."""
     if context.invoked_subcommand is not None:
         return
     from spillover.models.locate import ALIASES, SHIPPED, parameters
@@ -91,7 +91,7 @@ def model_path(name: str) -> None:
 def make_model(
     name: Annotated[str, typer.Argument(help="organism or organism-unshared.")],
     folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of its languages, texts and weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the languages, texts and weights.")] = 0,
 ) -> None:
     """Pretrain a model organism from its recipe. This takes minutes; `organism:SEED` is the source in its languages."""
     from dataclasses import replace

@@ -22,7 +22,7 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the experiment: tune.epochs=1. Repeatable."),
 ]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of the run folders.", parser=expanded_path)]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all run folders.", parser=expanded_path)]
 Gates = Annotated[
     list[str],
     typer.Option("--gate", metavar="GATE", help="End with status 1 if this gate fails: unseen>=0, th>=-5. Repeatable."),

@@ -136,7 +136,7 @@ def suggest(
     runs: Runs = Path("runs"),
     name: Name = "",
 ) -> None:
-    """Recommend languages to tune on, using finished runs. If the runs cannot tell, the answer says so."""
+    """Recommend languages to tune on, using finished runs. If these runs are not enough to decide, it says so."""
     from rich.console import Console
 
     from spillover.report.suggestion import terminal_text
@@ -170,7 +170,7 @@ def sweep(
     runs: Runs = Path("runs"),
     name: Annotated[str, typer.Option("--name", help="Name of the grid's folder. Default: the name of the file.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Tasks at a time. 0: one; on a cluster, as many as fit.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Tasks at once. 0: one; on a cluster, all that fit.")] = 0,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     on: Annotated[str, typer.Option(metavar="ADDRESS", help="Address of a Ray cluster: auto or ray://HOST:PORT.")] = "",
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per task. 0.5: two tasks share one.")] = 0,

@@ -16,9 +16,9 @@ app = typer.Typer()
 STAGES = {
     "questions": ("Read the questions without their answers.", "questions.parquet"),
     "translate": ("Pair the questions with their translations.", "pairs"),
-    "build": ("Make training examples of the pairs.", "examples.parquet"),
+    "build": ("Make training examples from the pairs.", "examples.parquet"),
     "tune": ("Tune an adapter on the examples.", "adapter"),
-    "evaluate": ("Score every choice of every item with each arm, or let it write answers.", "predictions"),
+    "evaluate": ("Score every choice of every item with each arm, or let each arm write answers.", "predictions"),
     "analyze": ("Trace items through the layers of both models, and apply the lenses.", "traces"),
     "report": ("Compare base and tuned in tables, figures and one page.", "report/index.html"),
 }
