@@ -28,16 +28,16 @@ def compare(
     runs: Runs = Path("runs"),
     name: Annotated[
         str,
-        typer.Option("--name", help="Also write the tables, of files also the page, into a run folder of this name."),
+        typer.Option("--name", help="Also write the tables (for files also the page) into a run folder of this name."),
     ] = "",
     language: Annotated[
-        str, typer.Option(metavar="CODE", help="Files: their language, if neither a column nor a task's name says it.")
+        str, typer.Option(metavar="CODE", help="For files: their language, if no column and no task name says it.")
     ] = "",
     metric: Annotated[
-        str, typer.Option(metavar="NAME", help="Files: the metric, scorer or column with the score, if not the usual.")
+        str, typer.Option(metavar="NAME", help="For files: metric, scorer or column of the score, if unusual.")
     ] = "",
     tuned_on: Annotated[
-        str, typer.Option(metavar="CODES", help="Files: languages that a model was tuned on: zh,de. Default: none.")
+        str, typer.Option(metavar="CODES", help="For files: languages that a model was tuned on: zh,de. Default: none.")
     ] = "",
     gates: Gates = [],  # noqa: B006
 ) -> None:
