@@ -13,9 +13,12 @@ import pytest
 import tomli_w
 
 from calls import Call
-from spillover.records import Prediction, Question
+from spillover.experiment import ArmConfig, Experiment
+from spillover.records import Completion, Prediction, Question
 from spillover.sources import open_source
 from spillover.store import read_predictions, read_records
+from spillover.sweep.grid import Trial
+from spillover.sweep.plan import plan_tasks
 from spillover.tasks import open_task
 from tiny_models import save_adapter
 
@@ -203,6 +206,57 @@ def test_a_translating_reference_has_no_prompts_to_show(
     ended = call("prompts", path)
     assert ended.status == 2
     assert "the reference, 'own', translates its items first" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("primary", "compare", "expected"),
+    [
+        (None, (), [("a", "b"), ("a", "c")]),
+        (("c", "b"), (), [("b", "c"), ("a", "b"), ("a", "c")]),
+        (("a", "c"), (), [("c", "a"), ("a", "b")]),
+        (None, (("c", "b"), ("b", "c"), ("a", "b")), [("a", "b"), ("a", "c"), ("b", "c")]),
+    ],
+)
+def test_pairs_are_compared_once_and_the_primary_one_is_first(
+    primary: tuple[str, str] | None, compare: tuple[tuple[str, str], ...], expected: list[tuple[str, str]]
+) -> None:
+    arms = {name: ArmConfig() for name in "abc"}
+    assert Experiment(arms=arms, primary=primary, compare=compare).pairs == expected
+
+
+def test_answers_in_words_are_translated_if_they_are_numbers(
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setitem(sys.modules, "reversing", sys.modules[__name__])
+
+    def experiment(task: str) -> Path:
+        evaluate = {"tasks": [task], "languages": ["en", "de"], "limit": 1}
+        arms = {"base": {}, "translate-test": {"ask": "translate-test"}}
+        return write(
+            tmp_path / f"{task}.toml", tiny("llama"), arms, evaluate=evaluate, translate={"with": "reversing:Reverser"}
+        )
+
+    ended = call("evaluate", experiment("arithmetic"), "--runs", runs)
+    assert ended.status == 0, ended.err
+    answers = {
+        (arm, code): read_records(runs / f"arithmetic/answers/{arm}/arithmetic/{code}.parquet", Completion)
+        for arm in ("base", "translate-test")
+        for code in ("en", "de")
+    }
+    assert answers["base", "en"] == answers["translate-test", "en"]
+    assert answers["base", "de"] != answers["translate-test", "de"]
+    refused = call("evaluate", experiment("reading"), "--runs", runs)
+    assert refused.status == 2
+    assert "cannot compare, expected one of number, letter" in refused.err
+
+
+def test_a_sweep_over_arms_that_are_not_tuned_neither_translates_nor_tunes(tmp_path: Path) -> None:
+    arms = {"base": ArmConfig(), "zero-shot": ArmConfig(shots=0)}
+    experiments = [Experiment(arms=arms, seed=seed) for seed in (0, 1)]
+    trials = [Trial(f"seed={e.seed}", "", e) for e in experiments]
+    assert {task.step for task in plan_tasks(trials, tmp_path, "grid")} == {"base", "run"}
 
 
 def test_exemplars_of_an_arm(call: Call, tiny: Callable[[str], Path], tmp_path: Path) -> None:

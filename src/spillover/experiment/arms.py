@@ -109,7 +109,6 @@ def pairs_to_compare(
     primary, compare: pairs [arm, reference]. Two arms are compared once, in the order that is listed first.
     """
     reference, *others = arms
-    named = [(below, above) for above, below in ([primary] if primary else []) + list(compare)]
-    wanted = named[: int(primary is not None)] + [(reference, name) for name in others]
-    wanted = [pair for pair in wanted if pair[::-1] not in named] + named
-    return list(dict.fromkeys(wanted))
+    first = [primary] if primary else []
+    listed = [(below, above) for above, below in (*first, *((name, reference) for name in others), *compare)]
+    return [pair for place, pair in enumerate(listed) if not {pair, pair[::-1]}.intersection(listed[:place])]
