@@ -1,10 +1,12 @@
 """The experiment: its frozen configuration, and the TOML files that it is read from and written to."""
 
 from spillover.experiment.arms import ArmConfig
-from spillover.experiment.config import (
+from spillover.experiment.experiment import Experiment
+from spillover.experiment.files import dump_experiment, load_experiment, parse_experiment, read_table
+from spillover.experiment.section import IN_DIGEST
+from spillover.experiment.sections import (
     AnalyzeConfig,
     EvaluateConfig,
-    Experiment,
     LanguageConfig,
     MixtureConfig,
     ModelConfig,
@@ -12,8 +14,6 @@ from spillover.experiment.config import (
     ReportConfig,
     TranslateConfig,
 )
-from spillover.experiment.files import dump_experiment, load_experiment, parse_experiment, read_table
-from spillover.experiment.section import IN_DIGEST
 from spillover.experiment.tuning import PartConfig, PhaseConfig, TuneConfig
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Experiment files: TOML and overrides in, a checked experiment out; errors name file, key, found and expected."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.experiment.config import Experiment, _allowed, _path
+from spillover.experiment.experiment import Experiment
 
 MAX_SHOWN = 200
 """Characters of a wrong value that an error repeats."""
@@ -89,3 +89,14 @@ def _first_error(error: ValidationError) -> str:
 def dump_experiment(experiment: Experiment) -> str:
     """Write an experiment as TOML. `load_experiment` reads an equal experiment from it."""
     return tomli_w.dumps(experiment.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _path(place: Sequence[int | str]) -> list[str]:
+    """Return a key's path without pydantic's names of the key's types."""
+    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple[", "dict["))]
+
+
+def _allowed(message: str) -> str:
+    """Return pydantic's description of the expected value, in TOML's words."""
+    words = message[0].lower() + message[1:]
+    return words.removeprefix("input should be ").replace("a valid tuple", "a list")

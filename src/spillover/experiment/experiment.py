@@ -5,205 +5,29 @@ An error names the file, the key's path, the value and the values expected.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import (
-    AliasChoices,
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.arms import DEFAULT_ARMS, ArmConfig, check_arms, pairs_to_compare
-from spillover.experiment.section import NonNegative, Place, Section
+from spillover.experiment.section import Section
+from spillover.experiment.sections import (
+    AnalyzeConfig,
+    EvaluateConfig,
+    LanguageConfig,
+    MixtureConfig,
+    ModelConfig,
+    QuestionsConfig,
+    ReportConfig,
+    TranslateConfig,
+)
 from spillover.experiment.treatments import Treatment, treatment, treatment_of
-from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig, TuneConfig
-from spillover.languages import Language, canonical, from_code, get_language, languages, registered
-from spillover.plugins import METRICS, TRANSLATION_ENGINES, TRANSLATORS
-from spillover.records import ChatStyle, PairFlag, Setup
+from spillover.experiment.tuning import TuneConfig
+from spillover.languages import canonical, from_code, get_language, languages, registered
+from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS
+from spillover.records import Setup
 from spillover.utils.frozen import frozen
-
-Classes = tuple[str, ...] | dict[str, str]
-"""Labels in the order of their codes, or code → label."""
-
-
-class ModelConfig(Section):
-    """Which model, and how it is loaded."""
-
-    younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as"})
-
-    name: Place = "gemma-3-270m"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantize: Literal["none", "nf4"] = "none"
-    template: Literal["none", "chat"] = "none"
-    template_arguments: dict[str, Any] = Field(default_factory=dict)
-    """Variables that the chat template reads, such as `enable_thinking`."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
-    system: str = ""
-    """Text of the system turn before each chat; empty: no such turn."""
-    shots_as: Literal["one turn", "turns"] = "one turn"
-    """`turns`: in a chat each exemplar is a turn of the user and one of the assistant."""
-
-    @model_validator(mode="after")
-    def _chat_has_a_template(self) -> Self:
-        """Refuse keys of a chat without a chat."""
-        for key in ("system", "shots_as"):
-            value = getattr(self, key)
-            if value != type(self).model_fields[key].default and self.template != "chat":
-                raise SpilloverError(
-                    f"model.{key}: found {value!r} with template = 'none', expected template = 'chat' or no such key"
-                )
-        return self
-
-    @property
-    def chat_style(self) -> ChatStyle:
-        """How a prompt becomes a chat."""
-        return ChatStyle(self.template_arguments, self.system, self.shots_as == "turns")
-
-
-class _SourceConfig(Section):
-    """How a source's missing translations are treated."""
-
-    missing: Literal["error", "leave-out"] = "error"
-    """`leave-out`: a row that lacks a text in one language is left out in every language."""
-    gaps: tuple[str, ...] = ()
-    """What stands where a translation is missing, such as `NS`; a blank text always means that."""
-
-    @model_validator(mode="after")
-    def _gaps_have_a_use(self) -> Self:
-        if self.gaps and self.missing == "error":
-            raise SpilloverError(f"gaps: found {list(self.gaps)} with missing = 'error', expected 'leave-out'")
-        return self
-
-    @property
-    def markers(self) -> tuple[str, ...] | None:
-        """The texts that stand for a missing translation, beside blank ones; None where nothing is left out."""
-        return self.gaps if self.missing == "leave-out" else None
-
-
-class QuestionsConfig(_SourceConfig):
-    """Where the questions come from."""
-
-    source: Place = "starter"
-    task: Place = "sentiment"
-    limit: NonNegative = 10_000
-    columns: dict[str, str] = Field(default_factory=dict)
-    classes: Classes = ()
-    """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
-
-
-class TranslateConfig(Section):
-    """Into which languages the questions are translated, by what, and which flags drop a pair (the paper: none)."""
-
-    to: tuple[str, ...] = ("zh", "de")
-    translator: Annotated[str, Field(alias="with")] = "parallel"
-    drop: tuple[PairFlag, ...] = ()
-    model: Place = ""
-    endpoint: str = ""
-    budget: NonNegative = 0
-
-
-class MixtureConfig(Section):
-    """How pairs become training examples."""
-
-    younger: ClassVar[frozenset[str]] = frozenset({"phases"})
-
-    recipe: str = "question-translation"
-    pivot: str = "en"
-    frame: Literal["plain", "task-frame", "paper"] = "plain"
-    sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
-    unrelated: QuestionsConfig = QuestionsConfig()
-    allow_overlap: bool = False
-    phases: tuple[PhaseConfig, ...] = ()
-    """In their order; none: those that `recipe` stands for."""
-
-    @property
-    def all_phases(self) -> tuple[PhaseConfig, ...]:
-        """The phases, or the one whose only part is the recipe."""
-        return self.phases or (PhaseConfig(parts=(PartConfig(recipe=self.recipe),)),)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.recipe == CONTRASTIVE:
-            raise SpilloverError(
-                f"mixture.recipe: found {CONTRASTIVE!r}, which is no text to write, expected it in mixture.phases, as "
-                "the one part of a phase"
-            )
-        if self.phases and self.recipe != type(self).model_fields["recipe"].default:
-            raise SpilloverError(
-                f"mixture.recipe: found {self.recipe!r} beside mixture.phases, expected one of the two: the recipe as "
-                "a part of a phase"
-            )
-        return self
-
-
-class EvaluateConfig(_SourceConfig):
-    """On what both arms are measured."""
-
-    source: Place = ""
-    tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
-    languages: Literal["all"] | tuple[str, ...] = "all"
-    labels: Literal["english", "native", "agnostic"] = "english"
-    scoring: Literal["exact", "constrained", "first-token"] = "exact"
-    overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
-    limit: NonNegative = 0
-    columns: dict[str, str] = Field(default_factory=dict)
-    classes: Classes | dict[str, Classes] = ()
-    """As in `questions`; for several tasks an entry for each, by its name."""
-    merged: bool = False
-    engine: Literal["transformers", "vllm"] = "transformers"
-
-
-class AnalyzeConfig(Section):
-    """Measurements inside the model."""
-
-    lenses: tuple[str, ...] = ("logit",)
-    metrics: tuple[str, ...] = tuple(METRICS)
-    limit: NonNegative = 100
-    texts: Annotated[
-        NonNegative,
-        Field(validation_alias=AliasChoices("forgetting", "texts"), serialization_alias="forgetting"),
-    ] = 100
-    """The key `forgetting`: items per cell whose bits per byte measure forgetting. Its old name stays in digests."""
-    patch: NonNegative = 2
-
-
-class ReportConfig(Section):
-    """Rules of the comparison of arms."""
-
-    correction: Literal["holm", "benjamini-hochberg"] = "holm"
-    margin: Annotated[float, Field(ge=0, le=100)] = 2
-    """Differences within ± this many points count as equivalent."""
-
-
-class LanguageConfig(Section):
-    """A language that this project does not have, and what other tools call it."""
-
-    name: str
-    autonym: str = ""
-    script: str
-    family: str
-    tier: Literal["high", "low"]
-    nllb: str = ""
-    iso639_3: str = ""
-    google: str = ""
-    lingua: str = ""
-
-    def row(self, code: str) -> Language:
-        """Return the language. By default, Apertium and Google know it by its code; NLLB and lingua lack it."""
-        return Language(
-            code=code,
-            name=self.name,
-            autonym=self.autonym or self.name,
-            script=self.script,
-            family=self.family,
-            tier=self.tier,
-            nllb=self.nllb,
-            iso639_3=self.iso639_3 or code,
-            google=self.google or code,
-            lingua=self.lingua,
-        )
 
 
 class Experiment(Section):
@@ -398,14 +222,3 @@ def _canonical(written: tuple[str, ...], key: str) -> tuple[str, ...]:
 def _refuse_twice(codes: Sequence[str], written: Sequence[str], key: str) -> None:
     if len(set(codes)) < len(codes):
         raise SpilloverError(f"{key}: found a language twice in {list(written)}, expected each once")
-
-
-def _path(place: Sequence[int | str]) -> list[str]:
-    """Return a key's path without pydantic's names of the key's types."""
-    return [str(part) for part in place if not str(part).startswith(("literal[", "tuple[", "dict["))]
-
-
-def _allowed(message: str) -> str:
-    """Return pydantic's description of the expected value, in TOML's words."""
-    words = message[0].lower() + message[1:]
-    return words.removeprefix("input should be ").replace("a valid tuple", "a list")
