@@ -52,14 +52,11 @@ ELSEWHERE = {
 }
 """Names of torch, transformers and lm-evaluation-harness that have no public counterpart."""
 
-IN_TUNING = {"_Callbacks", "_Phase", "_add_row_gradient", "_arguments", "_learn", "_micro_batches"}
-"""Of `models/tuning`, not mended yet."""
-
 SCRIPTS = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in ELSEWHERE | IN_TUNING
+    return name.startswith("_") and not name.startswith("__") and name not in ELSEWHERE
 
 
 def private_names(text: str) -> Iterator[str]:

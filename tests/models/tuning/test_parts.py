@@ -299,7 +299,7 @@ def test_killed_and_run_again_it_ends_the_same(
     monkeypatch.setattr(trainer_module, "SAVE_EVERY", 3)
     name, chosen = str(made("tied")), settings(**values)
     expected = tune(load(name, "float32"), EXAMPLES, chosen, SEED, tmp_path / "whole")
-    advance = trainer_module._Callbacks.on_log
+    advance = trainer_module.Callbacks.on_log
 
     def die(self: Any, *arguments: object, logs: dict[str, float], **named: object) -> None:  # noqa: ANN401
         advance(self, *arguments, logs=logs, **named)
@@ -307,7 +307,7 @@ def test_killed_and_run_again_it_ends_the_same(
             raise KilledError
 
     with monkeypatch.context() as patched, pytest.raises(KilledError):
-        patched.setattr(trainer_module._Callbacks, "on_log", die)
+        patched.setattr(trainer_module.Callbacks, "on_log", die)
         tune(load(name, "float32"), EXAMPLES, chosen, SEED, tmp_path / "again")
     if broken:
         monkeypatch.setattr(trainer_module.TargetTrainer, "_load_from_checkpoint", lambda *_: None)
@@ -339,10 +339,10 @@ def test_the_gradient_of_the_rows_is_the_naive_one(
     weight = model.unembedding.weight
     rows = weight.detach()[tokens].clone().requires_grad_()
     if broken:
-        targets_seen = loss_module._add_row_gradient
+        targets_seen = loss_module.add_row_gradient
         monkeypatch.setattr(
             loss_module,
-            "_add_row_gradient",
+            "add_row_gradient",
             lambda total, states, wanted, head, chosen, mass: targets_seen(
                 total, states, -torch.ones_like(wanted), head, chosen, mass
             ),
@@ -451,7 +451,7 @@ def test_killed_in_any_phase_it_ends_the_same(
     """With dropout, whose random numbers begin anew with each phase."""
     monkeypatch.setattr(trainer_module, "SAVE_EVERY", 3)
     expected = in_phases(load(str(made("tied")), "float32"), tmp_path / "whole")
-    advance, steps = trainer_module._Callbacks.on_log, iter(range(1, 100))
+    advance, steps = trainer_module.Callbacks.on_log, iter(range(1, 100))
 
     def die(self: Any, *arguments: object, logs: dict[str, float], **named: object) -> None:  # noqa: ANN401
         advance(self, *arguments, logs=logs, **named)
@@ -459,7 +459,7 @@ def test_killed_in_any_phase_it_ends_the_same(
             raise KilledError
 
     with monkeypatch.context() as patched, pytest.raises(KilledError):
-        patched.setattr(trainer_module._Callbacks, "on_log", die)
+        patched.setattr(trainer_module.Callbacks, "on_log", die)
         in_phases(load(str(made("tied")), "float32"), tmp_path / "again")
     assert in_phases(load(str(made("tied")), "float32"), tmp_path / "again") == expected
     files = [tmp_path / folder / "adapter_model.safetensors" for folder in ("whole", "again")]

@@ -76,8 +76,8 @@ def trainer(
     model: Model, settings: TuneConfig = SETTINGS, rows: Sequence[TokenizedExample] | None = None
 ) -> TargetTrainer:
     learned = [module.encode(model, example) for example in EXAMPLES] if rows is None else rows
-    phase = tune_module._Phase(0, list(learned), [], settings, SEED)
-    arguments = tune_module._arguments(model, phase, Path("unused"))
+    phase = tune_module.Phase(0, list(learned), [], settings, SEED)
+    arguments = tune_module.training_arguments(model, phase, Path("unused"))
     network = Adapter(model, [], settings).network
     return TargetTrainer(network, phase.learned, [], phase.order, arguments)
 
@@ -195,8 +195,8 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
     model = load(str(folder), "float32")
     set_seed(SEED)
     rows = [encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    phase = tune_module._Phase(0, rows, [], settings, SEED)
-    order, arguments = phase.order, tune_module._arguments(model, phase, Path("unused"))
+    phase = tune_module.Phase(0, rows, [], settings, SEED)
+    order, arguments = phase.order, tune_module.training_arguments(model, phase, Path("unused"))
     plain = Plain(model=Adapter(model, [], settings).network, args=arguments, train_dataset=rows)
     plain.remove_callback(PrinterCallback)
     plain.train()
@@ -209,9 +209,9 @@ def our_losses(folder: Path, count: int, batch: int, place: Path) -> list[float]
     model = load(str(folder), "float32")
     set_seed(SEED)
     rows = [module.encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    phase, parts = tune_module._Phase(0, rows, [], settings, SEED), Adapter(model, rows, settings)
+    phase, parts = tune_module.Phase(0, rows, [], settings, SEED), Adapter(model, rows, settings)
     with bar("test", 1) as progress:
-        log = tune_module._learn(model, parts, phase, place, progress)
+        log = tune_module.learn_phase(model, parts, phase, place, progress)
     return [line["loss"] for line in log if "loss" in line]
 
 
@@ -229,15 +229,15 @@ def test_twenty_steps_have_the_losses_of_the_plain_trainer(
 class EachMicroBatchAlike(TargetTrainer):
     """Weigh micro-batches alike, however many targets they hold: what gradient accumulation once did."""
 
-    def _micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
-        parts = list(super()._micro_batches(inputs))
+    def micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
+        parts = list(super().micro_batches(inputs))
         self.scales = [1 / int((part["labels"] != IGNORED).sum()) / len(parts) for part in parts]
         return iter(parts)
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: object = None
     ) -> torch.Tensor:
-        parts, loss = list(self._micro_batches(inputs)), torch.zeros(())
+        parts, loss = list(self.micro_batches(inputs)), torch.zeros(())
         for part, scale in zip(parts, self.scales, strict=True):
             share = model(**part) * scale
             share.backward()
@@ -413,8 +413,8 @@ def test_stages_are_learned_one_after_the_other_each_with_its_own_schedule(
     shuffled = [encode(model, example) for example in later]
     random.Random(SEED).shuffle(shuffled)
     with bar("test", 1) as progress:
-        log = tune_module._learn(
-            model, parts, tune_module._Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
+        log = tune_module.learn_phase(
+            model, parts, tune_module.Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
         )
     assert history.losses[5:] == pytest.approx([line["loss"] for line in log if "loss" in line], rel=1e-6)
     expected = {name: p for name, p in parts.network.named_parameters() if "lora_" in name}

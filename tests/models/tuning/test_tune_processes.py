@@ -20,15 +20,15 @@ from spillover.models.tuning import trainer
 
 trainer.MICRO_BATCH_TOKENS = 64
 if (twin := sys.argv.pop(1)) == "one share":
-    parts = trainer.TargetTrainer._micro_batches
-    def _micro_batches(self, inputs):
+    parts = trainer.TargetTrainer.micro_batches
+    def micro_batches(self, inputs):
         kind, own = type(self.args), type(self.args).process_index
         kind.process_index = 0
         try:
             return list(parts(self, inputs))
         finally:
             kind.process_index = own
-    trainer.TargetTrainer._micro_batches = _micro_batches
+    trainer.TargetTrainer.micro_batches = micro_batches
 cli.main()
 """
 

@@ -23,7 +23,7 @@ from spillover.models.tuning import checkpoints, trainer
 
 trainer.SAVE_EVERY = 3
 how, step = sys.argv.pop(1), int(sys.argv.pop(1))
-advance, committed = trainer._Callbacks.on_log, checkpoints.commit
+advance, committed = trainer.Callbacks.on_log, checkpoints.commit
 
 def die(at):
     if at == step:
@@ -38,7 +38,7 @@ def commit(folder, at, best):
     committed(folder, at, best)
     die(at if how == "after the marker of" else 0)
 
-trainer._Callbacks.on_log, checkpoints.commit = on_log, commit
+trainer.Callbacks.on_log, checkpoints.commit = on_log, commit
 if how == "without its generator's state":
     trainer.TargetTrainer._load_rng_state = lambda self, checkpoint: None
 cli.main()

@@ -155,7 +155,7 @@ class _TargetLoss(torch.autograd.Function):
             part = slice(start, start + POSITION_BLOCK)
             loss, gradient[part], log_mass = _sweep(hidden[part], targets[part], head)
             total += loss
-            _add_row_gradient(of_rows, hidden[part], targets[part], head, tokens, log_mass)
+            add_row_gradient(of_rows, hidden[part], targets[part], head, tokens, log_mass)
         ctx.save_for_backward(gradient, of_rows.to(values.dtype))
         return total
 
@@ -165,7 +165,7 @@ class _TargetLoss(torch.autograd.Function):
         return gradient * scale.to(gradient.dtype), None, None, None, of_rows * scale.to(of_rows.dtype)
 
 
-def _add_row_gradient(
+def add_row_gradient(
     total: Tensor, hidden: Tensor, targets: Tensor, head: LinearHead, tokens: Tensor, log_mass: Tensor
 ) -> None:
     """Add to `total` (k, d) the gradient of the loss for the unembedding's rows of tokens (k,).

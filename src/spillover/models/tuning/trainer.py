@@ -70,7 +70,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
 
     def learn(self, progress: Bar) -> TrainerState:
         """Train, or resume from the newest complete checkpoint; return the final state, which has a checkpoint."""
-        self.add_callback(_Callbacks(self, progress))
+        self.add_callback(Callbacks(self, progress))
         checkpoint = checkpoints.latest(Path(self.args.output_dir))
         if checkpoint is not None:
             state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
@@ -93,7 +93,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         """Accumulate the gradient of the whole step over its micro-batches and processes; return its loss."""
         model.train()
         inputs = self._prepare_inputs(inputs)
-        parts, total = list(self._micro_batches(inputs)), (inputs["labels"] != IGNORED).sum()
+        parts, total = list(self.micro_batches(inputs)), (inputs["labels"] != IGNORED).sum()
         shares = torch.zeros((), device=total.device)
         for place, part in enumerate(parts, start=1):
             with self._gradient_sync(model, last=place == len(parts)):
@@ -122,12 +122,12 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
         self.model_wrapped.eval()
         inputs = self._prepare_inputs(collate(self.eval_dataset))
         total = (inputs["labels"] != IGNORED).sum()
-        loss = sum(self.model_wrapped(**part) for part in self._micro_batches(inputs)) / total
+        loss = sum(self.model_wrapped(**part) for part in self.micro_batches(inputs)) / total
         metrics = {"eval_loss": self.accelerator.reduce(loss, "sum").item()}
         self.log(dict(metrics))
         return metrics
 
-    def _micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
+    def micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         """Yield this process's share of a step as micro-batches; every process has the same number of them.
 
         Rows are sorted by length and grouped, one row per process. If the last group has fewer rows than processes,
@@ -171,7 +171,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
             checkpoints.commit(Path(self.args.output_dir), self.state.global_step, self.state.best_global_step)
 
 
-class _Callbacks(TrainerCallback):  # type: ignore[misc]
+class Callbacks(TrainerCallback):  # type: ignore[misc]
     """Measures the loss before the first step, orders the epochs, saves checkpoints and shows the loss."""
 
     def __init__(self, trainer: TargetTrainer, progress: Bar) -> None:

@@ -38,7 +38,7 @@ ONE_PART = PhasePlan(())
 
 
 @dataclass(frozen=True, slots=True)
-class _Phase:
+class Phase:
     """The examples of one schedule of the learning rate: those of one value of `Example.stage`."""
 
     number: int
@@ -113,7 +113,7 @@ def tune(
         before, logs = translate(model, samples), []
         with bar("tune (steps)", steps) as progress:
             for phase in phases:
-                logs += _learn(model, parts, phase, begun / str(phase.number), progress)
+                logs += learn_phase(model, parts, phase, begun / str(phase.number), progress)
         after = translate(model, samples)
         if distributed.is_main_process():
             with checkpoints.saving(folder):
@@ -144,7 +144,7 @@ def tune(
 
 def _phases(
     model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, plans: Sequence[PhasePlan]
-) -> list[_Phase]:
+) -> list[Phase]:
     """Return the phases in their order, each part shuffled and split; examples that are too long are left out."""
     longest, key = _longest(model, settings)
     compared = {number for number, plan in enumerate(plans) if plan.depth is not None}
@@ -171,11 +171,11 @@ def _phases(
         changed = {name: value for name, value in changed.items() if value is not None}
         if learned:
             schedule = settings.model_copy(update=changed)
-            phases.append(_Phase(number, learned, held_out, schedule, seed, replace(plan, parts=tuple(parts))))
+            phases.append(Phase(number, learned, held_out, schedule, seed, replace(plan, parts=tuple(parts))))
     return phases
 
 
-def _samples(phase: _Phase) -> list[Example]:
+def _samples(phase: Phase) -> list[Example]:
     """Return the held-out examples that the main process translates before and after tuning."""
     rows = phase.held_out[: phase.settings.translations] if distributed.is_main_process() else []
     return [row.example for row in rows]
@@ -186,9 +186,9 @@ def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
     return min((settings.cutoff, "tune.cutoff"), (model.context, "the model's context"))
 
 
-def _learn(model: Model, parts: Parts, phase: _Phase, place: Path, progress: Bar) -> list[dict[str, float]]:
+def learn_phase(model: Model, parts: Parts, phase: Phase, place: Path, progress: Bar) -> list[dict[str, float]]:
     """Learn a phase, load its best epoch into the network, and return the Trainer's log."""
-    arguments, named = _arguments(model, phase, place), ALL not in phase.settings.targets
+    arguments, named = training_arguments(model, phase, place), ALL not in phase.settings.targets
     restrict(model, parts, phase.plan.layers)
     with loss_as_forward(model, parts.rows), parts.learning():
         kind = TargetTrainer if phase.plan.depth is None else ContrastiveTrainer
@@ -202,7 +202,8 @@ def _learn(model: Model, parts: Parts, phase: _Phase, place: Path, progress: Bar
     return log
 
 
-def _arguments(model: Model, phase: _Phase, place: Path) -> TrainingArguments:
+def training_arguments(model: Model, phase: Phase, place: Path) -> TrainingArguments:
+    """Return the Trainer's arguments for a phase; checkpoints go to `place`."""
     settings = phase.settings
     if settings.report_to:
         _check_trackers(settings.report_to)
@@ -216,7 +217,7 @@ def _arguments(model: Model, phase: _Phase, place: Path) -> TrainingArguments:
         warmup_steps=settings.warmup_ratio,
         seed=phase.seed + distributed.rank(),  # of the dropout alone: adapter and order are already determined
         eval_strategy="epoch" if phase.held_out else "no",
-        save_strategy="epoch" if phase.held_out else "no",  # `_Callbacks` saves in any case; this marks the best step
+        save_strategy="epoch" if phase.held_out else "no",  # `Callbacks` saves in any case; this marks the best step
         metric_for_best_model="loss",
         remove_unused_columns=False,
         disable_tqdm=True,
