@@ -21,9 +21,9 @@ def answers(findings: Findings) -> Figure:
     plots = [_plot(findings, task, name) for (task, _), name in zip(groups, names, strict=True)]
     return Figure(
         "Answers",
-        f"Each bar is all answers of one arm in one language. The arms are, from top to bottom: "
-        f"{', '.join(by_arm(findings))}. The parts of a bar are, from left to right: right, wrong, unreadable (the grader "
-        "found no answer of the kind it expects), wrong language, ran on (no end before the limit). "
+        "Each bar is all answers of one arm in one language. The arms are, from top to bottom: "
+        f"{', '.join(by_arm(findings))}. The parts of a bar are, from left to right: right, wrong, unreadable (the "
+        "grader found no answer of the kind it expects), wrong language, ran on (no end before the limit). "
         "Numbers are percent. More right answers with fewer that ran on may be a matter of form, not of knowledge.",
         tuple(plots),
     )
