@@ -40,10 +40,14 @@ PLACES = {
         "analysis/statistics/test_transfer.py",
         "lint",
         "report/figures/test_geometry.py",
+        "report/tables/test_prompts.py",
+        "report/test_answers.py",
+        "report/test_arms.py",
         "report/test_drawing.py",
         "report/test_grid.py",
         "report/test_run.py",
         "report/test_second_reader.py",
+        "sources/test_paper.py",
     ),
 }
 """Marker → folders and modules of `tests/` whose tests all have it. Slow are simulations, reports and whole corpora."""
