@@ -342,5 +342,5 @@ def test_the_same_fault_in_every_language_is_one_error(tmp_path: Path) -> None:
     inputs = Inputs(parse_experiment({"evaluate": {"tasks": [f"harness:{tmp_path}/quiz_{{language}}"]}}, "test"))
     readings = [read(inputs, task, code) for code in ("en", "de", "fr")]
     (defect,) = summarized(fault for reading in readings for fault in reading.faults)
-    assert "found output type 'generate_until'" in defect.message
+    assert "found the metrics ['acc', 'acc_norm'], expected 'exact_match'" in defect.message
     assert defect.message.endswith("quiz_en.yaml) (so it is in de, fr)")

@@ -11,7 +11,7 @@ from lm_eval.tasks import TaskManager
 from local_tasks import write_task
 from spillover.errors import SpilloverError
 from spillover.records import Answer, Item, Prompt
-from spillover.sources import families, open_source, written_families
+from spillover.sources import families, open_source
 from spillover.sources import harness as module
 from spillover.sources.written_families import WrittenFamily
 from spillover.tasks import open_task
@@ -54,8 +54,8 @@ def only_local(monkeypatch: pytest.MonkeyPatch) -> None:
     def manager(folder: str) -> TaskManager:
         return TaskManager(include_path=folder, include_defaults=False)
 
-    for room in (families, module, written_families):
-        monkeypatch.setattr(room, "manager", manager)
+    monkeypatch.setattr(families, "manager", manager)
+    monkeypatch.setattr(module, "manager", manager)
 
 
 def family(folder: Path, name: str) -> WrittenFamily:

@@ -87,10 +87,16 @@ def members_among(family: str, known: tuple[Language, ...]) -> dict[str, str]:
     return chosen
 
 
+def yaml_path(family: str, name: str) -> Path | None:
+    """Return the YAML file that a task or group stands in; None where there is none."""
+    entry = _index(family).get(name)
+    return Path(entry.yaml_path) if entry and entry.yaml_path else None
+
+
 def yaml_file(family: str, name: str) -> str:
     """Return the path of the YAML file that a task or group stands in, in parentheses; empty where there is none."""
-    entry = _index(family).get(name)
-    return f" ({entry.yaml_path})" if entry and entry.yaml_path else ""
+    path = yaml_path(family, name)
+    return f" ({path})" if path else ""
 
 
 def reason(error: BaseException) -> str:

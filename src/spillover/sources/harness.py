@@ -19,7 +19,7 @@ from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Item, Question
 from spillover.sources.families import FamilyError, manager, members, parts, reason, yaml_file
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
-from spillover.sources.written_families import FILTER
+from spillover.sources.written_families import FILTER, WrittenFamily
 from spillover.tasks import Task
 
 IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("id",))
@@ -75,6 +75,9 @@ class Harness:
             raise SpilloverError(
                 f"harness:{self._family}: found no task for {language!r}; languages that are there: {', '.join(names)}"
             )
+        if isinstance(task, WrittenFamily):
+            with _in_one_sentence(self._family, names[language]):
+                task.require_rules(language)
         rows = _rows(self._family, language)
         if (first := next(iter(names))) != language:
             _check_parallel(f"harness:{names[language]}", rows, _rows(self._family, first), first)

@@ -11,7 +11,7 @@ from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Answer, Grade, Item, Prompt
-from spillover.sources.families import FamilyError, manager, members, parts, reason
+from spillover.sources.families import FamilyError, members, parts, reason, yaml_path
 from spillover.tasks import ChoiceTask, GenerationTask
 from spillover.tasks.rendered import family_name, harness
 
@@ -54,6 +54,10 @@ class WrittenFamily(GenerationTask):
     def stops(self, language: str) -> tuple[str, ...]:
         """Return the texts that end an answer in a language."""
         return self._rules(language).stop
+
+    def require_rules(self, language: str) -> None:
+        """Refuse a language whose answers are graded otherwise than by exact match, or by an unknown filter."""
+        self._rules(language)
 
     def limit(self, language: str) -> int:
         """Return the most tokens of an answer in a language."""
@@ -98,7 +102,7 @@ def open_family(name: str) -> ChoiceTask | GenerationTask:
         fields=(),
         rows={},
         source=f"harness:{name}",
-        max_tokens=max(_rules(name, code).max_tokens for code in codes),
+        max_tokens=max(_max_tokens(_config(family, code)) for code in codes),
         grader=METRIC,
         answer_language="any",
     )
@@ -109,19 +113,28 @@ def _rules(name: str, language: str) -> WrittenRules:
     family, _, chosen = name.partition(FILTER)
     config = _config(family, language)
     where = f"harness:{members(family)[language]}"
-    generation = config.get("generation_kwargs") or {}
-    until = generation.get("until", [config.get("fewshot_delimiter", "\n\n")])
-    limit = next((generation[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in generation), 0)
+    until = _generation(config).get("until", [config.get("fewshot_delimiter", "\n\n")])
     metrics = {metric["metric"]: metric for metric in config.get("metric_list") or []}
     if METRIC not in metrics:
         raise SpilloverError(f"{where}: found the metrics {list(metrics)}, expected {METRIC!r} among them")
     rest = {"metric", "aggregation", "higher_is_better", "hf_evaluate"}
     return WrittenRules(
-        max_tokens=int(limit) or MAX_TOKENS,
+        max_tokens=_max_tokens(config),
         stop=tuple([until] if isinstance(until, str) else until),
         extract=_extractor(config.get("filter_list") or [], chosen, where),
         options={key: value for key, value in metrics[METRIC].items() if key not in rest},
     )
+
+
+def _generation(config: dict[str, Any]) -> dict[str, Any]:
+    options = config.get("generation_kwargs")
+    return options if isinstance(options, dict) else {}
+
+
+def _max_tokens(config: dict[str, Any]) -> int:
+    options = _generation(config)
+    limits = [options[key] for key in ("max_gen_toks", "max_new_tokens", "max_tokens") if key in options]
+    return limits[0] if limits and isinstance(limits[0], int) and limits[0] > 0 else MAX_TOKENS
 
 
 def _extractor(filters: list[dict[str, Any]], chosen: str, where: str) -> Callable[[str], str]:
@@ -155,11 +168,11 @@ def _config(family: str, language: str) -> dict[str, Any]:
     from lm_eval.tasks._yaml_loader import load_yaml
 
     leaf = next(iter(parts(family)[language]))
-    path = manager(family.rpartition("/")[0]).task_index[leaf].yaml_path
+    path = yaml_path(family, leaf)
     if path is None:
         return {}
     try:
-        table: dict[str, Any] = load_yaml(path)
+        table: dict[str, Any] = load_yaml(path, resolve_func=False)
     except Exception as error:  # whatever a user's file makes the parser raise
         raise FamilyError(f"harness:{leaf}: {reason(error)} ({path})", reason(error)) from error
     return table
