@@ -9,6 +9,7 @@ import tomli_w
 
 from calls import Call
 from counting import REQUESTS
+from spillover.experiment import Experiment
 from spillover.stages.inputs import Inputs
 
 ITEMS, TO = ("de", "en", "th"), ("de", "zh")
@@ -73,7 +74,7 @@ def test_a_run_of_three_arms(call: Call, experiment: Path, tmp_path: Path, monke
     monkeypatch.setattr(
         pipeline.Run, "arms", property(lambda run: (*made(run), Arm("again", run.experiment, None))), raising=True
     )
-    monkeypatch.setattr(pipeline, "compared_arms", lambda _: [("base", "tuned"), ("base", "again")])
+    monkeypatch.setattr(Experiment, "pairs", property(lambda _: [("base", "tuned"), ("base", "again")]))
     ended = call("run", experiment, "--runs", tmp_path / "runs", "--name", "three")
     assert ended.status == 0, ended.err
     two, three = tmp_path / "runs" / "two", tmp_path / "runs" / "three"

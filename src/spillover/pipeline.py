@@ -41,7 +41,6 @@ from spillover.stages.answers import grade_answers, item_answers, write_answers
 from spillover.stages.arms import (
     Arm,
     as_text,
-    compared_arms,
     model_key,
     num_parameters,
     open_arm,
@@ -230,7 +229,7 @@ class Run:
         _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
         defects, results, internals = self.defects, self.results, self.internals
         adapter = self.adapter if self.experiment.tunes else None
-        clusters_of_items, pairs = clusters(self.items), compared_arms(self.experiment)
+        clusters_of_items, pairs = clusters(self.items), self.experiment.pairs
         findings = Findings(
             name=self.store.run.name,
             setup=self.experiment.setup,

@@ -13,7 +13,6 @@ from spillover.analysis.statistics.runs import compare_runs
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
 from spillover.records import FinishedRun, Result, RunComparison
-from spillover.stages.arms import compared_arms
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
 from spillover.utils.progress import notify
@@ -48,7 +47,7 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
             raise SpilloverError(f"compare: {folder}: found no {names[0]}, expected the folder of a finished run")
     experiment = load_experiment(folder / "experiment.toml")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    names = compared_arms(experiment)[0]
+    names = experiment.pairs[0]
     reference, arm = (_measured(read_arm(folder, name), experiment) for name in names)
     return FinishedRun(
         name=folder.name,

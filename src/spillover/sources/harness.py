@@ -1,6 +1,7 @@
 """The tasks of lm-evaluation-harness as items: a family of tasks, one per language, rendered as the harness does it.
 
-`families` says which task is which language's. The harness's metrics are not used: items are scored by this project.
+`families` says which task is which language's. Choices are scored by this project, without the harness's
+metrics. `written_families` says how answers in words are graded.
 """
 
 import json
@@ -77,7 +78,7 @@ class Harness:
             )
         if isinstance(task, WrittenFamily):
             with _in_one_sentence(self._family, names[language]):
-                task.require_rules(language)
+                task.rules(language)
         rows = _rows(self._family, language)
         if (first := next(iter(names))) != language:
             _check_parallel(f"harness:{names[language]}", rows, _rows(self._family, first), first)

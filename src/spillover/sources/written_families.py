@@ -53,21 +53,17 @@ class WrittenFamily(GenerationTask):
 
     def stops(self, language: str) -> tuple[str, ...]:
         """Return the texts that end an answer in a language."""
-        return self._rules(language).stop
-
-    def require_rules(self, language: str) -> None:
-        """Refuse a language whose answers are graded otherwise than by exact match, or by an unknown filter."""
-        self._rules(language)
+        return self.rules(language).stop
 
     def limit(self, language: str) -> int:
         """Return the most tokens of an answer in a language."""
-        return self._rules(language).max_tokens
+        return self.rules(language).max_tokens
 
     def read(self, answer: Answer) -> Grade:
         """Return the exact match of the part of an answer that the filter lets through."""
         from lm_eval.api.metrics import exact_match_hf_evaluate
 
-        rules = self._rules(answer.language)
+        rules = self.rules(answer.language)
         text = rules.extract(answer.text)
         matches = (
             exact_match_hf_evaluate(predictions=[text], references=[gold], **rules.options)[METRIC]
@@ -75,7 +71,12 @@ class WrittenFamily(GenerationTask):
         )
         return Grade(float(any(matches)), readable=text != INVALID)
 
-    def _rules(self, language: str) -> WrittenRules:
+    def rules(self, language: str) -> WrittenRules:
+        """Return how a language's task ends and grades an answer.
+
+        Raises:
+            SpilloverError: answers are graded otherwise than by exact match, or there is no such filter.
+        """
         return _rules(self.source.partition(":")[2], language)
 
 
@@ -87,7 +88,7 @@ def open_family(name: str) -> ChoiceTask | GenerationTask:
             family counts, which in those that have several is the one that finds most answers.
 
     Raises:
-        SpilloverError: there is no such family or filter, or its answers are graded otherwise than by exact match.
+        SpilloverError: there is no such family, or a filter is named for one whose items have choices.
     """
     family, _, chosen = name.partition(FILTER)
     scored = harness(family)

@@ -1,17 +1,18 @@
 """Answers in words: what an arm writes for a cell's items, and what became of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from spillover.languages import ENGLISH
-from spillover.records import Answer, Cell, Completion, Item, ItemAnswers, Outcome
+from spillover.records import Answer, Cell, Completion, Item, ItemAnswers, Outcome, Prompt
 from spillover.stages.arms import Arm, as_text, of_prompts
 from spillover.stages.ask import asked_items
+from spillover.stages.evaluate import tell_dropped
 from spillover.stages.items import Items, answered_in_words, clusters
 from spillover.store import Store, read_records, write_records
-from spillover.tasks import open_written_task
-from spillover.utils.progress import Bar, notify
+from spillover.tasks import GenerationTask, open_written_task
+from spillover.utils.progress import Bar
 
 
 def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Answer]:
@@ -26,24 +27,43 @@ def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], prog
     name = f"{cell.language}.parquet"
 
     def write(folder: Path) -> None:
-        from spillover.models.scoring.generate import generate
-
-        texts = generate(arm.reader, prompts, limit, stop, overflow, progress.advance)
-        if dropped := sum(text.dropped for text in texts):
-            store.log("exemplars dropped", arm=cell.arm, task=cell.task, language=cell.language, count=dropped)
-            notify(f"{cell.task} {cell.language}: {dropped} exemplars did not fit the model's context")
-        written = [
-            Completion(item.id, text.text, text.tokens, text.ended) for item, text in zip(rows, texts, strict=True)
-        ]
-        write_records(folder / name, Completion, written)
+        completions, dropped = complete(arm, task, items_read, prompts, progress.advance)
+        if dropped:
+            tell_dropped(store, cell, dropped)
+        write_records(folder / name, Completion, completions)
 
     ids = [item.id for item in rows]
     inputs = [arm.key, prompts, ids, stop, limit, overflow, *as_text(arm.experiment, of_prompts(prompts))]
     with progress.counting(len(rows)):
         artifact = store.get_or_make("answers", inputs, f"answers/{cell.arm}/{task.name}/{name}", write)
+    return answers_to(rows, read_records(artifact.path / name, Completion))
+
+
+def complete(
+    arm: Arm,
+    task: GenerationTask,
+    items: Sequence[Item],
+    prompts: Sequence[Prompt],
+    advance: Callable[[int], None] = lambda prompts: None,
+) -> tuple[list[Completion], int]:
+    """Let an arm write after the prompts of items of one language.
+
+    Returns:
+        What it wrote for each item, and how many exemplars did not fit the model's context.
+    """
+    from spillover.models.scoring.generate import generate
+
+    language, overflow = items[0].language, arm.experiment.evaluate.overflow
+    texts = generate(arm.reader, prompts, task.limit(language), task.stops(language), overflow, advance)
+    written = [Completion(item.id, text.text, text.tokens, text.ended) for item, text in zip(items, texts, strict=True)]
+    return written, sum(text.dropped for text in texts)
+
+
+def answers_to(items: Sequence[Item], completions: Sequence[Completion]) -> list[Answer]:
+    """Return what was written for each item beside what is right."""
     return [
-        Answer(item.id, task.name, cell.language, item.answers, row.text, row.tokens, row.ended)
-        for item, row in zip(rows, read_records(artifact.path / name, Completion), strict=True)
+        Answer(item.id, item.task, item.language, item.answers, row.text, row.tokens, row.ended)
+        for item, row in zip(items, completions, strict=True)
     ]
 
 

@@ -116,11 +116,6 @@ class Arm:
         return prompt if language == ENGLISH else task.prompt(item, self.experiment.evaluate.labels)
 
 
-def compared_arms(experiment: Experiment) -> list[tuple[str, str]]:
-    """Return the names of the arms of each comparison, reference and arm; the primary comparison first."""
-    return experiment.pairs
-
-
 def pairs_of_plain_arms(arms: Iterable[Arm], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the pairs of arms that may differ where no item is asked."""
     plain = {arm.name for arm in arms if arm.plain}

@@ -47,7 +47,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         score = SCORING_ENGINES[chosen.engine](arm)
         scores = score([*prompts, *content_free], chosen.scoring, chosen.overflow, progress.advance)
         if scores.dropped:
-            _tell_dropped(store, cell, scores.dropped)
+            tell_dropped(store, cell, scores.dropped)
         items, prior = len(rows), _content_free_logprobs(scores.choices[len(rows) :])
         per_token = scores.logprobs_per_token[:items]
         predictions = [
@@ -78,7 +78,8 @@ def _content_free_logprobs(scores: Sequence[Sequence[float]]) -> tuple[float, ..
     return tuple(logsumexp(scores, axis=0, b=1 / len(scores)).tolist()) if scores else ()
 
 
-def _tell_dropped(store: Store, cell: Cell, count: int) -> None:
+def tell_dropped(store: Store, cell: Cell, count: int) -> None:
+    """Log and say how many exemplars of a cell's prompts did not fit the model's context."""
     store.log("exemplars dropped", arm=cell.arm, task=cell.task, language=cell.language, count=count)
     notify(f"{cell.task} {cell.language}: {count} exemplars did not fit the model's context")
 

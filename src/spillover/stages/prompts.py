@@ -6,7 +6,8 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.models.tokenization import CUT
-from spillover.records import Answer, Item, Prompt
+from spillover.records import Item, Prompt
+from spillover.stages.answers import answers_to, complete
 from spillover.stages.arms import Arm, cells_of, reads, reference_arm
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
@@ -56,15 +57,9 @@ def _graded(
     arm: Arm, task: GenerationTask, items: Sequence[Item], prompts: Sequence[Prompt]
 ) -> list[dict[str, object]]:
     """Return what the model writes after each prompt of one language, and how the task grades it."""
-    from spillover.models.scoring.generate import generate
-
-    language, overflow = items[0].language, arm.experiment.evaluate.overflow
-    texts = generate(arm.reader, prompts, task.limit(language), task.stops(language), overflow)
-    answers = [
-        Answer(item.id, item.task, language, item.answers, text.text, text.tokens, text.ended)
-        for item, text in zip(items, texts, strict=True)
-    ]
+    completions, _ = complete(arm, task, items, prompts)
+    answers = answers_to(items, completions)
     return [
         {"answer": answer.text, "right": answer.golds, "score": outcome.score, "reason": outcome.reason}
-        for answer, outcome in zip(answers, task.grade(answers, {ENGLISH, language}), strict=True)
+        for answer, outcome in zip(answers, task.grade(answers, {ENGLISH, items[0].language}), strict=True)
     ]
