@@ -8,15 +8,13 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lm_eval.tasks import TaskManager
 
-from local_tasks import CHOICE, Rows, write_task
+from local_tasks import CHOICE, Rows, list_local_tasks_only, write_task
 from spillover.errors import SpilloverError
 from spillover.experiment import parse_experiment
 from spillover.lint.reading import read, summarized
 from spillover.records import Item
 from spillover.sources import families, open_source
-from spillover.sources import harness as module
 from spillover.stages.inputs import Inputs
 from spillover.tasks import open_task
 
@@ -26,14 +24,9 @@ WORDS = {"en": ("kite", "stone", "duck", "feather"), "de": ("Drachen", "Stein", 
 
 @pytest.fixture(autouse=True)
 def only_local(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The harness's own thousands of tasks take seconds to list; what is said is returned."""
+    """Return what is said of families."""
     said: list[str] = []
-
-    def manager(folder: str) -> TaskManager:
-        return TaskManager(include_path=folder, include_defaults=False)
-
-    monkeypatch.setattr(families, "manager", manager)
-    monkeypatch.setattr(module, "manager", manager)
+    list_local_tasks_only(monkeypatch)
     monkeypatch.setattr(families, "notify", said.append)
     return said
 

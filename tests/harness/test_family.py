@@ -9,12 +9,11 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from calls import Call
-from local_tasks import CHOICE, CONFIGS, LETTERS, copa, nli, passages, write_task
+from local_tasks import CHOICE, CONFIGS, LETTERS, copa, list_local_tasks_only, nli, passages, write_task
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, parse_experiment
 from spillover.records import Item, Prompt
 from spillover.sources import families, open_source
-from spillover.sources import harness as module
 from spillover.stages.inputs import Inputs
 from spillover.stages.prompts import render_prompts
 from spillover.store import read_predictions
@@ -55,13 +54,7 @@ NOWHERE = {"doc_to_target": "none of these"}
 
 @pytest.fixture(autouse=True)
 def only_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The harness's own thousands of tasks take seconds to list."""
-
-    def manager(folder: str) -> TaskManager:
-        return TaskManager(include_path=folder, include_defaults=False)
-
-    monkeypatch.setattr(families, "manager", manager)
-    monkeypatch.setattr(module, "manager", manager)
+    list_local_tasks_only(monkeypatch)
 
 
 def experiment(folder: Path, *names: str, model: str = "none", languages: object = "all") -> Experiment:

@@ -8,11 +8,10 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
-from local_tasks import write_task
+from local_tasks import list_local_tasks_only, write_task
 from spillover.errors import SpilloverError
 from spillover.records import Answer, Item, Prompt
-from spillover.sources import families, open_source
-from spillover.sources import harness as module
+from spillover.sources import open_source
 from spillover.sources.written_families import WrittenFamily
 from spillover.tasks import open_task
 
@@ -49,13 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def only_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The harness's own thousands of tasks take seconds to list."""
-
-    def manager(folder: str) -> TaskManager:
-        return TaskManager(include_path=folder, include_defaults=False)
-
-    monkeypatch.setattr(families, "manager", manager)
-    monkeypatch.setattr(module, "manager", manager)
+    list_local_tasks_only(monkeypatch)
 
 
 def family(folder: Path, name: str) -> WrittenFamily:

@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import yaml
+from lm_eval.tasks import TaskManager
 
-from spillover.sources import open_source
+from spillover.sources import families, harness, open_source
 from spillover.tasks import open_task
 
 Rows = Sequence[Mapping[str, object]]
@@ -116,3 +118,13 @@ def write_task(folder: Path, name: str, rows: Rows, config: Mapping[str, object]
     data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     files = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(data)}}, "test_split": "test"}
     (folder / f"{name}.yaml").write_text(yaml.safe_dump({"task": name, **files, **config}), encoding="utf-8")
+
+
+def list_local_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the harness's own thousands of tasks out: they take seconds to list."""
+
+    def manager(folder: str) -> TaskManager:
+        return TaskManager(include_path=folder, include_defaults=False)
+
+    for room in (families, harness):
+        monkeypatch.setattr(room, "manager", manager)
