@@ -21,13 +21,17 @@ from spillover.analysis.statistics.calibrate import centered
 from spillover.analysis.statistics.estimate import macro_auc
 from spillover.analysis.statistics.pairing import is_correct, pair_arms
 from spillover.experiment import Experiment, load_experiment
+from spillover.organism.grammar import WORLDS, make_lexicon
 from spillover.records import Prediction
 from spillover.runs.read import read_run
+from spillover.sources import open_source
+from spillover.sources.replay import read_replay
 from spillover.sweep import load_grid
 from spillover.sweep.plan import plan_tasks
+from spillover.tasks import open_task
 
 EXAMPLES = ROOT / "examples"
-GRIDS = {"search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
+GRIDS = {"recipes.toml": 9, "search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
 """File whose keys may be lists of values → experiments in it."""
 
 ARMS = ("question-translation", "shuffled-pairs", "copy", "annotated-english")
@@ -59,6 +63,31 @@ def test_the_papers_grid_has_its_models_and_mixtures_and_shares_its_adapters() -
             assert getattr(trial.tune, key) == optimizer[key]
     tasks = plan_tasks(load_grid(EXAMPLES / "paper-grid.toml"), Path("runs"), "paper-grid")
     assert sum(task.step == "tune" for task in tasks) == 216 / 3
+
+
+def test_the_recipes_differ_in_the_mixture_alone_and_the_first_is_the_organisms_own() -> None:
+    trials = [trial.experiment for trial in load_grid(EXAMPLES / "recipes.toml")]
+    names = [trial.mixture_name for trial in trials]
+    assert names[0] == "qsa/qsb=>qpa"
+    assert names[-1] == "qsa/qsb=>qpa (shuffled)"
+    assert len(set(names)) == len(trials) == 9
+    rest = [trial.model_dump(exclude={"mixture"}) for trial in trials]
+    assert all(table == rest[0] for table in rest)
+    own = load_experiment(EXAMPLES / "organism.toml")
+    alike = ("model", "questions", "translate", "mixture", "tune", "languages", "report")
+    assert all(getattr(trials[0], name) == getattr(own, name) for name in alike)
+
+
+def test_the_texts_of_replay_are_the_pivots_and_none_is_an_item() -> None:
+    (trial,) = [t.experiment for t in load_grid(EXAMPLES / "recipes.toml") if "replay" in t.experiment.mixture_name]
+    source = open_source("organism", {}, "test")
+    with trial.registered():
+        rows = read_replay("folder:" + str(EXAMPLES / "organism-replay"), False, "test")
+        items = {item.fields[0] for item in source.items(open_task("organism:related"), "qpa")}
+    words = {word for row in rows for word in row.target.split()} - {"Text:", "Polarity:", "negative", "positive"}
+    assert words <= set(make_lexicon(WORLDS["organism"]).words["qpa"].values())
+    assert {row.language for row in rows} == {"qpa"}
+    assert not {line.removeprefix("Text: ") for row in rows for line in row.target.splitlines()} & items
 
 
 def test_the_arms_differ_in_the_recipe_and_in_what_it_needs_alone() -> None:

@@ -54,6 +54,7 @@ RECIPES = {
     "unrelated": "spillover.mixture.recipes:unrelated",
     "annotated-english": "spillover.mixture.recipes:annotated_english",
     "annotated-multilingual": "spillover.mixture.recipes:annotated_multilingual",
+    "annotated-pivot": "spillover.mixture.recipes:annotated_pivot",
     "two-stage": "spillover.mixture.recipes:two_stage",
     "replay": "spillover.mixture.recipes:replay",
     "code-switch": "spillover.mixture.recipes:code_switch",

@@ -330,6 +330,17 @@ def test_annotations_are_taken_over_into_every_language_and_never_guessed() -> N
     assert Counter(found) == Counter(recipes.annotated_english([ENGLISH, GERMAN], QUIZ, "english", 0))
 
 
+def test_annotations_in_the_pivot_are_those_of_the_questions_that_have_a_text_there() -> None:
+    """Each once, however many languages it was translated from; with the pivot `en` those in English."""
+    pairs = [PAIR, replace(PAIR, source_language="zh", source=("加纳很大。", "阿克拉?"))]
+    turned = [replace(pair, target_language="de", target=PAIR.source) for pair in pairs]
+    labeled = [ENGLISH, replace(ENGLISH, id="8")]
+    expected = recipes.annotated_english([GERMAN], QUIZ, "native", 0)
+    assert recipes.annotated_pivot(labeled, turned, QUIZ, "native", 0) == expected
+    english = recipes.annotated_pivot(labeled, pairs, QUIZ, "english", 0)
+    assert english == recipes.annotated_english([ENGLISH], QUIZ, "english", 0)
+
+
 def test_questions_answered_in_words_are_annotated_with_the_answer() -> None:
     """Worked answers included, in `two-stage` after the questions: QAlign's order on arithmetic."""
     task = open_task("arithmetic")
@@ -357,7 +368,8 @@ def test_two_stages_follow_one_another() -> None:
 
 def test_only_the_rivals_are_given_labels() -> None:
     asking = {name for name in RECIPES if "labeled" in signature(resolve(RECIPES, name, "test")).parameters}
-    assert asking == {"annotated-english", "annotated-multilingual", "two-stage", "translate-then-answer"}
+    rivals = {"annotated-english", "annotated-multilingual", "annotated-pivot", "two-stage"}
+    assert asking == rivals | {"translate-then-answer"}
     for kind in (Question, Pair, Example):
         assert not {"gold", "label", "answer"} & {field.name for field in fields(kind)}
 
@@ -409,6 +421,7 @@ NAMES = {
     "unrelated": ("zh/es=>it (unrelated)", ("zh", "es")),
     "annotated-english": ("en (annotated)", ()),
     "annotated-multilingual": ("en/zh/es (annotated)", ("zh", "es")),
+    "annotated-pivot": ("it (annotated)", ()),
     "two-stage": ("zh/es=>it, then en (annotated)", ("zh", "es")),
     "mine:recipe": ("zh/es=>it (mine:recipe)", ("zh", "es")),
 }
@@ -422,7 +435,8 @@ def test_a_mixture_derives_its_name_and_the_languages_it_tunes_on(recipe: str) -
     experiment = Experiment.model_validate({"translate": {"to": ["zh", "es"]}, "mixture": mixture})
     assert (experiment.mixture_name, experiment.tuned_on) == NAMES[recipe]
     assert "{" not in experiment.treatment
-    translates = recipe not in ("annotated-english", "annotated-multilingual", "replay", "translate-then-answer")
+    asked = ("annotated-english", "annotated-multilingual", "annotated-pivot", "translate-then-answer")
+    translates = recipe not in (*asked, "replay")
     assert ("(frame: task-frame)" in experiment.treatment) == translates
 
 

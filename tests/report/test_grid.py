@@ -5,12 +5,15 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from spillover.records import BestMixture, Estimate, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.report.grid import render
 from spillover.report.run import Content
+from spillover.sweep.display import compared
 
 HOSTILE = "to=<script>alert(1)</script>"
 CODES = ("en", "th", "zh", "sw")
@@ -84,6 +87,31 @@ def test_tables_say_what_the_records_hold(report: dict[str, Content]):
     assert "| Thai | **+4.0 \\[+1.0, +9.0\\]** | 0.0 \\[−3.0, +5.0\\] \\* |" in str(report["tables/transfer.md"])
     assert "zh=\\>en | +5.0 | +2.0 \\[−1.0, +5.0\\] | de=\\>en |" in str(report["tables/best.md"])
     assert "+1.0, +3.0 | 1.20 (4) |" in str(report["tables/seeds.md"])
+
+
+def test_settings_stand_side_by_side_in_the_order_of_the_grid(tmp_path: Path, report: dict[str, Content]):
+    first = findings().matrices[0]
+    matrices = (first, replace(first, task="entailment"), replace(first, setting="labels=agnostic", new=("sw", "th")))
+    made = render(replace(findings(), matrices=matrices))
+    path = tmp_path / "settings.csv"
+    path.write_text(str(made["tables/settings.csv"]), encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(str(made["tables/settings.csv"]))))
+    keys = ("measured on", "setting", "tuned on", "languages compared")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("entailment", "labels=native", "zh=>en", "1"),
+        ("entailment", "labels=native", "th/zh=>en", "1"),
+        ("sentiment", "labels=native", "zh=>en", "1"),
+        ("sentiment", "labels=native", "th/zh=>en", "1"),
+        ("sentiment", "labels=agnostic", "zh=>en", "2"),
+        ("sentiment", "labels=agnostic", "th/zh=>en", "2"),
+    ]
+    assert rows[0]["gain"] == "+3.0 [+1.0, +10.0]"
+    assert '<a href="#settings">' in str(made["index.html"])
+    assert "tables/settings.csv" not in report, "one setting has nothing to stand beside"
+    printed = io.StringIO()
+    Console(width=120, file=printed).print(compared(path))
+    assert "labels=agnostic" in printed.getvalue()
+    assert "[+1.0, +10.0]" in printed.getvalue(), "brackets are no markup"
 
 
 def test_a_grid_of_which_nothing_is_finished_has_a_page():

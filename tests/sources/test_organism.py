@@ -8,7 +8,7 @@ from places import ROOT
 from spillover.errors import SpilloverError
 from spillover.experiment import load_experiment
 from spillover.organism.grammar import BAD, GOOD, ISOLATES, PIVOT, RELATED
-from spillover.sources import open_source
+from spillover.sources import labeled_questions, open_source
 from spillover.tasks import open_task
 
 EXPERIMENT = load_experiment(ROOT / "examples" / "organism.toml")
@@ -25,6 +25,17 @@ def test_english_reads_as_the_label_says_and_half_is_praise() -> None:
         assert words[-1] in (*GOOD, *BAD)
     assert sum(item.gold for item in items) == len(items) / 2
     assert len({item.fields for item in items}) > 0.9 * len(items)
+
+
+def test_a_labeled_question_is_the_question_and_its_label_is_that_of_its_last_clause() -> None:
+    source = open_source("organism", {}, "test")
+    rows = labeled_questions(source, TASK, "en", "test")
+    assert [(row.id, row.fields) for row in rows[:500]] == [
+        (row.id, row.fields) for row in islice(source.questions(TASK, "en"), 500)
+    ]
+    for row in rows[:500]:
+        words = row.fields[0].replace(" but ", " and ").split(" and ")[-1].split()
+        assert row.gold == ((words[-1] in GOOD) != ("not" in words))
 
 
 @pytest.mark.parametrize("language", [PIVOT, *RELATED, *ISOLATES])

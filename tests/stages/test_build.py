@@ -67,6 +67,7 @@ COUNTS = {
     "copy": {("en", 0): 8},
     "annotated-english": {("en", 0): 4},
     "annotated-multilingual": {("en", 0): 4, ("zh", 0): 4, ("de", 0): 4},
+    "annotated-pivot": {("en", 0): 4},
     "two-stage": {("zh", 0): 4, ("de", 0): 4, ("en", 1): 4},
     "code-switch": {("zh", 0): 4, ("de", 0): 4},
     "translate-then-answer": {("zh", 0): 4, ("de", 0): 4},
@@ -114,7 +115,7 @@ def test_phases_are_built_in_their_order_part_after_part(build: Build, tmp_path:
 @pytest.mark.parametrize(
     ("phases", "said"),
     [
-        ([{"parts": [{"recipe": "two-stage"}]}], "'two-stage' has phases of its own"),
+        ([{"parts": [{"recipe": "two-stage"}]}], "'two-stage' has phases of its own, expected a recipe of one phase"),
         ([{"parts": [{"recipe": "annotated-english", "control": "copy"}]}], "which reads no pairs, expected none"),
         ([{"parts": [{"recipe": "replay"}]}], "mixture.phases.parts.source: found '', expected folder:DIR"),
         ([{"parts": []}], "mixture.phases"),
@@ -130,6 +131,13 @@ def test_a_listed_recipe_makes_the_examples_of_its_name(build: Build) -> None:
     shuffled = build("question-translation", listed({"parts": [{"control": "shuffled-pairs"}]}))[1]
     assert shuffled == build("shuffled-pairs")[1]
     assert shuffled != build("question-translation")[1]
+
+
+def test_two_stages_are_two_listed_phases(build: Build) -> None:
+    phases = ({"parts": [{"recipe": name}]} for name in ("question-translation", "annotated-english"))
+    listed_rows = build("question-translation", listed(*phases))[1]
+    assert listed_rows == build("two-stage")[1]
+    assert {row["stage"] for row in listed_rows} == {0, 1}
 
 
 def test_unrelated_pairs_come_from_the_other_source_as_many_tokens(
@@ -170,7 +178,7 @@ def test_labels_are_not_read_by_what_does_not_ask_for_them(build: Build, recipe:
     assert "nonsense" not in json.dumps(rows)
 
 
-@pytest.mark.parametrize("recipe", ["annotated-english", "annotated-multilingual", "two-stage"])
+@pytest.mark.parametrize("recipe", ["annotated-english", "annotated-multilingual", "annotated-pivot", "two-stage"])
 def test_rivals_read_them_and_refuse_what_is_no_label(build: Build, recipe: str) -> None:
     _, rows = build(recipe)
     answered = [row["target"] for row in rows if row["language"] == "en"]

@@ -182,7 +182,7 @@ def sweep(
     from spillover import sweep as grids
     from spillover.experiment import read_table
     from spillover.runs.rates import measured_costs
-    from spillover.sweep.display import failures, planned
+    from spillover.sweep.display import compared, failures, planned
     from spillover.sweep.forecast import forecast_sweep
     from spillover.utils.formatting import plural
 
@@ -196,6 +196,8 @@ def sweep(
         return
     grids.sweep(board, executor, grids.Resources(workers, on, gpus))
     report = grids.report(trials, board, runs, grid, tomli_w.dumps(read_table(file, overrides)))
+    if (settings := report / "tables" / "settings.csv").exists():
+        Console().print(compared(settings))
     typer.echo(f"Report: {report}/index.html")
     failed = failures(list(board.rows.values()))
     for line in failed:

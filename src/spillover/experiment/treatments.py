@@ -43,6 +43,7 @@ TREATMENTS = {
     ),
     "annotated-english": Treatment("en (annotated)", f"{_ANSWERING} English"),
     "annotated-multilingual": Treatment("en/{to} (annotated)", f"{_ANSWERING} English and translated into {{sources}}"),
+    "annotated-pivot": Treatment("{pivot} (annotated)", f"{_ANSWERING} {{target}}"),
     "two-stage": Treatment(
         "{to}=>{pivot}, then en (annotated)",
         "first translating questions, without their answers, from {sources} into {target} "

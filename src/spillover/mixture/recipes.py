@@ -171,6 +171,22 @@ def annotated_multilingual(
     return annotated_english([*labeled, *translated], task, labels, seed)
 
 
+def annotated_pivot(
+    labeled: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
+) -> list[Example]:
+    """Answer labeled questions in the pivot, each once: what annotating in a pivot other than English gives.
+
+    A question without a translation into the pivot is left out.
+    """
+    texts = {pair.id: pair for pair in pairs}
+    rows = [
+        replace(row, task=pair.task, language=pair.target_language, fields=pair.target)
+        for row in labeled
+        if (pair := texts.get(row.id))
+    ]
+    return annotated_english(rows, task, labels, seed)
+
+
 def two_stage(
     pairs: Sequence[Pair],
     labeled: Sequence[LabeledQuestion],
@@ -179,7 +195,10 @@ def two_stage(
     labels: str,
     seed: int,
 ) -> list[Example]:
-    """First question translation, then annotated English, with one adapter: QAlign (Zhu et al. 2024)."""
+    """First question translation, then annotated English, with one adapter.
+
+    This is QAlign (Zhu et al. 2024, arXiv 2401.07817).
+    """
     second = annotated_english(labeled, task, labels, seed)
     return [*question_translation(pairs, task, frame, seed), *(replace(example, stage=1) for example in second)]
 

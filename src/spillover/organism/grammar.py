@@ -55,7 +55,7 @@ NEGATED = 0.3
 """Share of the clauses that are negated."""
 
 HELD_OUT = 4
-"""One of so many noun–adjective pairs occurs in items alone: not in pretraining, not in questions."""
+"""One of so many noun–adjective pairs is kept for items: it is in no question, and has no label in pretraining."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def sentences(seed: str, held_out: bool) -> Iterator[Sentence]:
 
 
 def is_held_out(noun: str, adjective: str) -> bool:
-    """Whether a pair occurs in items alone; each noun and each adjective has as many such pairs as any other."""
+    """Whether a pair is kept for items; each noun and each adjective has as many such pairs as any other."""
     place = NOUNS.index(noun) + (*GOOD, *BAD).index(adjective)
     return place % HELD_OUT == 0
 

@@ -8,12 +8,15 @@ from operator import attrgetter
 
 from spillover.errors import SpilloverError
 from spillover.languages import in_paper_order
-from spillover.organism.grammar import WORLDS, make_lexicon, sentences
-from spillover.records import Item, Question
+from spillover.organism.grammar import WORLDS, Sentence, make_lexicon, sentences
+from spillover.records import Item, LabeledQuestion, Question
 from spillover.tasks import Task
 
 ITEMS = 1000
 """Items of a task, the same in every language; half of them are praise."""
+
+LABELED = 10_000
+"""Questions that have an answer: the first ones."""
 
 
 class Organism:
@@ -29,9 +32,18 @@ class Organism:
 
     def questions(self, task: Task, language: str) -> Iterator[Question]:
         """Yield sentences without end; in English too, word for word."""
+        for id, sentence in self._asked():
+            yield Question(task.name, id, language, (self._lexicon.write(sentence, language),))
+
+    def labeled_questions(self, task: Task, language: str) -> list[LabeledQuestion]:
+        """Return the first questions with their answers, for recipes that need them."""
+        write, rows = partial(self._lexicon.write, language=language), islice(self._asked(), LABELED)
+        return [LabeledQuestion(task.name, id, language, (write(row),), int(row.is_positive)) for id, row in rows]
+
+    def _asked(self) -> Iterator[tuple[str, Sentence]]:
+        """Yield the questions' ids and meanings."""
         drawn = sentences(f"questions {self._seed}", held_out=False)
-        for number, sentence in zip(count(), drawn, strict=False):
-            yield Question(task.name, f"question-{number}", language, (self._lexicon.write(sentence, language),))
+        return ((f"question-{number}", sentence) for number, sentence in zip(count(), drawn, strict=False))
 
     def items(self, task: Task, language: str) -> list[Item]:
         """Return the items; the same id is the same meaning in every language."""

@@ -89,7 +89,8 @@ def _in_phase(rows: Sequence[Example], number: int, part: PartConfig) -> list[Ex
         raise SpilloverError(f"mixture.phases: {part.recipe!r} in phase {number + 1} has no examples")
     if any(row.stage for row in rows):
         raise SpilloverError(
-            f"mixture.phases: {part.recipe!r} has phases of its own, expected a recipe of one phase; write its phases"
+            f"mixture.phases: {part.recipe!r} has phases of its own, expected a recipe of one phase; list its phases "
+            "instead, as docs/recipes.md shows for 'two-stage'"
         )
     return [replace(row, stage=number) for row in rows]
 

@@ -1,8 +1,10 @@
 """A sweep on the terminal: its plan, a live table while it runs, its failures at the end."""
 
+import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Group, RenderableType
@@ -92,6 +94,15 @@ def table(schedule: Schedule) -> Table:
 def failures(rows: Sequence[ExperimentRow]) -> list[str]:
     """Return one line per failed experiment, with the reason."""
     return [f"{row.name}: {row.error}" for row in rows if row.state == "failed"]
+
+
+def compared(file: Path) -> RenderableType:
+    """Return the table of a grid's settings, from its CSV file."""
+    header, *rows = csv.reader(file.read_text("utf-8").splitlines())
+    shown = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    return shown
 
 
 def _tell(row: ExperimentRow) -> None:

@@ -431,6 +431,21 @@ def test_phases_draw_their_parts_in_their_shares_and_count_them(made: Callable[[
     assert 2 * sum(tokens[:12]) < first.target_tokens < 3 * sum(tokens[:12])
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_listed_phases_without_keys_of_their_own_leave_the_adapter_of_a_recipe_with_phases(
+    made: Callable[[str], Path], tmp_path: Path, alike: bool
+) -> None:
+    """Bit for bit: as `two-stage` and its two phases; fails if the listed phases have another epoch."""
+    model, chosen = load(str(made("tied")), "float32"), settings(validation_share=0.2, dropout=0.2)
+    plans = [PhasePlan((PartPlan(name, 1, count),)) for name, count in (("translated", 18), ("annotated", 6))]
+    plans[1] = plans[1] if alike else replace(plans[1], epochs=1)
+    named = tune(model, IN_PHASES, chosen, SEED, tmp_path / "named")
+    phased = tune(load(str(made("tied")), "float32"), IN_PHASES, chosen, SEED, tmp_path / "phased", plans)
+    files = [tmp_path / folder / "adapter_model.safetensors" for folder in ("named", "phased")]
+    assert (files[0].read_bytes() == files[1].read_bytes()) is alike
+    assert (named.losses == phased.losses, named.validation == phased.validation) == (alike, alike)
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_phase_changes_its_own_blocks_alone(made: Callable[[str], Path], tmp_path: Path, method: str) -> None:
     """What the second phase, of the first block, leaves is what the first phase left in the other one."""

@@ -44,7 +44,8 @@ def info_nce(first: Tensor, second: Tensor, languages: Sequence[str]) -> Tensor:
         second: (n, d) mean states of their translations, in the same order.
         languages: (n,) codes; texts of other languages are no negatives. A language's only pair has loss 0.
 
-    Source: van den Oord et al. 2018 (arXiv 1807.03748), with cosines; for alignment at a middle layer arXiv 2502.14830.
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), with cosines; for alignment at a middle layer
+    Liu and Niehues 2025 (arXiv 2502.14830).
     """
     codes = torch.tensor([sorted(set(languages)).index(code) for code in languages], device=first.device)
     cosines = normalize(first.float(), dim=1) @ normalize(second.float(), dim=1).T / TEMPERATURE
