@@ -45,13 +45,13 @@ Forecast = Callable[..., list[str]]
 
 @pytest.fixture
 def forecast(call: Call, place: Path) -> Forecast:
-    """Return a function: options → the lines that a run with them prints."""
+    """Return a function: options → the lines that a run with them prints, without those about licenses."""
 
     def lines(*options: str, name: str = "e", dry: bool = True) -> list[str]:
         experiment = ("run", place / "e.toml", "--runs", place / "runs", "--name", name)
         ended = call(*experiment, *(("--dry-run",) if dry else ()), *options)
         assert ended.status == 0, ended.err
-        return ended.out.splitlines()
+        return [line for line in ended.out.splitlines() if not line.startswith("license of the ")]
 
     return lines
 
@@ -126,7 +126,20 @@ def test_nothing_is_translated(
     assert found[:2] == [f"{code}: {count} characters to my_costly:Costly" for code in ("de", "th")]
     assert found[2].startswith(f"tune: {2 * QUESTIONS} examples: ")
     stage = ("translate", place / "e.toml", "--runs", place / "runs", "--name", "paid", "--dry-run", *chosen)
-    assert call(*stage).out.splitlines() == found[:2], "as the stage itself says"
+    *characters, terms = call(*stage).out.splitlines()
+    assert characters == found[:2], "as the stage itself says"
+    assert terms.startswith("license of the translator my_costly:Costly: not recorded here")
+
+
+def test_licenses_come_last(call: Call, place: Path) -> None:
+    options = ("--set", "model.name=nobody/nothing", "--dry-run")
+    lines = call("run", place / "e.toml", "--runs", place / "runs", "--name", "terms", *options).out.splitlines()
+    assert lines[-4].startswith("in all: ")
+    assert lines[-3] == "license of the model nobody/nothing: not recorded here, look it up before you share a result"
+    assert [line.partition(" (")[0] for line in lines[-2:]] == [
+        "license of the questions starter: Apache-2.0",
+        "license of the items starter: Apache-2.0",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from spillover.stages.answers import write_answers
 from spillover.stages.arms import Arm, cells_of, open_arm
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
+from spillover.stages.licenses import licenses, translator_license
 from spillover.store import Artifact, MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
 from spillover.utils.progress import no_bar
@@ -47,18 +48,24 @@ class Step:
 
 
 def translation(run: Run) -> list[str]:
-    """Return one line per language: the characters that would be sent, and the translator."""
+    """Return a line per language, the characters that would be sent to the translator, and the translator's license."""
+    terms = translator_license(run.experiment)
+    return [*_characters(run), *([str(terms)] if terms else [])]
+
+
+def _characters(run: Run) -> list[str]:
     by = run.experiment.translate.translator
     return [f"{cost.language}: {cost.new} characters to {by}" for cost in run.translation_costs()]
 
 
 def forecast(run: Run) -> list[str]:
-    """Return the work left: one line per language to translate into, one per part of the run, and the sum."""
+    """Return the work left, a line per language to translate into and per part of the run; the sum; the licenses."""
     steps = list(_steps(run))
     total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
     runs, model = run.store.run.parent, run.experiment.model.name
     why = "" if total.known else f": no finished run of {model} in {runs} to go by"
-    return [*translation(run), *map(str, steps), f"in all: {total}{why}"]
+    work = [*_characters(run), *map(str, steps), f"in all: {total}{why}"]
+    return [*work, *map(str, licenses(run.experiment))]
 
 
 def _steps(run: Run) -> Iterator[Step]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from spillover.errors import SpilloverError, did_you_mean
 
 ENGLISH = "en"
-"""Code of English: the language of the questions, and the reference that other languages are held against."""
+"""Code of English: the default of pivot and questions, and the reference that other languages are held against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ nothing is made twice and nothing stale is read.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, wraps
 from operator import attrgetter
@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import IN_DIGEST, Experiment, dump_experiment
-from spillover.languages import ENGLISH
 from spillover.lint import examine, open_reads
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
@@ -29,6 +28,7 @@ from spillover.records import (
     Internals,
     Outcome,
     Pair,
+    PairFlag,
     Prediction,
     Question,
     Result,
@@ -51,14 +51,18 @@ from spillover.stages.arms import (
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
+from spillover.stages.fetch import fetch
 from spillover.stages.first_prompts import first_prompts
 from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, clusters, machine_translated, subsets, with_choices
+from spillover.stages.licenses import licenses, tell_restriction
+from spillover.stages.quality import PairScore, distribution, flagged, pair_scores, unreadable
 from spillover.stages.translate import checked_pairs, translation_costs
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
 from spillover.translate import Translator, count_flags, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
+from spillover.utils.hub import Revisions
 from spillover.utils.progress import bar
 
 Value = TypeVar("Value")
@@ -94,18 +98,20 @@ class Run:
 
     @part
     def questions(self) -> list[Question]:
-        """The user's questions, in English, without answers."""
+        """The user's questions in the language they are asked in, without answers."""
         self._write_records("questions", Question, self.inputs.questions)
         return self.inputs.questions
 
     @part
     def pairs(self) -> dict[str, list[Pair]]:
         """The questions paired with the pivot, per language to tune on: checked and flagged, none dropped yet."""
-        pivot = self._questions_in(self.experiment.mixture.pivot)
-        return {
+        pivot, chosen = self._questions_in(self.experiment.mixture.pivot), self.experiment.translate
+        rows = {
             code: checked_pairs(self.store, pairs(self._questions_in(code), pivot), code, self.experiment.languages)
-            for code in self.experiment.translate.to
+            for code in chosen.to
         }
+        scores, unread = self._pair_scores(rows), self._unread
+        return {code: flagged(chosen, of_code, scores.get(code, ()), unread) for code, of_code in rows.items()}
 
     @part
     def training_set(self) -> TrainingSet:
@@ -245,6 +251,7 @@ class Run:
             ),
             item_scores=tuple(item_scores(self.items, self.predictions)),
             first_prompts=tuple(first_prompts(self.store, self.arms, self.items)),
+            licenses=licenses(self.experiment),
             item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
             internals=internals,
             tuning=read_history(adapter.path) if adapter else no_history(),
@@ -284,12 +291,16 @@ class Run:
             if traced and arm.plain:
                 analyze_arm(self.store, arm, traced, lens_training_prompts(self.items, traced), progress)
 
+    def fetch(self) -> Revisions:
+        """Download all that the run needs; return the revisions of what the hub has."""
+        return fetch(self.experiment, self.inputs, lambda: self._translator)
+
     def translation_costs(self) -> Iterator[TranslationCost]:
         """Return per language the characters that `translate` would send, and those that it sent. Nothing is sent."""
         if not self.experiment.tunes:
             return iter(())
         codes = dict.fromkeys((self.experiment.mixture.pivot, *self.experiment.translate.to))
-        translated = [code for code in codes if code != ENGLISH]
+        translated = [code for code in codes if code != self.experiment.questions.language]
         return translation_costs(self.store, self._translator, self.questions, translated)
 
     def _tune(self, store: Store) -> Artifact:
@@ -315,9 +326,20 @@ class Run:
     @part
     def _translator(self) -> Translator:
         chosen, log = self.experiment.translate, partial(self.store.log, "translated")
+        tell_restriction(self.experiment)
         return open_translator(
             self.inputs.questions_in, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log
         )
+
+    @part
+    def _unread(self) -> set[str] | None:
+        """The ids of questions that the engine's tokenizer cannot read; None if it cannot tell."""
+        return unreadable(self._translator, self.questions)
+
+    def _pair_scores(self, rows: Mapping[str, list[Pair]]) -> dict[str, list[PairScore]]:
+        chosen = self.experiment.translate
+        codes = rows if chosen.quality else ()
+        return {code: pair_scores(self.store, chosen, rows[code], code) for code in codes}
 
     @part
     def _question_source(self) -> QuestionSource:
@@ -332,7 +354,8 @@ class Run:
         return rows
 
     def _questions_in(self, language: str) -> list[Question]:
-        return self.questions if language == ENGLISH else self._translator.translate(self.questions, language)
+        original = self.experiment.questions.language
+        return self.questions if language == original else self._translator.translate(self.questions, language)
 
     def _write_records(self, kind: str, record: type, rows: Sequence[object]) -> Artifact:
         name = f"{kind}.parquet"
@@ -342,12 +365,16 @@ class Run:
         """Return the quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
         if not self.experiment.tunes:
             return Data(tuple(defects), overlap="", pairs=(), translated=machine_translated(self.items))
-        checked = self.pairs.values() if self.training_set.paired else ()  # unused pairs are not translated
+        read = self.pairs if self.training_set.paired else {}  # unused pairs are not translated
+        checked, chosen, others = read.values(), self.experiment.translate, list[PairFlag]()
+        others += ["quality"] if chosen.quality_threshold is not None else []
+        others += ["unknown"] if read and self._unread is not None else []
         return Data(
             defects=tuple(defects),
             overlap=self.training_set.overlap,
-            pairs=tuple(count_flags(rows, self.experiment.translate.drop) for rows in checked),
+            pairs=tuple(count_flags(rows, chosen.drop, others) for rows in checked),
             translated=machine_translated(self.items),
+            quality=tuple(distribution(chosen, scores, code) for code, scores in self._pair_scores(read).items()),
         )
 
 

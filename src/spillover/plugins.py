@@ -29,8 +29,24 @@ TRANSLATION_ENGINES = {
     "chat": "spillover.translate.chat:Chat",
     "google": "spillover.translate.google:Google",
     "apertium": "spillover.translate.apertium:Apertium",
+    "hy-mt2": "spillover.translate.prompted:hy_mt2",
+    "translategemma": "spillover.translate.prompted:translategemma",
+    "seed-x": "spillover.translate.prompted:seed_x",
+    "tower+": "spillover.translate.prompted:tower_plus",
+    "gemmax2": "spillover.translate.prompted:gemmax2",
+    "madlad": "spillover.translate.nllb:madlad",
 }
 """Translators of texts. Their translations are remembered."""
+PROMPT_WRITERS = {
+    "server": "spillover.translate.server:ServerWriter",
+    "local": "spillover.models.scoring.local_writer:LocalWriter",
+}
+"""Who writes the answers to the plain prompts of a translation model."""
+QUALITY_SCORERS = {
+    "cometkiwi": "spillover.translate.quality:CometKiwi",
+    "metricx": "spillover.translate.quality:MetricX",
+}
+"""Models that estimate the quality of a translation without a reference."""
 TASK_FAMILIES = {
     "harness": "spillover.sources.written_families:open_family",
     "organism": "spillover.tasks.organism:organism",

@@ -68,7 +68,7 @@ limit  = 100
 BEYOND_THE_DESIGN = {
     "languages": {},
     "model": {"threads": 0, "template_arguments": {}, "system": "", "shots_as": "one turn"},
-    "questions": {"columns": {}, "classes": [], "missing": "error", "gaps": []},
+    "questions": {"columns": {}, "classes": [], "missing": "error", "gaps": [], "language": "en"},
     "mixture": {
         "sizes": {},
         "unrelated": {
@@ -79,11 +79,12 @@ BEYOND_THE_DESIGN = {
             "classes": [],
             "missing": "error",
             "gaps": [],
+            "language": "en",
         },
         "allow_overlap": False,
         "phases": [],
     },
-    "translate": {"drop": []},
+    "translate": {"drop": [], "quality": "", "quality_model": "", "quality_threshold": None},
     "tune": {
         "targets": ["q_proj", "v_proj"],
         "batch": 16,
@@ -300,7 +301,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     ),
     "the field's own name": (
         "[translate]\ntranslator = 'x'",
-        "unknown key 'translate.translator'; choose from to, with, drop, model, endpoint, budget$",
+        "unknown key 'translate.translator'; choose from to, with, drop, model, endpoint, budget, "
+        "quality, quality_model, quality_threshold$",
     ),
     "text for a number": ("[tune]\nepochs = 'three'", "tune.epochs: found 'three', expected: .*number"),
     "not whole": ("[tune]\nrank = 8.5", "tune.rank: found 8.5, expected: .*integer"),

@@ -57,7 +57,7 @@ def test_the_card_tells_mixture_gains_license_and_provenance(exported: Path, run
     history = json.loads((run / "adapter" / "history.json").read_text("utf-8"))
     assert f"{history['examples']} examples, {history['target_tokens']} target tokens" in card
     assert "**Questions that the evaluation asks too were allowed in tuning**" in card
-    assert "license of its own" in card
+    assert ": not recorded here, look it up before you share a result.\n" in card
     for name, value in json.loads((run / "provenance.json").read_text("utf-8")).items():
         assert f"- {name}: {value}\n" in card
     assert (run / "experiment.toml").read_text("utf-8").strip() in card

@@ -187,7 +187,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Alias:
     """An alias whose package assembles five bytes, with a cache folder of its own."""
     monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path)
     monkeypatch.setitem(sys.modules, "fake_package", SimpleNamespace(assemble=assemble))
-    alias = Alias("fake_package", "0" * 64, "tiny", 0, "none")
+    alias = Alias("fake_package", "0" * 64, "tiny", 0)
     monkeypatch.setitem(module.ALIASES, "fake", alias)
     return alias
 

@@ -138,12 +138,13 @@ def test_a_dry_run_says_how_much_goes_where_and_translates_nothing(call: Call, f
     place.parent.mkdir(parents=True)
     place.write_text("text\nabc\nabc\nde\n", encoding="utf-8")
     sets = ("--set", "questions.source=folder:mine", "--set", 'translate.to=["de", "es"]')
+    terms = "license of the translator loud:Thing: not recorded here, look it up before you share a result\n"
     for _ in range(2):
         status, out, _ = call("translate", "my.toml", "--dry-run", *sets)
-        assert (status, out) == (0, "de: 5 characters to loud:Thing\nes: 5 characters to loud:Thing\n")
+        assert (status, out) == (0, f"de: 5 characters to loud:Thing\nes: 5 characters to loud:Thing\n{terms}")
     call("translate", "my.toml", *sets, "--set", 'translate.to=["de"]')
     out = call("translate", "my.toml", "--dry-run", *sets)[1]
-    assert out == "de: 0 characters to loud:Thing\nes: 5 characters to loud:Thing\n"
+    assert out == f"de: 0 characters to loud:Thing\nes: 5 characters to loud:Thing\n{terms}"
     assert call("translate", "my.toml", "--dry-run", "--items")[0] == 2
 
 

@@ -18,6 +18,7 @@ from quiz import quiz, texts_of
 from serving import Answer, Server, reply
 from spillover.errors import SpilloverError
 from spillover.translate import chat, open_translator
+from spillover.translate import server as server_module
 from spillover.translate.engine import EngineTranslator
 
 KEY = "sk-never-to-be-seen"
@@ -27,7 +28,7 @@ TEXTS = ["one house", 'two "houses"\nand 3', "ein Haus: ¿qué?"]
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(chat, "RETRIES", 2)
+    monkeypatch.setattr(server_module, "RETRIES", 2)
 
 
 def said(handler: BaseHTTPRequestHandler, text: str) -> None:
@@ -102,7 +103,7 @@ def test_a_passing_fault_is_overcome(server: Server, fault: str) -> None:
 
 
 def test_a_hung_request_is_given_up_and_sent_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat, "TIMEOUT", 0.5)
+    monkeypatch.setattr(server_module, "TIMEOUT", 0.5)
     over = Event()
 
     def hung(handler: BaseHTTPRequestHandler, body: bytes) -> None:

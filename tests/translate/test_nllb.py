@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from quiz import quiz, texts_of
 from spillover.errors import SpilloverError
 from spillover.translate import open_translator
 from spillover.translate.nllb import MODEL_FAMILIES, Nllb
+from spillover.translate.nllb import madlad as open_madlad
 from tiny_translators import m2m100, madlad, multilingual_opus, nllb_shaped, opus
 
 
@@ -39,6 +41,13 @@ def test_a_line_longer_than_the_model_reads_is_cut_and_said_so(
 ) -> None:
     assert len(Nllb(str(translator)).translate(["a" * 200, "b"], "en", "es")) == 2
     assert "are cut to the 64 that it reads" in " ".join(capfd.readouterr().err.split())
+
+
+def test_madlad_has_its_own_name_and_default(tmp_path: Path) -> None:
+    folder = str(madlad(tmp_path))
+    found = texts_of(open_translator(lambda code: [], "madlad", folder).translate(quiz("ab ca"), "de"))
+    assert found == Nllb(folder).translate(["ab ca"], "en", "de")
+    assert signature(open_madlad).parameters["model"].default == "google/madlad400-3b-mt"
 
 
 class Echo:

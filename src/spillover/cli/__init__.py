@@ -34,8 +34,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the hub for nothing: read its caches alone.")] = False,
 ) -> None:
     """Take the options that stand before a command."""
+    if offline:
+        from spillover.utils.hub import work_offline
+
+        work_offline()
 
 
 def main() -> None:

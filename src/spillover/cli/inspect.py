@@ -74,9 +74,16 @@ def list_models(context: typer.Context) -> None:
     from spillover.models.locate import ALIASES, SHIPPED, parameters
 
     for name, folder in SHIPPED.items():
-        typer.echo(f"{name}  {parameters(folder) // 1000} K parameters, ships with spillover, Apache-2.0")
+        typer.echo(f"{name}  {parameters(folder) // 1000} K parameters, ships with spillover, {_terms(name)}")
     for name, alias in ALIASES.items():
-        typer.echo(f"{name}  {alias.parameters} parameters, {alias.megabytes} MB unpacked, {alias.license}")
+        typer.echo(f"{name}  {alias.parameters} parameters, {alias.megabytes} MB unpacked, {_terms(name)}")
+
+
+def _terms(name: str) -> str:
+    from spillover.utils.licenses import NOT_RECORDED, find_license
+
+    row = find_license([name])
+    return f"{row.terms}, {row.address}" if row else NOT_RECORDED
 
 
 @models.command("path")

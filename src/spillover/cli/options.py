@@ -32,11 +32,12 @@ Name = Annotated[str, typer.Option("--name", help="Name of the run folder. Defau
 
 @contextmanager
 def open_experiment(file: Path, overrides: list[str]) -> "Iterator[Experiment]":
-    """Read the experiment. The languages that it brings are known within the block."""
+    """Read the experiment. Within the block its languages are known, and the revisions of its lock are read."""
     from spillover.experiment import load_experiment
+    from spillover.utils.hub import pinned, read_lock
 
     experiment = load_experiment(file, overrides)
-    with experiment.registered():
+    with experiment.registered(), pinned(read_lock(file)):
         yield experiment
 
 

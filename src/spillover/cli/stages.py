@@ -45,13 +45,16 @@ def translate(
     runs: Runs = Path("runs"),
     name: Name = "",
     items: Annotated[
-        bool, typer.Option("--items", help="Translate the English items instead of the questions.")
+        bool,
+        typer.Option(
+            "--items", help="Translate the items instead of the questions, from the language of the questions."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the number of characters per translator; translate nothing.")
     ] = False,
 ) -> None:
-    """Pair the questions with their translations. With --items: translate the English items instead."""
+    """Pair the questions with their translations. With --items: translate the items instead."""
     from spillover import forecast
     from spillover.stages.translate_items import translate_items
 
@@ -100,6 +103,15 @@ def run(
         Console().print(summary_text(findings))
         typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")
         end_by_gates(check_gates(parsed, findings.comparisons[0]))
+
+
+@app.command()
+def fetch(file: File, overrides: Overrides = [], runs: Runs = Path("runs"), name: Name = "") -> None:  # noqa: B006
+    """Download all that a run needs: models, translator, data sets. Pin their revisions in a lock beside EXPERIMENT."""
+    from spillover.utils.hub import write_lock
+
+    with open_run(file, overrides, runs, name) as opened:
+        typer.echo(write_lock(file, opened.fetch()))
 
 
 @app.command()

@@ -69,10 +69,10 @@ class Experiment(Section):
             self._check_ways()
             object.__setattr__(self, "model", self.model_of(next(iter(self.arms))))
         for code in self.mixture.sizes:
-            if code not in (*self.translate.to, "en"):
+            if code not in (*self.translate.to, self.questions.language):
                 raise SpilloverError(
-                    f"mixture.sizes: found {code!r}, expected a language of translate.to, or en for annotated "
-                    f"questions; {did_you_mean(code, (*self.translate.to, 'en'))}"
+                    f"mixture.sizes: found {code!r}, expected a language of translate.to, or {self.questions.language} "
+                    f"for annotated questions; {did_you_mean(code, (*self.translate.to, self.questions.language))}"
                 )
         if self.tune.method == "full" and self.model.quantize != "none":
             raise SpilloverError(
@@ -115,7 +115,11 @@ class Experiment(Section):
         _refuse_twice(codes, list(sizes), "mixture.sizes")
         changes: dict[str, dict[str, Any]] = {
             "translate": {"to": _canonical(self.translate.to, "translate.to")},
+            "questions": {"language": canonical(self.questions.language, "questions.language")},
             "mixture": {
+                "unrelated": self.mixture.unrelated.model_copy(
+                    update={"language": canonical(self.mixture.unrelated.language, "mixture.unrelated.language")}
+                ),
                 "pivot": canonical(self.mixture.pivot, "mixture.pivot"),
                 "sizes": frozen(dict(zip(codes, sizes.values(), strict=True))),
             },
@@ -200,12 +204,17 @@ class Experiment(Section):
     def _described(self, template: str) -> str:
         mixture = self.mixture
         with self.registered():
-            *names, target = (get_language(code).name for code in (*self.translate.to, mixture.pivot))
+            original = self.questions.language
+            *names, target, original_name = (
+                get_language(c).name for c in (*self.translate.to, mixture.pivot, original)
+            )
         return template.format(
             to="/".join(self.translate.to),
             pivot=mixture.pivot,
             sources=" and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part),
             target=target,
+            original=original,
+            original_name=original_name,
             recipe=mixture.recipe,
             frame=mixture.frame,
             task=self.questions.task,

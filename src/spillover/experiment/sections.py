@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, model_validator
 from spillover.errors import SpilloverError
 from spillover.experiment.section import NonNegative, Place, Section
 from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig
-from spillover.languages import Language
+from spillover.languages import ENGLISH, Language
 from spillover.plugins import METRICS
 from spillover.records import ChatStyle, PairFlag
 
@@ -71,7 +71,9 @@ class _SourceConfig(Section):
 
 
 class QuestionsConfig(_SourceConfig):
-    """Where the questions come from."""
+    """Where the questions come from, and their language."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"language"})
 
     source: Place = "starter"
     task: Place = "sentiment"
@@ -79,10 +81,14 @@ class QuestionsConfig(_SourceConfig):
     columns: dict[str, str] = Field(default_factory=dict)
     classes: Classes = ()
     """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
+    language: str = ENGLISH
+    """Code of the language that they are asked in, and translated from."""
 
 
 class TranslateConfig(Section):
     """Into which languages the questions are translated, by what, and which flags drop a pair (the paper: none)."""
+
+    younger: ClassVar[frozenset[str]] = frozenset({"quality", "quality_model", "quality_threshold"})
 
     to: tuple[str, ...] = ("zh", "de")
     translator: Annotated[str, Field(alias="with")] = "parallel"
@@ -90,6 +96,22 @@ class TranslateConfig(Section):
     model: Place = ""
     endpoint: str = ""
     budget: NonNegative = 0
+    quality: str = ""
+    """Scorer of the translations' quality; empty: none."""
+    quality_model: Place = ""
+    """The scorer's model, if it has a choice; empty: its default."""
+    quality_threshold: float | None = None
+    """Score beyond which a pair has the flag `quality`, in the scorer's unit."""
+
+    @model_validator(mode="after")
+    def _quality_is_scored(self) -> Self:
+        """Refuse keys of quality estimation without a scorer, and a flag that nothing raises."""
+        for key in ("quality_model", "quality_threshold"):
+            if getattr(self, key) not in ("", None) and not self.quality:
+                raise SpilloverError(f"translate.{key}: found {getattr(self, key)!r} without translate.quality")
+        if "quality" in self.drop and self.quality_threshold is None:
+            raise SpilloverError("translate.drop: found 'quality' without translate.quality and quality_threshold")
+        return self
 
 
 class MixtureConfig(Section):
@@ -98,7 +120,7 @@ class MixtureConfig(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"phases"})
 
     recipe: str = "question-translation"
-    pivot: str = "en"
+    pivot: str = ENGLISH
     frame: Literal["plain", "task-frame", "paper"] = "plain"
     sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
     unrelated: QuestionsConfig = QuestionsConfig()

@@ -41,13 +41,15 @@ TREATMENTS = {
         "a control: translating questions of {unrelated}, as many target tokens, from {sources} into {target} "
         f"{_FRAMED}",
     ),
-    "annotated-english": Treatment("en (annotated)", f"{_ANSWERING} English"),
-    "annotated-multilingual": Treatment("en/{to} (annotated)", f"{_ANSWERING} English and translated into {{sources}}"),
+    "annotated-english": Treatment("{original} (annotated)", f"{_ANSWERING} {{original_name}}"),
+    "annotated-multilingual": Treatment(
+        "{original}/{to} (annotated)", f"{_ANSWERING} {{original_name}} and translated into {{sources}}"
+    ),
     "annotated-pivot": Treatment("{pivot} (annotated)", f"{_ANSWERING} {{target}}"),
     "two-stage": Treatment(
-        "{to}=>{pivot}, then en (annotated)",
+        "{to}=>{pivot}, then {original} (annotated)",
         "first translating questions, without their answers, from {sources} into {target} "
-        f"{_FRAMED}, then {_ANSWERING} English",
+        f"{_FRAMED}, then {_ANSWERING} {{original_name}}",
     ),
     "replay": Treatment("replay", "repeating other texts, against forgetting"),
     "code-switch": Treatment(

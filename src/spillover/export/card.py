@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, TuneConfig, load_experiment
+from spillover.stages.licenses import licenses
 from spillover.store import check_whole
 from spillover.utils.formatting import directed
 
@@ -62,7 +63,7 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         history=json.loads(text["adapter/history.json"]),
         summary=text["report/tables/summary.md"],
         gains=text["report/tables/gains.md"],
-        license=_license(name),
+        licenses=licenses(experiment),
         provenance=json.loads(text["provenance.json"]),
         source=text["experiment.toml"],
     )
@@ -88,13 +89,3 @@ def _tuned(run: Path, tune: TuneConfig) -> str:
     elif tune.method == "full":
         parts[0] += " without the embedding"
     return " and ".join(parts)
-
-
-def _license(name: str) -> str:
-    from spillover.models.locate import ALIASES
-
-    if name in ALIASES:
-        return f"The base model {name} is under the {ALIASES[name].license}."
-    return (
-        f"The base model {name} has a license of its own, which is not recorded here: look it up before you share this."
-    )

@@ -40,20 +40,21 @@ def _questions(inputs: Inputs, questions: dict[str, list[Question]]) -> Iterator
     """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
     experiment = inputs.experiment
     _ = inputs.task, inputs.question_source  # an unknown name is refused as in a run, not listed as a defect
+    original = experiment.questions.language
     try:
-        questions[ENGLISH] = inputs.questions
+        questions[original] = inputs.questions
     except SpilloverError as error:
-        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else ENGLISH)
+        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else original)
         return
     if resolve(TRANSLATORS | TRANSLATION_ENGINES, experiment.translate.translator, "translate.with") is not Parallel:
         return
     parallel = Parallel(inputs.questions_in)
     faults = []
     for code in (experiment.mixture.pivot, *experiment.translate.to):
-        if code != ENGLISH:
+        if code != original:
             try:
-                questions[code] = parallel.translate(questions[ENGLISH], code)
-                yield from pairs.unpaired(questions[code], questions[ENGLISH])
+                questions[code] = parallel.translate(questions[original], code)
+                yield from pairs.unpaired(questions[code], questions[original])
             except SpilloverError as error:
                 defect = from_error(error, "file", code)
                 faults.append(Fault((defect.message,), defect))

@@ -10,6 +10,7 @@ from typing import Any
 
 from spillover.errors import SpilloverError
 from spillover.models.locate import PATTERNS, fingerprint, locate
+from spillover.utils.hub import download
 from spillover.utils.paths import expanded_path
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -50,15 +51,7 @@ def _downloaded(name: str, where: str) -> Path:
         raise SpilloverError(
             f"{where}: found {name!r}, expected 'tune', the folder of an adapter, or a hub id such as owner/adapter"
         )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
-    except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
-        reason = str(error).strip().partition("\n")[0]
-        raise SpilloverError(
-            f"{where}: cannot get {name!r} from the hub ({reason}); expected 'tune', a folder, or a reachable hub id"
-        ) from error
+    return download(name, PATTERNS, where, "'tune', a folder, or a reachable hub id")
 
 
 def _no_weights(folder: Path, name: str) -> str:

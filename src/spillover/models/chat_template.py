@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spillover.errors import SpilloverError, one_line
-from spillover.models.template_program import CONTENTS, Render, renderer, template_source
+from spillover.models.template_program import Render, contents, renderer, template_source
 from spillover.models.tokenization import CUT
 from spillover.records import ChatStyle
 
@@ -128,7 +128,7 @@ def _content(tokenizer: Any, template: str, style: ChatStyle) -> Render:  # noqa
     The system text is the first turn of every chat that it renders.
     """
     refusals: list[SpilloverError] = []
-    for content in CONTENTS:
+    for content in contents(style.part):
         render = renderer(tokenizer, template, style.arguments, content, style.system)
         try:
             rendered = render([("user", TEXT)], True)

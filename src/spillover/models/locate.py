@@ -20,10 +20,11 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from safetensors import safe_open
 
-from spillover.errors import SpilloverError, did_you_mean, first_line
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.models.damage import require_whole
 from spillover.plugins import missing_package
 from spillover.utils.digests import content_digest
+from spillover.utils.hub import download
 from spillover.utils.paths import expanded_path
 from spillover.utils.progress import Bar, bar, notify
 
@@ -52,8 +53,6 @@ class Alias:
     """Its number of parameters, in words."""
     megabytes: int
     """Size of the unpacked folder, in MB."""
-    license: str
-    """Name and address of its license."""
 
 
 ALIASES = {
@@ -62,7 +61,6 @@ ALIASES = {
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         parameters="268 M",
         megabytes=570,
-        license="Gemma Terms of Use, https://ai.google.dev/gemma/terms",
     ),
 }
 
@@ -99,7 +97,8 @@ def locate(name: str) -> Path:
             f"model.name: found {name!r}, expected an alias, a hub id such as owner/model, a folder, or a GGUF file; "
             f"{did_you_mean(name, (*ALIASES, *SHIPPED))}"
         )
-    folder = _downloaded(name)
+    expected = f"a reachable hub id, a local folder, or an alias; {did_you_mean(name, (*ALIASES, *SHIPPED))}"
+    folder = download(name, PATTERNS, "model.name", expected)
     _require_no_adapter(folder, name)
     return folder
 
@@ -142,19 +141,6 @@ def positions(folder: Path) -> int:
         return int(texts.get("max_position_embeddings") or texts.get("n_positions") or 0)
     except (OSError, ValueError, TypeError, AttributeError):
         return 0  # `load` refuses such a file with the reason
-
-
-def _downloaded(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
-    except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
-        raise SpilloverError(
-            f"model.name: cannot get {name!r} from the hub ({first_line(error)}); expected a reachable hub id, "
-            "one in the cache with HF_HUB_OFFLINE=1, a local folder, or an alias; "
-            f"{did_you_mean(name, (*ALIASES, *SHIPPED))}"
-        ) from error
 
 
 def _local(folder: Path, name: str) -> Path:

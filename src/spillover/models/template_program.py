@@ -23,10 +23,13 @@ Turns = Sequence[tuple[str, str]]
 Render = Callable[[Turns, bool], str]
 """A template: turns, and whether it opens a turn of the assistant after them → the chat as text."""
 
+Content = Callable[[str, str], Any]
+"""The role and the text of a turn → what a template gets as its content."""
+
 
 def template_source(tokenizer: Any, arguments: Mapping[str, Any]) -> str:  # noqa: ANN401
     """Return the template's source; refuse one that does not parse, and arguments that it does not read."""
-    if not tokenizer.chat_template:
+    if not (tokenizer.chat_template or arguments.get("chat_template")):
         raise SpilloverError("model.template: found 'chat', but the tokenizer has no chat template")
     with sentences("cannot be read"):
         source = str(tokenizer.get_chat_template(arguments.get("chat_template"), arguments.get("tools")))
@@ -46,7 +49,7 @@ def renderer(
     tokenizer: Any,  # noqa: ANN401 - a class per tokenizer
     template: str,
     arguments: Mapping[str, Any],
-    content: Callable[[str], Any],
+    content: Content,
     system: str,
 ) -> Render:
     """Return a renderer of chats.
@@ -55,13 +58,13 @@ def renderer(
         tokenizer: one of `transformers`.
         template: the source of its template.
         arguments: variables that the template reads.
-        content: one of `CONTENTS`.
+        content: the form of a turn's text, such as those of `contents`.
         system: the text of the turn before all others; empty: no such turn.
     """
     first = (("system", system),) if system else ()
 
     def render(turns: Turns, open_answer: bool) -> str:
-        chat = [{"role": role, "content": content(text)} for role, text in (*first, *turns)]
+        chat = [{"role": role, "content": content(role, text)} for role, text in (*first, *turns)]
         roles = " and ".join(turn["role"] for turn in chat)
         with sentences(f"cannot render a chat of {roles}"), _frozen(template):
             rendered = tokenizer.apply_chat_template(
@@ -72,12 +75,25 @@ def renderer(
     return render
 
 
-def _as_parts(text: str) -> list[dict[str, str]]:
+def contents(part: Mapping[str, str]) -> tuple[Content, ...]:
+    """Return the forms in which templates expect the text of a turn, in the order in which they are tried.
+
+    Args:
+        part: further keys of the one part that is a user's text; with such keys there is one form.
+    """
+
+    def described(role: str, text: str) -> str | list[dict[str, str]]:
+        return [{"type": "text", **part, "text": text}] if role == "user" else text
+
+    return (described,) if part else (_plain, _as_parts)
+
+
+def _plain(role: str, text: str) -> str:
+    return text
+
+
+def _as_parts(role: str, text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
-
-
-CONTENTS: tuple[Callable[[str], Any], ...] = (str, _as_parts)
-"""The forms in which templates expect the text of a turn, in the order in which they are tried."""
 
 
 @contextmanager

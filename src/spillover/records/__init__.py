@@ -43,8 +43,8 @@ from spillover.records.interpretability import (
     Trajectory,
 )
 from spillover.records.outcomes import REASONS, Answer, Completion, Grade, LanguageCheck, Outcome, Reason
-from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, Severity
-from spillover.records.run import Findings, FirstPrompt, Provenance, Setup, StageCost, TranslationCost
+from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, PairQuality, Severity
+from spillover.records.run import Findings, FirstPrompt, License, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
 from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
@@ -94,12 +94,14 @@ __all__ = [
     "LanguageNeurons",
     "LearnedPart",
     "LensSummary",
+    "License",
     "MachineTranslated",
     "MixtureGains",
     "Outcome",
     "Pair",
     "PairChecks",
     "PairFlag",
+    "PairQuality",
     "PairedComparison",
     "PartPlan",
     "Patch",

@@ -162,7 +162,7 @@ class Summary:
     overall: Estimate
     """Mean difference over all languages measured."""
     pivot: Estimate | None
-    """Difference in the pivot (English); None where it is not measured."""
+    """Difference in the pivot; None where it is not measured."""
     worst_language: str
     """Code of the language with the smallest difference."""
     worst: Estimate

@@ -6,8 +6,20 @@ The texts of a question are a tuple in the order of its task's fields, never a d
 from dataclasses import dataclass
 from typing import Literal
 
-PairFlag = Literal["copy", "language", "length", "repetition", "digits", "markers", "quotes", "lines", "collapse"]
-"""Faults of a pair. `translate/checks.py` defines them."""
+PairFlag = Literal[
+    "copy",
+    "language",
+    "length",
+    "repetition",
+    "digits",
+    "markers",
+    "quotes",
+    "lines",
+    "collapse",
+    "quality",
+    "unknown",
+]
+"""Faults of a pair. `translate/checks.py` defines them; the last two `stages/quality.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ class Item:
     gold: int
     """Index of the right label, so language-neutral; 0 for an item answered in words."""
     translator: str = ""
-    """The translator that made it from English; empty if people wrote it."""
+    """The translator that made it; empty if people wrote it."""
     cluster: str = ""
     """Name of its cluster, if a column has one. Items of a cluster are not independent."""
     answers: tuple[str, ...] = ()

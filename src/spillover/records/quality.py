@@ -46,6 +46,24 @@ class PairChecks:
 
 
 @dataclass(frozen=True, slots=True)
+class PairQuality:
+    """Estimated quality of the translations into one language."""
+
+    language: str
+    """Code of the language tuned on."""
+    scorer: str
+    """Name of the scorer, whose unit the scores have."""
+    pairs: int
+    """Number of pairs that were scored."""
+    quantiles: tuple[float, ...]
+    """(5,) scores at 5, 25, 50, 75 and 95 percent of the pairs."""
+    threshold: float | None
+    """Score beyond which a pair is flagged; None without one."""
+    flagged: int
+    """Number of pairs that are worse."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineTranslated:
     """A machine-translated test set. It also measures the translator."""
 
@@ -69,3 +87,5 @@ class Data:
     """One per language tuned on."""
     translated: tuple[MachineTranslated, ...]
     """The machine-translated test sets."""
+    quality: tuple[PairQuality, ...] = ()
+    """One per language tuned on, if the translations were scored."""

@@ -67,6 +67,28 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class License:
+    """The license of a work that a run uses."""
+
+    role: str
+    """Role of the work: `model`, `translator`, `quality estimation`, `questions`, `items`."""
+    work: str
+    """The work, as the experiment names it."""
+    terms: str
+    """Name of the license."""
+    restriction: str
+    """What a user must know before using the work or sharing a result; empty: nothing beyond naming the source."""
+    address: str
+    """Where the terms are; empty if unknown."""
+
+    def __str__(self) -> str:
+        """Return one line."""
+        restriction = f": {self.restriction}" if self.restriction else ""
+        address = f" ({self.address})" if self.address else ""
+        return f"license of the {self.role} {self.work}: {self.terms}{restriction}{address}"
+
+
+@dataclass(frozen=True, slots=True)
 class FirstPrompt:
     """The first prompt that an arm reads, as tokens: what its tokenizer, template and exemplars made of an item."""
 
@@ -114,3 +136,5 @@ class Findings:
     """Items answered in words, with what the arms wrote, one per task and language measured."""
     first_prompts: tuple[FirstPrompt, ...] = ()
     """One per arm."""
+    licenses: tuple[License, ...] = ()
+    """One per work that the run uses."""

@@ -42,6 +42,8 @@ class ChatStyle:
     """Text of the system turn before each chat; empty: no such turn."""
     turns: bool = False
     """Whether each exemplar is a turn of the user and one of the assistant; else all are in the user's one turn."""
+    part: Mapping[str, str] = field(default_factory=dict)
+    """Further keys of the one part that is the user's text, such as `source_lang_code`; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

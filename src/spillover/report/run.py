@@ -16,8 +16,8 @@ import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from spillover.languages import get_language, languages
-from spillover.records import FALSE_ALARM_RATE, Findings, Setup
+from spillover.languages import ENGLISH, get_language, languages
+from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
 from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
@@ -125,6 +125,7 @@ def _page(
 ) -> str:
     comparison = findings.comparisons[0]
     sheets = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
+    measured = list(dict.fromkeys(sheet["code"] for sheet in sheets))
     return render_page(
         "page.html.j2",
         sections,
@@ -140,14 +141,22 @@ def _page(
         chance=FALSE_ALARM_RATE * len(comparison.gains),
         errors=sum(defect.severity == "error" for defect in findings.data.defects),
         named=partial(_named, paths=paths),
+        restricted=[row for row in findings.licenses if row.restriction and row.role != "model"],  # a model is known
         language=get_language,
         points=points,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
         sheets=_inert(sheets),
         compared=_inert([comparison.reference, comparison.arm]),
-        measured=list(dict.fromkeys(sheet["code"] for sheet in sheets)),
+        measured=measured,
+        reference=_reference(comparison, measured),
     )
+
+
+def _reference(comparison: Comparison, measured: Collection[str]) -> str:
+    """Return the language shown beside another one: English, else the pivot; empty if neither is measured."""
+    pivots = [gain.language for gain in comparison.gains if gain.group == "pivot"]
+    return next((code for code in (ENGLISH, *pivots) if code in measured), "")
 
 
 def render_page(template: str, sections: Sequence[Section], scripts: Sequence[str], **about: object) -> str:

@@ -28,6 +28,7 @@ from spillover.sources.labels import Stated, of_task, open_legend
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.table import answers, id_column, id_of
 from spillover.tasks import ChoiceTask, Task
+from spillover.utils.hub import revision
 
 QUESTIONS_SPLIT = "train"
 """Split with the questions."""
@@ -233,6 +234,8 @@ class Hub:
         """Call a function of `datasets` for this set; whatever goes wrong is one sentence."""
         import datasets
 
+        commit = None if self._is_local else revision("datasets", self._id)
+        options |= {"revision": commit} if commit else {}
         try:
             with nullcontext() if self._is_local else without_waiting():
                 return getattr(datasets, function)(self._id, *arguments, **options)

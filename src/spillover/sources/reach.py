@@ -6,6 +6,7 @@ from functools import cache
 from types import ModuleType
 
 from spillover.errors import UnreachableError
+from spillover.utils.hub import REMEDY
 
 TIMEOUT = 5
 """Seconds after which a hub that does not answer counts as out of reach."""
@@ -56,6 +57,6 @@ def _offline(settings: ModuleType) -> Iterator[None]:
 def out_of_reach(where: str) -> UnreachableError:
     """Return the refusal of a set that is neither in the cache nor to be had; `where` names the key that needs it."""
     return UnreachableError(
-        f"{where}: the hub cannot be reached ({obstacle()}) and the set is not in the cache; fill the cache where "
-        "there is a network, then set HF_HUB_OFFLINE=1 to work without one"
+        f"{where}: the hub cannot be reached ({obstacle()}) and the set is not in the cache; {REMEDY}, then use "
+        "--offline (or HF_HUB_OFFLINE=1) to work without one"
     )

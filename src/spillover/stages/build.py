@@ -10,7 +10,6 @@ from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment import PartConfig, QuestionsConfig
-from spillover.languages import ENGLISH
 from spillover.mixture.frames import FRAMES
 from spillover.mixture.leakage import Overlap, find_overlaps, sentence
 from spillover.mixture.recipes import CONTROLS, TokenCounter, take_first
@@ -29,7 +28,7 @@ class QuestionSource:
     config: QuestionsConfig
     """The source."""
     questions: Callable[[], list[Question]]
-    """Returns the questions in English."""
+    """Returns the questions in the language they are asked in."""
     pairs: Callable[[], list[Pair]]
     """Returns the questions paired with the pivot, in every language to tune on."""
 
@@ -133,8 +132,8 @@ def _controlled(pairs: list[Pair], part: PartConfig, seed: int) -> list[Pair]:
 
 
 def _labeled(inputs: Inputs) -> list[LabeledQuestion]:
-    limit = inputs.experiment.questions.limit or None
-    return inputs.labeled_questions[: inputs.experiment.mixture.sizes.get(ENGLISH, limit)]
+    config = inputs.experiment.questions
+    return inputs.labeled_questions[: inputs.experiment.mixture.sizes.get(config.language, config.limit or None)]
 
 
 def _unrelated(questions: QuestionSource, unrelated: QuestionSource) -> list[Pair]:
@@ -163,7 +162,7 @@ def _trained(source: QuestionSource, arguments: dict[str, Any]) -> Iterator[Ques
         yield Question("replay", text.id, text.language, (text.source or text.target,))
     for row in arguments.get("labeled", ()):
         yield Question(row.task, row.id, row.language, row.fields)
-    yield from source.questions()  # pairs of two other languages do not hold the English text
+    yield from source.questions()  # pairs of two other languages do not hold this text
 
 
 def _overlaps(inputs: Inputs, questions: QuestionsConfig, trained: Sequence[Question]) -> list[Overlap]:

@@ -42,8 +42,9 @@ class Inputs:
 
     @cached_property
     def questions(self) -> list[Question]:
-        """The English questions, as many as the experiment takes."""
-        return list(islice(self.questions_in(ENGLISH), self.experiment.questions.limit or None))
+        """The questions in the language they are asked in, as many as the experiment takes."""
+        chosen = self.experiment.questions
+        return list(islice(self.questions_in(chosen.language), chosen.limit or None))
 
     def questions_in(self, language: str) -> Iterable[Question]:
         """Return the source's questions in a language. They are read from it only as far as somebody iterates."""
@@ -53,9 +54,11 @@ class Inputs:
 
     @cached_property
     def labeled_questions(self) -> list[LabeledQuestion]:
-        """The English questions with their answers, for recipes that need answers."""
-        where = f"questions.source {self.experiment.questions.source!r}"
-        return labeled_questions(self.question_source, self.task, ENGLISH, where)
+        """The questions with their answers, in the language they are asked in, for recipes that need answers."""
+        chosen = self.experiment.questions
+        return labeled_questions(
+            self.question_source, self.task, chosen.language, f"questions.source {chosen.source!r}"
+        )
 
     @cached_property
     def tasks(self) -> dict[str, Task]:

@@ -1,4 +1,4 @@
-"""English items, translated: a labeled English test set becomes one in every language of the evaluation.
+"""Items, translated: a labeled test set in one language becomes one in every language of the evaluation.
 
 Each field is translated by itself; ids and gold stay. Every row names its translator, and the report repeats the name.
 If a task has no row for a language, a draft of its table is written for somebody who reads the language. A draft is
@@ -14,12 +14,12 @@ import tomli_w
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.languages import ENGLISH
 from spillover.plugins import TRANSLATION_ENGINES
 from spillover.records import Item, Question
 from spillover.sources.table import TRANSLATOR
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import balanced_subset
+from spillover.stages.licenses import tell_restriction
 from spillover.store import Store, write_files
 from spillover.tasks import ChoiceLanguage, ChoiceTask, Task
 from spillover.translate import Translator, open_translator
@@ -37,20 +37,22 @@ def translate_items(experiment: Experiment, store: Store) -> list[Path]:
     """
     if experiment.evaluate.languages == "all":
         raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
-    languages = [code for code in experiment.evaluate.languages if code != ENGLISH]
+    original = experiment.questions.language
+    languages = [code for code in experiment.evaluate.languages if code != original]
     chosen, log = experiment.translate, partial(store.log, "translated items")
+    tell_restriction(experiment)
     translator = open_translator(_refuse_parallel, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log)
     inputs = Inputs(experiment)
     contents: dict[str, str] = {}
     drafts = []
     for task in inputs.tasks.values():
-        items = balanced_subset(inputs.items_in(task, ENGLISH), experiment.evaluate.limit)
-        contents[f"{task.name}/items/{ENGLISH}.jsonl"] = _lines(task, items)
+        items = balanced_subset(inputs.items_in(task, original), experiment.evaluate.limit)
+        contents[f"{task.name}/items/{original}.jsonl"] = _lines(task, items)
         for code in languages:
             contents[f"{task.name}/items/{code}.jsonl"] = _lines(task, _translated(items, translator, code, experiment))
         lacking = [code for code in languages if code not in task.rows]
         if lacking:
-            drafts.append(store.save_new(f"tasks/{task.name}.toml", _draft(task, translator, lacking)))
+            drafts.append(store.save_new(f"tasks/{task.name}.toml", _draft(task, original, translator, lacking)))
             notify(
                 f"{drafts[-1]}: a draft of {', '.join(lacking)}: read it, mend it, and delete its line `draft = true`"
             )
@@ -94,12 +96,12 @@ def _right(task: Task, item: Item) -> dict[str, object]:
     return {"label": task.labels[item.gold]} if isinstance(task, ChoiceTask) else {"answer": list(item.answers)}
 
 
-def _draft(task: Task, translator: Translator, languages: Sequence[str]) -> str:
+def _draft(task: Task, original: str, translator: Translator, languages: Sequence[str]) -> str:
     """Return a task's table with rows for more languages, marked as a draft."""
-    row = task.row(ENGLISH)
+    row = task.row(original)
     words = row.labels if isinstance(row, ChoiceLanguage) else (row.conclusion,)
     parts = [(*row.fields, row.answer, *words), *row.exemplars]
-    texts = [Question(task.name, str(number), ENGLISH, part) for number, part in enumerate(parts)]
+    texts = [Question(task.name, str(number), original, part) for number, part in enumerate(parts)]
     table = {"draft": True} | task.model_dump(mode="json", exclude={"draft"})
     count = len(row.fields)
     for code in languages:

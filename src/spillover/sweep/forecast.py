@@ -77,7 +77,7 @@ class _Counts:
         return self._counts[key]
 
     def questions(self, experiment: Experiment) -> float:
-        """Return the number of English questions; nan if they cannot be read."""
+        """Return the number of questions; nan if they cannot be read."""
         key = digest(experiment.questions)
         if key not in self._counts:
             try:

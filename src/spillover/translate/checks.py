@@ -195,8 +195,14 @@ def without_flags(pairs: Sequence[Pair], drop: Sequence[PairFlag]) -> list[Pair]
     return [pair for pair in pairs if not set(drop).intersection(pair.flags)]
 
 
-def count_flags(pairs: Sequence[Pair], drop: Sequence[PairFlag]) -> PairChecks:
-    """Count the flags of one language's checked pairs, at least one, and what `drop` takes of them."""
+def count_flags(pairs: Sequence[Pair], drop: Sequence[PairFlag], others: Sequence[PairFlag] = ()) -> PairChecks:
+    """Count the flags of one language's checked pairs, at least one, and what `drop` takes of them.
+
+    Args:
+        pairs: the pairs.
+        drop: the flags that drop a pair.
+        others: flags that were looked for beside those of the checks here.
+    """
     counted = Counter(flag for pair in pairs for flag in pair.flags)
-    flags = tuple((flag, counted[flag]) for flag in available_checks())
+    flags = tuple((flag, counted[flag]) for flag in (*available_checks(), *others))
     return PairChecks(pairs[0].source_language, len(pairs), len(pairs) - len(without_flags(pairs, drop)), flags)

@@ -17,7 +17,10 @@ BATCH_SIZE = 16
 
 
 class Engine(Protocol):
-    """Translates texts. `batch` (texts at once), `jobs` (batches at once) and `version` may be left out."""
+    """Translates texts. `batch` (texts at once), `jobs` (batches at once) and `version` may be left out.
+
+    An engine with a tokenizer may have `unknown_shares(texts, language)`: the share of `<unk>` in each text.
+    """
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> Sequence[str]:
         """Return one translation for each text, in their order; languages are this project's codes.
@@ -73,6 +76,15 @@ class EngineTranslator:
             return 0, 0
         known, new = self._known(MemoryKey(self.identity, questions[0].language, language), questions)
         return sum(map(len, new)), sum(map(len, known))
+
+    def unknown_shares(self, questions: Sequence[Question]) -> list[float] | None:
+        """Return per question the largest share of `<unk>` among a text's tokens; None if the engine cannot tell."""
+        shares = getattr(self._engine, "unknown_shares", None)
+        if shares is None or not questions:
+            return None
+        texts = list(dict.fromkeys(text for question in questions for text in question.fields))
+        of_text = dict(zip(texts, shares(texts, questions[0].language), strict=True))
+        return [max((of_text[text] for text in question.fields), default=0.0) for question in questions]
 
     def _known(self, direction: MemoryKey, questions: Sequence[Question]) -> tuple[dict[str, str], list[str]]:
         """Return text → translation for the texts in memory, and the texts that are not there."""

@@ -15,17 +15,19 @@ from pathlib import Path
 
 import ctranslate2
 from filelock import FileLock
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
 from platformdirs import user_cache_path
 
-from spillover.errors import SpilloverError, did_you_mean, first_line
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import Language, get_language, languages
+from spillover.translate.lines import by_line
 from spillover.utils.digests import content_digest
+from spillover.utils.hub import download
 from spillover.utils.progress import notify
 
 PATTERNS = ("*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.spm")
 """Files of a model on the hub that the converter and the tokenizer may read."""
+MADLAD = "google/madlad400-3b-mt"
+"""The smallest of the models that were trained on MADLAD-400."""
 WINDOW = 1024
 """Most tokens per line for a model without a fixed number of positions (T5)."""
 DIGEST = "sha256"
@@ -92,9 +94,13 @@ class Nllb:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate line by line, because these models know no line breaks."""
-        lines = list(dict.fromkeys(line.strip() for text in texts for line in text.split("\n") if line.strip()))
-        translated = dict(zip(lines, self._lines(lines, source, target), strict=True))
-        return ["\n".join(translated.get(line.strip(), line) for line in text.split("\n")) for text in texts]
+        return by_line(texts, lambda lines: self._lines(lines, source, target))
+
+    def unknown_shares(self, texts: Sequence[str], language: str) -> list[float]:
+        """Return the share of tokens in each text that the model does not know, in [0, 1]."""
+        unknown = self.tokenizer.unk_token_id
+        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return [row.count(unknown) / max(1, len(row)) for row in ids]
 
     def _lines(self, lines: Sequence[str], source: str, target: str) -> list[str]:
         """Translate lines; what is longer than the model reads is cut, and said so."""
@@ -150,6 +156,11 @@ class Nllb:
         return ""
 
 
+def madlad(model: str = MADLAD) -> Nllb:
+    """Open MADLAD-400, or another of its sizes."""
+    return Nllb(model)
+
+
 @contextmanager
 def _loading(model: str) -> Iterator[None]:
     """Turn any error of the library about a user's files into one sentence."""
@@ -164,13 +175,7 @@ def _folder(model: str) -> Path:
     """Return the folder of a model: the one named, or a download."""
     if Path(model).is_dir():
         return Path(model)
-    try:
-        return Path(snapshot_download(model, allow_patterns=list(PATTERNS)))
-    except (OSError, ValueError, HFValidationError) as error:
-        raise SpilloverError(
-            f"translate.model: found {model!r}, expected a folder or a model of the hub: {first_line(error)}; "
-            "HF_HUB_OFFLINE=1 looks into the cache alone"
-        ) from error
+    return download(model, PATTERNS, "translate.model", "a folder or a model of the hub")
 
 
 def _converted(folder: Path, precision: str) -> Path:

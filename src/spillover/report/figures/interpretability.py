@@ -134,13 +134,14 @@ def patches(findings: Findings) -> Figure:
     effects = findings.internals.patches
     tasks = list(dict.fromkeys(patch.task for patch in effects))
     top = max((abs(effect) for patch in effects for effect in patch.effects), default=1.0)
+    hub = get_language(effects[0].target).name if effects else ""  # the pairs begin with those into the hub
     return Figure(
         "Causes: activation patching",
         "After one layer, the state that the answer comes from is replaced by the state of the same item in another "
         "language. The color is the change of the right answer's log-probability in nats: blue is more probable, "
         "orange is less. In pale layers both states carry the same. Where the color begins, the layer carries the "
-        "language of the answer. Each row has two strips: the upper one puts English states into the language, the "
-        "lower one puts the language's states into English.",
+        f"language of the answer. Each row has two strips: the upper one puts {hub} states into the language, the "
+        f"lower one puts the language's states into {hub}.",
         tuple(
             _patch_plot([patch for patch in effects if (patch.task, patch.arm) == (task, arm)], file, top)
             for task, file in zip(tasks, slugs(tasks), strict=True)

@@ -1,4 +1,4 @@
-"""The cost of a run as tables: time and memory per stage, characters translated per language.
+"""The cost of a run as tables: time and memory per stage, characters translated per language, licenses.
 
 Pure: findings in, tables out.
 """
@@ -33,3 +33,13 @@ def characters(findings: Findings) -> list[Table]:
         "bill more, for prompts and for repeated requests."
     )
     return [Table(caption, ("into", "questions", "sent", "seconds"), rows)] if rows else []
+
+
+def license_terms(findings: Findings) -> list[Table]:
+    """Return per work that the run uses its license, and what that asks of a user."""
+    rows = tuple((each.role, each.work, each.terms, each.restriction, each.address) for each in findings.licenses)
+    caption = (
+        "Licenses of the works that this run uses, as their own pages state them. Restriction: what to know before a "
+        "result is shared. This is no legal advice."
+    )
+    return [Table(caption, ("role", "work", "license", "restriction", "terms"), rows, keys=5)] if rows else []

@@ -1,4 +1,4 @@
-"""Faults of the data as tables: the defects that lint reports, and the flags of the pairs tuned on.
+"""Faults of the data as tables: the defects that lint reports, the flags of the pairs tuned on, and their quality.
 
 Pure: findings in, tables out.
 """
@@ -6,6 +6,7 @@ Pure: findings in, tables out.
 from spillover.languages import get_language
 from spillover.records import Findings
 from spillover.report.tables.table import Table
+from spillover.utils.formatting import minus
 
 
 def doctor(findings: Findings) -> list[Table]:
@@ -48,3 +49,24 @@ def pairs(findings: Findings) -> list[Table]:
     )
     flags = [flag for flag, _ in findings.data.pairs[0].flags]
     return [Table(caption, ("language", "pairs", *flags, "dropped"), rows)]
+
+
+def quality(findings: Findings) -> list[Table]:
+    """Return a row per language tuned on: how its translations were scored."""
+    rows = tuple(
+        (
+            get_language(each.language).name,
+            str(each.pairs),
+            *(minus(f"{value:.3f}") for value in each.quantiles),
+            "" if each.threshold is None else minus(f"{each.threshold:g}"),
+            str(each.flagged),
+        )
+        for each in findings.data.quality
+    )
+    if not rows:
+        return []
+    caption = (
+        f"Quality of the translations as {findings.data.quality[0].scorer} estimates it: the scores at 5, 25, 50, 75 "
+        "and 95 percent of the pairs, the threshold, and the pairs beyond it."
+    )
+    return [Table(caption, ("language", "pairs", "5%", "25%", "median", "75%", "95%", "threshold", "flagged"), rows)]

@@ -16,10 +16,10 @@ from rich.text import Text
 from spillover.languages import languages
 from spillover.records import Comparison, Findings, Gain
 from spillover.report.tables import geometry
-from spillover.report.tables.cost import characters, cost
+from spillover.report.tables.cost import characters, cost, license_terms
 from spillover.report.tables.gains import accuracy, arms, by_task, gains, splits, summary, unit
 from spillover.report.tables.interpretability import latent, lens, neurons, patches
-from spillover.report.tables.lint import doctor, pairs
+from spillover.report.tables.lint import doctor, pairs, quality
 from spillover.report.tables.prompts import prompts
 from spillover.report.tables.table import Table, terminal
 from spillover.report.tables.tuning import forgetting, training, translations
@@ -118,8 +118,10 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "prompts": prompts,
     "doctor": doctor,
     "pairs": pairs,
+    "quality": quality,
     "cost": cost,
     "characters": characters,
+    "licenses": license_terms,
 }
 """Name of the files → the function that makes their tables; no table if there are no findings for it."""
 

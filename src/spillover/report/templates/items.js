@@ -3,7 +3,7 @@
   const section = document.getElementById("items");
   if (!section) return;
   const AT_ONCE = 20;
-  const REFERENCE = "en"; // shown beside another language, for those who do not read it
+  const REFERENCE = section.dataset.reference; // shown beside another language, for those who do not read it
   const [sheets, compared] = ["sheets", "compared"].map((id) => JSON.parse(document.getElementById(id).textContent));
   const [task, language, change] = section.querySelectorAll("select");
   const search = section.querySelector("input");
@@ -72,13 +72,13 @@
     return !words || parts.some((text) => text.toLowerCase().includes(words));
   };
 
-  const item = (sheet, columns, english, i) => {
+  const item = (sheet, columns, reference, i) => {
     const made = element("li");
     made.append(element("h3", `${columns.ids[i]}: ${kind(sheet.arms, columns, i)}`, { dir: "auto" }));
     columns.texts[i].forEach((text) => made.append(element("p", text, { lang: sheet.code, dir: "auto" })));
-    const place = english && sheet.code !== REFERENCE ? english.ids.indexOf(columns.ids[i]) : -1;
+    const place = reference && sheet.code !== REFERENCE ? reference.ids.indexOf(columns.ids[i]) : -1;
     if (place >= 0) {
-      english.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, dir: "auto", class: "reference" })));
+      reference.texts[place].forEach((text) => made.append(element("p", text, { lang: REFERENCE, dir: "auto", class: "reference" })));
     }
     if (columns.answers) {
       made.append(element("p", `Right: ${columns.golds[i].join(" · ")}`, { lang: sheet.code, dir: "auto", class: "gold" }));
@@ -108,13 +108,13 @@
     }
     const choice = () => [task.value, language.value, change.value, search.value].join("\n");
     const wanted = choice();
-    const [columns, english] = await Promise.all([unpack(sheet), unpack(own.find(({ code }) => code === REFERENCE))]);
+    const [columns, reference] = await Promise.all([unpack(sheet), unpack(own.find(({ code }) => code === REFERENCE))]);
     if (wanted !== choice()) return; // chosen anew in the meantime
     const rows = [...columns.ids.keys()].filter(
       (i) => (change.value === "all" || kind(sheet.arms, columns, i) === change.value) && matches(columns, i),
     );
     list.replaceChildren();
-    shown = { rows, all: columns.ids.length, draw: (i) => item(sheet, columns, english, i), count: 0 };
+    shown = { rows, all: columns.ids.length, draw: (i) => item(sheet, columns, reference, i), count: 0 };
     extend();
   };
 

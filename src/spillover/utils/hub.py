@@ -1,0 +1,152 @@
+"""The Hugging Face hub: where models are downloaded, the revisions that a lock pins, and work without a network.
+
+A lock is a file beside the experiment, `my.lock.toml`, which `spillover fetch` writes. It names the commit of every
+model and data set. Within `pinned`, those commits are read, whatever the hub has now.
+"""
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import tomli_w
+
+from spillover.errors import SpilloverError, first_line
+
+Kind = Literal["models", "datasets"]
+Revisions = Mapping[str, Mapping[str, str]]
+"""Kind → id on the hub → commit."""
+
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""Environment variables that keep the hub's libraries in their caches."""
+OFFLINE_SETTINGS = ("huggingface_hub.constants", "datasets.config")
+"""Modules that read such a variable once, when they are imported."""
+REMEDY = "run `spillover fetch EXPERIMENT` where there is a network"
+
+_PINNED: ContextVar[Revisions] = ContextVar("revisions that a lock pins", default=MappingProxyType({}))
+_DOWNLOADED: ContextVar[dict[str, str] | None] = ContextVar("commits of the models that were downloaded", default=None)
+
+
+def work_offline() -> None:
+    """Keep this process, and those that it starts, from asking the hub for anything."""
+    for name in OFFLINE_VARIABLES:
+        os.environ[name] = "1"
+    for name in OFFLINE_SETTINGS:
+        if name in sys.modules:
+            sys.modules[name].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+
+
+@contextmanager
+def pinned(revisions: Revisions) -> Iterator[None]:
+    """Read these revisions for the duration of the block. Threads started within do so in a copy of the context."""
+    token = _PINNED.set(revisions)
+    try:
+        yield
+    finally:
+        _PINNED.reset(token)
+
+
+def revision(kind: Kind, id: str) -> str | None:
+    """Return the commit that is pinned for a model or data set; None if none is."""
+    return _PINNED.get().get(kind, {}).get(id)
+
+
+@contextmanager
+def recorded() -> Iterator[dict[str, str]]:
+    """Yield a table that is filled with id → commit of every model that `download` returns within the block."""
+    commits: dict[str, str] = {}
+    token = _DOWNLOADED.set(commits)
+    try:
+        yield commits
+    finally:
+        _DOWNLOADED.reset(token)
+
+
+def latest_revision(id: str, where: str) -> str:
+    """Return the commit of a data set that the hub has now.
+
+    Raises:
+        SpilloverError: the hub cannot be reached, or has no such id.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(id).sha)
+    except (OSError, ValueError) as error:
+        raise SpilloverError(
+            f"{where}: cannot get the revision of {id!r} from the hub ({first_line(error)})"
+        ) from error
+
+
+def download(id: str, patterns: Sequence[str], where: str, expected: str) -> Path:
+    """Return the folder of a model of the hub, downloaded if it is not in the cache.
+
+    Args:
+        id: `owner/name`.
+        patterns: the files that are needed.
+        where: the key that names the model, for errors.
+        expected: what the key may hold, for errors.
+
+    Raises:
+        SpilloverError: the model cannot be had; offline: it is not in the cache.
+    """
+    from huggingface_hub import is_offline_mode, snapshot_download
+
+    commit = revision("models", id)
+    options = {"revision": commit} if commit else {}
+    try:
+        folder = Path(snapshot_download(id, allow_patterns=list(patterns), **options))
+    except (OSError, ValueError) as error:  # every exception of the hub's client is one of these
+        at = f" at {commit}" if commit else ""
+        offline = f"it is not in the cache{at}, and this process works offline; {REMEDY}"
+        reason = offline if is_offline_mode() else first_line(error)
+        raise SpilloverError(f"{where}: cannot get {id!r} from the hub ({reason}); expected {expected}") from error
+    commits = _DOWNLOADED.get()
+    if commits is not None:
+        commits[id] = folder.name  # the cache calls the folder of a snapshot by its commit
+    return folder
+
+
+def lock_path(experiment: Path) -> Path:
+    """Return the path of the lock of an experiment file."""
+    return experiment.with_suffix(".lock.toml")
+
+
+def read_lock(experiment: Path) -> Revisions:
+    """Return the revisions that the lock of an experiment file pins; none if it has no lock.
+
+    Raises:
+        SpilloverError: the lock cannot be read.
+    """
+    path = lock_path(experiment)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SpilloverError(
+            f"{path}: cannot read the lock: {error}; delete it, or run `spillover fetch` again"
+        ) from error
+    rows = [row for kind in ("models", "datasets") for row in table.get(kind, {}).items()]
+    if not table.keys() <= {"models", "datasets"} or not all(isinstance(part, str) for row in rows for part in row):
+        raise SpilloverError(
+            f"{path}: expected the tables models and datasets, each of id = commit, as fetch writes it"
+        )
+    return table
+
+
+def write_lock(experiment: Path, revisions: Revisions) -> Path:
+    """Write the lock of an experiment file; return its path."""
+    path = lock_path(experiment)
+    note = (
+        "# Revisions that `spillover fetch` found. Runs of the experiment read them. Delete the file to unpin them.\n"
+    )
+    path.write_text(
+        note + tomli_w.dumps({kind: dict(rows) for kind, rows in revisions.items() if rows}), encoding="utf-8"
+    )
+    return path

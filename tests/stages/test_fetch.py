@@ -1,0 +1,247 @@
+"""`spillover fetch` against a hub on loopback: what it downloads, what it pins, and runs without any hub."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import datasets
+import pytest
+import tomli_w
+
+import spillover
+from calls import Call
+from spillover.errors import SpilloverError
+from spillover.sources import open_source
+from spillover.tasks import open_labeled_task
+from spillover.utils.hub import download, pinned, read_lock, recorded, revision, write_lock
+
+OLD, NEW = "1" * 40, "2" * 40
+"""Commits of the repository."""
+
+
+@dataclass
+class Hub:
+    """One repository, `owner/model`, with a folder per commit; the last one is its main branch."""
+
+    commits: dict[str, Path]
+    requests: list[str] = field(default_factory=list)
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.requests.append(f"{handler.command} {handler.path}")
+        path = handler.path.partition("?")[0]
+        if path.startswith("/api/models/owner/model/tree/"):
+            commit = path.rpartition("/")[2]
+            rows = [
+                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": digest(file.read_bytes())}
+                for file in sorted(self.commits[commit].iterdir())
+            ]
+            self.send(handler, json.dumps(rows).encode(), commit)
+        elif path.startswith("/api/models/owner/model"):
+            asked = path.rpartition("/revision/")[2] if "/revision/" in path else "main"
+            commit = list(self.commits)[-1] if asked == "main" else asked
+            files = [{"rfilename": file.name} for file in sorted(self.commits[commit].iterdir())]
+            self.send(handler, json.dumps({"id": "owner/model", "sha": commit, "siblings": files}).encode(), commit)
+        elif path.startswith("/owner/model/resolve/"):
+            commit, _, name = path.removeprefix("/owner/model/resolve/").partition("/")
+            self.send(handler, (self.commits[commit] / name).read_bytes(), commit)
+        else:
+            handler.send_error(404)
+
+    def send(self, handler: BaseHTTPRequestHandler, content: bytes, commit: str) -> None:
+        handler.send_response(200)
+        headers = {"ETag": f'"{digest(content)}"', "X-Repo-Commit": commit}
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(content)
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:40]
+
+
+@contextmanager
+def serving_hub(hub: Hub) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hub.answer(self)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    table = {
+        "model": {"name": "owner/model", "dtype": "float32"},
+        "questions": {"limit": 4},
+        "translate": {"to": ["de"]},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en"], "limit": 2},
+    }
+    (tmp_path / "my.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    return tmp_path / "my.toml"
+
+
+def spillover_of(place: Path, address: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in a process of its own, whose libraries read the hub's address when they are imported."""
+    paths = {"PYTHONPATH": str(Path(spillover.__file__).parents[1]), "HF_HOME": str(place / "cache")}
+    offline = {name for name in os.environ if name.endswith("_OFFLINE")}
+    kept = {name: value for name, value in os.environ.items() if name not in offline}
+    command = [sys.executable, "-c", "from spillover.cli import main; main()", *arguments]
+    settings = kept | paths | {"HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return subprocess.run(command, env=settings, cwd=place, capture_output=True, text=True, timeout=240)
+
+
+def test_what_was_fetched_is_all_that_a_run_needs(
+    experiment: Path, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    hub = Hub({OLD: tiny("llama")})
+    with serving_hub(hub) as address:
+        missing = spillover_of(tmp_path, address, "--offline", "models", "path", "owner/model")
+        assert missing.returncode == 2
+        assert "model.name: cannot get 'owner/model' from the hub (it is not in the cache, and this process works " in (
+            missing.stderr
+        )
+        assert not hub.requests, "offline nothing is asked"
+        fetched = spillover_of(tmp_path, address, "fetch", "my.toml")
+        assert fetched.returncode == 0, fetched.stderr
+        assert read_lock(experiment) == {"models": {"owner/model": OLD}}
+        hub.commits[NEW] = tmp_path  # the hub goes on, the lock does not
+        hub.requests.clear()
+        linted = spillover_of(tmp_path, address, "--offline", "lint", "my.toml")
+        assert linted.returncode == 0, linted.stderr
+        assert not hub.requests
+
+
+def test_another_commit_than_the_cached_one_is_missed(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    with (
+        pinned({"models": {"owner/model": NEW}}),
+        pytest.raises(SpilloverError, match=f"not in the cache at {NEW}, and"),
+    ):
+        download("owner/model", ["*.json"], "model.name", "anything")
+
+
+def test_a_download_is_of_the_pinned_commit_and_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def snapshot_download(id: str, **options: object) -> str:
+        asked.append(options.get("revision"))
+        return str(tmp_path / "snapshots" / str(options.get("revision", NEW)))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with recorded() as commits:
+        download("owner/model", ["*"], "model.name", "anything")
+        with pinned({"models": {"owner/model": OLD}}):
+            download("owner/model", ["*"], "model.name", "anything")
+            assert commits == {"owner/model": OLD}
+    download("owner/model", ["*"], "model.name", "anything")
+    assert asked == [None, OLD, None]
+    assert commits == {"owner/model": OLD}, "outside the block nothing is recorded"
+
+
+def test_a_data_set_is_read_at_the_pinned_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    revisions: list[object] = []
+
+    def load_dataset(id: str, *arguments: object, **options: object) -> datasets.Dataset:
+        revisions.append(options.get("revision"))
+        return datasets.Dataset.from_dict({"question": ["How many?"], "answer": ["4"]})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("spillover.sources.reach.obstacle", str)
+    source, task = open_source("hub:openai/gsm8k", {}, "test"), open_labeled_task("sentiment")
+    with pinned({"datasets": {"openai/gsm8k": NEW}}):
+        assert [question.fields for question in source.questions(task, "en")] == [("How many?",)]
+    list(source.questions(task, "en"))
+    assert revisions == [NEW, None]
+
+
+def test_a_lock_is_read_with_its_experiment(
+    call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+
+    def snapshot_download(id: str, **options: object) -> str:
+        seen.append(options.get("revision"))
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    write_lock(experiment, {"models": {"owner/model": OLD}, "datasets": {}})
+    ended = call("lint", experiment)
+    assert ended.status == 2
+    assert seen == [OLD]
+    assert revision("models", "owner/model") is None, "nothing outlives the command"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[models", "cannot read the lock"),
+        ("[others]\n", "expected the tables models and datasets"),
+        ("[models]\na = 1", "expected"),
+    ],
+)
+def test_a_broken_lock_is_one_sentence(call: Call, experiment: Path, text: str, message: str) -> None:
+    experiment.with_suffix(".lock.toml").write_text(text, encoding="utf-8")
+    ended = call("lint", experiment)
+    assert ended.status == 2
+    assert message in ended.err
+
+
+def test_a_source_that_is_streamed_cannot_be_fetched(call: Call, experiment: Path, tmp_path: Path) -> None:
+    sets = ("--set", "questions.source=stream:openai/gsm8k", "--runs", tmp_path / "runs")
+    ended = call("fetch", experiment, *sets)
+    assert ended.status == 2
+    assert "questions.source: found 'stream:openai/gsm8k', which is read from the network each time" in ended.err
+
+
+def test_the_questions_of_an_unrelated_control_are_fetched_too(
+    call: Call, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[tuple[str, object]] = []
+
+    def load_dataset(id: str, config: str, **options: object) -> datasets.Dataset:
+        reads.append((config, options.get("revision")))
+        return datasets.Dataset.from_dict({"sentence1": ["a"], "sentence2": ["b"], "label": [1]})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("spillover.sources.reach.obstacle", str)
+    monkeypatch.setattr("spillover.stages.fetch.latest_revision", lambda id, where: NEW)
+    table = {
+        "model": {"name": str(tiny("llama"))},
+        "questions": {"limit": 2},
+        "translate": {"to": ["de"]},
+        "mixture": {
+            "recipe": "unrelated",
+            "unrelated": {"source": "hub:google-research-datasets/paws-x", "task": "paraphrase"},
+        },
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en"], "limit": 2},
+    }
+    (tmp_path / "u.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    ended = call("fetch", tmp_path / "u.toml", "--runs", tmp_path / "runs")
+    assert ended.status == 0, ended.err
+    assert {("en", NEW), ("de", NEW)} <= set(reads)
+    assert read_lock(tmp_path / "u.toml") == {"datasets": {"google-research-datasets/paws-x": NEW}}
