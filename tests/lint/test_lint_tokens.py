@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import tomli_w
 from tokenizers import Tokenizer, normalizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from calls import Call
 from spillover.experiment import Experiment, parse_experiment
@@ -16,6 +16,9 @@ from spillover.lint import special_tokens
 from spillover.lint.tokens import open_reads
 from spillover.records import Prompt
 from spillover.stages.arms import as_text, model_key
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TURN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
 CHAT = TURN + "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -246,7 +249,7 @@ def test_a_prompt_that_ends_in_a_blank(model: Path) -> None:
     assert endings(model, "Feeling: ", choices=choices, template="chat") == [], "there the user's turn ends"
 
 
-def test_labels_that_merge_with_the_end_of_the_prompt(model: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_labels_that_merge_with_the_end_of_the_prompt(model: Path, tokenizer: "PreTrainedTokenizerFast") -> None:
     """By an oracle: the tokens of a prompt are no beginning of the tokens of the prompt with a label."""
     words = [word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 1][:20]
     assert len(words) == 20

@@ -18,6 +18,7 @@ from spillover.mixture.leakage import Overlap, find_overlaps, normalized, senten
 from spillover.records import Item, Question
 from spillover.sources import open_source
 from spillover.tasks import ChoiceLanguage, ChoiceTask, open_task
+from spillover.tasks.rendered import harness
 
 TASK = ChoiceTask(
     name="mood",
@@ -157,7 +158,7 @@ RENDERED = {
     "context and choice": ("A man is asleep on a bench, right?", "Yes, The man is awake.", "No, The man is awake."),
     "Chinese": ("句子：有个男人在长椅上睡着了，这个男人醒着，对吗？", "是", "否"),
 }
-FAMILY = open_task("harness:xnli_{language}")
+FAMILY = harness("xnli_{language}")
 
 
 @pytest.mark.parametrize("kind", RENDERED)

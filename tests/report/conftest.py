@@ -357,12 +357,15 @@ def with_texts(findings: Findings, text: str) -> Findings:
 
 @pytest.fixture(scope="session")
 def tables_and_page() -> Callable[[Findings], dict[str, Content]]:
-    """Return a function that renders a report without its pictures, which take most of the time."""
+    """Return a function that renders a report, once, without its pictures, which take most of the time."""
+    rendered: dict[int, tuple[Findings, dict[str, Content]]] = {}  # by identity: findings with arrays have no hash
 
     def made(findings: Findings) -> dict[str, Content]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("spillover.report.run.pictures", lambda *_: {})
-            return render(findings)
+        if id(findings) not in rendered:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("spillover.report.run.pictures", lambda *_: {})
+                rendered[id(findings)] = findings, render(findings)
+        return dict(rendered[id(findings)][1])
 
     return made
 

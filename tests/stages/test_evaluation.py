@@ -58,8 +58,15 @@ def test_two_tasks_whose_results_would_overwrite_each_other_are_refused(tmp_path
         listed_tasks(experiment(tasks=[first, own_task(tmp_path / "b", other)]))
 
 
-def test_a_family_of_the_harness_is_one_of_them(tmp_path: Path) -> None:
-    tasks = ["harness:xnli_{language}", f"harness:{tmp_path}/xnli_{{language}}"]
+def test_a_family_of_the_harness_is_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from local_tasks import CONFIGS, list_local_tasks_only, write_task  # the harness takes seconds to import
+
+    list_local_tasks_only(monkeypatch)
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+        write_task(folder, "xnli_en", *CONFIGS["tiny_xnli"])
+    tasks = [f"harness:{folder}/xnli_{{language}}" for folder in folders]
     with pytest.raises(SpilloverError, match="which are both called 'xnli'"):
         listed_tasks(experiment(tasks=tasks))
 

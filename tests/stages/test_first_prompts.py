@@ -3,9 +3,9 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from spillover.experiment import parse_experiment
 from spillover.records import Item
@@ -14,10 +14,13 @@ from spillover.stages.first_prompts import first_prompts
 from spillover.store import Store
 from spillover.tasks import open_task
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 @pytest.mark.parametrize("name", ["sentiment", "reading"])
 def test_tokens_and_their_texts(
-    name: str, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    name: str, tokenizer_folder: Path, tokenizer: "PreTrainedTokenizerFast", tmp_path: Path
 ) -> None:
     folder = shutil.copytree(tokenizer_folder, tmp_path / "model")
     (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
@@ -40,7 +43,7 @@ def test_tokens_and_their_texts(
 
 @pytest.mark.parametrize(("shots", "turns"), [("item", 3), ("en", 3), (1, 2), (0, 1)])
 def test_exemplars_of_an_arm_are_turns_too(
-    shots: str | int, turns: int, tokenizer_folder: Path, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    shots: str | int, turns: int, tokenizer_folder: Path, tokenizer: "PreTrainedTokenizerFast", tmp_path: Path
 ) -> None:
     folder = shutil.copytree(tokenizer_folder, tmp_path / "model")
     (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")

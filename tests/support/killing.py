@@ -128,6 +128,42 @@ def _arm(point: Point, log: Path) -> None:
     sys.addaudithook(hook)
 
 
+def die_in_tuning(how: str, step: int) -> None:
+    """Keep a checkpoint every three steps, and die at one of them.
+
+    Args:
+        how: "in step", "before the marker of" or "after the marker of" the step's checkpoint; "not"; and "without its
+            generator's state", which goes on from a checkpoint with other random numbers.
+        step: counted from 1.
+    """
+    from spillover.models.tuning import checkpoints, trainer
+
+    advance, committed = trainer.Callbacks.on_log, checkpoints.commit
+
+    def die(at: int) -> None:
+        if at == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_log(self: Any, *arguments: object, logs: dict[str, float], **named: object) -> None:  # noqa: ANN401
+        advance(self, *arguments, logs=logs, **named)
+        die(self._trainer.state.global_step if "loss" in logs and how == "in step" else 0)
+
+    def commit(folder: Path, at: int, best: int | None) -> None:
+        die(at if how == "before the marker of" else 0)
+        committed(folder, at, best)
+        die(at if how == "after the marker of" else 0)
+
+    changes: list[tuple[object, str, object]] = [
+        (trainer, "SAVE_EVERY", 3),
+        (trainer.Callbacks, "on_log", on_log),
+        (checkpoints, "commit", commit),
+    ]
+    if how == "without its generator's state":
+        changes.append((trainer.TargetTrainer, "_load_rng_state", lambda self, checkpoint: None))
+    for owner, name, change in changes:
+        setattr(owner, name, change)
+
+
 def _run(arguments: Sequence[str], home: Path, point: Point | None, prepare: Callable[[], None] | None) -> None:
     import torch
 

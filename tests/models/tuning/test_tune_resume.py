@@ -1,11 +1,9 @@
 """Tuning killed with SIGKILL and run again, through the real command line: it ends as if nothing had happened."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,37 +11,10 @@ import tomli_w
 import torch
 from safetensors.torch import load_file
 
+import killing
+from killing import die_in_tuning
 from spillover.models.tuning import checkpoints
 from spillover.utils.marker import MARKER, is_complete, write_marker
-
-RUNNER = """
-import os, signal, sys
-from spillover import cli
-from spillover.models.tuning import checkpoints, trainer
-
-trainer.SAVE_EVERY = 3
-how, step = sys.argv.pop(1), int(sys.argv.pop(1))
-advance, committed = trainer.Callbacks.on_log, checkpoints.commit
-
-def die(at):
-    if at == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def on_log(self, *arguments, logs, **named):
-    advance(self, *arguments, logs=logs, **named)
-    die(self._trainer.state.global_step if "loss" in logs and how == "in step" else 0)
-
-def commit(folder, at, best):
-    die(at if how == "before the marker of" else 0)
-    committed(folder, at, best)
-    die(at if how == "after the marker of" else 0)
-
-trainer.Callbacks.on_log, checkpoints.commit = on_log, commit
-if how == "without its generator's state":
-    trainer.TargetTrainer._load_rng_state = lambda self, checkpoint: None
-cli.main()
-"""
-"""The command line, with a checkpoint every three steps, that dies where it is told to."""
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +39,10 @@ def experiment(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 
 
 def run(experiment: Path, runs: Path, how: str = "not", step: int = -1) -> int:
-    command = [sys.executable, "-c", RUNNER, how, str(step), "tune", str(experiment), "--runs", str(runs)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
-    return done.returncode
+    arguments = ["tune", str(experiment), "--runs", str(runs)]
+    status = killing.run(arguments, runs, prepare=partial(die_in_tuning, how, step))
+    assert status in (0, -signal.SIGKILL), (runs / "output").read_text(encoding="utf-8")
+    return status
 
 
 @pytest.fixture(scope="module")

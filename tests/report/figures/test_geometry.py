@@ -3,8 +3,7 @@
 import csv
 import io
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,8 @@ from spillover.report.tables import csvs, run
 from spillover.report.tables.geometry import COLUMNS, over_pairs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LAYERS, ITEMS = 19, 20
 CODES = tuple(languages())
 
@@ -155,23 +151,10 @@ def draw(opened: "Page") -> None:
 
 
 @pytest.fixture
-def opened(page: str, tmp_path: "Path") -> Iterator["Page"]:
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    place = tmp_path / "index.html"
-    place.write_text(page, encoding="utf-8")
-    wrong: list[str] = []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless", "--disable-gpu"])
-        shown = browser.new_page(viewport={"width": 1440, "height": 900})
-        shown.on("console", lambda message: wrong.append(message.text))
-        shown.on("pageerror", lambda error: wrong.append(str(error)))
-        shown.goto(place.as_uri())
-        draw(shown)
-        yield shown
-        browser.close()
-    assert wrong == []
+def opened(page: str, visit: Callable[..., "Page"]) -> "Page":
+    shown = visit({"index.html": page})
+    draw(shown)
+    return shown
 
 
 def test_the_slider_and_the_metric_change_what_is_shown(opened: "Page") -> None:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 from spillover.records import Findings
-from spillover.report.run import render
+from spillover.report.run import Content
 from spillover.report.tables import csvs
 from spillover.report.tables.prompts import prompts
 
@@ -21,8 +22,8 @@ def test_arms_that_read_the_same_share_a_row(findings: Findings) -> None:
     assert [(row["arm"], row["position"], row["id"]) for row in rows[3:5]] == [("base", "3", "9"), ("tuned", "0", "17")]
 
 
-def test_the_page_has_it_folded(findings: Findings) -> None:
-    made = render(findings)
+def test_the_page_has_it_folded(findings: Findings, tables_and_page: Callable[[Findings], dict[str, Content]]) -> None:
+    made = tables_and_page(findings)
     page = str(made["index.html"])
     folded = page.partition("<summary>First prompt of each arm, as tokens</summary>")[2].partition("</details>")[0]
     assert "&lt;bos&gt;│Review│:␣│ดี↵" in folded
