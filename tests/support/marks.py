@@ -18,6 +18,8 @@ PLACES = {
     "process": (
         "runs/samples/test_no_model.py",
         "runs/test_read.py",
+        "stages/test_fetch.py",
+        "stages/test_quality.py",
         "store/test_store.py",
         "sweep/test_executors.py",
         "sweep/test_sweep_cli.py",
