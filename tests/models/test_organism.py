@@ -17,11 +17,14 @@ from spillover.experiment import load_experiment
 from spillover.models.load import load
 from spillover.models.locate import SHIPPED, fingerprint, locate
 from spillover.models.organism import pretrain, word_tokenizer
+from spillover.models.tuning.history import read_history
 from spillover.organism.corpus import documents
 from spillover.organism.grammar import LANGUAGES, WORLDS, make_lexicon, sentences
 from spillover.pipeline import Run
 from spillover.records import Summary
+from spillover.stages.evaluate import by_arm
 from spillover.store import Store
+from spillover.sweep import load_grid
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,6 +61,23 @@ def test_without_shared_words_only_the_tuned_languages_improve(tmp_path: Path) -
     assert related.verdict == "equivalent", related.sentence
     assert related.tuned is not None
     assert related.tuned.low > 0.05
+
+
+@pytest.mark.slow
+def test_a_cell_of_the_recipes_runs_whole(tmp_path: Path) -> None:
+    """Translation, then labels in the pivot, at a small dose; every language is measured with both arms."""
+    small = ["questions.limit=40", "tune.epochs=1", "tune.translations=0", "evaluate.limit=4"]
+    grid = load_grid(EXAMPLE.parent / "recipes.toml", small)
+    (experiment,) = [row.experiment for row in grid if "then" in row.experiment.mixture_name]
+    with closing(Store(tmp_path, "run")) as store:
+        run = Run(experiment, store)
+        predictions = by_arm(run.arms, run.predictions)
+        parts = read_history(run.adapter.path).parts
+    assert {name: {row.language for row in rows} for name, rows in predictions.items()} == {
+        name: set(LANGUAGES) for name in ("base", "tuned")
+    }
+    drawn = [(part.phase, part.name, part.drawn) for part in parts]
+    assert drawn == [(0, "question-translation", 76), (1, "annotated-pivot", 38)], "less the share that is held out"
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -1,13 +1,16 @@
 """What mixtures predict of others: against least squares by hand, on planted structure, and on noise."""
 
+import csv
 from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from places import ROOT
 from spillover.analysis.statistics import suggest as module
 from spillover.analysis.statistics.suggest import Array, Measured, Similarity, collect, suggest
+from spillover.organism.grammar import MIRRORS, PIVOT, RELATED, SISTERS
 from spillover.records import FinishedRun, Prediction, Suggestion
 
 CODES = ("aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh", "ii", "jj")
@@ -195,3 +198,38 @@ def test_gains_are_means_over_tasks_and_seeds() -> None:
         assert found.gains[0, place] == pytest.approx(np.mean([gain(run, code) for run in runs[:2]]))
         assert found.gains[1, place] == pytest.approx(gain(runs[2], code))
     assert collect([], CODES_OF_RUNS).mixtures == ()
+
+
+# The model organism, whose nearest languages are known by construction
+
+
+def test_on_the_organism_it_claims_nothing_and_guesses_by_the_families_that_it_was_built_with() -> None:
+    """Gains that were measured once: five languages tuned on, each alone."""
+    rows = list(csv.DictReader((ROOT / "docs" / "results" / "organism-mixtures.csv").open(encoding="utf-8")))
+    gains = {
+        (row["mixture"], row["language"]): (float(row["tuned_accuracy"]) - float(row["base_accuracy"])) / 100
+        for row in rows
+    }
+    tuned_on, codes = dict.fromkeys(row["mixture"] for row in rows), [PIVOT, *RELATED]
+    measured = Measured(
+        tuple((code,) for code in tuned_on),
+        tuple(codes),
+        np.array([[gains[one, code] for code in codes] for one in tuned_on]),
+    )
+    family = {code: code[:2] for code in codes}
+    likenesses = [
+        Similarity("itself", np.eye(len(codes))),
+        Similarity("family", np.array([[float(family[a] == family[b]) for b in codes] for a in codes])),
+    ]
+    pairs = list(combinations([code for code in RELATED if code != "qsc"], 2))
+    found = suggest(measured, likenesses, codes, ["qsc"], pairs)
+    own = measured.gains[:, codes.index("qsc")]
+    naive = [own[np.arange(len(own)) != place].mean() - own[place] for place in range(len(own))]
+    assert found.validation is not None
+    assert found.validation.baseline == pytest.approx(np.sqrt(np.mean(np.square(naive))))
+    assert not found.predictive, "five languages that help about as much as one another tell nothing"
+    choices = [candidate.languages for candidate in found.candidates]
+    assert set(choices[0]) & set(SISTERS), "they have the target's word order"
+    assert choices[-1] == MIRRORS
+    backward = suggest(measured, [Similarity("far", 1 - likenesses[1].values)], codes, ["qsc"], pairs).candidates
+    assert set(backward[0].languages) & set(MIRRORS), "the order comes from the likenesses"
