@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from peft import LoraConfig, get_peft_model
-from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments, set_seed
+from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from spillover.experiment import TuneConfig
 from spillover.models.load import Model
 from spillover.models.tracing.anatomy import block_list
 from spillover.models.tuning.contrastive import ContrastiveTrainer
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, loss_as_forward
-from spillover.models.tuning.parts import VARIANTS, prepared
+from spillover.models.tuning.parts import VARIANTS, Parts, prepared
 from spillover.models.tuning.schedule import Steps
 from spillover.models.tuning.targets import ALL, chosen_blocks
 from spillover.models.tuning.trainer import TargetTrainer
@@ -46,6 +46,17 @@ class Contender(Protocol):
         """Prepare the Trainer; `options` are arguments that all contenders share."""
 
 
+class _Synchronize(TrainerCallback):  # type: ignore[misc] # transformers is untyped
+    """Lets the network read what a step learned, as a run's callbacks do, which save checkpoints too."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        """Put learned rows into the embedding."""
+        self._parts.synchronize()
+
+
 @contextmanager
 def ours(
     model: Model, settings: TuneConfig, rows: Sequence[TokenizedExample], options: dict[str, Any]
@@ -54,7 +65,9 @@ def ours(
     set_seed(SEED)
     order, arguments = Steps(len(rows), settings.batch, SEED), TrainingArguments(**options)
     with prepared(model, rows, settings) as parts, loss_as_forward(model, parts.rows), parts.learning():
-        yield TargetTrainer(parts.network, rows, [], order, arguments, synchronize=parts.synchronize)
+        trainer = TargetTrainer(parts.network, rows, [], order, arguments)
+        trainer.add_callback(_Synchronize(parts))
+        yield trainer
 
 
 @contextmanager
@@ -65,7 +78,8 @@ def contrastive(
     set_seed(SEED)
     order, arguments = Steps(len(rows), settings.batch, SEED), TrainingArguments(**options)
     with prepared(model, rows, settings) as parts, parts.learning():
-        trainer = ContrastiveTrainer(parts.network, rows, [], order, arguments, synchronize=parts.synchronize)
+        trainer = ContrastiveTrainer(parts.network, rows, [], order, arguments)
+        trainer.add_callback(_Synchronize(parts))
         yield trainer.prepare(model, DEPTH)
 
 

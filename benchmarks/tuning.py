@@ -7,7 +7,7 @@
 Writes a JSON file and, beside it, its tables as Markdown. What an earlier call measured of other methods and contenders
 stays, so the parts can be run one by one. Every contender runs in a fresh process, so that its peak memory is its own.
 Time is that of `train()`: loading, tokenization and preparing the data are excluded for all. Stops if a step's loss of
-a rival is more than a thousandth off ours.
+a rival is more than a ten-thousandth off ours.
 """
 
 import argparse

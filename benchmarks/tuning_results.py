@@ -10,7 +10,7 @@ from scoring import table
 
 CONTRASTIVE = "contrastive"
 """The method that has no rival: another objective on the same pairs."""
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 """Largest difference of the loss of a rival's step from ours, as a share of ours."""
 WANTED = {"target tokens a second": 1.8, "peak memory": 0.6}
 """How many times TRL's we mean to reach on two cores: at least, and at most."""
