@@ -21,6 +21,9 @@ from spillover.errors import SpilloverError, did_you_mean
 ENGLISH = "en"
 """Code of English: the default of pivot and questions, and the reference that other languages are held against."""
 
+UNSPACED_SCRIPTS = frozenset({"Han", "Japanese", "Thai", "Lao", "Khmer", "Myanmar", "Burmese", "Tibetan"})
+"""Scripts that put no blank between words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Language:

@@ -36,7 +36,7 @@ from spillover.records import (
     TranslationCost,
 )
 from spillover.runs.read import CLUSTERS
-from spillover.stages.analyze import analyze_arm, compare_arms, count_passes, items_to_trace, lens_training_prompts
+from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
 from spillover.stages.arms import (
     Arm,
@@ -51,6 +51,7 @@ from spillover.stages.arms import (
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
+from spillover.stages.fertility import measure_fertility
 from spillover.stages.fetch import fetch
 from spillover.stages.first_prompts import first_prompts
 from spillover.stages.geometry import compare_languages
@@ -220,14 +221,15 @@ class Run:
         items, arms = self.traced_items, self.traced_arms
         others = lens_training_prompts(self.items, items)
         with bar("analyze (items)", len(arms) * count_passes(self.experiment, items)) as progress:
-            internals = [analyze_arm(self.store, arm, items, others, progress) for arm in arms] if items else []
+            internals = analyze_arms(self.store, arms, items, others, progress)
         metrics = self.experiment.analyze.metrics if arms else ()
         geometry = compare_languages(self.store, [arm.name for arm in arms], items, metrics)
-        return replace(compare_arms(internals), geometry=tuple(geometry))
+        return replace(internals, geometry=tuple(geometry))
 
     @part
     def findings(self) -> Findings:
         """All results. The report is written from them: tables, figures and one page."""
+        from spillover.analysis.statistics.fertility import correlations
         from spillover.analysis.statistics.forgetting import forgetting
         from spillover.analysis.statistics.gains import compare_pairs
         from spillover.report import code_digest
@@ -236,19 +238,21 @@ class Run:
         defects, results, internals = self.defects, self.results, self.internals
         adapter = self.adapter if self.experiment.tunes else None
         clusters_of_items, pairs = clusters(self.items), self.experiment.pairs
+        fertility = measure_fertility(self.store, self.experiment, self.items)
+        comparisons = compare_pairs(
+            by_arm(self.arms, results),
+            pairs,
+            clusters=clusters_of_items,
+            tuned_on=self.experiment.tuned_on,
+            pivot=self.experiment.pivot,
+            margin=self.experiment.report.margin / 100,
+            correction=self.experiment.report.correction,
+            tuned=self.experiment.tunes,
+        )
         findings = Findings(
             name=self.store.run.name,
             setup=self.experiment.setup,
-            comparisons=compare_pairs(
-                by_arm(self.arms, results),
-                pairs,
-                clusters=clusters_of_items,
-                tuned_on=self.experiment.tuned_on,
-                pivot=self.experiment.pivot,
-                margin=self.experiment.report.margin / 100,
-                correction=self.experiment.report.correction,
-                tuned=self.experiment.tunes,
-            ),
+            comparisons=comparisons,
             item_scores=tuple(item_scores(self.items, self.predictions)),
             first_prompts=tuple(first_prompts(self.store, self.arms, self.items)),
             licenses=licenses(self.experiment),
@@ -259,6 +263,8 @@ class Run:
             data=self._data(defects),
             costs=self.store.costs(),
             translation_costs=tuple(self.translation_costs()),
+            fertility=tuple(fertility),
+            fertility_correlations=tuple(correlations(fertility, comparisons[0].gains)),
             provenance=provenance(
                 dump_experiment(self.experiment),
                 parameters=num_parameters(self.experiment),

@@ -107,7 +107,14 @@ BEYOND_THE_DESIGN = {
         "missing": "error",
         "gaps": [],
     },
-    "analyze": {"metrics": list(METRICS), "forgetting": 100, "patch": 2},
+    "analyze": {
+        "metrics": list(METRICS),
+        "forgetting": 100,
+        "patch": 2,
+        "answers": False,
+        "deactivate": [],
+        "deactivate_by": "lape",
+    },
     "report": {"correction": "holm", "margin": 2},
 }
 """Keys that the design does not name; those of `tune` are the paper's."""

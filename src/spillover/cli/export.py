@@ -1,4 +1,4 @@
-"""Export the results of a run: `export model`, `hub`, `tasks`, `data`."""
+"""Export the results of a run: `export model`, `hub`, `tasks`, `data`, `trace`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -81,3 +81,18 @@ def export_examples(
         _ = run.examples  # refuses what the evaluation asks too
         export_data(run.training_set.examples, format, folder)
         typer.echo(folder)
+
+
+@app.command("trace")
+def export_states(
+    run_folder: RunFolder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the states.", parser=expanded_path)],
+    format: Annotated[str, typer.Option("--to", help="transformerlens.")] = "transformerlens",
+) -> None:
+    """Write the run's traced states under the names of another program: files of an ActivationCache."""
+    from spillover.export.trace import FORMATS, export_trace
+
+    if format not in FORMATS:
+        raise SpilloverError(f"--to: found {format!r}; {did_you_mean(format, FORMATS)}")
+    for path in export_trace(run_folder, folder, format):
+        typer.echo(folder / path)

@@ -126,6 +126,8 @@ class Experiment(Section):
         }
         if measured != "all":
             changes["evaluate"] = {"languages": _canonical(measured, "evaluate.languages")}
+        if self.analyze.deactivate != "all":
+            changes["analyze"] = {"deactivate": _canonical(self.analyze.deactivate, "analyze.deactivate")}
         for name, values in changes.items():
             section = getattr(self, name).model_copy(update=values)
             object.__setattr__(self, name, section)  # the experiment freezes only after its validators

@@ -9,7 +9,7 @@ from spillover.experiment.section import NonNegative, Place, Section
 from spillover.experiment.tuning import CONTRASTIVE, PartConfig, PhaseConfig
 from spillover.languages import ENGLISH, Language
 from spillover.plugins import METRICS
-from spillover.records import ChatStyle, PairFlag
+from spillover.records import ChatStyle, NeuronScore, PairFlag
 
 Classes = tuple[str, ...] | dict[str, str]
 """Labels in the order of their codes, or code → label."""
@@ -168,6 +168,8 @@ class EvaluateConfig(_SourceConfig):
 class AnalyzeConfig(Section):
     """Measurements inside the model."""
 
+    younger: ClassVar[frozenset[str]] = frozenset({"answers", "deactivate", "deactivate_by"})
+
     lenses: tuple[str, ...] = ("logit",)
     metrics: tuple[str, ...] = tuple(METRICS)
     limit: NonNegative = 100
@@ -177,6 +179,12 @@ class AnalyzeConfig(Section):
     ] = 100
     """The key `forgetting`: items per cell whose bits per byte measure forgetting. Its old name stays in digests."""
     patch: NonNegative = 2
+    answers: bool = False
+    """Whether neurons are also counted over the tokens of the right answers."""
+    deactivate: Literal["all"] | tuple[str, ...] = ()
+    """Languages whose neurons are switched off, one language after the other."""
+    deactivate_by: NeuronScore = "lape"
+    """The score by which these neurons are chosen."""
 
 
 class ReportConfig(Section):

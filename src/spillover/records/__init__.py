@@ -35,15 +35,28 @@ from spillover.records.interpretability import (
     AffineLens,
     Alignment,
     Array,
+    Deactivation,
     Geometry,
     Internals,
     LanguageNeurons,
     LensSummary,
+    NeuronOverlap,
+    NeuronScore,
+    NeuronTokens,
     Patch,
     Trajectory,
 )
 from spillover.records.outcomes import REASONS, Answer, Completion, Grade, LanguageCheck, Outcome, Reason
-from spillover.records.quality import Data, Defect, MachineTranslated, PairChecks, PairQuality, Severity
+from spillover.records.quality import (
+    Data,
+    Defect,
+    Fertility,
+    FertilityCorrelation,
+    MachineTranslated,
+    PairChecks,
+    PairQuality,
+    Severity,
+)
 from spillover.records.run import Findings, FirstPrompt, License, Provenance, Setup, StageCost, TranslationCost
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
@@ -73,10 +86,13 @@ __all__ = [
     "CrossValidation",
     "Curve",
     "Data",
+    "Deactivation",
     "Defect",
     "Estimate",
     "Example",
     "ExperimentStatus",
+    "Fertility",
+    "FertilityCorrelation",
     "Findings",
     "FinishedRun",
     "FirstPrompt",
@@ -97,6 +113,9 @@ __all__ = [
     "License",
     "MachineTranslated",
     "MixtureGains",
+    "NeuronOverlap",
+    "NeuronScore",
+    "NeuronTokens",
     "Outcome",
     "Pair",
     "PairChecks",

@@ -117,6 +117,13 @@ class LensSummary:
     """arm − reference over the same items, in [-1, 1]; None if either is None."""
 
 
+NeuronTokens = Literal["prompts", "answers"]
+"""At which tokens neurons are counted: those of the items' own texts, or those of the right answers."""
+
+NeuronScore = Literal["lape", "peaked-lape"]
+"""By which score language neurons are chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class LanguageNeurons:
     """Number of MLP neurons of a block that are specific to one language, related to several, or general."""
@@ -135,6 +142,78 @@ class LanguageNeurons:
     """Language neurons active in several languages, but not in all."""
     general: int
     """All other neurons."""
+    tokens: NeuronTokens = "prompts"
+    """At which tokens they are counted."""
+    score: NeuronScore = "lape"
+    """By which score they are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronOverlap:
+    """Neurons that belong to a language in two arms, beside what two unrelated sets would share."""
+
+    reference: str
+    """Name of the arm that the other one is compared with."""
+    arm: str
+    """Name of the other arm."""
+    task: str
+    """Name of the task."""
+    tokens: NeuronTokens
+    """At which tokens the neurons are counted."""
+    score: NeuronScore
+    """By which score they are chosen."""
+    language: str
+    """Code of the language."""
+    in_reference: int
+    """Number of the language's neurons in the reference."""
+    in_arm: int
+    """Number of them in the arm."""
+    shared: int
+    """Number of them in both."""
+    expected: float
+    """Mean of `shared` over random sets with as many neurons in every block."""
+    null_low: int
+    """Lower end of the central 95% of `shared` over these sets."""
+    null_high: int
+    """Upper end of the central 95%."""
+    p_value: float
+    """Chance that such sets share as many or more, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deactivation:
+    """Effect of switching off one language's neurons on another language, beside as many random neurons per block.
+
+    A change is: with the neurons off − with all neurons. An excess is that change − the mean change over the draws of
+    random neurons.
+    """
+
+    arm: str
+    """Name of the arm."""
+    task: str
+    """Name of the task."""
+    score: NeuronScore
+    """By which score the neurons are chosen."""
+    off: str
+    """Code of the language whose neurons are switched off."""
+    language: str
+    """Code of the language that is measured."""
+    neurons: int
+    """Number of neurons that are switched off."""
+    draws: int
+    """Number of draws of random neurons."""
+    accuracy: Estimate
+    """Change of the accuracy, in [-1, 1]."""
+    accuracy_excess: Estimate
+    """Excess of the accuracy over the draws, in [-2, 2]. Below 0: these neurons matter more than random ones."""
+    accuracy_p: float
+    """Monte Carlo p: the share of all draws, and of the neurons themselves, that lose as much accuracy or more."""
+    bits: Estimate
+    """Change of the bits per byte of the items' texts."""
+    bits_excess: Estimate
+    """Excess of the bits per byte. Above 0: these neurons matter more than random ones."""
+    bits_p: float
+    """Monte Carlo p: the share of all draws, and of the neurons themselves, that cost as many bits or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +248,7 @@ class Internals:
     """Effects of activation patching; empty if the experiment has none, or with one language."""
     geometry: tuple[Geometry, ...] = ()
     """One per task; empty if nothing was traced, or with one language."""
+    overlaps: tuple[NeuronOverlap, ...] = ()
+    """One per arm but the first, task, kind of tokens, score and language; empty without language neurons."""
+    deactivations: tuple[Deactivation, ...] = ()
+    """One per arm, task, language switched off and language measured; empty if the experiment has none."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from spillover.records.comparison import Comparison, ItemAnswers, ItemScores
 from spillover.records.interpretability import Internals
-from spillover.records.quality import Data
+from spillover.records.quality import Data, Fertility, FertilityCorrelation
 from spillover.records.tuning import Forgetting, Tuning
 
 
@@ -138,3 +138,7 @@ class Findings:
     """One per arm."""
     licenses: tuple[License, ...] = ()
     """One per work that the run uses."""
+    fertility: tuple[Fertility, ...] = ()
+    """One per task and language measured."""
+    fertility_correlations: tuple[FertilityCorrelation, ...] = ()
+    """One per task and measure of fertility; none with fewer than four languages that tuning never saw."""

@@ -35,12 +35,12 @@ PIXELS = 2.0
 """Resolution of PNG pictures, in pixels per pixel of the chart."""
 
 TABLES_OF = {
-    "gains": ("gains", "splits"),
+    "gains": ("gains", "splits", "fertility"),
     "comparisons": ("arms",),
     "accuracy": ("accuracy",),
     "answers": (),
     "lens": ("latent", "lens"),
-    "neurons": ("neurons",),
+    "neurons": ("neurons", "overlaps", "deactivations"),
     "patches": ("patches",),
     "geometry": ("geometry",),
     "training": ("training",),

@@ -11,12 +11,14 @@ import numpy as np
 
 from spillover.analysis.interpretability.latent import CellReading, latents, trajectory
 from spillover.analysis.interpretability.lens import LensInput, LensOutput, apply_lens
-from spillover.analysis.interpretability.neurons import Activity, neurons
+from spillover.analysis.interpretability.neurons import Activity, neuron_sets, neurons
+from spillover.analysis.interpretability.overlap import overlaps
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.plugins import LENSES, resolve
-from spillover.records import AffineLens, Cell, Internals, Item, Patch, Prompt
+from spillover.records import AffineLens, Cell, Deactivation, Internals, Item, Patch, Prompt
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
+from spillover.stages.deactivate import MeasuredCell, answer_activity, count_readings, deactivate, languages_off
 from spillover.stages.geometry import check_metrics
 from spillover.stages.items import Items, subsets
 from spillover.store import Arrays, Artifact, Store, read_arrays, write_arrays
@@ -65,9 +67,11 @@ class ArmInternals:
     readings: list[CellReading]
     """One per cell and lens."""
     activity: list[Activity]
-    """The neurons' activity, one per cell."""
+    """The neurons' activity, one per cell and kind of tokens."""
     patches: list[Patch]
     """Effects of one language's states in another language."""
+    deactivations: list[Deactivation]
+    """Effects of switching off one language's neurons on another language."""
 
 
 def items_to_trace(experiment: Experiment, items: Items) -> Items:
@@ -77,6 +81,7 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
         resolve(LENSES, name, "analyze.lenses")
     traced = subsets({key: rows for key, rows in items.items() if has_labels(open_task(key[0]))}, chosen.limit)
     check_metrics(chosen.metrics, traced)
+    languages_off(experiment, traced)
     return traced
 
 
@@ -90,39 +95,76 @@ def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:
 
 
 def count_passes(experiment: Experiment, items: Items) -> int:
-    """Return the number of items to trace plus the number of items to patch, in one arm."""
-    return sum(len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
+    """Return the number of items to trace, to patch and to read with neurons off, in one arm."""
+    traced = sum(len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
+    return traced + count_readings(experiment, items)
 
 
-def analyze_arm(store: Store, arm: Arm, items: Items, others: Sequence[Prompt], progress: Bar) -> ArmInternals:
-    """Trace an arm's items, read the traces through each lens, and patch. Lenses learn from the prompts `others`."""
+def analyze_arm(
+    store: Store,
+    arm: Arm,
+    items: Items,
+    others: Sequence[Prompt],
+    progress: Bar,
+    reference: ArmInternals | None = None,
+) -> ArmInternals:
+    """Trace an arm's items, read the traces through each lens, and intervene.
+
+    others: the prompts that lenses learn from; reference: the first arm, whose thresholds make language neurons; None:
+    this is the first arm.
+    """
     chosen = arm.experiment.analyze
     lenses = [fit_lens(store, arm, name, others) for name in chosen.lenses]
     cells = [
         trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, progress)
         for cell, rows in cells_of(arm, items)
     ]
+    activity = [_activity(traced) for traced in cells]
+    known = [*(reference.activity if reference else ()), *activity]
+    measured = [MeasuredCell(traced.cell, traced.task, traced.rows) for traced in cells]
     return ArmInternals(
         readings=[read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses],
-        activity=[_activity(traced) for traced in cells],
+        activity=[*activity, *(_in_answers(store, arm, traced, progress) for traced in cells if chosen.answers)],
         patches=patch_pairs(store, arm, cells, progress) if chosen.patch else [],
+        deactivations=list(
+            deactivate(store, arm, measured, known, languages_off(arm.experiment, items), progress)
+            if chosen.deactivate
+            else ()
+        ),
     )
+
+
+def analyze_arms(store: Store, arms: Sequence[Arm], items: Items, others: Sequence[Prompt], progress: Bar) -> Internals:
+    """Analyze the arms, the reference first, and compare them."""
+    analyzed: list[ArmInternals] = []
+    for arm in arms if items else ():
+        analyzed.append(analyze_arm(store, arm, items, others, progress, analyzed[0] if analyzed else None))
+    return compare_arms(analyzed)
 
 
 def compare_arms(arms: Sequence[ArmInternals]) -> Internals:
     """Compare the measurements inside the arms."""
     readings = [reading for arm in arms for reading in arm.readings]
+    sets = list(neuron_sets([activity for arm in arms for activity in arm.activity]))
     return Internals(
         trajectories=tuple(map(trajectory, readings)),
         lens_summaries=tuple(latents(readings)),
-        neurons=tuple(neurons([activity for arm in arms for activity in arm.activity])),
+        neurons=tuple(neurons(sets)),
         patches=tuple(patch for arm in arms for patch in arm.patches),
+        overlaps=tuple(overlaps(sets)),
+        deactivations=tuple(effect for arm in arms for effect in arm.deactivations),
     )
 
 
 def _activity(traced: CellTrace) -> Activity:
     arrays = traced.load("active", "counted")
     return Activity(traced.cell, arrays["active"], int(arrays["counted"][0]))
+
+
+def _in_answers(store: Store, arm: Arm, traced: CellTrace, progress: Bar) -> Activity:
+    prompts = [lens_prompt(traced.task, item) for item in traced.rows]
+    gold = [item.gold for item in traced.rows]
+    return answer_activity(store, arm, traced.cell, traced.task, prompts, gold, progress)
 
 
 def prompts_not_traced(task: ChoiceTask, rows: Sequence[Item], traced: Sequence[Item]) -> list[Prompt]:

@@ -1,5 +1,6 @@
 """Language neurons against the published procedure written out neuron by neuron, and planted ones."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log
 
@@ -7,8 +8,19 @@ import numpy as np
 import pytest
 
 from spillover.analysis.interpretability import neurons as module
-from spillover.analysis.interpretability.neurons import Activity, languages_of, lape, neurons, thresholds
-from spillover.records import Cell
+from spillover.analysis.interpretability.neurons import (
+    MAX_WEIGHT,
+    WEIGHT_STEP,
+    Activity,
+    languages_of,
+    lape,
+    neuron_sets,
+    neurons,
+    peaked_lape,
+    peaked_thresholds,
+    thresholds,
+)
+from spillover.records import Cell, LanguageNeurons
 
 CODES = ("en", "de", "zh", "sw")
 BLOCKS, WIDTH, TOKENS = 3, 400, 1000
@@ -107,8 +119,12 @@ def test_lape_is_0_for_one_language_and_its_log_for_all_alike() -> None:
     np.testing.assert_allclose(found, [0, log(3), np.inf], atol=1e-12)
 
 
+def counted(cells: Sequence[Activity], score: str = "lape") -> list[LanguageNeurons]:
+    return [count for count in neurons(list(neuron_sets(cells))) if count.score == score]
+
+
 def test_planted_neurons_are_found_and_split_in_three() -> None:
-    found = {(one.layer, one.language): one for one in neurons(activities(active()))}
+    found = {(one.layer, one.language): one for one in counted(activities(active()))}
     assert len(found) == BLOCKS * (1 + len(CODES))
     assert (found[2, ""].specific, found[2, ""].related, found[2, ""].general) == (5, 4, WIDTH - 9)
     assert [found[2, code].specific for code in CODES] == [0, 5, 0, 0]
@@ -120,7 +136,7 @@ def test_planted_neurons_are_found_and_split_in_three() -> None:
 def test_the_tuned_arm_is_held_to_the_bars_of_the_base() -> None:
     """Where tuning silenced every language neuron, none is left: a quantile of its own would find some again."""
     silent = active(planted=False) // 2
-    found = neurons([*activities(active()), *activities(silent, "tuned")])
+    found = counted([*activities(active()), *activities(silent, "tuned")])
     assert sum(one.specific for one in found if one.arm == "base") > 0
     assert sum(one.specific + one.related for one in found if one.arm == "tuned") == 0
 
@@ -128,9 +144,79 @@ def test_the_tuned_arm_is_held_to_the_bars_of_the_base() -> None:
 def test_languages_in_another_order_are_split_alike() -> None:
     cells = activities(active())
     key = lambda one: (one.layer, one.language)  # noqa: E731
-    assert sorted(neurons(cells), key=key) == sorted(neurons(cells[::-1]), key=key)
+    assert sorted(counted(cells), key=key) == sorted(counted(cells[::-1]), key=key)
 
 
 def test_one_language_or_unknown_neurons_give_nothing() -> None:
-    assert neurons(activities(active())[:1]) == []
-    assert neurons(activities(np.zeros((4, BLOCKS, 0), dtype=np.int64))) == []
+    assert counted(activities(active())[:1]) == []
+    assert counted(activities(np.zeros((4, BLOCKS, 0), dtype=np.int64))) == []
+
+
+# --- LAPE less the highest probability --------------------------------------------------------------------------------
+
+
+def published(counts: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+    """Zhang et al.'s `identify` and `autosweep`, neuron by neuron: members, and the weight found."""
+    p = counts / TOKENS
+    languages = len(p)
+    top = round(0.01 * BLOCKS * WIDTH)
+    bar = np.quantile(p, 0.95)
+
+    def identify(weight: float) -> np.ndarray:
+        scores = []
+        for b in range(BLOCKS):
+            for n in range(WIDTH):
+                shares = p[:, b, n] / p[:, b, n].sum()
+                entropy = -sum(share * log(share) for share in shares if share > 0) / log(languages)
+                scores.append(entropy - weight * p[:, b, n].max() / scale)
+        members = np.zeros(p.shape, dtype=bool)
+        for place in sorted(range(len(scores)), key=lambda place: scores[place])[:top]:
+            b, n = divmod(place, WIDTH)
+            members[:, b, n] = p[:, b, n] > bar
+        return members
+
+    fits = lambda weight: not identify(weight).all(axis=0).any()  # noqa: E731
+    if fits(MAX_WEIGHT):
+        return identify(MAX_WEIGHT), MAX_WEIGHT
+    low, high = 0.0, MAX_WEIGHT
+    while high - low > WEIGHT_STEP:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return identify(low), low
+
+
+def check_peaked() -> None:
+    counts = active(3)
+    counts[:, 0, :20] = 850  # active in all languages: the weight must not grow until they pass
+    members, weight = published(counts, scale=(1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+    limits = peaked_thresholds(counts / TOKENS)
+    assert limits.weight == weight
+    assert 0 < weight < MAX_WEIGHT
+    np.testing.assert_array_equal(languages_of(counts / TOKENS, limits), members)
+
+
+def test_the_later_score_and_its_weight_are_the_authors() -> None:
+    check_peaked()
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda p, weight: peaked_lape(p, 2 * weight), lambda p, weight: peaked_lape(p, weight) + p.max(axis=0)]
+)
+def test_fails_for_another_scale_or_sign(
+    broken: Callable[[np.ndarray, float], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "peaked_lape", broken)
+    with pytest.raises(AssertionError):
+        check_peaked()
+
+
+def test_the_later_score_prefers_the_neuron_that_is_active_more_often() -> None:
+    p = np.array([[0.9, 0.1, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(peaked_lape(p, 0.0), [0, 0, 1])
+    np.testing.assert_allclose(peaked_lape(p, 0.1), [-0.09 / 0.75, -0.01 / 0.75, 1])
+
+
+def test_planted_neurons_are_found_by_both_scores() -> None:
+    for score in ("lape", "peaked-lape"):
+        by_language = {one.language: one for one in counted(activities(active()), score) if one.layer == 2}
+        assert by_language["de"].specific == 5

@@ -172,9 +172,21 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
         first_prompts=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [
-        "arms",
-        *("lens", "geometry", "latent", "neurons", "patches", "training", "translations", "forgetting", "prompts"),
-        *("doctor", "pairs", "cost", "characters"),
+        *("arms", "fertility"),
+        *(
+            "lens",
+            "geometry",
+            "latent",
+            "neurons",
+            "overlaps",
+            "deactivations",
+            "patches",
+            "training",
+            "translations",
+            "forgetting",
+            "prompts",
+        ),
+        *("doctor", "pairs", "quality", "cost", "characters", "licenses"),
     ]
 
 

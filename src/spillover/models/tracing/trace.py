@@ -1,13 +1,12 @@
 """Hidden states of every layer: at the position before the answer, and averaged over the item's own tokens.
 
-Items are read in one pass over the scorer's shared prefix. Hooks reduce the states as they leave each block, so the
+What items share is read once, as it is for scoring. Hooks reduce the states as they leave each block, so the
 states of all positions in all layers never exist at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,16 @@ import torch
 from torch import Tensor
 
 from spillover.errors import SpilloverError
-from spillover.models.inference.encode import Encoded, LabelTree, cut_at_divergence, encode, label_tree, shared_prefix
+from spillover.models.inference.encode import Encoded, cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.trees import Positions, common_prefix
 from spillover.models.load import Model
-from spillover.models.tracing.anatomy import anatomy, by_token, entering, leaving
+from spillover.models.tracing.activity import Integers, counting
+from spillover.models.tracing.anatomy import anatomy, entering, leaving
+from spillover.models.tracing.layout import ItemPlaces, TracedRow, plan_rows
 from spillover.records import Prompt
-from spillover.utils.progress import notify
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,18 @@ def trace(
     """
     encoded = [cut_at_divergence(item) for item in encode(reader.model, prompts, "drop-exemplars")]
     starts = _body_starts(reader.model, prompts, encoded)
-    prefix = min(shared_prefix(encoded), *starts)
-    rows = [label_tree(item, prefix) for item in encoded]
-    bodies = [slice(start - prefix, item.boundary - prefix) for start, item in zip(starts, encoded, strict=True)]
-    recorder = _Recorder(rows, bodies)
-    with _recording(reader.model, recorder):
-        for batch, _ in reader.read(encoded[0].choices[0][:prefix], [row.tree for row in rows], recorder.on_batch):
-            recorder.store(batch)
-            advance(len(batch))
-    nodes, tokens = label_steps(rows, recorder.nodes)
+    recorder = _Recorder(len(encoded))
+    with counting(reader.model) as counter, _recording(reader.model, recorder):
+        for group in plan_rows(reader, encoded, starts):
+
+            def on_batch(batch: list[int], places: list[Positions], rows: Sequence[TracedRow] = group.rows) -> None:
+                counter.expect(recorder.expect([rows[index] for index in batch], places))
+
+            for batch, _ in reader.read(group.prefix, [row.tree for row in group.rows], on_batch):
+                counter.expect(None)
+                recorder.store()
+                advance(sum(len(group.rows[index].items) for index in batch))
+    nodes, tokens = label_steps(recorder.items)
     items = [_finite(states, index) for index, states in enumerate(recorder.states)]
     return Trace(
         last=np.stack([states[0] for states in items]),
@@ -84,8 +86,8 @@ def trace(
         inner=np.concatenate([states[1:-1] for states in items]),
         nodes=nodes,
         tokens=tokens,
-        active=torch.stack(recorder.active).cpu().numpy(),
-        counted=sum(body.stop - body.start for body in bodies),
+        active=counter.active,
+        counted=sum(item.boundary - start for start, item in zip(starts, encoded, strict=True)),
     )
 
 
@@ -100,15 +102,16 @@ def _body_starts(model: Model, prompts: Sequence[Prompt], encoded: Sequence[Enco
     ]
 
 
-def label_steps(rows: Sequence[LabelTree], nodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
-    """Return `Trace.nodes` and `Trace.tokens`: the paths of the trees, with nodes numbered over all items."""
-    shape = (len(rows), len(rows[0].paths), max(len(path) for row in rows for path in row.paths))
+def label_steps(items: Sequence[ItemPlaces]) -> tuple[Integers, Integers]:
+    """Return `Trace.nodes` and `Trace.tokens`: the paths of the items, with nodes numbered over all items."""
+    shape = (len(items), len(items[0].paths), max(len(path) for item in items for path in item.paths))
     states, tokens = np.full(shape, -1), np.full(shape, -1)
-    inner = len(rows)
-    for index, (row, (last, *others)) in enumerate(zip(rows, nodes, strict=True)):
+    inner = len(items)
+    for index, item in enumerate(items):
+        last, *others = item.nodes
         place = {last: index} | {node: inner + offset for offset, node in enumerate(others)}
         inner += len(others)
-        for choice, path in enumerate(row.paths):
+        for choice, path in enumerate(item.paths):
             states[index, choice, : len(path)] = [place[edge.node] for edge in path]
             tokens[index, choice, : len(path)] = [edge.token for edge in path]
     return states, tokens
@@ -128,59 +131,47 @@ def _finite(states: Tensor, item: int) -> Array:
 class _Recorder:
     """Collects, per item and layer, the states of its nodes and the mean over its body; hooks write into it."""
 
-    def __init__(self, rows: Sequence[LabelTree], bodies: Sequence[slice]) -> None:
-        self.nodes = [sorted({edge.node for path in row.paths for edge in path}) for row in rows]
-        self.states: list[Tensor] = [torch.empty(0)] * len(rows)
-        self.active: list[Tensor] = []
-        self._bodies = bodies
-        self._active_pass = False
+    def __init__(self, items: int) -> None:
+        self.items: list[ItemPlaces] = [ItemPlaces((), ())] * items
+        self.states: list[Tensor] = [torch.empty(0)] * items
+        self._numbers: list[int] = []
         self._layers: list[Tensor] = []
-        self._size = (0, 0)
 
     @property
     def layers(self) -> int:
         """Number of layers of the pass that were reduced so far."""
         return len(self._layers)
 
-    def on_batch(self, batch: list[int], places: list[Positions]) -> None:
-        """Prepare for a pass that reads the trees of `batch`."""
-        self._active_pass = True
+    def expect(self, rows: Sequence[TracedRow], places: Sequence[Positions]) -> Positions:
+        """Prepare for a pass that reads these rows; return the tokens of all bodies in it."""
         self._layers.clear()
-        nodes = [place[:, self.nodes[index]] for index, place in zip(batch, places, strict=True)]
-        bodies = [place[:, self._bodies[index]] for index, place in zip(batch, places, strict=True)]
-        self._node, self._body = np.concatenate(nodes, axis=1), np.concatenate(bodies, axis=1)
-        self._sizes = torch.tensor([body.shape[1] for body in bodies])
+        traced = [(n, item, place) for row, place in zip(rows, places, strict=True) for n, item in row.items.items()]
+        for number, item, _ in traced:
+            self.items[number] = item
+        self._numbers = [number for number, _, _ in traced]
+        self._counts = [len(item.nodes) for _, item, _ in traced]
+        self._node = np.concatenate([place[:, item.nodes] for _, item, place in traced], axis=1)
+        self._body = np.concatenate([place[:, list(item.body)] for _, item, place in traced], axis=1)
+        self._sizes = torch.tensor([len(item.body) for _, item, _ in traced])
+        return self._body
 
     def layer(self, hidden: Tensor) -> None:
         """Reduce one layer's states (rows, width, d) of the pass."""
-        if self._active_pass:
-            self._size = (hidden.shape[0], hidden.shape[1])
+        if self._numbers:
             sizes = self._sizes.to(hidden.device)
             body = hidden[self._body[0], self._body[1]].float()
             sums = body.new_zeros(len(sizes), body.shape[1])
             sums.index_add_(0, torch.arange(len(sizes), device=hidden.device).repeat_interleave(sizes), body)
             nodes = hidden[self._node[0], self._node[1]].float()
-            self._layers.append(torch.cat([nodes, sums / sizes[:, None]]).cpu())
+            self._layers.append(torch.cat([nodes, sums / sizes[:, None]]))
 
-    def neurons(self, block: int, activations: Tensor) -> None:
-        """Count, per neuron of a block, the body tokens at which it is active."""
-        if self._active_pass:
-            shaped = by_token(activations, *self._size)
-            if shaped is None:
-                raise SpilloverError(
-                    f"analyze: found activations of shape {tuple(activations.shape)} in block {block + 1}, expected "
-                    f"one per neuron and token, for {self._size[0]} × {self._size[1]} tokens"
-                )
-            count = (shaped[self._body[0], self._body[1]] > 0).sum(dim=0).cpu()
-            self.active[block] = self.active[block] + count
-
-    def store(self, batch: list[int]) -> None:
+    def store(self) -> None:
         """Store the states of a pass that ended with its items."""
-        states = torch.stack(self._layers, dim=1)
-        by_item = torch.split(states[: -len(batch)], [len(self.nodes[index]) for index in batch])
-        for index, nodes, mean in zip(batch, by_item, states[-len(batch) :], strict=True):
-            self.states[index] = torch.cat([nodes, mean[None]])
-        self._active_pass = False
+        states = torch.stack(self._layers, dim=1).cpu()  # one copy per pass, not one per layer
+        by_item = torch.split(states[: -len(self._numbers)], self._counts)
+        for number, nodes, mean in zip(self._numbers, by_item, states[-len(self._numbers) :], strict=True):
+            self.states[number] = torch.cat([nodes, mean[None]])
+        self._numbers = []
 
 
 @contextmanager
@@ -197,26 +188,12 @@ def _recording(model: Model, recorder: _Recorder) -> Iterator[None]:
         if recorder.layers > len(parts.blocks):  # NanoChat norms its embeddings with the same module
             recorder.layer(output)
 
-    def counts(block: int) -> Callable[[object, object, Tensor], None]:
-        return lambda module, args, output: recorder.neurons(block, output)
-
     parts = anatomy(model)
-    if not parts.activations:
-        kind = model.config.model_type
-        notify_once(f"{kind}: neurons are not counted, since its blocks have not one plain MLP each")
-    recorder.active = [torch.zeros(int(bool(parts.activations)), dtype=torch.long)] * len(parts.blocks)
     hooks = [parts.blocks[0].register_forward_pre_hook(enters, with_kwargs=True)]
     hooks += [module.register_forward_hook(leaves) for module in parts.blocks]
     hooks.append(parts.norm.register_forward_hook(ends))
-    hooks += [module.register_forward_hook(counts(block)) for block, module in enumerate(parts.activations)]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@cache
-def notify_once(sentence: str) -> None:
-    """Print a sentence once per process, however many cells are traced."""
-    notify(sentence)

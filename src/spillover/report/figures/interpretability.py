@@ -100,13 +100,15 @@ def _last(trajectories: Sequence[Trajectory], field: Literal["english", "entropy
 
 def neurons(findings: Findings) -> Figure:
     """Language neurons of every task by block: specific and related, arms beside each other."""
-    counts = [count for count in findings.internals.neurons if not count.language]
+    shown = [count for count in findings.internals.neurons if (count.tokens, count.score) == ("prompts", "lape")]
+    counts = [count for count in shown if not count.language]
     tasks = list(dict.fromkeys(count.task for count in counts))
     return Figure(
         "Language neurons",
         "The number of a block's MLP neurons that are active mainly in one language (specific) or in a few (related), "
-        "over the items' tokens. All other neurons are general. The thresholds are those of the first arm in all arms: "
-        "tuning may have made more such neurons or fewer.",
+        "over the items' tokens, by LAPE. All other neurons are general. The thresholds are those of the first arm in "
+        "all arms: tuning may have made more such neurons or fewer. The tables have other scores and tokens, what the "
+        "arms share, and what happens without these neurons.",
         tuple(
             _neuron_plot(task, [count for count in counts if count.task == task], file)
             for task, file in zip(tasks, slugs(tasks), strict=True)

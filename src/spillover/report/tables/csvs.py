@@ -16,13 +16,16 @@ from spillover.records import (
     ChoiceMetrics,
     Comparison,
     Curve,
+    Deactivation,
     Defect,
     Estimate,
+    Fertility,
     Findings,
     Forgetting,
     Gain,
     LanguageNeurons,
     LensSummary,
+    NeuronOverlap,
     ReasonPart,
     Summary,
     Trajectory,
@@ -114,6 +117,16 @@ def neurons(findings: Findings) -> str:
     return _records(LanguageNeurons, findings.internals.neurons)
 
 
+def overlaps(findings: Findings) -> str:
+    """Return a row per two arms, task, kind of tokens, score and language: neurons in both, and their null."""
+    return _records(NeuronOverlap, findings.internals.overlaps)
+
+
+def deactivations(findings: Findings) -> str:
+    """Return a row per arm, task, language switched off and language measured: changes, and excess over the draws."""
+    return _records(Deactivation, findings.internals.deactivations)
+
+
 def patches(findings: Findings) -> str:
     """Return a row per arm, task, source, target and layer: the mean effect in nats; depth is in [0, 1]."""
     rows = (
@@ -139,6 +152,17 @@ def training(findings: Findings) -> str:
 def forgetting(findings: Findings) -> str:
     """Return a row per language with every number of its `Forgetting`, in bits per byte."""
     return _records(Forgetting, findings.forgetting)
+
+
+def fertility(findings: Findings) -> str:
+    """Return a row per task and language: tokens per word, character and byte, and the primary comparison's gain."""
+    gains = {(gain.task, gain.language): gain.difference for gain in findings.comparisons[0].gains}
+    header = [name for name, _ in _flat(Fertility, None)]
+    rows = (
+        (*(value for _, value in _flat(Fertility, row)), *_parts(gains.get((row.task, row.language))))
+        for row in findings.fertility
+    )
+    return csv_rows((*header, *_columns("gain")), rows)
 
 
 def doctor(findings: Findings) -> str:
@@ -189,10 +213,13 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "geometry": geometry,
     "latent": latent,
     "neurons": neurons,
+    "overlaps": overlaps,
+    "deactivations": deactivations,
     "patches": patches,
     "training": training,
     "forgetting": forgetting,
     "prompts": prompts,
+    "fertility": fertility,
     "doctor": doctor,
     "items": items,
     "answers": answers,

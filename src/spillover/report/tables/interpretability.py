@@ -1,10 +1,10 @@
-"""The inside of the model as tables: lenses and their summaries, language neurons, patching. Pure."""
+"""The inside of the model as tables: lenses and their summaries, patching. Pure."""
 
 from collections.abc import Sequence
 from math import isnan
 
 from spillover.languages import get_language
-from spillover.records import Findings, LanguageNeurons, LensSummary, Patch, Trajectory
+from spillover.records import Findings, LensSummary, Patch, Trajectory
 from spillover.report.tables.table import Table
 from spillover.utils.formatting import MINUS, minus, percent, plural, share_with_interval, with_interval
 
@@ -81,30 +81,6 @@ def _latent_row(summary: LensSummary) -> tuple[str, ...]:
     values = (summary.reference_value, summary.arm_value)
     levels = (MINUS if value is None else share_with_interval(value) for value in values)
     return (get_language(summary.language).name, *levels, with_interval(summary.difference))
-
-
-def neurons(findings: Findings) -> list[Table]:
-    """Return a table per task with a row per language: its language neurons over all blocks, in every arm."""
-    tasks: dict[str, list[LanguageNeurons]] = {}
-    for count in findings.internals.neurons:
-        tasks.setdefault(count.task, []).append(count)
-    return [_neuron_table(task, counts) for task, counts in tasks.items()]
-
-
-def _neuron_table(task: str, counts: Sequence[LanguageNeurons]) -> Table:
-    arms = list(dict.fromkeys(count.arm for count in counts))
-    return Table(
-        f"{task}: MLP neurons per language, over all blocks. Specific neurons are active in one language, related ones "
-        f"in several. The thresholds are those of {arms[0]} in all arms. Counts per block are in neurons.csv.",
-        ("language", *(f"{kind}, {arm}" for kind in ("specific", "related") for arm in arms)),
-        tuple(_neuron_row(counts, arms, code) for code in dict.fromkeys(count.language for count in counts)),
-    )
-
-
-def _neuron_row(counts: Sequence[LanguageNeurons], arms: Sequence[str], code: str) -> tuple[str, ...]:
-    by_arm = [[c for c in counts if (c.arm, c.language) == (arm, code)] for arm in arms]
-    sums = (*(sum(c.specific for c in arm) for arm in by_arm), *(sum(c.related for c in arm) for arm in by_arm))
-    return (get_language(code).name if code else "any language", *map(str, sums))
 
 
 def patches(findings: Findings) -> list[Table]:

@@ -17,9 +17,11 @@ from spillover.languages import languages
 from spillover.records import Comparison, Findings, Gain
 from spillover.report.tables import geometry
 from spillover.report.tables.cost import characters, cost, license_terms
+from spillover.report.tables.fertility import fertility
 from spillover.report.tables.gains import accuracy, arms, by_task, gains, splits, summary, unit
-from spillover.report.tables.interpretability import latent, lens, neurons, patches
+from spillover.report.tables.interpretability import latent, lens, patches
 from spillover.report.tables.lint import doctor, pairs, quality
+from spillover.report.tables.neurons import deactivations, neurons, overlaps
 from spillover.report.tables.prompts import prompts
 from spillover.report.tables.table import Table, terminal
 from spillover.report.tables.tuning import forgetting, training, translations
@@ -106,11 +108,14 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "arms": arms,
     "gains": gains,
     "splits": splits,
+    "fertility": fertility,
     "accuracy": accuracy,
     "lens": lens,
     "geometry": geometry.geometry,
     "latent": latent,
     "neurons": neurons,
+    "overlaps": overlaps,
+    "deactivations": deactivations,
     "patches": patches,
     "training": training,
     "translations": translations,

@@ -1,0 +1,157 @@
+"""The work behind language neurons: counting them in answers, and what switching them off changes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.analysis.interpretability.deactivation import DRAWS, Readings, deactivation, random_neurons
+from spillover.analysis.interpretability.neurons import Activity, NeuronSets, neuron_sets
+from spillover.errors import SpilloverError, did_you_mean
+from spillover.experiment import Experiment
+from spillover.records import Cell, Deactivation, Item, Prompt
+from spillover.stages.arms import Arm, as_text, of_prompts
+from spillover.stages.items import Items
+from spillover.store import Store, read_arrays, write_arrays
+from spillover.tasks import ChoiceTask
+from spillover.utils.progress import Bar
+
+Neurons = NDArray[np.bool_]
+"""(blocks, neurons): which are switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCell:
+    """A cell that is read with neurons on and off."""
+
+    cell: Cell
+    """The cell. Its task is named by the task's file."""
+    task: ChoiceTask
+    """The task."""
+    rows: Sequence[Item]
+    """The items."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The items' own texts."""
+        return ["\n".join(item.fields) for item in self.rows]
+
+
+def languages_off(experiment: Experiment, items: Items) -> tuple[str, ...]:
+    """Return the languages whose neurons are switched off; refuse one that is not traced."""
+    chosen, traced = experiment.analyze.deactivate, list(dict.fromkeys(language for _, language in items))
+    if chosen == "all":
+        return tuple(traced)
+    for code in chosen if items else ():
+        if code not in traced:
+            raise SpilloverError(
+                f"analyze.deactivate: found {code!r}, expected a language of the evaluation; "
+                f"{did_you_mean(code, traced)}"
+            )
+    return chosen
+
+
+def count_readings(experiment: Experiment, items: Items) -> int:
+    """Return the number of items that one arm reads with neurons on and off, and for the activity in answers."""
+    off = languages_off(experiment, items)
+    times = (1 + len(off) * (1 + DRAWS) if off else 0) + experiment.analyze.answers
+    return times * sum(map(len, items.values()))
+
+
+def answer_activity(
+    store: Store, arm: Arm, cell: Cell, task: ChoiceTask, prompts: Sequence[Prompt], gold: Sequence[int], bar: Bar
+) -> Activity:
+    """Return how active neurons are in a cell's right answers in its language, counted first if they were not.
+
+    prompts: as traced, with the English answers, then the native ones, as choices.
+    """
+    cell, name = replace(cell, task=task.name), f"{cell.language}.safetensors"
+    with_answer = [
+        replace(prompt, choices=(prompt.choices[len(prompt.choices) // 2 + place],))
+        for prompt, place in zip(prompts, gold, strict=True)
+    ]
+
+    def write(folder: Path) -> None:
+        from spillover.models.tracing.activity import count_in_answers
+
+        active, tokens = count_in_answers(arm.reader, with_answer, bar.advance)
+        write_arrays(folder / name, active=active, counted=np.array([tokens]))
+
+    inputs = [arm.key, cell.language, with_answer, *as_text(arm.experiment, of_prompts(with_answer))]
+    with bar.counting(len(with_answer)):
+        artifact = store.get_or_make("answer-activity", inputs, f"answer-activity/{cell.arm}/{cell.task}/{name}", write)
+    arrays = read_arrays(artifact.path / name)
+    return Activity(cell, arrays["active"], int(arrays["counted"][0]), "answers")
+
+
+def deactivate(
+    store: Store,
+    arm: Arm,
+    cells: Sequence[MeasuredCell],
+    activity: Sequence[Activity],
+    off: Sequence[str],
+    bar: Bar,
+) -> Iterator[Deactivation]:
+    """Switch off each language's neurons, then random ones, and read every cell of the task each time.
+
+    activity: of the first arm, whose thresholds hold for all, and of this one.
+    """
+    for chosen in neuron_sets(activity):
+        if (chosen.arm, chosen.part, chosen.score) == (arm.name, "prompts", arm.experiment.analyze.deactivate_by):
+            of_task = [measured for measured in cells if measured.cell.task == chosen.task]
+            plain = {m.cell.language: _read(store, arm, m, None, "none", bar) for m in of_task}
+            for code in off:
+                yield from _of_language(store, arm, of_task, chosen, code, plain, bar)
+
+
+def _of_language(
+    store: Store,
+    arm: Arm,
+    cells: Sequence[MeasuredCell],
+    chosen: NeuronSets,
+    off: str,
+    plain: dict[str, Readings],
+    bar: Bar,
+) -> Iterator[Deactivation]:
+    if off not in chosen.languages:
+        return
+    members = chosen.members[chosen.languages.index(off)]
+    draws = [random_neurons(members, draw) for draw in range(DRAWS)]
+    for measured in cells:
+        without = _read(store, arm, measured, members, off, bar)
+        random = [_read(store, arm, measured, d, f"{off}-random-{n}", bar) for n, d in enumerate(draws, start=1)]
+        sizes = np.array([len(text.encode()) for text in measured.texts])
+        readings = (plain[measured.cell.language], without, random)
+        yield deactivation(measured.cell, chosen.score, off, int(members.sum()), readings, sizes)
+
+
+def _read(store: Store, arm: Arm, measured: MeasuredCell, neurons: Neurons | None, title: str, bar: Bar) -> Readings:
+    """Return what an arm makes of a cell with some neurons off, read first if it was not; None: with all on."""
+    cell, texts = measured.cell, measured.texts
+    name, gold = f"{cell.language}.safetensors", np.array([item.gold for item in measured.rows])
+    prompts = arm.prompts(measured.task, measured.rows)
+
+    def write(folder: Path) -> None:
+        from contextlib import nullcontext
+
+        from spillover.models.scoring.likelihood import negative_log_likelihood
+        from spillover.models.scoring.score import score
+        from spillover.models.tracing.deactivate import neurons_off
+
+        reader = arm.reader
+        with nullcontext() if neurons is None else neurons_off(reader.model, neurons):
+            scores = score(reader, prompts, advance=bar.advance).choices
+            nats = negative_log_likelihood(reader, texts)
+        right = [float(max(values) == values[place]) for values, place in zip(scores, gold.tolist(), strict=True)]
+        write_arrays(folder / name, right=np.array(right), bits=np.array(nats) / np.log(2))
+
+    places = [] if neurons is None else [neurons.shape[1], np.flatnonzero(neurons).tolist()]
+    inputs = [arm.key, cell.language, prompts, gold.tolist(), texts, places]
+    inputs += as_text(arm.experiment, [*of_prompts(prompts), *texts])
+    link = f"deactivations/{cell.arm}/{cell.task}/{title}/{name}"
+    with bar.counting(len(measured.rows)):
+        artifact = store.get_or_make("deactivation", inputs, link, write)
+    arrays = read_arrays(artifact.path / name)
+    return Readings(arrays["right"], arrays["bits"])
