@@ -15,7 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) -e '.[test]'
 	touch $@
 
+# first the control, in which the effect must appear, then Gemma-3-270M
 demo: $(STAMP)
+	$(VENV)/bin/spillover run examples/organism.toml
 	$(VENV)/bin/spillover run examples/demo.toml
 
 # a process a core, each with one thread: the models of the tests are too small to share out

@@ -10,6 +10,7 @@ import pytest
 import tomli_w
 
 from calls import Call
+from spillover.analysis.statistics.planning import planned_gain
 from spillover.runs.rates import UnitCost
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -112,6 +113,20 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     assert again[4].startswith("texts: 4 texts: about ")
     other = forecast("--set", "model.dtype=bfloat16", name="other")
     assert "unknown" in other[-1], "in another precision it takes another time"
+
+
+def test_the_gain_that_the_items_can_show_is_told_before_anything_is_measured(forecast: Forecast) -> None:
+    """Over the languages that are neither tuned on nor the pivot; where there is none, nothing is told."""
+    lines = forecast("--set", 'evaluate.languages=["en", "de", "th", "sw"]', name="planned")
+    gain = 100 * planned_gain(ITEMS, 2)
+    expected = f"sentiment: {ITEMS} items × 2 languages show a mean gain of +{gain:.1f} points with 80% power, "
+    assert f"{expected}if tuning changes 20% of the answers" in lines
+    assert not any("80% power" in line for line in forecast(name="seen"))
+    passages = ('evaluate.tasks=["reading"]', "evaluate.limit=9", 'evaluate.languages=["th", "sw"]')
+    lines = forecast(*(word for change in passages for word in ("--set", change)), name="passages")
+    gain = 100 * planned_gain(9, 2, units=3)
+    expected = f"reading: 9 items in 3 clusters × 2 languages show a mean gain of +{gain:.1f} points with"
+    assert any(line.startswith(expected) for line in lines)
 
 
 def test_nothing_is_translated(

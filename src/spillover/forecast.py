@@ -8,6 +8,9 @@ runs they are unknown. All other work of a run takes seconds.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from spillover.analysis.statistics.clusters import clusters_of
+from spillover.analysis.statistics.gains import group_of
+from spillover.analysis.statistics.planning import CHANGED, planned_gain
 from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
@@ -20,6 +23,7 @@ from spillover.stages.items import Items, answered_in_words, with_choices
 from spillover.stages.licenses import licenses, translator_license
 from spillover.store import Artifact, MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
+from spillover.utils.formatting import plural, points
 from spillover.utils.progress import no_bar
 
 Measure = Callable[[Store, Arm, Cell, list[Item]], object]
@@ -59,13 +63,37 @@ def _characters(run: Run) -> list[str]:
 
 
 def forecast(run: Run) -> list[str]:
-    """Return the work left, a line per language to translate into and per part of the run; the sum; the licenses."""
+    """Return the work left, what the items can show, the sum, and the licenses.
+
+    The work has a line per language to translate into and per part of the run. The gain that the items can show has a
+    line per task.
+    """
     steps = list(_steps(run))
     total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
     runs, model = run.store.run.parent, run.experiment.model.name
     why = "" if total.known else f": no finished run of {model} in {runs} to go by"
-    work = [*_characters(run), *map(str, steps), f"in all: {total}{why}"]
+    work = [*_characters(run), *map(str, steps), *planned_gains(run), f"in all: {total}{why}"]
     return [*work, *map(str, licenses(run.experiment))]
+
+
+def planned_gains(run: Run) -> list[str]:
+    """Return a line per task with unseen languages: the mean gain over them that its items can show."""
+    experiment, lines = run.experiment, []
+    for task in dict.fromkeys(task for task, _ in run.items):
+        sets = {code: rows for (name, code), rows in run.items.items() if name == task}
+        unseen = [code for code in sets if group_of(code, experiment.tuned_on, experiment.pivot) == "unseen"]
+        if not unseen:
+            continue
+        rows = max((sets[code] for code in unseen), key=len)
+        clusters = clusters_of(rows)
+        units = len({clusters.get(item.id, item.id) for item in rows})
+        gain = planned_gain(len(rows), len(unseen), units)
+        number = f"{len(rows)} items" if units == len(rows) else f"{len(rows)} items in {units} clusters"
+        lines.append(
+            f"{task}: {number} × {plural(len(unseen), 'language')} show a mean gain of {points(gain)} points with 80% "
+            f"power, if tuning changes {100 * CHANGED:.0f}% of the answers"
+        )
+    return lines
 
 
 def _steps(run: Run) -> Iterator[Step]:

@@ -3,8 +3,10 @@
 The verdicts are the page's. The models are the two that ship; a tiny one is made again by the recipe.
 """
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -29,38 +31,68 @@ from spillover.sweep import load_grid
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 EXAMPLE = ROOT / "examples" / "organism.toml"
-WITHOUT_EXTRAS = ["tune.translations=0", "analyze.limit=0", "evaluate.limit=400"]
-"""Changes of the example that spare time: no sample translations, nothing measured inside the model, fewer items."""
+SMALLER = ["questions.limit=500", "tune.translations=0", "analyze.limit=0", "evaluate.limit=400"]
+"""Changes of the example that spare time: half the dose, fewer items, no sample translations, nothing traced."""
 
 
-def summaries(runs: Path, *changes: str) -> dict[str, Summary]:
-    """Run the example with some changes; return what its page says, by task."""
-    experiment = load_experiment(EXAMPLE, [*WITHOUT_EXTRAS, *changes])
-    with closing(Store(runs, "run")) as store:
-        (comparison,) = Run(experiment, store).findings.comparisons
-    return {summary.task: summary for summary in comparison.summaries}
+ARMS = {
+    "question translation": (),
+    "shuffled pairs": ("mixture.recipe=shuffled-pairs",),
+    "copy": ("mixture.recipe=copy",),
+    "no shared words": ("model.name=organism-unshared", "questions.source=organism-unshared"),
+}
+"""The treatment and its controls → what they change in the example."""
+
+Summaries = Callable[[str], dict[str, Summary]]
 
 
-def test_the_effect_is_seen_in_languages_never_tuned_on_and_nothing_in_those_without_relatives(tmp_path: Path) -> None:
-    by_task = summaries(tmp_path)
-    related, isolates = by_task["polarity-related"], by_task["polarity-isolates"]
-    assert related.verdict == "improved"
+@pytest.fixture(scope="module")
+def summaries(tmp_path_factory: pytest.TempPathFactory) -> Summaries:
+    """Return a function: name of an arm → what its page says, by task. Arms share what they have in common."""
+    runs = tmp_path_factory.mktemp("organism")
+
+    @cache
+    def read(arm: str) -> dict[str, Summary]:
+        experiment = load_experiment(EXAMPLE, [*SMALLER, *ARMS[arm]])
+        with closing(Store(runs, arm.replace(" ", "-"))) as store:
+            run = Run(experiment, store)
+            run.defects = []  # `lint` compares all texts, which takes as long as tuning; no verdict depends on it
+            (comparison,) = run.findings.comparisons
+        return {summary.task: summary for summary in comparison.summaries}
+
+    return read
+
+
+def test_the_effect_is_seen_in_languages_never_tuned_on(summaries: Summaries) -> None:
+    related = summaries("question translation")["polarity-related"]
+    assert related.verdict == "improved", related.sentence
     assert related.unseen is not None
-    assert related.unseen.low > 0.05
+    assert related.unseen.low > 0.04
+
+
+@pytest.mark.parametrize("arm", ["shuffled pairs", "copy", "no shared words"])
+def test_a_control_improves_nothing_in_languages_never_tuned_on(summaries: Summaries, arm: str) -> None:
+    related = summaries(arm)["polarity-related"]
+    assert related.verdict == "equivalent", related.sentence
+
+
+@pytest.mark.parametrize("arm", ["question translation", "no shared words"])
+def test_nothing_changes_in_languages_without_relatives(summaries: Summaries, arm: str) -> None:
+    isolates = summaries(arm)["polarity-isolates"]
     assert isolates.verdict == "equivalent", isolates.sentence
 
 
-def test_texts_beside_wrong_translations_improve_nothing(tmp_path: Path) -> None:
-    by_task = summaries(tmp_path, "mixture.recipe=shuffled-pairs")
-    assert by_task["polarity-related"].verdict == "equivalent", by_task["polarity-related"].sentence
+@pytest.mark.parametrize("arm", ["shuffled pairs", "copy"])
+def test_a_control_improves_nothing_in_languages_without_relatives(summaries: Summaries, arm: str) -> None:
+    """Four hundred items in two languages know their mean to 5 points, so it may be called inconclusive."""
+    isolates = summaries(arm)["polarity-isolates"]
+    assert isolates.verdict in ("equivalent", "inconclusive"), isolates.sentence
 
 
-def test_without_shared_words_only_the_tuned_languages_improve(tmp_path: Path) -> None:
-    changes = ("model.name=organism-unshared", "questions.source=organism-unshared")
-    related = summaries(tmp_path, *changes)["polarity-related"]
-    assert related.verdict == "equivalent", related.sentence
-    assert related.tuned is not None
-    assert related.tuned.low > 0.05
+def test_without_shared_words_the_tuned_languages_still_improve(summaries: Summaries) -> None:
+    tuned = summaries("no shared words")["polarity-related"].tuned
+    assert tuned is not None
+    assert tuned.low > 0.05
 
 
 @pytest.mark.slow
