@@ -436,6 +436,14 @@ def test_languages_shows_the_twenty(call: Call) -> None:
             assert text in line, text
 
 
+def test_languages_like_one_are_found(call: Call) -> None:
+    ended = call("languages", "--like", "yor_Latn")
+    assert ended.status == 0
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["code", "yo", "ig"]
+    ended = call("languages", "--like", "nothing like this")
+    assert (ended.status, "found 'nothing like this', expected a language" in ended.err) == (2, True)
+
+
 def test_models_shows_the_aliases_with_license_and_size(call: Call) -> None:
     ended = call("models")
     assert ended.status == 0

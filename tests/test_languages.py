@@ -17,7 +17,15 @@ import tomli_w
 from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, dump_experiment, load_experiment, parse_experiment
-from spillover.languages import get_language, in_paper_order, languages, lookup, other_script
+from spillover.languages import (
+    get_language,
+    in_paper_order,
+    known_languages,
+    languages,
+    lookup,
+    other_script,
+    similar_languages,
+)
 from spillover.records import Example, Pair
 from spillover.store import read_records
 from spillover.translate import available_checks
@@ -133,7 +141,7 @@ def test_it_comes_after_the_others_with_what_other_tools_call_it() -> None:
     before = list(languages())
     with bringing(nllb="cat_Latn").registered():
         assert list(languages()) == [*before, "ca"]
-        assert in_paper_order(["ca", "sw", "en"]) == ("en", "sw", "ca")
+        assert in_paper_order(["am", "ca", "sw", "en"]) == ("en", "sw", "ca", "am")
         known = get_language("ca")
     assert (known.nllb, known.iso639_3, known.google, known.lingua) == ("cat_Latn", "cat", "ca", "ca")
 
@@ -177,9 +185,10 @@ def test_what_is_wrong_with_a_row_is_one_sentence(code: str, row: dict[str, str]
     assert len(languages()) == 20
 
 
-def test_a_language_that_nobody_brought_is_unknown() -> None:
-    with pytest.raises(SpilloverError, match=r"translate.to: found 'ca', expected a language code"):
-        parse_experiment({"translate": {"to": ["ca"]}}, "e.toml")
+def test_a_language_that_nobody_knows_is_unknown() -> None:
+    sentence = r"translate.to: found 'br', expected a language code.*choose from en, .*spillover languages --like TEXT"
+    with pytest.raises(SpilloverError, match=sentence):
+        parse_experiment({"translate": {"to": ["br"]}}, "e.toml")
 
 
 @pytest.mark.skipif(not identifies(), reason="lingua is not installed")
@@ -202,23 +211,40 @@ def test_texts_are_identified_among_it_where_lingua_has_it() -> None:
 SPELLINGS = {
     "zh": "zh ZH zh-CN zh_cn zh-Hans zho_Hans ZHO_HANS zh-Hans-CN zh-SG zho chi cmn_Hans Chinese 中文",
     "de": "de DE de-AT de_CH deu ger deu_Latn Deutsch DEUTSCH german",
-    "no": "no nb nob nor nob_Latn nb-NO norsk Bokmål bokmal",
     "fr": "fr fra fre fra_latn fr-CA français francais",
     "es": "es spa es-419 es-MX español",
     "ms": "ms msa may zsm zsm_Latn ms-MY",
     "sw": "sw swa swh swh_Latn Kiswahili",
     "hi": "hi hin hin_Deva hi-IN hi_deva",
     "bn": "bn ben ben_Beng bn-BD Bangla",
-    "ja": "ja jpn jpn_Jpan ja-JP",
+    "ja": "ja jpn jpn_Jpan ja-JP jp JA_JP",
     "sl": "sl slv Slovenian Slovene",
     "is": "is isl ice",
+    "zh-Hant": "zh-TW zh-HK zh-Hant zho_Hant cmn_hant Chinese_(Traditional)",
+    "hi-Latn": "hi-Latn hin_Latn HIN_LATN hin_latn",
+    "bn-Latn": "ben_latn bn_Latn",
+    "ar": "ar arb ara arb_Arab AR_XY Arabic",
+    "fa": "fa fas per pes_Arab Persian",
+    "prs": "prs prs_Arab Dari",
+    "tw": "tw twi twi_Latn",
+    "ak": "ak aka aka_Latn",
+    "sq": "sq sqi alb als_Latn Albanian",
+    "sr": "sr srp srp_Cyrl",
+    "sr-Latn": "srp_Latn sr-Latn",
+    "sat": "sat sat_Beng sat_Olck",
+    "tl": "tl fil tgl tgl_Latn Filipino",
+    "mk": "mk North_Macedonian",
+    "et": "et est est_Latn ekk_latn",
+    "ff": "ff ful fuv_Latn",
+    "no": "no nb nob nor nob_Latn nb-NO norsk Bokmål bokmal",
+    "nn": "nn nno_Latn",
 }
 
 NONE_OF_OURS = {
-    "another script": "hi-Latn hin_Latn HIN_LATN zh-TW zh-HK zh-Hant zho_Hant zh-Latn ms-Arab ms-CC ja-Latn en-Shaw",
-    "another language": "yue nn nno_Latn id ca pt-BR arb",
-    "no language": "jp cn xx test data train englisch 12 - _ en-",
-    "more than a language": "en-dev en_test de-new de_v2 en-x-pirate en-fonipa Chinese_(Traditional)",
+    "another script": "de-Cyrl hi-Arab zh-Latn ms-Arab ms-CC ja-Latn en-Shaw uk_Latn",
+    "another language": "br oss tlh gsw_Latn",
+    "no language": "cn xx test data train englisch 12 - _ en-",
+    "more than a language": "en-dev en_test de-new de_v2 en-x-pirate en-fonipa por_latn_braz",
 }
 
 
@@ -230,9 +256,11 @@ def test_a_language_is_known_by_its_usual_spellings(code: str) -> None:
 
 
 def test_every_language_is_known_by_each_code_and_name_of_its_row() -> None:
-    for code, row in languages().items():
-        written = (code, row.name, row.autonym, row.nllb, row.iso639_3, row.google, row.lingua, *row.other_names)
-        assert {lookup(each) for each in written} == {code}
+    for code, row in known_languages().items():
+        base = code.partition("-")[0]
+        names = (code, row.name, row.autonym, row.nllb, row.nllb.lower(), row.bcp47, row.google, *row.other_names)
+        assert {lookup(each) for each in (*names, *row.spellings, row.lingua) if each} == {code}
+        assert lookup(row.iso639_3) == base, "a code without a script is the language in its usual one"
 
 
 @pytest.mark.parametrize("kind", NONE_OF_OURS)
@@ -242,9 +270,9 @@ def test_what_names_none_of_ours_is_none(kind: str) -> None:
 
 def test_another_script_of_a_language_is_told_from_another_language() -> None:
     bases = {
-        written: (row := other_script(written)) and row.code for written in ("hin_Latn", "zh-TW", "hi", "yue", "x")
+        written: (row := other_script(written)) and row.code for written in ("hin_Arab", "de-Cyrl", "hi", "yue", "x")
     }
-    assert bases == {"hin_Latn": "hi", "zh-TW": "zh", "hi": None, "yue": None, "x": None}
+    assert bases == {"hin_Arab": "hi", "de-Cyrl": "de", "hi": None, "yue": None, "x": None}
 
 
 def test_a_language_that_an_experiment_brings_is_known_by_its_codes_too() -> None:
@@ -267,3 +295,64 @@ def test_a_language_that_an_experiment_brings_is_known_by_its_codes_too() -> Non
         for row in rows:
             stack.enter_context(bringing(**{"lingua": ""} | row).registered())
         assert {written: lookup(written) for written in spellings} == spellings
+
+
+def test_the_table_is_flores_200_with_the_paper_first() -> None:
+    """NLLB's tokenizer has 202 of FLORES-200's 204 languages and scripts; the paper's twenty stay what `all` means."""
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    rows = known_languages()
+    tags = [row.nllb for row in rows.values() if row.nllb]
+    assert len(set(tags)) == len(tags) == 204
+    assert set(tags) - set(FAIRSEQ_LANGUAGE_CODES) == {"arb_Latn", "min_Arab"}
+    assert " ".join(languages()) == "en zh de fr es it nl ja ru sv sl pl bg no ms is hi th sw bn"
+    assert list(rows)[:20] == list(languages())
+
+
+def test_codes_agree_with_iso_639_3() -> None:
+    """An independent table, that of CLDR's aliases in `langcodes`, takes each ISO 639-3 code for the row's language."""
+    import langcodes
+
+    exceptions = {"prs", "tw", "ps", "qu", "ff"}  # CLDR has them under Persian and Akan, or not under the macrolanguage
+    for code, row in known_languages().items():
+        language = code.partition("-")[0]
+        if language not in exceptions:
+            expected = langcodes.Language.get(row.iso639_3).prefer_macrolanguage().language
+            assert {language, row.iso639_3} & {expected, "tl", "dik", "no"}, code
+
+
+def test_another_script_is_a_language_of_its_own_with_the_branch_of_its_base() -> None:
+    for code, row in known_languages().items():
+        if "-" in code:
+            base = get_language(code.partition("-")[0])
+            assert (row.family, row.iso639_3, row.bcp47) == (base.family, base.iso639_3, code)
+            assert row.script != base.script
+
+
+def test_joshi_classes_are_those_of_the_paper() -> None:
+    """The classes that Joshi et al. name languages for: the winners, and some of each other class."""
+    classes = {code: row.joshi for code, row in known_languages().items()}
+    winners = {code for code, number in classes.items() if number == 5}
+    assert winners == {"ar", "de", "en", "es", "fr", "ja", "zh", "zh-Hant"}
+    some = {"hi": 4, "vi": 4, "id": 3, "uk": 3, "zu": 2, "lo": 2, "yo": 2, "bho": 1, "kab": 1}
+    assert {code: classes[code] for code in some} == some
+
+
+def test_languages_like_another_are_its_branch_those_in_its_script_first() -> None:
+    found = similar_languages("ukr_Cyrl")
+    assert found[0].code == "uk"
+    assert {row.family for row in found} == {"Slavic"}
+    scripts = [row.script for row in found]
+    assert scripts == sorted(scripts, key=lambda script: script != "Cyrillic")
+    assert {row.code for row in similar_languages("kurd")} == {"ku", "ckb"}
+    assert {row.family for row in similar_languages("bantu")} == {"Bantu"}
+    assert len(similar_languages("")) == len(known_languages())
+    assert similar_languages("no such language") == []
+
+
+def test_a_brought_row_takes_the_place_of_a_known_one() -> None:
+    with bringing("uk", name="Ukrainian of mine", lingua="").registered():
+        assert get_language("uk").name == "Ukrainian of mine"
+        assert list(languages())[-1] == "uk"
+        assert lookup("ukr") is None, "the row says nothing of it"
+    assert get_language("uk").name == "Ukrainian"

@@ -117,15 +117,15 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_language_is_found_in_any_usual_spelling_in_its_own_script(tmp_path: Path, only_local: list[str]) -> None:
     for written in ("ENG_latn", "German", "zh-Hans", "hin_Latn", "ben_latn", "zho_Hant", "nb", "law", "fr_easy"):
         write(tmp_path, f"quiz_{written}")
-    assert languages(tmp_path, "quiz_{language}") == ("en", "zh", "de", "no")
-    assert "has en, zh, de, no; has no fr, es" in only_local[0]
+    assert languages(tmp_path, "quiz_{language}") == ("en", "zh", "de", "no", "zh-Hant", "bn-Latn", "hi-Latn")
+    assert "has en, zh, de, no, 3 others; has no fr, es" in only_local[0]
 
 
 def test_a_script_behind_the_placeholder_must_be_the_language_s_own(tmp_path: Path) -> None:
     for written in ("eng", "hin", "ben", "deu", "jpn"):
         write(tmp_path, f"piqa_{written}_latn")
         write(tmp_path, f"piqa_{written}_lite")
-    assert languages(tmp_path, "piqa_{language}_latn") == ("en", "de")
+    assert languages(tmp_path, "piqa_{language}_latn") == ("en", "de", "bn-Latn", "hi-Latn")
     assert languages(tmp_path, "piqa_{language}_lite") == ("en", "de", "ja", "hi", "bn")
 
 
@@ -189,7 +189,7 @@ def test_row_numbers_and_a_constant_answer_do_not_make_a_family_parallel(tmp_pat
     with pytest.raises(
         SpilloverError, match=r"blimp_de: nothing shows that these documents are those of en: .*id that"
     ):
-        items(tmp_path, "blimp_{language}", "de")
+        items(tmp_path, "blimp_{language}?paired=true", "de")
     assert len(items(tmp_path, "blimp_{language}", "en")) == 30
 
 
@@ -201,14 +201,14 @@ def test_ids_that_say_more_than_a_count_do(tmp_path: Path, id: str) -> None:
         write(tmp_path, f"count_{code}", rows)
         write(tmp_path, f"named_{code}", [row | {"id": f"{id.format(n * n)}"} for n, row in enumerate(rows)])
     with pytest.raises(SpilloverError, match="count_de: nothing shows"):
-        items(tmp_path, "count_{language}", "de")
-    assert len(items(tmp_path, "named_{language}", "de")) == 30
+        items(tmp_path, "count_{language}?paired=true", "de")
+    assert len(items(tmp_path, "named_{language}?paired=true", "de")) == 30
 
 
 def test_texts_of_like_lengths_do(tmp_path: Path) -> None:
     write(tmp_path, "truth_en", pairs("en", LENGTHS))
     write(tmp_path, "truth_de", pairs("de", [round(1.2 * length) + length % 3 for length in LENGTHS]))
-    assert len(items(tmp_path, "truth_{language}", "de")) == 30
+    assert len(items(tmp_path, "truth_{language}?paired=true", "de")) == 30
 
 
 # Whatever a YAML file, its data or its code raises

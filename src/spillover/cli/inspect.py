@@ -53,17 +53,36 @@ def prompts(
 
 
 @app.command("languages")
-def list_languages() -> None:
-    """List the languages with their codes."""
+def list_languages(
+    like: Annotated[
+        str | None,
+        typer.Option(
+            help="A language in any spelling, which is listed with its branch, or a part of a name, code, branch or "
+            "script. Empty: all languages."
+        ),
+    ] = None,
+) -> None:
+    """List the languages of the shipped tasks, or with --like any of more than 200, with their codes."""
     from rich.console import Console
     from rich.table import Table
 
-    from spillover.languages import languages
+    from spillover.languages import known_languages, languages, similar_languages
 
-    table = Table("code", "name", "autonym", "script", "family", "resources", "NLLB", box=None, pad_edge=False)
-    for row in languages().values():
-        table.add_row(row.code, row.name, row.autonym, row.script, row.family, row.tier, row.nllb)
-    Console().print(table)
+    rows = list(languages().values()) if like is None else similar_languages(like)
+    if not rows:
+        raise SpilloverError(
+            f"--like: found {like!r}, expected a language, or a part of a name, code, branch or script; "
+            "`spillover languages --like ''` lists all"
+        )
+    columns = ("code", "name", "autonym", "script", "family", "tier", "Joshi", "NLLB")
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        joshi = "" if row.joshi is None else str(row.joshi)
+        table.add_row(row.code, row.name, row.autonym, row.script, row.family, row.tier, joshi, row.nllb)
+    console = Console()
+    console.print(table, soft_wrap=not console.is_terminal)  # a file or a pipe gets every name whole
+    if like is None:
+        typer.echo(f"{len(known_languages()) - len(rows)} more: spillover languages --like TEXT")
 
 
 @models.callback(invoke_without_command=True)

@@ -44,7 +44,9 @@ class Experiment(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     analyze: AnalyzeConfig = AnalyzeConfig()
     report: ReportConfig = ReportConfig()
-    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}$")], LanguageConfig] = Field(default_factory=dict)
+    languages: dict[Annotated[str, Field(pattern="^[a-z]{2,3}(-[A-Z][a-z]{3})?$")], LanguageConfig] = Field(
+        default_factory=dict
+    )
     arms: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")], ArmConfig] = Field(default_factory=dict)
     """The arms by name, the reference first; none: the base model, and the tuned one."""
     primary: tuple[str, str] | None = None
@@ -124,7 +126,7 @@ class Experiment(Section):
                 "sizes": frozen(dict(zip(codes, sizes.values(), strict=True))),
             },
         }
-        if measured != "all":
+        if not isinstance(measured, str):
             changes["evaluate"] = {"languages": _canonical(measured, "evaluate.languages")}
         if self.analyze.deactivate != "all":
             changes["analyze"] = {"deactivate": _canonical(self.analyze.deactivate, "analyze.deactivate")}

@@ -153,7 +153,9 @@ class EvaluateConfig(_SourceConfig):
 
     source: Place = ""
     tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
-    languages: Literal["all"] | tuple[str, ...] = "all"
+    languages: Literal["all", "available"] | tuple[str, ...] = "all"
+    """`all`: those that have items, of `languages.languages` and of the task's own rows; `available`: every language
+    that has items."""
     labels: Literal["english", "native", "agnostic"] = "english"
     scoring: Literal["exact", "constrained", "first-token"] = "exact"
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"

@@ -77,7 +77,15 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
             return
     yield from summarized(fault for reading in readings.values() for fault in reading.faults)
     usable = {code: readings[code] for code in sorted(languages, key=lambda code: code != ENGLISH)}
-    yield from _items([reading for reading in usable.values() if reading.entries], task, questions)
+    unpaired = inputs.why_unpaired(task)
+    if unpaired:
+        yield Defect(
+            "warning",
+            "unpaired",
+            f"task {task.name!r}: the items of different languages are no translations of each other: {unpaired}; each "
+            "language counts by itself, and means over languages treat the items as independent",
+        )
+    yield from _items([reading for reading in usable.values() if reading.entries], task, questions, not unpaired)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
     rendered = [reading for reading in readings.values() if not task.rows or reading.language in task.rows]
     yield from _special_tokens(experiment, task, rendered, reads)
@@ -85,8 +93,10 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
         yield from _lengths(experiment, task, reading, reads)
 
 
-def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]]) -> Iterator[Defect]:
-    """Yield what is wrong with items; the other languages are compared with the first."""
+def _items(
+    readings: Sequence[RawItems], task: Task, questions: dict[str, list[Question]], paired: bool
+) -> Iterator[Defect]:
+    """Yield what is wrong with items; where they are paired, the other languages are compared with the first."""
     right = labels.agreed({reading.language: reading for reading in readings})
     if isinstance(task, ChoiceTask):
         yield from labels.imbalance(right, task)
@@ -100,8 +110,9 @@ def _items(readings: Sequence[RawItems], task: Task, questions: dict[str, list[Q
             yield from labels.disagreements(reading, right, task)
         else:
             yield from answers.refused(reading, task)
-        yield from labels.differing_ids(reading, readings[0], task)
-        yield from pairs.misaligned(reading, readings[0])
+        if paired:
+            yield from labels.differing_ids(reading, readings[0], task)
+            yield from pairs.misaligned(reading, readings[0])
         yield from texts.exemplars(reading, task)
         yield from texts.tuned_on(reading, questions.get(reading.language, ()))
         yield from texts.collapse(reading, readings[0], right)

@@ -16,7 +16,7 @@ import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from spillover.languages import ENGLISH, get_language, languages
+from spillover.languages import ENGLISH, get_language, known_languages
 from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
 from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
@@ -133,7 +133,7 @@ def _page(
         findings=findings,
         comparison=comparison,
         tables=tables,
-        names={code: language.name for code, language in languages().items()},
+        names={code: language.name for code, language in known_languages().items()},
         harmed=[gain for gain in comparison.gains if gain.verdict == "harmed"],
         alarms=[gain for gain in comparison.gains if gain.possible_harm and gain.verdict != "harmed"],
         pivot=next((get_language(gain.language).name for gain in comparison.gains if gain.group == "pivot"), "Pivot"),

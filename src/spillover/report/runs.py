@@ -11,16 +11,14 @@ from statistics import fmean
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from spillover.languages import languages
 from spillover.records import RecipeResult, RunComparison, TaskResult
-from spillover.report.tables.run import BLOCK
+from spillover.report.tables.run import table_rows
 from spillover.report.tables.table import FORMATS, Table, terminal
 from spillover.utils.formatting import percent, with_interval
 
 
 def by_language(comparison: RunComparison) -> list[Table]:
     """Return the layout of the paper's tables 1 and 3: a row per recipe, ten languages a table, the best in bold."""
-    block_of = {code: place // BLOCK for place, code in enumerate(languages())}
     tables = []
     for task, results in _by_task(comparison):
         rows = [
@@ -28,6 +26,7 @@ def by_language(comparison: RunComparison) -> list[Table]:
             *((_label(entry, comparison), result.arm) for entry, result in results),
         ]
         codes = results[0][1].languages
+        block_of = table_rows(codes)
         for _, block in groupby(range(len(codes)), key=lambda column: block_of[codes[column]]):
             columns = list(block)
             numbers = [[values[column] for column in columns] for _, values in rows]

@@ -85,4 +85,4 @@ def mention_independence() -> None:
 def _measured(results: Sequence[Result], experiment: Experiment) -> tuple[Result, ...]:
     """Leave out cells that an earlier evaluation left in the run folder."""
     tasks, codes = {open_task(name).name for name in experiment.evaluate.tasks}, experiment.evaluate.languages
-    return tuple(row for row in results if row.task in tasks and (codes == "all" or row.language in codes))
+    return tuple(row for row in results if row.task in tasks and (isinstance(codes, str) or row.language in codes))

@@ -1,5 +1,5 @@
 """Where questions and items come from."""
 
-from spillover.sources.source import InspectableSource, Source, labeled_questions, open_source
+from spillover.sources.source import InspectableSource, Source, SourceOfUnpairedItems, labeled_questions, open_source
 
-__all__ = ["InspectableSource", "Source", "labeled_questions", "open_source"]
+__all__ = ["InspectableSource", "Source", "SourceOfUnpairedItems", "labeled_questions", "open_source"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spillover.errors import SpilloverError, first_line
-from spillover.languages import Language, languages, lookup, other_script
+from spillover.languages import Language, get_language, known_languages, languages, lookup, other_script
 from spillover.plugins import missing_package
 from spillover.sources.task_names import without_language
 from spillover.tasks import PLACEHOLDER
@@ -60,7 +60,7 @@ def members(family: str) -> dict[str, str]:
     Raises:
         SpilloverError: the family has no language, or a YAML file of its folder is lost to the harness.
     """
-    return members_among(family, tuple(languages().values()))
+    return members_among(family, tuple(known_languages().values()))
 
 
 @cache
@@ -80,8 +80,11 @@ def members_among(family: str, known: tuple[Language, ...]) -> dict[str, str]:
         near = ", ".join(get_close_matches(pattern.replace(PLACEHOLDER, "en"), index, n=5)) or "none"
         raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
     chosen = {row.code: _preferred(row.code, names[row.code], pattern) for row in known if row.code in names}
-    if lacking := [row.code for row in known if row.code not in chosen]:
-        notify(f"harness:{family}: has {', '.join(chosen)}; has no {', '.join(lacking)}")
+    default = languages()
+    if lacking := [code for code in default if code not in chosen]:
+        others = sum(code not in default for code in chosen)
+        there = [*(code for code in chosen if code in default), *([f"{others} others"] if others else [])]
+        notify(f"harness:{family}: has {', '.join(there)}; has no {', '.join(lacking)}")
     if rest := sorted({name for several in names.values() for name in several}.difference(chosen.values())):
         notify(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
     return chosen
@@ -121,7 +124,7 @@ def parts(family: str) -> dict[str, dict[str, str]]:
     The group's name goes; where the tasks' names say their language elsewhere (`xcopa_it`, `xcopa_th`), that goes too,
     if only then the groups of most languages have the same parts. A task that is no group has one part, without a name.
     """
-    return _parts(family, tuple(languages().values()))
+    return _parts(family, tuple(known_languages().values()))
 
 
 @cache
@@ -183,14 +186,16 @@ def _language_of(name: str, pattern: str) -> str | None:
     if not written or name != f"{before}{written}{after}":
         return None
     script = _SCRIPT.match(after)
-    if script and other_script(f"{written}_{script[1]}"):  # `hin_latn` is Hindi in another script than its own
+    if script and (code := lookup(f"{written}_{script[1]}")):  # `hin_latn` is not Hindi, but Hindi in another script
+        return code
+    if script and other_script(f"{written}_{script[1]}"):
         return None
     return lookup(written)
 
 
 def _preferred(code: str, names: Sequence[str], pattern: str) -> str:
     """Return the one of a language's members that is spelled as this project does, or as the first tool known does."""
-    row = languages()[code]
+    row = get_language(code)
     spellings = [pattern.replace(PLACEHOLDER, text) for text in (code, row.nllb, row.iso639_3, row.google, row.lingua)]
     return next((name for name in spellings if name in names), min(names))
 

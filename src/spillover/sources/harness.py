@@ -5,20 +5,17 @@ metrics. `written_families` says how answers in words are graded.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from math import log1p
 from typing import Any
-
-from scipy.stats import pearsonr
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Item, Question
+from spillover.sources.documents import Document, refuse_differing_answers, why_unpaired
 from spillover.sources.families import FamilyError, manager, members, parts, reason, yaml_file
+from spillover.sources.family_options import FamilyOptions, split_options
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.written_families import FILTER, WrittenFamily
 from spillover.tasks import Task
@@ -29,30 +26,14 @@ IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("i
 SEED = 1234
 """The harness's own default seed for choosing exemplars."""
 
-MIN_CORRELATION, MAX_P_VALUE = 0.3, 0.01
-"""Least correlation of the lengths of translations, and the largest p-value at which it counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document as the harness renders it."""
-
-    id: str
-    """What names it in every language."""
-    texts: tuple[str, ...]
-    """The context, then each choice; no choice where the answer is written."""
-    gold: int
-    """Index of the right choice; 0 where the answer is written."""
-    answers: tuple[str, ...] = ()
-    """The answers that count as right where the answer is written."""
-
 
 class Harness:
     """A family such as `xnli_{language}`; `DIR/name_{language}` looks into a folder of the user's YAML files too."""
 
     def __init__(self, family: str, columns: Mapping[str, str]) -> None:
-        """Open a family; the harness renders its items itself, so there are no columns to name."""
-        self._family, _, _ = family.partition(FILTER)
+        """Open a family, perhaps with options; the harness renders its items itself, so no columns are named."""
+        bare, self._options = split_options(family)
+        self._family, _, _ = bare.partition(FILTER)
 
     def questions(self, task: Task, language: str) -> list[Question]:
         """Refuse: in a rendered item nothing marks where the question ends and the cue of the answer begins."""
@@ -79,58 +60,43 @@ class Harness:
         if isinstance(task, WrittenFamily):
             with _in_one_sentence(self._family, names[language]):
                 task.rules(language)
-        rows = _rows(self._family, language)
-        if (first := next(iter(names))) != language:
-            _check_parallel(f"harness:{names[language]}", rows, _rows(self._family, first), first)
+        rows = self._rows(language)
+        if (first := next(iter(names))) != language and self._options.paired is not False:
+            where, others = f"harness:{names[language]}", self._rows(first)
+            reason = why_unpaired(rows, others)
+            if reason and self._options.paired:
+                raise SpilloverError(
+                    f"{where}: nothing shows that these documents are those of {first}: {reason}; expected "
+                    "translations, an id that is no row number, or no paired=true behind the family's name"
+                )
+            if not reason:
+                refuse_differing_answers(where, rows, others, first)
         return [Item(task.name, row.id, language, row.texts, row.gold, answers=row.answers) for row in rows]
 
+    def why_unpaired(self, task: Task, languages: Sequence[str]) -> str:
+        """Return why the items of some languages are no translations of each other; empty where they are.
 
-def _check_parallel(where: str, rows: Sequence[Document], others: Sequence[Document], first: str) -> None:
-    """Refuse documents that are not those of the same ids in the family's first language.
+        A language whose data cannot be had says nothing; `items` refuses it.
+        """
+        if self._options.paired is not None:
+            return "" if self._options.paired else "the experiment says so, with paired=false"
+        first = next(iter(members(self._family)))
+        for language in languages:
+            if language != first:
+                try:
+                    reason = why_unpaired(self._rows(language), self._rows(first))
+                except SpilloverError:
+                    continue
+                if reason:
+                    return f"{reason} (in {first} and {language})"
+        return ""
 
-    Where ids are row numbers and the right answer is always the same choice, as in minimal pairs, neither can show that
-    two rows are translations; then their lengths have to.
-    """
-    expected = {row.id: row for row in others}
-    for row in rows:
-        other = expected.get(row.id, row)
-        if row.gold != other.gold:
-            raise SpilloverError(
-                f"{where}: document {row.id!r} has the answer {row.gold} and that of {first} has {other.gold}, "
-                "expected the same documents in every language"
-            )
-    same_answers = all(row.answers and row.answers == expected.get(row.id, row).answers for row in rows)
-    unlabeled = len({row.gold for row in (*rows, *others)}) == 1 and not same_answers
-    if unlabeled and _numbered(rows) and not _related(rows, others):
-        raise SpilloverError(
-            f"{where}: nothing shows that these documents are those of {first}: they are known by row number, the "
-            "right answer is the same choice in each, and the lengths of their texts do not agree; the report pairs "
-            "items across languages, so a family that is not parallel cannot be measured; where this one is parallel, "
-            "give its documents an id that is no row number"
-        )
-
-
-def _numbered(rows: Sequence[Document]) -> bool:
-    """Whether ids are no more than a count, in each part of a group."""
-    counts: dict[str, list[int]] = {}
-    for row in rows:
-        part, number = re.fullmatch(r"(.*?)(\d*)\W*", row.id, re.DOTALL).groups()  # type: ignore[union-attr]
-        counts.setdefault(part, []).append(int(number or -1))
-    return all(numbers[0] in (0, 1) and numbers == [*range(numbers[0], numbers[-1] + 1)] for numbers in counts.values())
-
-
-def _related(rows: Sequence[Document], others: Sequence[Document]) -> bool:
-    """Whether long texts stand where the other language has long ones, more than chance would have it."""
-    lengths = {row.id: log1p(sum(map(len, row.texts))) for row in others}
-    pairs = [(log1p(sum(map(len, row.texts))), lengths[row.id]) for row in rows if row.id in lengths]
-    if min((len(set(side)) for side in zip(*pairs, strict=True)), default=0) < 3:
-        return False
-    correlation, p_value = pearsonr(*zip(*pairs, strict=True), alternative="greater")
-    return bool(correlation >= MIN_CORRELATION and p_value <= MAX_P_VALUE)
+    def _rows(self, language: str) -> tuple[Document, ...]:
+        return _rows(self._family, language, self._options)
 
 
 @cache
-def _rows(family: str, language: str) -> tuple[Document, ...]:
+def _rows(family: str, language: str, options: FamilyOptions) -> tuple[Document, ...]:
     """Return every document of a language's task, or of all tasks of its group."""
     name = members(family)[language]
     with _in_one_sentence(family, name):
@@ -139,7 +105,7 @@ def _rows(family: str, language: str) -> tuple[Document, ...]:
     rows: list[Document] = []
     for leaf, task in tasks.items():
         with _in_one_sentence(family, leaf):
-            rows += _documents(named.get(leaf, leaf.removeprefix(name)), leaf, task)
+            rows += _documents(named.get(leaf, leaf.removeprefix(name)), leaf, task, options)
     with _in_one_sentence(family, name):
         _check_texts(name, rows)
     return tuple(rows)
@@ -175,7 +141,7 @@ def _check_texts(name: str, rows: Sequence[Document]) -> None:
         )
 
 
-def _documents(part: str, name: str, task: Any) -> Iterator[Document]:  # noqa: ANN401
+def _documents(part: str, name: str, task: Any, options: FamilyOptions) -> Iterator[Document]:  # noqa: ANN401
     """Yield the documents of one task, `part` being what tells it from the other tasks of its group."""
     renderer = RENDERERS.get(task.OUTPUT_TYPE)
     if renderer is None:
@@ -183,15 +149,45 @@ def _documents(part: str, name: str, task: Any) -> Iterator[Document]:  # noqa: 
             f"harness:{name}: found output type {task.OUTPUT_TYPE!r}, expected {' or '.join(map(repr, RENDERERS))}"
         )
     _check_columns(name, task)
+    _set_options(name, task, options)
     task.set_fewshot_seed(SEED)
     documents = list(task.eval_docs)
-    for number, (id, document) in enumerate(zip(_ids(documents), documents, strict=True)):
+    for number, id in _chosen(name, documents, options):
+        document = documents[number]
         try:
             yield renderer(f"{part}{id}", name, task, number, document)
         except SpilloverError:
             raise
         except Exception as error:
             raise SpilloverError(f"harness:{name}: document {number}: {reason(error)}") from error
+
+
+def _set_options(name: str, task: Any, options: FamilyOptions) -> None:  # noqa: ANN401
+    """Give a task another number of exemplars or another split than its YAML says."""
+    if options.num_fewshot is not None:
+        task.set_config("num_fewshot", options.num_fewshot)
+    if options.split:
+        if options.split not in task.dataset:
+            raise SpilloverError(
+                f"harness:{name}: split: found no {options.split!r}; {did_you_mean(options.split, task.dataset)}"
+            )
+        task.set_config("test_split", options.split)
+
+
+def _chosen(name: str, documents: list[dict[str, Any]], options: FamilyOptions) -> list[tuple[int, str]]:
+    """Return the place and the id of the documents that are read."""
+    column, value = options.where
+    if column and documents and column not in documents[0]:
+        raise SpilloverError(f"harness:{name}: where: found no column {column!r}; {did_you_mean(column, documents[0])}")
+    chosen = [
+        (number, id)
+        for number, (id, document) in enumerate(zip(_ids(documents), documents, strict=True))
+        if not column or str(document[column]) == value
+    ]
+    if column and not chosen:
+        there = sorted({str(document[column]) for document in documents})
+        raise SpilloverError(f"harness:{name}: where: found no {column} {value!r}; {did_you_mean(value, there)}")
+    return chosen[: options.limit or None]
 
 
 def _check_columns(name: str, task: Any) -> None:  # noqa: ANN401

@@ -56,6 +56,14 @@ class SourceWithGaps(Source, Protocol):
         """Return the source without such rows; `markers` are texts in place of a missing one, beside blanks."""
 
 
+@runtime_checkable
+class SourceOfUnpairedItems(Source, Protocol):
+    """A source whose items may be other items in every language."""
+
+    def why_unpaired(self, task: Task, languages: Sequence[str]) -> str:
+        """Return why the items of some languages are no translations of each other; empty where they are."""
+
+
 def labeled_questions(source: Source, task: Task, language: str, where: str) -> list[LabeledQuestion]:
     """Return a source's questions with their answers.
 

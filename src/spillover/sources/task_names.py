@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from spillover.languages import lookup
+from spillover.languages import languages, lookup
 from spillover.tasks import PLACEHOLDER
 
 _SEPARATOR = re.compile(r"([_\-.:]+)")
 """What stands between the parts of a task's name."""
+
+_WITH_SCRIPT = re.compile(r"[A-Za-z]{2,3}[_-][A-Za-z]{4}")
+"""A code with its script: `yor_Latn`."""
 
 MAX_LANGUAGE_PARTS = 3
 """Most parts of a name that one language takes: `zh`, `deu_Latn`, `zh-Hans-CN`."""
@@ -39,8 +42,9 @@ def named_languages(names: Iterable[str]) -> dict[str, NamedLanguage]:
     """Return name → its family and language, of those names that say a language.
 
     Where a name could be taken apart in several ways, the family with the most members among `names` wins; then the
-    longer language, then the later one. A language that this project does not have is read in a name only where other
-    names of the family say languages that it has.
+    longer language, then the later one. A language that is not one of `languages` is read in a name only where it is
+    written with its script (`yor_Latn`), or where other names of the family say languages: few are named so often that
+    `sun`, `run` or `min` would mean one.
     """
     readings = {name: list(_readings(name)) for name in dict.fromkeys(names)}
     sizes = Counter(reading.family for members in readings.values() for reading in members)
@@ -61,8 +65,14 @@ def _readings(name: str) -> Iterator[NamedLanguage]:
         for start in range(len(words) - 2 * count + 1, -1, -2):
             span = slice(start, start + 2 * count - 1)
             written = "".join(words[span])
-            if words[start] and lookup(written):
+            if words[start] and _is_plain_language(written):
                 yield NamedLanguage("".join([*words[:start], PLACEHOLDER, *words[span.stop :]]), written)
+
+
+def _is_plain_language(written: str) -> bool:
+    """Whether a part of a name alone shows that it is a language."""
+    code = lookup(written)
+    return code in languages() or (code is not None and _WITH_SCRIPT.fullmatch(written) is not None)
 
 
 def _between(name: str, family: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Answer, Grade, Item, Prompt
 from spillover.sources.families import FamilyError, members, parts, reason, yaml_path
+from spillover.sources.family_options import split_options
 from spillover.tasks import ChoiceTask, GenerationTask
 from spillover.tasks.rendered import family_name, harness
 
@@ -77,7 +78,7 @@ class WrittenFamily(GenerationTask):
         Raises:
             SpilloverError: answers are graded otherwise than by exact match, or there is no such filter.
         """
-        return _rules(self.source.partition(":")[2], language)
+        return _rules(split_options(self.source.partition(":")[2])[0], language)
 
 
 def open_family(name: str) -> ChoiceTask | GenerationTask:
@@ -85,20 +86,23 @@ def open_family(name: str) -> ChoiceTask | GenerationTask:
 
     Args:
         name: the family, such as `xnli_{language}`; after a `#` one of its filters. Without one the last filter of a
-            family counts, which in those that have several is the one that finds most answers.
+            family counts, which in those that have several is the one that finds most answers. After a `?` options.
 
     Raises:
         SpilloverError: there is no such family, or a filter is named for one whose items have choices.
     """
-    family, _, chosen = name.partition(FILTER)
-    scored = harness(family)
+    bare, options = split_options(name)
+    family, _, chosen = bare.partition(FILTER)
+    scored = harness(family).model_copy(
+        update={"name": family_name(family) + options.label, "source": f"harness:{name}"}
+    )
     codes = members(family)
     if _config(family, next(iter(codes))).get("output_type") != OUTPUT_TYPE:
         if chosen:
             raise SpilloverError(f"harness:{name}: found the filter {chosen!r}, expected none: its items have choices")
         return scored
     return WrittenFamily(
-        name=family_name(family),
+        name=scored.name,
         kind="generation",
         fields=(),
         rows={},

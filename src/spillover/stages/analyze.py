@@ -13,6 +13,7 @@ from spillover.analysis.interpretability.latent import CellReading, latents, tra
 from spillover.analysis.interpretability.lens import LensInput, LensOutput, apply_lens
 from spillover.analysis.interpretability.neurons import Activity, neuron_sets, neurons
 from spillover.analysis.interpretability.overlap import overlaps
+from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.plugins import LENSES, resolve
@@ -82,7 +83,21 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
     traced = subsets({key: rows for key, rows in items.items() if has_labels(open_task(key[0]))}, chosen.limit)
     check_metrics(chosen.metrics, traced)
     languages_off(experiment, traced)
+    if chosen.patch or chosen.metrics:
+        _check_paired(traced)
     return traced
+
+
+def _check_paired(items: Items) -> None:
+    """Refuse items that are not the same in every language: patches and geometry pair them by their ids."""
+    ids: dict[str, set[str]] = {}
+    for (task, language), rows in items.items():
+        of_language = {row.id for row in rows}
+        if ids.setdefault(task, of_language) != of_language:
+            raise SpilloverError(
+                f"analyze: the items of {task!r} in {language} are no translations of those in other languages, which "
+                "patches and geometry compare; set analyze.patch = 0 and analyze.metrics = [], or analyze.limit = 0"
+            )
 
 
 def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:

@@ -3,14 +3,19 @@
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from spillover.analysis.statistics.gates import Gate, parse_gate, target
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.languages import in_paper_order
+from spillover.languages import in_paper_order, languages
 from spillover.sources import Source, open_source
 from spillover.sources.labels import Stated
 from spillover.tasks import Task, open_task
+from spillover.utils.progress import notify
+
+MAX_LISTED = 10
+"""Most languages that a line lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,24 @@ def items_origin(experiment: Experiment, task: Task) -> ItemsOrigin:
 def measured_languages(experiment: Experiment, task: Task, source: Source) -> tuple[str, ...]:
     """Return the languages in which a task is measured, in the paper's order; none if the source has no items."""
     wanted = experiment.evaluate.languages
-    return source.item_languages(task) if wanted == "all" else in_paper_order(wanted)
+    if not isinstance(wanted, str):
+        return in_paper_order(wanted)
+    codes = source.item_languages(task)
+    if wanted == "available":
+        return codes
+    default = languages().keys() | task.rows.keys()
+    if more := tuple(code for code in codes if code not in default):
+        _mention(task.name, more)
+    return tuple(code for code in codes if code in default)
+
+
+@cache
+def _mention(task: str, codes: tuple[str, ...]) -> None:
+    """Tell the user once per process that `all` leaves out languages."""
+    listed = f"{', '.join(codes[:MAX_LISTED])}{' …' if len(codes) > MAX_LISTED else ''}"
+    notify(
+        f"{task}: evaluate.languages = 'all' leaves out {listed} ({len(codes)} in all); 'available' measures them too"
+    )
 
 
 def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:

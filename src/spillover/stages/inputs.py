@@ -4,6 +4,7 @@ Each source is asked once per language, since the data may be on a hub and each 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -11,7 +12,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.records import Item, LabeledQuestion, Question
-from spillover.sources import InspectableSource, Source, labeled_questions, open_source
+from spillover.sources import InspectableSource, Source, SourceOfUnpairedItems, labeled_questions, open_source
 from spillover.sources.table import LabeledTable, items
 from spillover.stages.evaluation import items_origin, listed_tasks, measured_languages
 from spillover.stages.items import Items, balanced_subset, same_items
@@ -28,6 +29,7 @@ class Inputs:
         self._questions: dict[str, _Replayed] = {}
         self._tables: dict[tuple[str, str], LabeledTable] = {}
         self._items: dict[tuple[str, str], list[Item]] = {}
+        self._unpaired: dict[str, str] = {}
 
     @cached_property
     def task(self) -> Task:
@@ -88,16 +90,32 @@ class Inputs:
         return self._tables[key]
 
     def items_in(self, task: Task, language: str) -> list[Item]:
-        """Return all of a task's items in a language, read strictly."""
+        """Return all of a task's items in a language, read strictly; unpaired ones have ids of their language alone."""
         key = task.name, language
         if key not in self._items:
             table, (source, _) = self.item_table(task, language), self._source(task)
-            self._items[key] = source.items(task, language) if table is None else items(table, *key)
+            rows = source.items(task, language) if table is None else items(table, *key)
+            if self.why_unpaired(task):
+                rows = [replace(row, id=f"{language} {row.id}") for row in rows]
+            self._items[key] = rows
         return self._items[key]
+
+    def why_unpaired(self, task: Task) -> str:
+        """Return why a task's items are no translations of each other; empty where an id is one item in all."""
+        if task.name not in self._unpaired:
+            source, _ = self._source(task)
+            self._unpaired[task.name] = (
+                source.why_unpaired(task, self.item_languages(task))
+                if isinstance(source, SourceOfUnpairedItems)
+                else ""
+            )
+        return self._unpaired[task.name]
 
     @cached_property
     def items(self) -> Items:
         """The items measured, per task as the experiment names it and language: the same ids in each, in one order.
+
+        Where a task's items are not paired, each language has its own.
 
         Raises:
             SpilloverError: a language lacks an item that another has, no language has any, or two tasks have one name.
@@ -106,6 +124,12 @@ class Inputs:
         for name, task in self.tasks.items():
             languages = self.item_languages(task)
             rows = {language: self.items_in(task, language) for language in languages}
+            if self.why_unpaired(task):
+                chosen = {
+                    code: balanced_subset(items_in, self.experiment.evaluate.limit) for code, items_in in rows.items()
+                }
+                measured |= {(name, code): items_in for code, items_in in chosen.items()}
+                continue
             reference = rows[ENGLISH if ENGLISH in rows else languages[0]]
             ids = [item.id for item in balanced_subset(reference, self.experiment.evaluate.limit)]
             for language in languages:

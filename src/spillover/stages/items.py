@@ -35,13 +35,16 @@ def machine_translated(items: Mapping[tuple[str, str], Sequence[Item]]) -> tuple
 
 
 def clusters(items: Mapping[tuple[str, str], Sequence[Item]]) -> dict[str, Clusters]:
-    """Return task → the clusters of its items, found in its English items, else in those of its first language."""
-    rows: dict[str, Sequence[Item]] = {}
-    for (name, language), items_in in items.items():
-        task = open_task(name).name
-        if task not in rows or language == ENGLISH:
-            rows[task] = items_in
-    return {task: clusters_of(items_in) for task, items_in in rows.items()}
+    """Return task → the clusters of its items.
+
+    An item's cluster is found in English if it is there, else in the first language that has it.
+    """
+    rows: dict[str, dict[str, Item]] = {}
+    for (name, _), items_in in sorted(items.items(), key=lambda cell: cell[0][1] != ENGLISH):
+        of_task = rows.setdefault(open_task(name).name, {})
+        for item in items_in:
+            of_task.setdefault(item.id, item)
+    return {task: clusters_of(list(of_task.values())) for task, of_task in rows.items()}
 
 
 def balanced_subset(rows: Sequence[Item], limit: int) -> list[Item]:

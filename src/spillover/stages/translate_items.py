@@ -35,10 +35,11 @@ def translate_items(experiment: Experiment, store: Store) -> list[Path]:
     Raises:
         SpilloverError: no language or no translator of texts is named.
     """
-    if experiment.evaluate.languages == "all":
-        raise SpilloverError('evaluate.languages: found "all", expected those to translate into, such as ["es", "de"]')
+    wanted = experiment.evaluate.languages
+    if isinstance(wanted, str):
+        raise SpilloverError(f'evaluate.languages: found "{wanted}", expected those to translate into, ["es", "de"]')
     original = experiment.questions.language
-    languages = [code for code in experiment.evaluate.languages if code != original]
+    languages = [code for code in wanted if code != original]
     chosen, log = experiment.translate, partial(store.log, "translated items")
     tell_restriction(experiment)
     translator = open_translator(_refuse_parallel, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log)

@@ -72,7 +72,8 @@ class _Counts:
                     self._counts[key] = {cell: float(len(rows)) for cell, rows in Inputs(experiment).items.items()}
             except SpilloverError as error:
                 self.problem = self.problem or str(error)
-                codes = languages() if experiment.evaluate.languages == "all" else experiment.evaluate.languages
+                wanted = experiment.evaluate.languages
+                codes = languages() if isinstance(wanted, str) else wanted
                 self._counts[key] = {(task, code): math.nan for task in experiment.evaluate.tasks for code in codes}
         return self._counts[key]
 

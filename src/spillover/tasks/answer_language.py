@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import regex
 
-from spillover.languages import ENGLISH, get_language, languages
+from spillover.languages import ENGLISH, get_language
 from spillover.records import LanguageCheck
 from spillover.tasks.graders.markup import plain
 from spillover.utils.text import MIN_LETTERS, detector, identifies, lingua_codes, most_likely
@@ -103,5 +103,5 @@ def _tells(words: str, choices: Collection[str]) -> bool:
     """Whether a text is long enough to tell its language among the choices."""
     if len(words.replace(" ", "").encode()) < MIN_LETTERS:
         return False
-    scripts = {languages()[code].script for code in choices}
+    scripts = {get_language(code).script for code in choices}
     return not ({"Han", "Japanese"} <= scripts and HAN.fullmatch(words) and len(words) < MIN_HAN)

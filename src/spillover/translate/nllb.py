@@ -18,7 +18,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.languages import Language, get_language, languages
+from spillover.languages import Language, get_language, known_languages
 from spillover.translate.lines import by_line
 from spillover.utils.digests import content_digest
 from spillover.utils.hub import download
@@ -125,7 +125,7 @@ class Nllb:
         """Return the target language's token and set the tokenizer's source; refuse a language that the model lacks."""
         names = {
             code: name
-            for code, row in languages().items()
+            for code, row in known_languages().items()
             for name in reversed(self._family.codes(row))
             if self._has(self._family.token.format(name))
         }

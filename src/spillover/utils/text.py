@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import regex
 
 from spillover.errors import SpilloverError
-from spillover.languages import languages
+from spillover.languages import known_languages, languages
 
 if TYPE_CHECKING:
     from lingua import ConfidenceValue, Language, LanguageDetector
@@ -66,16 +66,17 @@ def identifies() -> bool:
 def foreign(texts: Sequence[str], expected: str) -> dict[int, str]:
     """Return index → code of the language, for texts that are surely not in `expected`.
 
-    A fast pass (trigrams, all of the project's languages) picks suspects. A slow pass (up to five letters, only the
-    languages in question) must confirm each suspect at both ends, since a text may begin with a foreign title. Only the
-    project's languages are choices, so no text is identified as Danish or Indonesian. If lingua lacks `expected`, no
+    A fast pass (trigrams, all of `languages`) picks suspects. A slow pass (up to five letters, only the
+    languages in question) must confirm each suspect at both ends, since a text may begin with a foreign title. Only
+    `languages` and `expected` are choices, so no German text is identified as Danish. If lingua lacks `expected`, no
     text counts as foreign.
     """
     codes = lingua_codes()
     if expected not in codes.values():
         return {}
     long = [index for index, text in enumerate(texts) if len(text[:READ].encode()) >= MIN_LETTERS]
-    looks = most_likely(detector(frozenset(codes.values()), True), [texts[index][:READ] for index in long])
+    choices = frozenset(codes.values()) & {*languages(), expected}
+    looks = most_likely(detector(choices, True), [texts[index][:READ] for index in long])
     suspects = {
         index: codes[look.language]
         for index, look in zip(long, looks, strict=True)
@@ -102,11 +103,11 @@ def lingua_codes() -> "dict[Language, str]":
     """Return lingua's language → code, for those that lingua has."""
     from lingua import IsoCode639_1, Language
 
-    codes = {}
-    for code, row in languages().items():
+    codes: dict[Language, str] = {}
+    for code, row in known_languages().items():
         try:
             if row.lingua:
-                codes[Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper()))] = code
+                codes.setdefault(Language.from_iso_code_639_1(IsoCode639_1.from_str(row.lingua.upper())), code)
         except ValueError as error:
             raise SpilloverError(
                 f"languages.{code}.lingua: found {row.lingua!r}, expected a code that lingua has, or none"

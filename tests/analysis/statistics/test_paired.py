@@ -233,3 +233,47 @@ def test_few_languages_give_a_wide_interval_within_range():
     assert (found.low, found.high, found.n, found.value) == (-1, 1, 2, over_items.value)
     same = over_languages(over_items, np.array([0.1, 0.1]))
     assert (same.low, same.high) == pytest.approx((over_items.low, over_items.high))
+
+
+def apart(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Give each language items of its own: (items, languages) → (items × languages, languages), nan elsewhere."""
+    items, languages = values.shape
+    table = np.full((items * languages, languages), np.nan)
+    for column in range(languages):
+        table[column * items : (column + 1) * items, column] = values[:, column]
+    return table
+
+
+def test_unpaired_languages_add_their_variances():
+    """The oracle is the textbook's for independent samples; pairing by row number, the twin, gives another one."""
+    values = np.random.default_rng(5).choice([-1.0, 0.0, 1.0], size=(6, 4), p=[0.2, 0.5, 0.3])
+    found, paired = mean_change(apart(values)), mean_change(values)
+    assert found.value == pytest.approx(values.mean())
+    assert found.variance == pytest.approx((values.var(axis=0, ddof=1) / 6).sum() / 4**2 * 23 / 24)
+    assert (found.units, found.outcomes) == (24, 24)
+    assert paired.variance != pytest.approx(found.variance, rel=0.05)
+
+
+def test_clusters_within_unpaired_languages_are_units():
+    values = apart(np.random.default_rng(6).choice([-1.0, 0.0, 1.0], size=(8, 3)))
+    clusters = np.repeat(np.arange(12), 2)
+    halves = values.reshape(12, 2, 3).mean(axis=1)
+    found = mean_change(values, clusters)
+    assert found.units == 12
+    assert found.variance == pytest.approx(mean_change(halves).variance * 23 / 24 * 12 / 11)
+
+
+def test_over_unpaired_languages_it_covers():
+    """Eight languages of 15 own items each. Items that are the same in all, taken for unpaired ones, are missed."""
+    random = np.random.default_rng(7)
+    rates = np.linspace(0.05, 0.6, 8)
+    truth = (rates - 0.1).mean()
+    hits = {"own": 0, "the same": 0}
+    for _ in range(400):
+        broken = random.random((15, 8)) < 0.1
+        draws = {"own": random.random((15, 8)), "the same": np.repeat(random.random((15, 1)), 8, axis=1)}
+        for name, draw in draws.items():
+            found = mean_change(apart(1.0 * (draw < rates) - broken)).estimate()
+            hits[name] += found.low <= truth <= found.high
+    assert hits["own"] >= 0.94 * 400
+    assert hits["the same"] < 0.9 * 400

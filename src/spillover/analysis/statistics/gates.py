@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spillover.analysis.statistics.gains import group_of
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.languages import from_code, languages
+from spillover.languages import from_code, known_languages, languages
 from spillover.records import Comparison, Estimate, Gain, Summary
 from spillover.utils.formatting import minus, points
 from spillover.utils.paths import expanded
@@ -111,7 +111,7 @@ def _named(task: str, subject: str, targets: Sequence[Target], where: str) -> Se
 
 def _check_measured(measure: str, tasks: Sequence[Target], where: str) -> None:
     """Refuse a measure that is none, or that a task the gate is about will not have."""
-    if measure not in MEASURES and measure not in languages():
+    if measure not in MEASURES and measure not in known_languages():
         raise SpilloverError(
             f"{where}: found {measure!r}; {did_you_mean(measure, MEASURES)}, or a language's code, such as th"
         )

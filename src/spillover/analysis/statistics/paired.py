@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import t as student
 
 from spillover.analysis.statistics.estimate import wilson
@@ -103,7 +105,7 @@ def mean_change(values: Array, clusters: Clusters | None = None, influence: Arra
     centers = contributions.sum(axis=0) / present.sum(axis=0)
     deviations = (weights * (contributions - centers)).sum(axis=1)
     outcomes = int(present.sum())
-    units, variance = _variance(deviations, outcomes, clusters)
+    units, variance = _variance(deviations, outcomes, clusters, _strata(present, clusters))
     value = float((filled.sum(axis=0) / present.sum(axis=0)).mean())
     return MeanChange(value, fixed, broken, variance, outcomes, units, squares)
 
@@ -169,16 +171,31 @@ def over_languages(over_items: Estimate, values: Array) -> Estimate:
     return Estimate(over_items.value, max(-1.0, low), min(1.0, high), count)
 
 
-def _variance(deviations: Array, outcomes: int, clusters: Clusters | None) -> tuple[int, float]:
+def _strata(present: Array, clusters: Clusters | None) -> int:
+    """Return how many groups of columns share no unit: 1 where items are paired, all columns where none is.
+
+    present: (items, columns) whether a column has an item.
+    """
+    if present.shape[1] == 1 or present.all(axis=1).any():
+        return 1
+    units = np.arange(len(present)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    items, columns = np.nonzero(present)
+    size = int(units.max()) + 1
+    edges = coo_array((np.ones(len(items)), (units[items], size + columns)), shape=(size + present.shape[1],) * 2)
+    return int(connected_components(edges, directed=False)[0])
+
+
+def _variance(deviations: Array, outcomes: int, clusters: Clusters | None, strata: int) -> tuple[int, float]:
     """Return the number of units and the variance of a sum of deviations, (items,), that are independent by unit.
 
-    Both corrections for small numbers are taken: that of the units, and that of the spread it is compared with.
+    Both corrections for small numbers are taken: that of the units, of which each stratum uses one for its mean, and
+    that of the spread it is compared with.
     """
     sums = deviations if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], deviations)
     units = len(sums)
     if units < 2:
         return units, float((sums**2).sum())
-    return units, float((sums**2).sum() * units / (units - 1) * (outcomes - 1) / outcomes)
+    return units, float((sums**2).sum() * units / max(units - strata, 1) * (outcomes - 1) / outcomes)
 
 
 def score_interval(fixed: Array | float, broken: Array | float, pairs: Array | float, z: Array | float) -> Array:

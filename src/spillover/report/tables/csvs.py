@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
-from spillover.languages import languages
+from spillover.languages import in_paper_order
 from spillover.records import (
     REASONS,
     AnswerMetrics,
@@ -40,7 +40,7 @@ from spillover.utils.formatting import ascii_minus
 def main(findings: Findings) -> str:
     """Return the main table: a row per task and arm, a column per language; in percent, as on the page."""
     measured = {gain.language for gain in findings.comparisons[0].gains}
-    codes = [code for code in languages() if code in measured]
+    codes = in_paper_order(measured)
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for (task, _), table in zip(blocks(findings.comparisons[0]), run.main(findings), strict=True):
         for name, *cells in table.rows:

@@ -67,10 +67,18 @@ def main(findings: Findings) -> list[Table]:
 
 def blocks(comparison: Comparison) -> Iterator[tuple[str, list[Gain]]]:
     """Yield each task's gains in the paper's rows of ten languages, without empty rows."""
-    row = {code: place // BLOCK for place, code in enumerate(languages())}
     for task, members in by_task(comparison):
+        row = table_rows([gain.language for gain in members])
         for _, block in groupby(members, key=lambda gain: row[gain.language]):
             yield task, list(block)
+
+
+def table_rows(codes: Sequence[str]) -> dict[str, int]:
+    """Return language → the table that it stands in: the paper's two tables of ten, then tens of the others."""
+    places = {code: place for place, code in enumerate(languages())}
+    others = [code for code in codes if code not in places]
+    places |= {code: place for place, code in enumerate(others, start=BLOCK * -(-len(places) // BLOCK))}
+    return {code: places[code] // BLOCK for code in codes}
 
 
 @cache
