@@ -70,6 +70,7 @@ def test_a_run_folder_of_the_first_version_opens(call: Call) -> None:
     again = call("compare", RUN, "runs/now")
     assert again.status == 0, again.err
     assert "sentiment" in again.out
+    assert "before: Whether the treatment took is not known" in " ".join(again.out.split())
     assert call("export", "data", "experiment.toml", "examples", "--name", "before").status == 0
     (lines,) = (path.read_text("utf-8").splitlines() for path in Path("examples").glob("*.jsonl"))
     assert len(lines) == len(read_records(RUN / "examples.parquet", Example)) > 0

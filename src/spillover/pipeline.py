@@ -232,11 +232,13 @@ class Run:
         from spillover.analysis.statistics.fertility import correlations
         from spillover.analysis.statistics.forgetting import forgetting
         from spillover.analysis.statistics.gains import compare_pairs
+        from spillover.analysis.statistics.treatment import check_treatment
         from spillover.report import code_digest
 
         _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
         defects, results, internals = self.defects, self.results, self.internals
         adapter = self.adapter if self.experiment.tunes else None
+        tuning = read_history(adapter.path) if adapter else no_history()
         clusters_of_items, pairs = clusters(self.items), self.experiment.pairs
         fertility = measure_fertility(self.store, self.experiment, self.items)
         comparisons = compare_pairs(
@@ -258,7 +260,8 @@ class Run:
             licenses=licenses(self.experiment),
             item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
             internals=internals,
-            tuning=read_history(adapter.path) if adapter else no_history(),
+            tuning=tuning,
+            treatment=check_treatment(tuning, self.experiment.teaches, self.experiment.is_control) if adapter else None,
             forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs_of_plain_arms(self.arms, pairs)),
             data=self._data(defects),
             costs=self.store.costs(),
@@ -311,7 +314,7 @@ class Run:
 
     def _tune(self, store: Store) -> Artifact:
         experiment, examples = self.experiment, self.examples
-        rows, phases = self.training_set.examples, self.training_set.phases
+        rows, phases, translates = (getattr(self.training_set, name) for name in ("examples", "phases", "translates"))
 
         def write(folder: Path) -> None:
             from spillover.models.inference.resident import borrow_base_model
@@ -321,7 +324,7 @@ class Run:
             if experiment.tune.method == "full":  # half precision would round small steps away
                 model_config = model_config.model_copy(update={"dtype": "float32"})
             with borrow_base_model(model_config) as model:
-                tune(model, rows, experiment.tune, experiment.seed, folder, phases)
+                tune(model, rows, experiment.tune, experiment.seed, folder, phases, translates)
 
         settings = [experiment.tune.model_dump(exclude={"report_to"}, context=IN_DIGEST), experiment.seed]
         spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))

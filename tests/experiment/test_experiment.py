@@ -92,7 +92,7 @@ BEYOND_THE_DESIGN = {
         "cutoff": 2048,
         "validation_share": 0.05,
         "dropout": 0,
-        "translations": 40,
+        "translations": 200,
         "method": "lora",
         "layers": "all",
         "embeddings": "none",

@@ -31,16 +31,21 @@ from spillover.records import (
     Internals,
     ItemScores,
     LanguageNeurons,
+    LearnedPart,
     LensSummary,
     MachineTranslated,
+    PairAlignment,
     PairChecks,
     Patch,
     Provenance,
+    RetrievalGain,
     StageCost,
     Summary,
     Trajectory,
     Translation,
     TranslationCost,
+    TranslationGain,
+    TreatmentCheck,
     Tuning,
     Verdict,
 )
@@ -154,6 +159,8 @@ def summary(task: str, gains: list[Gain]) -> Summary:
         label_prior=None if task == "paraphrase" else estimate(0.3 * unseen.value, 0.01),
         reasons=(),
         minimum_detectable=0.017,
+        margin=estimate(4 * unseen.value, 0.2),
+        margin_detectable=0.28,
         by_property=tuple(splits),
         verdict=verdict,
         sentence=f"{task}: {verdict} over {len(members)} languages not tuned on, {value:+.1f} points "
@@ -194,6 +201,23 @@ def forgetting(code: str, place: int) -> Forgetting:
     difference = estimate(0.02 - 0.003 * place, 0.01)
     bits = estimate(1.1, 0.1), estimate(1.1 + difference.value, 0.1)
     return Forgetting("base", "tuned", code, 60, 9000, *bits, difference)
+
+
+PARTS = (
+    LearnedPart(0, "question-translation", 300, 600, 300, 15_000),
+    LearnedPart(0, "replay", 50, 200, 50, 9_000),
+    LearnedPart(1, "contrastive (copy)", 380, 380, 380, 0),
+)
+
+
+def treatment() -> TreatmentCheck:
+    changes = (estimate(37, 2, 100), 21.0, estimate(27, 3, 100), estimate(30, 1, 100))
+    translations = tuple(
+        TranslationGain(code, pairs, 11.0, 48.0, *changes, 2.5, 1.2, estimate(-1.3, 0.1, 100))
+        for code, pairs in (("", 200), ("zh", 100), ("de", 100))
+    )
+    found = tuple(RetrievalGain(code, 20, 0.1, 0.85, estimate(0.75, 0.1, 20)) for code in ("", "de"))
+    return TreatmentCheck(True, "The treatment took: chrF 11.0 → 48.0.", translations, found)
 
 
 HOSTILE_ITEM = "</script><img src=x onerror=alert(1)> {{ 7*7 }}"
@@ -299,7 +323,10 @@ def findings() -> Findings:
             translations=tuple(
                 Translation(str(place), "de", "Gut.\n", "Good.\n", "Gut. Gut.", f"Good {place}.") for place in range(40)
             ),
+            parts=PARTS,
+            alignments=(PairAlignment("de", "cka", 20, 0.2, 0.01, 0.7, 0.02),),
         ),
+        treatment=treatment(),
         costs=(
             StageCost("questions", 0.4, 0),
             StageCost("adapter", 131.9, 3_200_000_000),
@@ -351,7 +378,12 @@ def with_texts(findings: Findings, text: str) -> Findings:
         ),
         provenance=Provenance(((text, text),), text),
         item_scores=tuple(replace(s, task=task, labels=(text, *s.labels[1:])) for s in findings.item_scores[:20]),
-        tuning=replace(findings.tuning, translations=(Translation(text, "de", text, text, text, text),)),
+        tuning=replace(
+            findings.tuning,
+            translations=(Translation(text, "de", text, text, text, text),),
+            parts=(replace(PARTS[0], name=text),),
+        ),
+        treatment=replace(treatment(), sentence=text),
     )
 
 

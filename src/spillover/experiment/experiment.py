@@ -188,6 +188,16 @@ class Experiment(Section):
         return self._described(self._words.sentence)
 
     @property
+    def teaches(self) -> bool:
+        """Whether the mixture has pairs that tuning is to learn from."""
+        return self._words.teaches
+
+    @property
+    def is_control(self) -> bool:
+        """Whether these pairs are not meant to teach a translation."""
+        return self._words.control
+
+    @property
     def tuned_on(self) -> tuple[str, ...]:
         """The languages that tuning sees beside the pivot."""
         return self.translate.to if self.tunes and "{to}" in self._words.name else ()

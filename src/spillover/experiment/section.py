@@ -34,6 +34,9 @@ class Section(BaseModel):
     younger: ClassVar[frozenset[str]] = frozenset()
     """Keys that version 0.1.0 had not. Digests depend on them only where they are set: old artifacts stay valid."""
 
+    old_defaults: ClassVar[dict[str, Any]] = {}
+    """Keys whose default version 0.1.0 had otherwise, with that default, which stands for today's in digests."""
+
     def identity(self) -> dict[str, Any]:
         """Return what the section's keys say in a digest."""
         return self.model_dump(mode="json", context=IN_DIGEST)
@@ -46,6 +49,10 @@ class Section(BaseModel):
             for name in self.younger:
                 if getattr(self, name) == type(self).model_fields[name].get_default(call_default_factory=True):
                     written.pop(name, None)
+            fields = type(self).model_fields
+            written |= {
+                name: value for name, value in self.old_defaults.items() if getattr(self, name) == fields[name].default
+            }
         return written
 
     @model_validator(mode="after")

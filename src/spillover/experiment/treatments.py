@@ -12,6 +12,10 @@ class Treatment:
     """As the paper writes it, `{to}=>{pivot}`. A recipe tunes on the languages that its name mentions."""
     sentence: str
     """What follows `tuned on zh/de=>en:`."""
+    teaches: bool = True
+    """Whether it has pairs that tuning is to learn from."""
+    control: bool = False
+    """Whether its pairs are not meant to teach a translation."""
 
 
 _FRAMED = "(frame: {frame})"
@@ -34,24 +38,29 @@ TREATMENTS = {
     "shuffled-pairs": Treatment(
         "{to}=>{pivot} (shuffled)",
         f"a control: questions in {{sources}}, each followed by another question in {{target}} {_FRAMED}",
+        control=True,
     ),
-    "copy": Treatment("{pivot}=>{pivot} (copied)", f"a control: copying questions in {{target}} {_FRAMED}"),
+    "copy": Treatment(
+        "{pivot}=>{pivot} (copied)", f"a control: copying questions in {{target}} {_FRAMED}", control=True
+    ),
     "unrelated": Treatment(
         "{to}=>{pivot} (unrelated)",
         "a control: translating questions of {unrelated}, as many target tokens, from {sources} into {target} "
         f"{_FRAMED}",
     ),
-    "annotated-english": Treatment("{original} (annotated)", f"{_ANSWERING} {{original_name}}"),
+    "annotated-english": Treatment("{original} (annotated)", f"{_ANSWERING} {{original_name}}", teaches=False),
     "annotated-multilingual": Treatment(
-        "{original}/{to} (annotated)", f"{_ANSWERING} {{original_name}} and translated into {{sources}}"
+        "{original}/{to} (annotated)",
+        f"{_ANSWERING} {{original_name}} and translated into {{sources}}",
+        teaches=False,
     ),
-    "annotated-pivot": Treatment("{pivot} (annotated)", f"{_ANSWERING} {{target}}"),
+    "annotated-pivot": Treatment("{pivot} (annotated)", f"{_ANSWERING} {{target}}", teaches=False),
     "two-stage": Treatment(
         "{to}=>{pivot}, then {original} (annotated)",
         "first translating questions, without their answers, from {sources} into {target} "
         f"{_FRAMED}, then {_ANSWERING} {{original_name}}",
     ),
-    "replay": Treatment("replay", "repeating other texts, against forgetting"),
+    "replay": Treatment("replay", "repeating other texts, against forgetting", teaches=False),
     "code-switch": Treatment(
         "{to}+{pivot}=>{pivot}",
         f"writing questions in {{target}} from a copy with words in {{sources}}, without their answers {_FRAMED}",
@@ -83,7 +92,14 @@ def treatment_of(phases: Sequence[Sequence[tuple[str, float, str]]]) -> Treatmen
         alike = len({weight for _, weight, _ in words}) == 1
         names.append(" + ".join(f"{'' if alike else f'{weight:g}·'}{each.name}{end}" for each, weight, end in words))
         sentences.append(", together with ".join(f"{each.sentence}{end}" for each, _, end in words))
-    return Treatment(", then ".join(names), "; then ".join(sentences))
+    controls = [
+        treatment(recipe).control or control != "none"
+        for parts in phases
+        for recipe, _, control in parts
+        if treatment(recipe).teaches
+    ]
+    name, sentence = ", then ".join(names), "; then ".join(sentences)
+    return Treatment(name, sentence, teaches=bool(controls), control=bool(controls) and all(controls))
 
 
 def treatment(recipe: str) -> Treatment:

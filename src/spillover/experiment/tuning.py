@@ -1,6 +1,6 @@
 """What is tuned and how: the section `tune`, and the phases of a mixture."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ class TuneConfig(Section):
     """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
 
     younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings"})
+    old_defaults: ClassVar[dict[str, Any]] = {"translations": 40}  # what is measured changes no weight
 
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[float, Field(gt=0)] = 16
@@ -26,7 +27,8 @@ class TuneConfig(Section):
     cutoff: Annotated[int, Field(ge=8)] = 2048
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
-    translations: NonNegative = 40
+    translations: NonNegative = 200
+    """Most held-out pairs that are read before and after tuning, to see whether it taught anything."""
     report_to: tuple[str, ...] = ()
     method: Literal["lora", "dora", "rslora", "full"] = "lora"
     layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"

@@ -63,7 +63,17 @@ from spillover.records.samples import Sample
 from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
-from spillover.records.tuning import Forgetting, LearnedPart, Translation, Tuning
+from spillover.records.tuning import (
+    Forgetting,
+    LearnedPart,
+    PairAlignment,
+    Retrieval,
+    RetrievalGain,
+    Translation,
+    TranslationGain,
+    TreatmentCheck,
+    Tuning,
+)
 
 __all__ = [
     "CONFIDENCE",
@@ -118,6 +128,7 @@ __all__ = [
     "NeuronTokens",
     "Outcome",
     "Pair",
+    "PairAlignment",
     "PairChecks",
     "PairFlag",
     "PairQuality",
@@ -133,6 +144,8 @@ __all__ = [
     "ReasonPart",
     "RecipeResult",
     "Result",
+    "Retrieval",
+    "RetrievalGain",
     "RunComparison",
     "Sample",
     "Setup",
@@ -147,6 +160,8 @@ __all__ = [
     "TransferMatrix",
     "Translation",
     "TranslationCost",
+    "TranslationGain",
+    "TreatmentCheck",
     "Tuning",
     "Verdict",
 ]

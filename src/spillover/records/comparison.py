@@ -175,6 +175,10 @@ class Summary:
     """The primary endpoint split by reason; empty for tasks with labels, or without unseen languages."""
     minimum_detectable: float | None
     """Smallest mean gain over unseen languages that these items would show with 80% power; None without any."""
+    margin: Estimate | None
+    """Mean change of the gold margin over unseen languages, nats; Student's interval. None without labels or them."""
+    margin_detectable: float | None
+    """Smallest such mean change that these items would show with 80% power, nats; None where there is none."""
     by_property: tuple[GroupGain, ...]
     """The primary endpoint by resource tier, script and family."""
     verdict: Verdict | None

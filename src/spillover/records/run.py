@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from spillover.records.comparison import Comparison, ItemAnswers, ItemScores
 from spillover.records.interpretability import Internals
 from spillover.records.quality import Data, Fertility, FertilityCorrelation
-from spillover.records.tuning import Forgetting, Tuning
+from spillover.records.tuning import Forgetting, TreatmentCheck, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +142,5 @@ class Findings:
     """One per task and language measured."""
     fertility_correlations: tuple[FertilityCorrelation, ...] = ()
     """One per task and measure of fertility; none with fewer than four languages that tuning never saw."""
+    treatment: TreatmentCheck | None = None
+    """Whether tuning taught what it was meant to teach; None where nothing was tuned."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from spillover.records.comparison import Verdict
 from spillover.records.estimates import Estimate
 from spillover.records.scoring import Result
+from spillover.records.tuning import TreatmentCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class FinishedRun:
     """Task → an item's id → the first id of its cluster; empty where all items are independent of one another."""
     arms: tuple[str, str] = ("base", "tuned")
     """Names of the reference and the arm."""
+    treatment: TreatmentCheck | None = None
+    """Whether tuning taught what it was meant to teach; None where nothing was tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +99,5 @@ class RunComparison:
     """In the order given."""
     comparisons: tuple[PairedComparison, ...]
     """One per pair of recipes and task with languages new to both."""
+    treatments: tuple[str, ...] = ()
+    """Per run that tuned, its name and whether its treatment took, in a sentence."""

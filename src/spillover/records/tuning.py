@@ -1,4 +1,4 @@
-"""What tuning did: losses, translations and forgetting."""
+"""What tuning did: losses, held-out pairs before and after, and forgetting."""
 
 from dataclasses import dataclass
 
@@ -21,6 +21,100 @@ class Translation:
     """What it wrote before tuning."""
     after: str
     """What it wrote after tuning."""
+    losses: tuple[float, ...] = ()
+    """Mean loss of the reference's tokens before and after tuning, nats; empty in runs of version 0.1.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Whether the two texts of a held-out pair find each other among the held-out pairs of their language."""
+
+    id: str
+    """The question's id."""
+    language: str
+    """Code of the first text's language."""
+    before: float
+    """Share of the two directions in which the nearest text (cosine) is the partner, before tuning: 0, 0.5 or 1."""
+    after: float
+    """The same after tuning."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairAlignment:
+    """How alike the states of held-out pairs are, at the block where `contrastive` compares them."""
+
+    language: str
+    """Code of the first text's language."""
+    metric: str
+    """A name of the alignment metrics."""
+    pairs: int
+    """Number of pairs."""
+    before: float
+    """Value before tuning."""
+    before_chance: float
+    """Its mean over shuffled pairs."""
+    after: float
+    """Value after tuning."""
+    after_chance: float
+    """Its mean over shuffled pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationGain:
+    """The held-out translations of one language, before and after tuning. Differences are after − before."""
+
+    language: str
+    """Code of the source's language; empty for all of them."""
+    pairs: int
+    """Number of pairs."""
+    before: float
+    """Mean chrF of the translations before tuning, in [0, 100]."""
+    after: float
+    """Mean chrF after tuning."""
+    difference: Estimate
+    """Mean difference of the two; Student's interval."""
+    copied: float
+    """Mean chrF of the sources themselves: what a model gets that copies."""
+    over_copy: Estimate
+    """Mean of chrF after tuning − chrF of the source."""
+    over_other: Estimate | None
+    """Mean of chrF after tuning − its chrF against another pair's reference; None without another reference."""
+    loss_before: float | None
+    """Mean loss of the references' tokens before tuning, nats, each pair alike; None if it was not measured."""
+    loss_after: float | None
+    """The same after tuning."""
+    loss_difference: Estimate | None
+    """Mean difference of the two; Student's interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalGain:
+    """The held-out pairs of one language that find each other inside the model, before and after tuning."""
+
+    language: str
+    """Code of the first text's language; empty for all of them."""
+    pairs: int
+    """Number of pairs."""
+    before: float
+    """Share found before tuning, in [0, 1]."""
+    after: float
+    """Share found after tuning."""
+    difference: Estimate
+    """Mean difference of the two, in [-1, 1]; score interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentCheck:
+    """Whether tuning taught what it was meant to teach: the manipulation check."""
+
+    took: bool | None
+    """Whether held-out pairs are better than before; None where it is not known."""
+    sentence: str
+    """The answer in words, with numbers."""
+    translations: tuple[TranslationGain, ...] = ()
+    """All languages together, then each; empty if no translation was learned or measured."""
+    retrievals: tuple[RetrievalGain, ...] = ()
+    """The same for pairs that are compared inside the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +152,13 @@ class Tuning:
     chrf: tuple[float, ...]
     """chrF of the translations before and after tuning, in [0, 100]; empty if nothing was translated."""
     translations: tuple[Translation, ...]
-    """Translations of held-out examples of the first phase."""
+    """Translations of held-out examples."""
     parts: tuple[LearnedPart, ...] = ()
     """What was drawn from each part of each phase; none where the mixture lists no phases."""
+    retrievals: tuple[Retrieval, ...] = ()
+    """Held-out pairs of phases that compare pairs inside the model."""
+    alignments: tuple[PairAlignment, ...] = ()
+    """Alignment of these pairs, per language and metric."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from spillover.report.items import packed, packed_answers
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
-from spillover.utils.formatting import plural, points, with_interval
+from spillover.utils.formatting import nats_with_interval, plural, points, with_interval
 
 VEGA_LITE = "6.4"
 """Version of Vega-Lite: the one that altair writes."""
@@ -144,6 +144,7 @@ def _page(
         restricted=[row for row in findings.licenses if row.restriction and row.role != "model"],  # a model is known
         language=get_language,
         points=points,
+        nats=nats_with_interval,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
         sheets=_inert(sheets),

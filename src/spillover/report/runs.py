@@ -113,7 +113,8 @@ def render(comparison: RunComparison) -> dict[str, str]:
 def terminal_text(comparison: RunComparison) -> RenderableType:
     """Return all tables for a terminal."""
     tables = [table for make in TABLES.values() for table in make(comparison)]
-    return Group(*(part for table in tables for part in (Text(table.caption, "bold"), terminal(table), Text())))
+    shown = (part for table in tables for part in (Text(table.caption, "bold"), terminal(table), Text()))
+    return Group(*map(Text, comparison.treatments), *([Text()] if comparison.treatments else []), *shown)
 
 
 def _by_task(comparison: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:

@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from spillover.analysis.statistics.runs import compare_runs
+from spillover.analysis.statistics.treatment import check_treatment
 from spillover.errors import SpilloverError
-from spillover.experiment import Experiment, load_experiment
-from spillover.records import FinishedRun, Result, RunComparison
+from spillover.experiment import IN_DIGEST, Experiment, load_experiment
+from spillover.models.tuning.history import read_history
+from spillover.records import FinishedRun, Result, RunComparison, TreatmentCheck
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
 from spillover.utils.progress import notify
@@ -51,7 +53,9 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
     reference, arm = (_measured(read_arm(folder, name), experiment) for name in names)
     return FinishedRun(
         name=folder.name,
-        recipe_digest=digest(experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"})),
+        recipe_digest=digest(
+            experiment.model_dump(mode="json", exclude={"seed", "report", "analyze"}, context=IN_DIGEST)
+        ),
         model=experiment.model.name,
         parameters=int(provenance.get("parameters", 0)),
         mixture=experiment.mixture_name,
@@ -63,7 +67,15 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
         arm=arm,
         setting=setting,
         clusters=_clusters(folder),
+        treatment=_treatment(folder, experiment),
     )
+
+
+def _treatment(folder: Path, experiment: Experiment) -> TreatmentCheck | None:
+    """Return whether the treatment took; None where nothing was tuned, or the folder was copied without its adapter."""
+    if not experiment.tunes or not (folder / "adapter").exists():
+        return None
+    return check_treatment(read_history(folder / "adapter"), experiment.teaches, experiment.is_control)
 
 
 def _clusters(folder: Path) -> dict[str, dict[str, str]]:

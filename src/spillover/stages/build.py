@@ -10,6 +10,7 @@ from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment import PartConfig, QuestionsConfig
+from spillover.experiment.treatments import treatment
 from spillover.mixture.frames import FRAMES
 from spillover.mixture.leakage import Overlap, find_overlaps, sentence
 from spillover.mixture.recipes import CONTROLS, TokenCounter, take_first
@@ -47,6 +48,8 @@ class TrainingSet:
     """Whether a recipe reads translations of them."""
     phases: tuple[PhasePlan, ...] = ()
     """The phases that the experiment lists; none where a recipe stands for them."""
+    translates: tuple[tuple[bool, ...], ...] = ()
+    """Phase → part → whether its targets are translations of its sources, or stand in their place."""
 
     @property
     def overlap(self) -> str:
@@ -59,10 +62,11 @@ def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: Que
     mixture = inputs.experiment.mixture
     examples: list[Example] = []
     phases: list[PhasePlan] = []
+    translates: list[tuple[bool, ...]] = []
     overlaps: dict[str, Overlap] = {}
     paired = False
     for number, phase in enumerate(mixture.all_phases):
-        parts = []
+        parts, written = [], []
         for part in phase.parts:
             recipe = resolve(RECIPES, part.recipe, "mixture.recipe")
             arguments = _recipe_arguments(recipe, part, inputs, questions, unrelated)
@@ -76,10 +80,13 @@ def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: Que
             paired = paired or "pairs" in arguments
             control = "" if part.control == "none" else f" ({part.control})"
             parts.append(PartPlan(part.recipe + control, part.weight, len(rows)))
+            written.append("pairs" in arguments and treatment(part.recipe).teaches)
             examples += rows
+        translates.append(tuple(written))
         phases.append(PhasePlan(tuple(parts), phase.epochs, phase.learning_rate, phase.layers, phase.depth))
     ids = {example.id for example in examples}
-    return TrainingSet(examples, list(overlaps.values()), len(ids), paired, tuple(phases) if mixture.phases else ())
+    listed = tuple(phases) if mixture.phases else ()
+    return TrainingSet(examples, list(overlaps.values()), len(ids), paired, listed, tuple(translates))
 
 
 def _in_phase(rows: Sequence[Example], number: int, part: PartConfig) -> list[Example]:

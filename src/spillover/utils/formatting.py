@@ -58,6 +58,19 @@ def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
     return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
 
 
+def change_with_interval(change: Estimate | None, digits: int = 1) -> str:
+    """Write a change in its own unit with its interval, `+5.2 [+3.1, +7.3]`, or a minus where there is none."""
+    if change is None:
+        return MINUS
+    value, low, high = (minus(f"{number:+.{digits}f}") for number in (change.value, change.low, change.high))
+    return f"{value} [{low}, {high}]"
+
+
+def nats_with_interval(change: Estimate | None) -> str:
+    """Write a change in nats with its interval, `+0.52 [+0.31, +0.73]`, or a minus where there is none."""
+    return change_with_interval(change, digits=2)
+
+
 def share_with_interval(share: Estimate) -> str:
     """Write a share as percent with its interval: `80.0 [75.1, 84.2]`."""
     return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"

@@ -541,6 +541,25 @@ def test_the_gold_margin_is_a_paired_t_test_by_hand():
         assert gain.choices.margin_detectable == pytest.approx(error * stats.t.ppf([0.975, 0.8], 59).sum())
 
 
+def test_the_mean_gold_margin_over_unseen_languages_is_a_t_test_of_item_means():
+    """The broken twin takes an item's translations for other items."""
+    (summary,) = compare(BASE, TUNED, ["zh"]).summaries
+    unseen = [code for code in LANGUAGES if code not in ("zh", "en")]
+    margins = np.array(
+        [
+            [p.logprobs[p.gold] - p.logprobs[1 - p.gold] for code in unseen for p in arm if p.language == code]
+            for arm in (BASE, TUNED)
+        ]
+    )
+    changes = (margins[1] - margins[0]).reshape(len(unseen), -1)
+    interval = stats.ttest_1samp(changes.mean(axis=0), 0).confidence_interval(0.95)
+    assert (summary.margin.value, summary.margin.n) == (pytest.approx(changes.mean()), 60)
+    assert (summary.margin.low, summary.margin.high) == pytest.approx((interval.low, interval.high))
+    error = (interval.high - summary.margin.value) / stats.t.ppf(0.975, 59)
+    assert summary.margin_detectable == pytest.approx(error * stats.t.ppf([0.975, 0.8], 59).sum())
+    assert stats.ttest_1samp(changes.ravel(), 0).confidence_interval(0.95) != pytest.approx(interval)
+
+
 def test_the_gold_margin_of_clusters_is_that_of_their_sums():
     """The broken twin, which takes three copies of an item for three items, has a narrower interval."""
     pairs = [[replace(p, id=f"{p.id} {copy}") for p in arm for copy in range(3)] for arm in (BASE, TUNED)]

@@ -13,12 +13,14 @@ import pytest
 from rich.console import Console
 
 from spillover.languages import languages
-from spillover.records import Data, Findings, Internals
+from spillover.records import Data, Findings, Internals, TreatmentCheck
 from spillover.report.tables import csvs, run
+from spillover.report.tables.gains import summary
 from spillover.report.tables.run import main, summary_text
 from spillover.report.tables.table import Table, latex, markdown
+from spillover.report.tables.treatment import alignment, parts, treatment
 from spillover.report.tables.tuning import forgetting, training, translations
-from spillover.utils.formatting import with_interval
+from spillover.utils.formatting import nats_with_interval, with_interval
 
 PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
 
@@ -145,12 +147,12 @@ def test_terminal_summary_fits_100_columns_and_says_the_verdicts(findings: Findi
     narrow = lines(100)
     assert max(map(len, narrow)) <= 100
     tabular = [line for line in lines(200) if re.search(r"\d  +[+−]?\d", line)]
-    assert len(tabular) == 24
+    assert len(tabular) == 27
     assert set(tabular) <= set(narrow)  # no number is wrapped or cut
     text = " ".join(narrow)
-    for summary in findings.comparisons[0].summaries:
-        assert summary.sentence in text
-        assert with_interval(summary.unseen) in text
+    for told in findings.comparisons[0].summaries:
+        assert told.sentence in text
+        assert with_interval(told.unseen) in text
 
 
 def test_terminal_shows_markup_as_text(findings: Findings):
@@ -160,11 +162,12 @@ def test_terminal_shows_markup_as_text(findings: Findings):
 
 
 def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
-    nothing = replace(findings.tuning, losses=(), validation=(), chrf=(), translations=())
+    nothing = replace(findings.tuning, losses=(), validation=(), chrf=(), translations=(), parts=(), alignments=())
     bare = replace(
         findings,
         internals=Internals((), (), (), ()),
         tuning=nothing,
+        treatment=None,
         data=Data((), "", (), ()),
         costs=(),
         translation_costs=(),
@@ -172,29 +175,50 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
         first_prompts=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [
-        *("arms", "fertility"),
-        *(
-            "lens",
-            "geometry",
-            "latent",
-            "neurons",
-            "overlaps",
-            "deactivations",
-            "patches",
-            "training",
-            "translations",
-            "forgetting",
-            "prompts",
-        ),
+        *("arms", "fertility", "lens", "geometry", "latent", "neurons", "overlaps", "deactivations", "patches"),
+        *("training", "treatment", "alignment", "translations", "parts", "forgetting", "prompts"),
         *("doctor", "pairs", "quality", "cost", "characters", "licenses"),
     ]
 
 
 def test_what_tuning_did_beside_the_task_is_told(findings: Findings):
     (translated,), (forgot,) = translations(findings), forgetting(findings)
-    assert "of 40 held-out examples: chrF 11.0 before tuning, 48.0 after" in translated.caption
+    assert "the first 5 of 40 held-out examples" in translated.caption
     assert translated.rows[1] == ("German", "Gut.", "Good.", "Gut. Gut.", "Good 1.")
     assert len(translated.rows) == 5
     assert forgot.rows[0] == ("English", "60", "9000", "1.100", "1.120", "+0.020 [+0.010, +0.030]")
     assert forgot.rows[-1][-1] == "−0.037 [−0.047, −0.027]"
     assert "too long: 3 examples." in training(findings)[0].caption
+
+
+def test_what_tuning_taught_is_told(findings: Findings):
+    translated, found = treatment(findings)
+    numbers = ("11.0", "48.0", "+37.0 [+35.0, +39.0]", "21.0", "+27.0 [+24.0, +30.0]", "+30.0 [+29.0, +31.0]")
+    assert translated.rows[0] == ("all", "200", *numbers, "−1.30 [−1.40, −1.20]")
+    assert [row[0] for row in translated.rows] == ["all", "Chinese", "German"]
+    assert found.rows[1] == ("German", "20", "10.0", "85.0", "+75.0 [+65.0, +85.0]")
+    (aligned,) = alignment(findings)
+    assert aligned.rows == (("German", "cka", "20", "0.200", "0.010", "0.700", "0.020"),)
+    assert "by construction" in aligned.caption
+
+
+def test_what_was_drawn_from_each_part_is_told(findings: Findings):
+    (mixture,) = parts(findings)
+    assert mixture.rows[0] == ("1", "question-translation", "300", "600", "300", "2.00", "15,000")
+    assert mixture.rows[1] == ("1", "replay", "50", "200", "50", "4.00", "9,000")
+    assert [row[0] for row in mixture.rows] == ["1", "1", "2"]
+
+
+def test_the_gold_margin_is_next_to_the_accuracy(findings: Findings):
+    means, margins = summary(findings)
+    assert [row[0] for row in means.rows] == [row[0] for row in margins.rows]
+    for row, found in zip(margins.rows, findings.comparisons[0].summaries, strict=True):
+        assert row[1:] == (with_interval(found.unseen), "1.7", nats_with_interval(found.margin), "0.28")
+
+
+@pytest.mark.parametrize("took", [True, False, None])
+def test_the_terminal_says_whether_the_treatment_took_before_any_verdict(findings: Findings, took: bool | None):
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(summary_text(replace(findings, treatment=TreatmentCheck(took, "About the treatment."))))
+    text = console.export_text()
+    assert text.index("About the treatment.") < text.index(findings.comparisons[0].summaries[0].sentence[:60])

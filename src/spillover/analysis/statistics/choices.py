@@ -64,6 +64,10 @@ class LabelSplit:
         rest, influence = (self.difference - part for part in (self.centered, self.influence))
         return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
 
+    def margin_change(self, columns: Sequence[int]) -> tuple[Estimate, float]:
+        """Return the mean change of the gold margin, nats, and the one that 80% power detects."""
+        return unbounded_mean(self.margin[:, columns], self.units)
+
 
 def _changes(cell: PairedCell) -> Array:
     assert cell.choices is not None
@@ -90,7 +94,7 @@ def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> Choice
     """Return the part of a gain that only tasks with labels have; `column` is the cell's in the split."""
     gold = np.bincount(choices.gold, minlength=choices.labels) / len(choices.gold)
     balanced = has_balanced_golds(choices.gold, choices.labels)
-    margin, detectable = unbounded_mean(split.margin[:, [column]], split.units)
+    margin, detectable = split.margin_change([column])
     return ChoiceGain(
         chance=1 / choices.labels,
         gold=tuple(gold.tolist()),

@@ -237,6 +237,7 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: b
     unseen = change.estimate() if change else None
     splits = [gains[column].choices for column in columns]
     labels = outcomes.labels if splits and all(map(_is_split, splits)) else None
+    gold = outcomes.labels.margin_change(columns) if outcomes.labels and columns else (None, None)
     worst = min(gains, key=lambda gain: gain.difference.value)
     values = np.array([gain.difference.value for gain in gains])
     summary = Summary(
@@ -255,6 +256,8 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: b
         label_prior=labels.label_prior(columns) if labels else None,
         reasons=outcomes.reasons(columns),
         minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
+        margin=gold[0],
+        margin_detectable=gold[1],
         by_property=_splits(gains, outcomes),
         verdict=verdict(unseen, items, margin) if unseen else None,
         sentence="",

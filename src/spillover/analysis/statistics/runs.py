@@ -51,7 +51,8 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
         RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(task_results))
         for members, task_results in zip(groups, results, strict=True)
     ]
-    return RunComparison(tuple(recipe_results), tuple(comparisons))
+    treatments = tuple(f"{run.name}: {run.treatment.sentence}" for run in runs if run.treatment)
+    return RunComparison(tuple(recipe_results), tuple(comparisons), treatments)
 
 
 def _shared(runs: Sequence[FinishedRun], cells: Sequence[Cells]) -> dict[str, list[str]]:

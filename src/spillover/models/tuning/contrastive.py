@@ -34,6 +34,13 @@ def encode_pair(model: Model, example: Example) -> TokenizedExample:
     return TokenizedExample(example, (*first, *second), (IGNORED,) * len(first) + tuple(second))
 
 
+def texts_of(rows: Sequence[TokenizedExample]) -> list[Sequence[int]]:
+    """Return the tokens of the pairs' first texts, then those of their second texts."""
+    starts = [row.labels.count(IGNORED) for row in rows]
+    firsts: list[Sequence[int]] = [row.tokens[:start] for row, start in zip(rows, starts, strict=True)]
+    return firsts + [row.tokens[start:] for row, start in zip(rows, starts, strict=True)]
+
+
 def info_nce(first: Tensor, second: Tensor, languages: Sequence[str]) -> Tensor:
     """Return the InfoNCE loss () of pairs, in nats: how badly each text finds its partner, mean of both directions.
 
@@ -124,8 +131,5 @@ class ContrastiveTrainer(TargetTrainer):
         return metrics
 
     def _loss(self, rows: Sequence[TokenizedExample]) -> Tensor:
-        starts = [row.labels.count(IGNORED) for row in rows]
-        texts = [row.tokens[:start] for row, start in zip(rows, starts, strict=True)]
-        texts += [row.tokens[start:] for row, start in zip(rows, starts, strict=True)]
-        means = mean_states(self._read, texts, self._depth)
+        means = mean_states(self._read, texts_of(rows), self._depth)
         return info_nce(means[: len(rows)], means[len(rows) :], [row.example.language for row in rows])

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spillover.records import LearnedPart, Translation, Tuning
+from spillover.records import LearnedPart, PairAlignment, Retrieval, Translation, Tuning
 
 NAME = "history.json"
 
@@ -20,10 +20,23 @@ def no_history() -> Tuning:
     return Tuning(losses=(), validation=(), examples=0, left_out=0, target_tokens=0, chrf=(), translations=())
 
 
+KINDS: dict[str, type] = {
+    "translations": Translation,
+    "parts": LearnedPart,
+    "retrievals": Retrieval,
+    "alignments": PairAlignment,
+}
+"""Field of the history that lists records → their type. Histories of version 0.1.0 have the first alone."""
+
+
 def read_history(folder: Path) -> Tuning:
     """Read the history from the adapter's folder."""
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    translations = tuple(Translation(**line) for line in table.pop("translations"))
-    parts = tuple(LearnedPart(**line) for line in table.pop("parts", ()))
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-    return Tuning(**fields, translations=translations, parts=parts)
+    for name, kind in KINDS.items():
+        fields[name] = tuple(kind(**_with_tuples(line)) for line in table.get(name, ()))
+    return Tuning(**fields)
+
+
+def _with_tuples(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice, zip_longest
 from pathlib import Path
 
 from transformers import TrainingArguments, set_seed
@@ -22,14 +22,15 @@ from spillover.experiment import TuneConfig
 from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
+from spillover.models.tuning.held_out import HeldOut, alignments, read, retrievals, translations
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
 from spillover.models.tuning.parts import Parts, prepared, restrict
 from spillover.models.tuning.schedule import Steps, WeightedSteps
 from spillover.models.tuning.targets import ALL
 from spillover.models.tuning.trainer import TargetTrainer
-from spillover.models.tuning.translations import chrf, translate
-from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, Translation, Tuning
+from spillover.models.tuning.translations import chrf
+from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, Tuning
 from spillover.utils import distributed
 from spillover.utils.progress import Bar, bar, notify
 
@@ -48,6 +49,8 @@ class Phase:
     seed: int
     plan: PhasePlan = ONE_PART
     """Its parts, each with the number of examples to learn from; none: they are one."""
+    apart: tuple[int, ...] = ()
+    """Number of each part's held-out examples, which follow each other too."""
 
     @property
     def order(self) -> Steps:
@@ -80,6 +83,7 @@ def tune(
     seed: int,
     folder: Path,
     plans: Sequence[PhasePlan] = (),
+    translates: Sequence[Sequence[bool]] = ((True,),),
 ) -> Tuning:
     """Tune, and write what was learned and `history.json` to `folder`; resume if tuning was begun there.
 
@@ -94,6 +98,7 @@ def tune(
         seed: of the adapter's initialization, the validation split, the order of the examples and the dropout.
         folder: an existing folder, for the adapter.
         plans: of each phase, whose examples are in the order of its parts; none: each phase is one part.
+        translates: phase → part → whether its targets are translations, which are measured on held-out examples.
 
     Raises:
         SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
@@ -106,30 +111,30 @@ def tune(
         )
     set_seed(seed)
     phases = _phases(model, examples, settings, seed, plans)
-    begun, samples = folder / "checkpoints", _samples(phases[0])
+    begun, held_out = folder / "checkpoints", _held_out(phases, translates)
     rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
     steps = sum(phase.steps for phase in phases)
     with prepared(model, rows, settings) as parts:
-        before, logs = translate(model, samples), []
+        before, logs = read(model, held_out), []
         with bar("tune (steps)", steps) as progress:
             for phase in phases:
                 logs += learn_phase(model, parts, phase, begun / str(phase.number), progress)
-        after = translate(model, samples)
+        after = read(model, held_out)
         if distributed.is_main_process():
             with checkpoints.saving(folder):
                 parts.save(folder)
+    targets = [row.example.target for row in held_out.translated]
     history = Tuning(
         losses=tuple(line["loss"] for line in logs if "loss" in line),
         validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
         examples=sum(len(phase.learned) for phase in phases),
         left_out=len(examples) - sum(len(phase.learned) + len(phase.held_out) for phase in phases),
         target_tokens=sum(label != IGNORED for phase in phases for row in phase.learned for label in row.labels),
-        chrf=tuple(chrf(texts, [example.target for example in samples]) for texts in (before, after) if samples),
-        translations=tuple(
-            Translation(example.id, example.language, example.source, example.target, *texts)
-            for example, *texts in zip(samples, before, after, strict=True)
-        ),
+        chrf=tuple(chrf(reading.translations, targets) for reading in (before, after) if targets),
+        translations=translations(held_out, before, after),
         parts=tuple(part for phase in phases for part in phase.drawn()) if plans else (),
+        retrievals=retrievals(held_out, before, after),
+        alignments=tuple(alignments(held_out, before, after)),
     )
     if history.left_out:
         longest, key = _longest(model, settings)
@@ -157,7 +162,7 @@ def _phases(
         plan = plans[number] if plans else PhasePlan((PartPlan("", 1, len(rows)),))
         learned: list[TokenizedExample] = []
         held_out: list[TokenizedExample] = []
-        parts = []
+        parts, counts = [], []
         for part in plan.parts:
             shuffled = [row for row in islice(inside, part.examples) if len(row.tokens) <= longest]
             random.Random(seed).shuffle(shuffled)
@@ -167,18 +172,37 @@ def _phases(
             parts.append(replace(part, examples=len(shuffled) - apart))
             learned += shuffled[apart:]
             held_out += shuffled[:apart]
+            counts.append(apart)
         changed = {"epochs": plan.epochs, "learning_rate": plan.learning_rate}
         changed = {name: value for name, value in changed.items() if value is not None}
         if learned:
             schedule = settings.model_copy(update=changed)
-            phases.append(Phase(number, learned, held_out, schedule, seed, replace(plan, parts=tuple(parts))))
+            planned = replace(plan, parts=tuple(parts))
+            phases.append(Phase(number, learned, held_out, schedule, seed, planned, tuple(counts)))
     return phases
 
 
-def _samples(phase: Phase) -> list[Example]:
-    """Return the held-out examples that the main process translates before and after tuning."""
-    rows = phase.held_out[: phase.settings.translations] if distributed.is_main_process() else []
-    return [row.example for row in rows]
+def _held_out(phases: Sequence[Phase], translates: Sequence[Sequence[bool]]) -> HeldOut:
+    """Return the held-out examples that the main process reads before and after tuning, of all parts in turn."""
+    translated: list[list[TokenizedExample]] = []
+    compared: list[list[TokenizedExample]] = []
+    depths: list[float] = []
+    for phase in phases if distributed.is_main_process() else ():
+        if phase.plan.depth is not None:
+            depths.append(phase.plan.depth)
+            compared += [phase.held_out] if phase.plan.depth == depths[0] else []
+        elif phase.number < len(translates):
+            ends = list(accumulate(phase.apart))
+            rows = [phase.held_out[end - count : end] for count, end in zip(phase.apart, ends, strict=True)]
+            translated += [part for part, written in zip(rows, translates[phase.number], strict=False) if written]
+    limit = phases[0].settings.translations
+    return HeldOut(_in_turn(translated, limit), _in_turn(compared, limit), *depths[:1])
+
+
+def _in_turn(parts: Sequence[Sequence[TokenizedExample]], limit: int) -> tuple[TokenizedExample, ...]:
+    """Return the first examples of the parts: one of each, then another of each, up to a limit in all."""
+    rows = (row for rows in zip_longest(*parts) for row in rows if row is not None)
+    return tuple(islice(rows, limit))
 
 
 def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:

@@ -24,11 +24,15 @@ from spillover.records import (
     Forgetting,
     Gain,
     LanguageNeurons,
+    LearnedPart,
     LensSummary,
     NeuronOverlap,
+    PairAlignment,
     ReasonPart,
+    RetrievalGain,
     Summary,
     Trajectory,
+    TranslationGain,
 )
 from spillover.report.tables import geometry as geometry_table
 from spillover.report.tables import run
@@ -149,6 +153,26 @@ def training(findings: Findings) -> str:
     return csv_rows(("of", "number", "loss"), [*steps, *epochs])
 
 
+def treatment(findings: Findings) -> str:
+    """Return a row per language with every number of its `TranslationGain`; an empty language is all of them."""
+    return _records(TranslationGain, findings.treatment.translations if findings.treatment else ())
+
+
+def retrieval(findings: Findings) -> str:
+    """Return a row per language with every number of its `RetrievalGain`; an empty language is all of them."""
+    return _records(RetrievalGain, findings.treatment.retrievals if findings.treatment else ())
+
+
+def alignment(findings: Findings) -> str:
+    """Return a row per `PairAlignment`."""
+    return _records(PairAlignment, findings.tuning.alignments)
+
+
+def parts(findings: Findings) -> str:
+    """Return a row per `LearnedPart`; phases count from 0."""
+    return _records(LearnedPart, findings.tuning.parts)
+
+
 def forgetting(findings: Findings) -> str:
     """Return a row per language with every number of its `Forgetting`, in bits per byte."""
     return _records(Forgetting, findings.forgetting)
@@ -217,6 +241,10 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "deactivations": deactivations,
     "patches": patches,
     "training": training,
+    "treatment": treatment,
+    "retrieval": retrieval,
+    "alignment": alignment,
+    "parts": parts,
     "forgetting": forgetting,
     "prompts": prompts,
     "fertility": fertility,

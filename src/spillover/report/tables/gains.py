@@ -6,9 +6,9 @@ Pure: findings in, tables out.
 from collections.abc import Mapping, Sequence
 
 from spillover.languages import get_language
-from spillover.records import REASONS, ArmMetrics, Comparison, Estimate, Findings, Gain
+from spillover.records import REASONS, ArmMetrics, Comparison, Findings, Gain
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import MINUS, minus, percent, share_with_interval, with_interval
+from spillover.utils.formatting import MINUS, nats_with_interval, percent, share_with_interval, with_interval
 
 GROUPS = {"unseen": "not tuned on", "tuned": "tuned on", "pivot": "pivot"}
 """Group of a gain → its name for readers."""
@@ -48,19 +48,37 @@ def unit(gains: Sequence[Gain]) -> str:
 
 
 def summary(findings: Findings) -> list[Table]:
-    """Return a table per comparison with a row per task: the mean difference over groups of languages, in points."""
+    """Return two tables per comparison with a row per task: mean differences in points, and the gold margin's."""
     means = _means(findings)
-    return [
-        Table(
-            f"Mean difference ({comparison.arm} − {comparison.reference}) in points, with 95% intervals.",
-            ("task", *means, "verdict"),
-            tuple(
-                (s.task, *(with_interval(getattr(s, field)) for field in means.values()), s.verdict or "no verdict")
-                for s in comparison.summaries
-            ),
+    tables = []
+    for comparison in findings.comparisons:
+        rows = tuple(
+            (s.task, *(with_interval(getattr(s, field)) for field in means.values()), s.verdict or "no verdict")
+            for s in comparison.summaries
         )
-        for comparison in findings.comparisons
-    ]
+        caption = f"Mean difference ({comparison.arm} − {comparison.reference}) in points, with 95% intervals."
+        tables.append(Table(caption, ("task", *means, "verdict"), rows))
+        tables += _margins(comparison, next(iter(means)))
+    return tables
+
+
+def _margins(comparison: Comparison, group: str) -> list[Table]:
+    """Return the change of the gold margin next to that of the score; nothing without tasks that have labels."""
+    rows = tuple(
+        (s.task, with_interval(s.unseen), _points(s.minimum_detectable), nats_with_interval(s.margin), f"{least:.2f}")
+        for s in comparison.summaries
+        if (least := s.margin_detectable) is not None
+    )
+    caption = (
+        f"Gold margin ({comparison.arm} − {comparison.reference}, {group}): change in nats of the right label's score "
+        "− logsumexp of the others', next to the change of the score in points. Detectable: with 80% power."
+    )
+    header = ("task", "points", "detectable", "nats", "detectable nats")
+    return [Table(caption, header, rows)] if rows else []
+
+
+def _points(share: float | None) -> str:
+    return MINUS if share is None else f"{100 * share:.1f}"
 
 
 def _means(findings: Findings) -> dict[str, str]:
@@ -126,13 +144,8 @@ def _gain_row(gain: Gain, group: str) -> tuple[str, ...]:
         f"{gain.p_adjusted:.3f}",
         f"{100 * gain.minimum_detectable:.1f}",
         *(with_interval(part, "withheld") for part in parts),
-        *((_nats(gain.choices.margin),) if gain.choices else ()),
+        *((nats_with_interval(gain.choices.margin),) if gain.choices else ()),
     )
-
-
-def _nats(change: Estimate) -> str:
-    value, low, high = (minus(f"{number:+.2f}") for number in (change.value, change.low, change.high))
-    return f"{value} [{low}, {high}]"
 
 
 CHOICE_COLUMNS = ("accuracy", "centered", "contextual", "per token", "AUC", "labels chosen", "close")

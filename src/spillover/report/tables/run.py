@@ -24,6 +24,7 @@ from spillover.report.tables.lint import doctor, pairs, quality
 from spillover.report.tables.neurons import deactivations, neurons, overlaps
 from spillover.report.tables.prompts import prompts
 from spillover.report.tables.table import Table, terminal
+from spillover.report.tables.treatment import alignment, parts, treatment
 from spillover.report.tables.tuning import forgetting, training, translations
 from spillover.utils.formatting import percent, points
 
@@ -126,7 +127,10 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "deactivations": deactivations,
     "patches": patches,
     "training": training,
+    "treatment": treatment,
+    "alignment": alignment,
     "translations": translations,
+    "parts": parts,
     "forgetting": forgetting,
     "prompts": prompts,
     "doctor": doctor,
@@ -145,6 +149,8 @@ def summary_text(findings: Findings) -> RenderableType:
     shown = (*main(findings), *summary(findings), *arms(findings))
     for caption, tables in groupby(shown, key=lambda table: table.caption):
         parts += [Text(caption, style="bold"), *(part for table in tables for part in (terminal(table), Text()))]
+    if findings.treatment:
+        parts += [Text(findings.treatment.sentence, style="bold" if findings.treatment.took is False else "")]
     for comparison in findings.comparisons[::-1]:  # the primary one last, where a reader looks first
         versus = [] if comparison is findings.comparisons[0] else [Text(f"{comparison.arm} − {comparison.reference}:")]
         parts += [*versus, *(Text(summary.sentence) for summary in comparison.summaries)]

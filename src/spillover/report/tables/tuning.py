@@ -28,13 +28,10 @@ def training(findings: Findings) -> list[Table]:
 def translations(findings: Findings) -> list[Table]:
     """Return a row per held-out example, the first ones: the model's translation before and after tuning."""
     tuning = findings.tuning
-    if not tuning.chrf:
+    if not tuning.translations:
         return []
-    before, after = tuning.chrf
-    caption = (
-        f"Greedy translations of {plural(len(tuning.translations), 'held-out example')}: chrF {before:.1f} before "
-        f"tuning, {after:.1f} after. The table shows the first ones; all are in the adapter's history.json."
-    )
+    shown, count = min(MAX_SHOWN, len(tuning.translations)), plural(len(tuning.translations), "held-out example")
+    caption = f"Greedy translations: the first {shown} of {count}. All are in the adapter's history.json."
     rows = tuple(
         (get_language(t.language).name, *(text.strip() for text in (t.source, t.reference, t.before, t.after)))
         for t in tuning.translations[:MAX_SHOWN]
