@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +13,22 @@ from threading import Thread
 import datasets
 import pytest
 import tomli_w
+from huggingface_hub import constants
 
-import spillover
 from calls import Call
 from spillover.errors import SpilloverError
 from spillover.sources import open_source
 from spillover.tasks import open_labeled_task
-from spillover.utils.hub import download, pinned, read_lock, recorded, revision, write_lock
+from spillover.utils.hub import (
+    OFFLINE_SETTINGS,
+    OFFLINE_VARIABLES,
+    download,
+    pinned,
+    read_lock,
+    recorded,
+    revision,
+    write_lock,
+)
 
 OLD, NEW = "1" * 40, "2" * 40
 """Commits of the repository."""
@@ -102,35 +109,42 @@ def experiment(tmp_path: Path) -> Path:
     return tmp_path / "my.toml"
 
 
-def spillover_of(place: Path, address: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command line in a process of its own, whose libraries read the hub's address when they are imported."""
-    paths = {"PYTHONPATH": str(Path(spillover.__file__).parents[1]), "HF_HOME": str(place / "cache")}
-    offline = {name for name in os.environ if name.endswith("_OFFLINE")}
-    kept = {name: value for name, value in os.environ.items() if name not in offline}
-    command = [sys.executable, "-c", "from spillover.cli import main; main()", *arguments]
-    settings = kept | paths | {"HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    return subprocess.run(command, env=settings, cwd=place, capture_output=True, text=True, timeout=240)
+@pytest.fixture
+def hub(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with one commit, which the libraries of this process ask; their cache is empty."""
+    served = Hub({OLD: tiny("llama")})
+    with serving_hub(served) as address:
+        for name in OFFLINE_VARIABLES:
+            monkeypatch.setenv(name, "0")
+        for name in OFFLINE_SETTINGS:
+            monkeypatch.setattr(f"{name}.HF_HUB_OFFLINE", False)
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield served
 
 
-def test_what_was_fetched_is_all_that_a_run_needs(
-    experiment: Path, tiny: Callable[[str], Path], tmp_path: Path
-) -> None:
-    hub = Hub({OLD: tiny("llama")})
-    with serving_hub(hub) as address:
-        missing = spillover_of(tmp_path, address, "--offline", "models", "path", "owner/model")
-        assert missing.returncode == 2
-        assert "model.name: cannot get 'owner/model' from the hub (it is not in the cache, and this process works " in (
-            missing.stderr
-        )
-        assert not hub.requests, "offline nothing is asked"
-        fetched = spillover_of(tmp_path, address, "fetch", "my.toml")
-        assert fetched.returncode == 0, fetched.stderr
-        assert read_lock(experiment) == {"models": {"owner/model": OLD}}
-        hub.commits[NEW] = tmp_path  # the hub goes on, the lock does not
-        hub.requests.clear()
-        linted = spillover_of(tmp_path, address, "--offline", "lint", "my.toml")
-        assert linted.returncode == 0, linted.stderr
-        assert not hub.requests
+def test_what_was_fetched_is_all_that_a_run_needs(call: Call, hub: Hub, experiment: Path, tmp_path: Path) -> None:
+    fetched = call("fetch", experiment, "--runs", tmp_path / "runs")
+    assert fetched.status == 0, fetched.err
+    assert read_lock(experiment) == {"models": {"owner/model": OLD}}
+    hub.commits[NEW] = tmp_path  # the hub goes on, the lock does not
+    hub.requests.clear()
+    linted = call("--offline", "lint", experiment)
+    assert linted.status == 0, linted.err
+    assert not hub.requests
+
+
+def test_offline_nothing_is_asked(call: Call, hub: Hub) -> None:
+    missing = call("--offline", "models", "path", "owner/model")
+    assert missing.status == 2
+    assert "model.name: cannot get 'owner/model' from the hub (it is not in the cache, and this process works " in (
+        missing.err
+    )
+    assert not hub.requests
+    assert {os.environ[name] for name in OFFLINE_VARIABLES} == {"1"}, "nor do processes that this one starts"
 
 
 def test_another_commit_than_the_cached_one_is_missed(

@@ -91,6 +91,7 @@ def test_flagged_pairs_are_dropped_and_the_report_tells_the_distribution(
     call: Call, tmp_path: Path, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMET_SCORE", str(command(tmp_path, COMET)[0]))
+    monkeypatch.setattr("spillover.report.run.pictures", lambda *_: {})
     table = {
         "model": {"name": str(tiny("llama")), "dtype": "float32"},
         "questions": {"limit": 20},

@@ -18,7 +18,6 @@ PLACES = {
     "process": (
         "runs/samples/test_no_model.py",
         "runs/test_read.py",
-        "stages/test_fetch.py",
         "stages/test_quality.py",
         "store/test_store.py",
         "sweep/test_executors.py",

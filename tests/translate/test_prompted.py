@@ -119,6 +119,25 @@ def test_a_prompt_that_differs_from_the_card_is_refused(server: Server, name: st
         engine.translate([TEXT], source, target)
 
 
+@pytest.mark.parametrize(
+    ("name", "language", "spelled"),
+    [
+        ("hy-mt2", "tl", "Translate the following text into Filipino."),
+        ("hy-mt2", "yue", "Translate the following text into Cantonese."),
+        ("tower+", "zh-Hant", "source text to Chinese (Traditional):"),
+        ("tower+", "nn", "source text to Norwegian (Nynorsk):"),
+        ("gemmax2", "my", "Translate this from English to Burmese:"),
+    ],
+)
+def test_languages_are_called_as_the_card_calls_them(name: str, language: str, spelled: str) -> None:
+    assert spelled in PROMPTED_MODELS[name].form("en", language).fill("x")
+
+
+@pytest.mark.parametrize(("language", "code"), [("tl", "fil-PH"), ("zh-Hant", "zh-TW")])
+def test_translategemma_gets_the_codes_of_its_chat_template(language: str, code: str) -> None:
+    assert PROMPTED_MODELS["translategemma"].form("en", language).part["target_lang_code"] == code
+
+
 def test_every_row_is_an_engine_of_its_own_row() -> None:
     engines = {name for name, place in TRANSLATION_ENGINES.items() if "prompted:" in place}
     assert engines == set(PROMPTED_MODELS) == set(CARDS)

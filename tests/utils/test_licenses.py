@@ -31,8 +31,14 @@ def test_what_must_not_be_sold_says_so(work: str) -> None:
     assert "non-commercial" in found(work).restriction
 
 
-def test_the_license_of_hy_mt2_forbids_what_this_package_does() -> None:
-    assert "must not be used to improve another model" in found("tencent/Hy-MT2-1.8B").restriction
+def test_a_license_that_forbids_what_this_package_does_says_so() -> None:
+    assert "must not be used to improve another language model" in found("Unbabel/TowerInstruct-7B-v0.2").restriction
+    assert not found("tencent/Hy-MT2-1.8B").restriction, "Apache-2.0 since 26 May 2026"
+
+
+def test_models_with_terms_of_their_own_are_not_taken_for_their_family() -> None:
+    assert find_license(["meta-llama/Llama-3.2-3B-Instruct"]) is not None
+    assert find_license(["meta-llama/Llama-3.2-11B-Vision"]) is None, "not licensed in the European Union"
 
 
 def found(work: str) -> LicenseRow:

@@ -1,8 +1,9 @@
 """Models that translate after a plain prompt, as rows: the prompt of each model card, names of languages, how it ends.
 
-Sources, read in 2026: the README of Tencent-Hunyuan/Hy-MT2; the model card and chat template of
-google/translategemma-4b-it; the README of ByteDance-Seed/Seed-X-7B; the model cards of Unbabel/Tower-Plus-9B and
-xiaomi-research/GemmaX2-28-2B-v0.2. The licenses are in `data/licenses.toml`.
+Sources, read in November 2026: the README of Tencent-Hunyuan/Hy-MT2; copies of the model card of
+google/translategemma-4b-it, whose 55 languages are those of WMT24++, and of the codes in its chat template; the README
+of ByteDance-Seed/Seed-X-7B and the model card of Seed-X-PPO-7B; the model card of Unbabel/Tower-Plus-2B, whose prompt
+is also that of 9B; the README of xiaomi-research/gemmax. The licenses are in `data/licenses.toml`.
 """
 
 from collections.abc import Mapping
@@ -87,13 +88,14 @@ PROMPTED_MODELS = {
         "without any additional explanation:\n\n{text}",
         codes="zh en fr pt es ja tr ru ar ko th it de vi ms id tl hi zh-Hant pl cs nl km my fa gu ur te mr he bn ta "
         "uk bo kk mn ug yue",
+        names={"tl": "Filipino", "yue": "Cantonese"},
     ),
     "translategemma": PromptedModel(
         model="google/translategemma-4b-it",
         prompt="{text}",
         part={"source_lang_code": "{source_code}", "target_lang_code": "{target_code}"},
-        codes="en ar bg bn ca cs da de el es et fa fi fil fr gu he hi hr hu id is it ja kn ko lt lv ml mr nl no pa "
-        "pl pt ro ru sk sl sr sv sw ta te th tr uk ur vi zh zh-TW zu",
+        codes="en ar bg bn ca cs da de el es et fa fi fil-PH fr gu he hi hr hu id is it ja kn ko lt lv ml mr nl no "
+        "pa pl pt ro ru sk sl sr sv sw ta te th tr uk ur vi zh zh-TW zu",
     ),
     "seed-x": PromptedModel(
         model="ByteDance-Seed/Seed-X-PPO-7B",

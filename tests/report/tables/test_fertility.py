@@ -40,3 +40,10 @@ def test_the_table_and_the_csv_have_the_gain_beside_the_tokens(findings: Finding
     assert float(table[0]["gain"]) == gains[0].difference.value
     assert float(table[0]["per_byte"]) == rows[0].per_byte
     assert TABLES["fertility"](findings) == []
+
+
+def test_what_no_language_has_gets_no_column(findings: Findings) -> None:
+    rows = [fertility("sentiment", code, ["x"], 10, None, spaced=False) for code in ("th", "zh")]
+    (table,) = TABLES["fertility"](replace(findings, fertility=tuple(rows)))
+    assert table.header == ("language", "per character", "per byte", "gain")
+    assert {len(row) for row in table.rows} == {4}

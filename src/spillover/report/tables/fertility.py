@@ -13,7 +13,7 @@ COLUMNS = {
     "per_byte": "per byte",
     "premium": "relative to English",
 }
-"""Measure → its heading."""
+"""Measure → its heading. A measure that no language has gets no column."""
 
 
 def fertility(findings: Findings) -> list[Table]:
@@ -38,10 +38,11 @@ def _table(
         f"{task}: tokens of the items' texts with the base model's tokenizer, beside the gain in points. A script "
         "without blanks between words has no tokens per word."
     )
+    measures = [measure for measure in COLUMNS if any(getattr(row, measure) is not None for row in rows)]
     body = [
         (
             get_language(row.language).name,
-            *(_number(getattr(row, measure)) for measure in COLUMNS),
+            *(_number(getattr(row, measure)) for measure in measures),
             with_interval(gains.get((task, row.language))),
         )
         for row in rows
@@ -53,8 +54,8 @@ def _table(
             f"{plural(count, 'language')} that tuning never saw."
         )
         cells = {c.measure: minus(f"{c.rho:+.2f} (p = {c.p_value:.2g})") for c in correlations}
-        body.append(("correlation", *(cells.get(measure, MINUS) for measure in COLUMNS), ""))
-    return Table(caption, ("language", *COLUMNS.values(), "gain"), tuple(body))
+        body.append(("correlation", *(cells.get(measure, MINUS) for measure in measures), ""))
+    return Table(caption, ("language", *(COLUMNS[measure] for measure in measures), "gain"), tuple(body))
 
 
 def _number(value: float | None) -> str:
