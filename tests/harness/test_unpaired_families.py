@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from local_tasks import CHOICE, LETTERS, list_local_tasks_only, write_task
+from reads import READS
 from spillover.errors import SpilloverError
 from spillover.experiment import parse_experiment
-from spillover.lint import lint_experiment
+from spillover.lint import examine
 from spillover.records import Item
 from spillover.sources.family_options import FamilyOptions, split_options
 from spillover.stages.inputs import Inputs
@@ -106,7 +107,7 @@ def test_clusters_are_found_in_every_language() -> None:
 
 
 def test_the_doctor_says_so_once_and_compares_no_ids(folder: Path) -> None:
-    defects = lint_experiment(inputs(folder, "exam_{language}").experiment)
+    defects = examine(inputs(folder, "exam_{language}"), READS)
     (said,) = [defect for defect in defects if defect.check == "unpaired"]
     assert said.severity == "warning"
     assert "no translations of each other" in str(said)

@@ -9,7 +9,9 @@ import pytest
 
 from spillover.analysis.interpretability.alignment import shuffled, standardized
 from spillover.errors import SpilloverError
+from spillover.experiment import parse_experiment
 from spillover.records import Item
+from spillover.stages.analyze import items_to_trace
 from spillover.stages.geometry import check_metrics, compare_languages
 from spillover.store import Store, read_arrays, read_layers, write_arrays
 
@@ -149,3 +151,24 @@ def test_arrays_come_back_whatever_their_order_in_memory(tmp_path: Path) -> None
 
 def test_shuffles_are_the_same_each_time() -> None:
     np.testing.assert_array_equal(shuffled(7, 5).orders, shuffled(7, 5).orders)
+
+
+def analysis(language_in_id: bool, patch: int, metrics: list[str]) -> dict[tuple[str, str], list[Item]]:
+    """Return the items to trace of four reviews in two languages, with ids of each language alone or shared ones."""
+    items = {
+        ("sentiment", code): [
+            Item("sentiment", f"{code} {number}" if language_in_id else str(number), code, ("text",), number % 2)
+            for number in range(4)
+        ]
+        for code in ("en", "de")
+    }
+    chosen = {"patch": patch, "metrics": metrics, "limit": 4, "lenses": []}
+    return items_to_trace(parse_experiment({"translate": {"to": ["de"]}, "analyze": chosen}, "test"), items)
+
+
+@pytest.mark.parametrize(("patch", "metrics"), [(2, []), (0, ["cka"]), (2, ["cka"])])
+def test_items_of_one_language_alone_are_neither_patched_nor_compared(patch: int, metrics: list[str]) -> None:
+    with pytest.raises(SpilloverError, match="'sentiment' in de are no translations of those in other languages"):
+        analysis(True, patch, metrics)
+    assert set(analysis(False, patch, metrics)) == {("sentiment", "en"), ("sentiment", "de")}
+    assert set(analysis(True, 0, [])) == {("sentiment", "en"), ("sentiment", "de")}
