@@ -298,10 +298,20 @@ def test_files_that_are_not_read_are_named_once_with_the_reason(
 @pytest.mark.parametrize("names", [("zh-CN.csv", "zho_Hans.csv"), ("nb.csv", "no.jsonl"), ("de.csv", "de.csv.gz")])
 def test_two_files_of_one_language_are_refused_by_name(tmp_path: Path, names: tuple[str, str]) -> None:
     source = folder(tmp_path, **dict.fromkeys(names, separated(",")))
+    (code,) = source.item_languages(open_task("sentiment"))
     with pytest.raises(
         SpilloverError, match=f"found both '{names[0]}' and '{names[1]}', expected one file per language"
     ):
-        source.item_languages(open_task("sentiment"))
+        read(source, code)
+
+
+@pytest.mark.parametrize("names", [("zh-TW.csv", "zho_Hant.csv"), ("de.csv", "de.csv.gz")])
+def test_two_files_of_one_language_disturb_no_other(tmp_path: Path, names: tuple[str, str]) -> None:
+    source = folder(tmp_path, **dict.fromkeys(["th.csv", *names], separated(",")))
+    assert read(source, "th")
+    (other,) = set(source.item_languages(open_task("sentiment"))) - {"th"}
+    with pytest.raises(SpilloverError, match=f"found both '{names[0]}' and '{names[1]}'"):
+        read(source, other)
 
 
 def test_a_comma_in_the_header_does_not_hide_semicolons(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_two_files_of_one_language_are_refused(tmp_path: Path) -> None:
     for number in ("500", "10k"):
         save(tmp_path, f"snli/snli_en{number}_test.json", [])
     with pytest.raises(SpilloverError, match=r"found both 'snli_en10k_test\.json' and 'snli_en500_test\.json'"):
-        Paper(str(tmp_path), {}).item_languages(open_labeled_task("entailment"))
+        Paper(str(tmp_path), {}).items(open_labeled_task("entailment"), "en")
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ class Folder:
     def _check_ids(self, task: Task, kind: str, language: str, rows: Sequence[TableRow]) -> None:
         """Refuse rows without ids that are not those of the first language: not as many, or it has ids."""
         column, folder = self._id(task, rows), self._directory / task.name / kind
-        first, *others = by_language(folder, NAME).items()
+        # of a language with two files, nothing says which one counts
+        first, *others = ((code, paths[0]) for code, paths in by_language(folder, NAME).items() if len(paths) == 1)
         if column is None and others:
             names = ", ".join(IDS[:3])
             remark(folder, f"found no column of ids ({names}, …), so a row's number is its id in every language")

@@ -159,8 +159,10 @@ class Paper:
         folder = self._directory / layout.folder
         translated = by_language(folder, layout.translated)
         if translated and ENGLISH not in by_language(folder, layout.train):
-            code, path = next(iter(translated.items()))
-            return _parsed(self._files.rows(path, code), "answer", len(layout.columns))
+            code = next(iter(translated))
+            return _parsed(
+                self._files.rows(file_of(folder, layout.translated, code), code), "answer", len(layout.columns)
+            )
         return [_fields(row, layout) for row in self._files.rows(file_of(folder, layout.train, ENGLISH), ENGLISH)]
 
 

@@ -39,29 +39,21 @@ class _Folder:
     """Key of `REASONS` → names of files."""
 
 
-def by_language(folder: Path, name: str) -> dict[str, Path]:
-    """Return language code → file, in the paper's order; none where there is no such folder.
+def by_language(folder: Path, name: str) -> dict[str, list[Path]]:
+    """Return language code → its files, in the paper's order; none where there is no such folder.
 
-    A language may be written in any way that `languages.lookup` knows, a file be compressed (`.gz`), and letters be of
-    either case. What the system leaves in folders (`.DS_Store`, `._de.csv`) is passed over.
+    Two files of one language are a fault only where that language is read: `file_of` refuses them. A language may be
+    written in any way that `languages.lookup` knows, a file be compressed (`.gz`), and letters be of either case. What
+    the system leaves in folders (`.DS_Store`, `._de.csv`) is passed over.
 
     Args:
         folder: the folder.
         name: what the files are called, with `PLACEHOLDERS` in it, one of them `<language>`.
-
-    Raises:
-        SpilloverError: two files are of one language.
     """
     sorted_files = _sorted_out(folder, name)
-    for code, paths in sorted_files.files.items():
-        if len(paths) > 1:
-            raise SpilloverError(
-                f"{folder}: found both {paths[0].name!r} and {paths[1].name!r}, expected one file per language: both "
-                f"name {code!r}"
-            )
     for reason, names in sorted_files.ignored.items():
         remark(folder, f"{REASONS[reason]}: {', '.join(names)}")
-    return {code: sorted_files.files[code][0] for code in in_paper_order(sorted_files.files)}
+    return {code: sorted_files.files[code] for code in in_paper_order(sorted_files.files)}
 
 
 def _sorted_out(folder: Path, name: str) -> _Folder:
@@ -91,13 +83,23 @@ def _language(path: Path, name: str) -> tuple[str | None, str]:
 
 
 def file_of(folder: Path, name: str, language: str) -> Path:
-    """Return the file of one language among `by_language`'s; where there is none, say which there are."""
+    """Return the file of one language among `by_language`'s.
+
+    Raises:
+        SpilloverError: the language has no file, or two.
+    """
     files = by_language(folder, name)
     if language not in files:
         wanted = require_folder(folder) / name.replace("<language>", language)
         there = ", ".join(files) or "none"
         raise SpilloverError(f"{wanted}: found no such file; languages that are there: {there}")
-    return files[language]
+    first, *others = files[language]
+    if others:
+        raise SpilloverError(
+            f"{folder}: found both {first.name!r} and {others[0].name!r}, expected one file per language: both name "
+            f"{language!r}"
+        )
+    return first
 
 
 def require_folder(folder: Path) -> Path:
