@@ -133,6 +133,12 @@ def resolve(table: Mapping[str, str], name: str, where: str) -> Any:  # noqa: AN
         raise SpilloverError(f"{where}: {module!r} is not the name of a module; {did_you_mean(name, table)}") from error
 
 
+def check_name(table: Mapping[str, str], name: str, where: str) -> None:
+    """Refuse a name as `resolve` does. A row of `table` itself is not imported: its module may take seconds."""
+    if name not in table:
+        resolve(table, name, where)
+
+
 def missing_package(error: ModuleNotFoundError, where: str) -> str:
     """Return a sentence with the missing module, and the command that installs it if an extra does."""
     name = (error.name or "").partition(".")[0]

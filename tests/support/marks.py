@@ -23,6 +23,7 @@ PLACES = {
         "sweep/test_executors.py",
         "sweep/test_sweep_cli.py",
         "test_cli.py",
+        "test_cold_start.py",
         "test_examples.py",
         "test_faults.py",
         "test_fuzz.py",

@@ -90,8 +90,6 @@ def run(
     from rich.console import Console
 
     from spillover import forecast
-    from spillover.analysis.statistics.gates import check_gates
-    from spillover.report.tables.run import summary_text
     from spillover.stages.evaluation import read_gates
 
     with open_run(file, overrides, runs, name) as opened:
@@ -99,6 +97,9 @@ def run(
         if dry_run:
             typer.echo("\n".join(forecast.forecast(opened)))
             return
+        from spillover.analysis.statistics.gates import check_gates
+        from spillover.report.tables.run import summary_text
+
         findings = opened.complete()
         Console().print(summary_text(findings))
         typer.echo(f"Report: {opened.store.run / 'report' / 'index.html'}")

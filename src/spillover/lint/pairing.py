@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
 from spillover.utils.text import normal
 
@@ -133,7 +132,7 @@ def _plain(fields: Fields) -> str:
 
 def by_length(texts: Sequence[str], others: Sequence[str]) -> Matrix:
     """Long texts have long translations: the difference of their ranks."""
-    here, there = rankdata([len(text) for text in texts]), rankdata([len(text) for text in others])
+    here, there = (scipy.stats.rankdata([len(text) for text in of]) for of in (texts, others))
     return np.asarray(-np.abs(here[:, None] - there))
 
 
@@ -169,7 +168,7 @@ def _counts(texts: Sequence[str]) -> Matrix:
     return np.asarray((counts - counts.mean(0)) / np.where(spread > 0, spread, 1))
 
 
-def _pieces(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_array, csr_array]:
+def _pieces(texts: Sequence[str], others: Sequence[str]) -> "tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]":
     """Return the texts' pieces, weighted by how rare they are; each text a row of length 1."""
     bags = [_bag(f" {text} ") for text in (*texts, *others)]
     column: dict[str, int] = {}
@@ -180,7 +179,7 @@ def _pieces(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_array, csr
     rows = np.repeat(np.arange(len(bags)), sizes)
     norms = np.sqrt(np.bincount(rows, values**2, minlength=len(bags)))
     values /= np.where(norms > 0, norms, 1)[rows]
-    matrix = csr_array((values, places, np.cumsum([0, *sizes])), shape=(len(bags), len(column)))
+    matrix = scipy.sparse.csr_array((values, places, np.cumsum([0, *sizes])), shape=(len(bags), len(column)))
     return matrix[: len(texts)], matrix[len(texts) :]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log1p
 
-from scipy.stats import pearsonr
+import scipy
 
 from spillover.errors import SpilloverError
 
@@ -79,7 +79,7 @@ def _related(rows: Sequence[Document], others: Mapping[str, Document]) -> bool:
     pairs = [(_length(row), _length(others[row.id])) for row in rows]
     if min((len(set(side)) for side in zip(*pairs, strict=True)), default=0) < 3:
         return False
-    correlation, p_value = pearsonr(*zip(*pairs, strict=True), alternative="greater")
+    correlation, p_value = scipy.stats.pearsonr(*zip(*pairs, strict=True), alternative="greater")
     return bool(correlation >= MIN_CORRELATION and p_value <= MAX_P_VALUE)
 
 

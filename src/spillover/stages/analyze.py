@@ -16,7 +16,7 @@ from spillover.analysis.interpretability.overlap import overlaps
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
-from spillover.plugins import LENSES, resolve
+from spillover.plugins import LENSES, check_name, resolve
 from spillover.records import AffineLens, Cell, Deactivation, Internals, Item, Patch, Prompt
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.deactivate import MeasuredCell, answer_activity, count_readings, deactivate, languages_off
@@ -79,7 +79,7 @@ def items_to_trace(experiment: Experiment, items: Items) -> Items:
     """Return the items to trace, per task and language; refuse lenses and metrics that do not work for them."""
     chosen = experiment.analyze
     for name in chosen.lenses:
-        resolve(LENSES, name, "analyze.lenses")
+        check_name(LENSES, name, "analyze.lenses")
     traced = subsets({key: rows for key, rows in items.items() if has_labels(open_task(key[0]))}, chosen.limit)
     check_metrics(chosen.metrics, traced)
     languages_off(experiment, traced)

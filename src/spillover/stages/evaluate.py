@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from scipy.special import logsumexp
+import scipy
 
 from spillover.records import Answer, Cell, Item, ItemScores, Prediction, TextNLL
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
@@ -75,7 +75,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
 
 def _content_free_logprobs(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Return the log of each choice's mean probability over the content-free prompts; nothing without prompts."""
-    return tuple(logsumexp(scores, axis=0, b=1 / len(scores)).tolist()) if scores else ()
+    return tuple(scipy.special.logsumexp(scores, axis=0, b=1 / len(scores)).tolist()) if scores else ()
 
 
 def tell_dropped(store: Store, cell: Cell, count: int) -> None:

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-from spillover.analysis.statistics.gates import Gate, parse_gate, target
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import in_paper_order, languages
@@ -16,6 +16,9 @@ from spillover.utils.progress import notify
 
 MAX_LISTED = 10
 """Most languages that a line lists."""
+
+if TYPE_CHECKING:
+    from spillover.analysis.statistics.gates import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def _mention(task: str, codes: tuple[str, ...]) -> None:
     )
 
 
-def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:
+def read_gates(experiment: Experiment, texts: Iterable[str]) -> "list[Gate]":
     """Return the gates that a user wrote.
 
     Raises:
@@ -103,6 +106,8 @@ def read_gates(experiment: Experiment, texts: Iterable[str]) -> list[Gate]:
     texts = tuple(texts)
     if not texts:  # opening the sources of a gate's tasks can take seconds
         return []
+    from spillover.analysis.statistics.gates import parse_gate, target
+
     targets = []
     for spelling, task in listed_tasks(experiment).items():
         source, _ = items_origin(experiment, task).open()

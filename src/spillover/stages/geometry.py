@@ -8,7 +8,7 @@ import numpy as np
 
 from spillover.analysis.interpretability.geometry import PARTIAL, Layer, Sample, check_items, geometry
 from spillover.analysis.statistics.clusters import shared_contexts
-from spillover.plugins import METRICS, resolve
+from spillover.plugins import METRICS, check_name, resolve
 from spillover.records import Alignment, Geometry, Item
 from spillover.stages.items import Items
 from spillover.store import Store, read_arrays, read_layers, write_arrays
@@ -19,7 +19,7 @@ from spillover.utils.progress import bar
 def check_metrics(metrics: Sequence[str], items: Items) -> None:
     """Refuse unknown metrics, and too few items for a metric, before any work is done."""
     for name in metrics:
-        resolve(METRICS, name, "analyze.metrics")
+        check_name(METRICS, name, "analyze.metrics")
     for task, rows in _by_task(items).items() if metrics else ():
         check_items(task, len(next(iter(rows.values()))))
 

@@ -46,8 +46,14 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     names = fields(kind)  # type: ignore[arg-type] # the records are dataclasses
     listed = {field.name for field in names if get_origin(field.type) is tuple}
     with _reading(path):
-        rows = pq.read_table(path).to_pylist()
+        rows = _read_table(path).to_pylist()
         return [kind(**{k: tuple(v) if k in listed else v for k, v in row.items()}) for row in rows]
+
+
+def _read_table(path: Path) -> pa.Table:
+    """Read a file as `pyarrow.parquet.read_table` does, without the pandas that it imports."""
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -109,7 +115,7 @@ def read_arm(run: Path, arm: str) -> list[Result]:
 def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
     """Read the predictions of a file by `write_predictions`."""
     with _reading(path):
-        table = pq.read_table(path)
+        table = _read_table(path)
         content_free = tuple(json.loads(table.schema.metadata[b"content_free"]))
         return [
             Prediction(

@@ -109,7 +109,7 @@ def test_fails_where_all_that_tie_are_taken(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_fails_for_an_entropy_over_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "entropy", lambda p, axis: np.broadcast_to(p.std(axis=axis), p.shape[1:]))
+    monkeypatch.setattr("scipy.stats.entropy", lambda p, axis: np.broadcast_to(p.std(axis=axis), p.shape[1:]))
     with pytest.raises(AssertionError):
         check(0)
 

@@ -11,8 +11,8 @@ from functools import cached_property
 from itertools import permutations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -56,11 +56,12 @@ class Pairings:
     """(pairings, items), each row a permutation."""
 
     @cached_property
-    def coupling(self) -> csr_array:
+    def coupling(self) -> "scipy.sparse.csr_array":
         """(pairings, items · items), sparse: times a flat items × items matrix, the mean over each pairing's pairs."""
         count, items = self.orders.shape
         places = (self.orders * items + np.arange(items)).ravel()
-        return csr_array((np.full(count * items, 1 / items), places, np.arange(0, count * items + 1, items)))
+        rows = np.arange(0, count * items + 1, items)
+        return scipy.sparse.csr_array((np.full(count * items, 1 / items), places, rows))
 
 
 def shuffled(items: int, shuffles: int, seed: int = 0) -> Pairings:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
 
 from spillover.analysis.interpretability.alignment import Array, Indices, Pairings, States, shuffled
 from spillover.errors import SpilloverError
@@ -120,7 +120,7 @@ def principal_components(vectors: NDArray[np.floating]) -> Array:
         return np.zeros((*vectors.shape[:-1], 2))
     # A start of its own: else ARPACK's is random. Not constant, which centered columns are orthogonal to.
     start = np.random.default_rng(0).standard_normal(min(flat.shape))
-    axes = svds(flat, k=2, v0=start, return_singular_vectors="vh")[2][::-1]
+    axes = scipy.sparse.linalg.svds(flat, k=2, v0=start, return_singular_vectors="vh")[2][::-1]
     axes *= np.sign(axes[range(2), np.abs(axes).argmax(axis=1)])[:, None]
     result: Array = (flat @ axes.T).reshape(*vectors.shape[:-1], 2)
     return result

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 from spillover.analysis.interpretability.lens import LensOutput
 from spillover.analysis.statistics.bands import DIFFERENCE, POSITIVE, PROBABILITY, Range, mean_band, mean_estimate
@@ -79,7 +79,7 @@ def english(reading: LensOutput) -> Array:
 
     In [0, 1]: how much English comes up on the way.
     """
-    area: Array = trapezoid(reading.english, dx=1 / (reading.english.shape[1] - 1), axis=1)
+    area: Array = scipy.integrate.trapezoid(reading.english, dx=1 / (reading.english.shape[1] - 1), axis=1)
     return area
 
 

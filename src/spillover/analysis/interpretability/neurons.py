@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import entropy
 
 from spillover.records import Cell, LanguageNeurons, NeuronScore, NeuronTokens
 
@@ -68,7 +68,7 @@ def lape(probabilities: Array) -> Array:
     probabilities: (languages, …) of activation. Low: active in few languages. Inf where it is active in none.
     """
     total = probabilities.sum(axis=0)
-    entropies: Array = np.where(total > 0, entropy(np.where(total > 0, probabilities, 1), axis=0), np.inf)
+    entropies: Array = np.where(total > 0, scipy.stats.entropy(np.where(total > 0, probabilities, 1), axis=0), np.inf)
     return entropies
 
 

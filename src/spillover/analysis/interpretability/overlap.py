@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from spillover.analysis.interpretability.neurons import NeuronSets
 from spillover.records import CONFIDENCE, NeuronOverlap
@@ -50,5 +50,6 @@ def shared_odds(before: Mask, after: Mask) -> Array:
     """
     width = before.shape[1]
     sizes = zip(before.sum(axis=1), after.sum(axis=1), strict=True)
-    odds: Array = reduce(np.convolve, (hypergeom.pmf(range(min(a, b) + 1), width, a, b) for a, b in sizes), np.ones(1))
+    per_block = (scipy.stats.hypergeom.pmf(range(min(a, b) + 1), width, a, b) for a, b in sizes)
+    odds: Array = reduce(np.convolve, per_block, np.ones(1))
     return odds

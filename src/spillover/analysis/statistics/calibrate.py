@@ -6,8 +6,8 @@ Each function returns new scores whose argmax is the calibrated choice. Stored p
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
 
 Array = NDArray[np.float64]
 
@@ -33,8 +33,8 @@ def batch(scores: Array) -> Array:
     scores: (items, labels), nats. A constant added to all labels of an item changes nothing. Supposes what
     `centered` does.
     """
-    probabilities = log_softmax(scores, axis=1)
-    result: Array = probabilities - logsumexp(probabilities, axis=0, b=1 / len(scores))
+    probabilities = scipy.special.log_softmax(scores, axis=1)
+    result: Array = probabilities - scipy.special.logsumexp(probabilities, axis=0, b=1 / len(scores))
     return result
 
 
@@ -44,6 +44,7 @@ def contextual(scores: Array, content_free: Array) -> Array:
     scores: (items, labels), nats; content_free: (labels,), the scores of the same prompt with an input such
     as `N/A`. Each row of the result is normalized: its probabilities sum to 1.
     """
+    log_softmax = scipy.special.log_softmax
     result: Array = log_softmax(log_softmax(scores, axis=1) - log_softmax(content_free), axis=1)
     return result
 

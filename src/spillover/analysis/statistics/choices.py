@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from spillover.analysis.statistics.calibrate import centered, contextual
 from spillover.analysis.statistics.estimate import macro_auc
@@ -86,7 +86,7 @@ def gold_margin(scores: Array, gold: Golds) -> Array:
     together; a constant added to all scores of an item changes nothing.
     """
     others = np.where(np.arange(scores.shape[1]) == gold[:, None], -np.inf, scores)
-    result: Array = scores[np.arange(len(gold)), gold] - logsumexp(others, axis=1)
+    result: Array = scores[np.arange(len(gold)), gold] - scipy.special.logsumexp(others, axis=1)
     return result
 
 

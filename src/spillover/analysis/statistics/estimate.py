@@ -3,12 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit, logsumexp
-from scipy.stats import binom, norm, rankdata
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import CONFIDENCE, Estimate
@@ -36,6 +32,8 @@ def wilson(successes: float, n: float) -> Estimate:
 
     n is at least 1; neither has to be whole: an effective number of items is not (Dean and Pagano 2015).
     """
+    from statsmodels.stats.proportion import proportion_confint  # brings pandas, which takes a second
+
     low, high = proportion_confint(successes, n, 1 - CONFIDENCE, method="wilson")
     return Estimate(successes / n, float(low), float(high), round(n))
 
@@ -53,7 +51,7 @@ def mcnemar(changes: Array, units: NDArray[np.str_] | None = None) -> float:
     odds = np.ones(1)  # of each sum of the units with a plus
     for size, count in zip(*np.unique(sizes[sizes > 0], return_counts=True), strict=True):
         step = np.zeros(size * count + 1)
-        step[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        step[::size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
         odds = np.convolve(odds, step)
     sums = 2 * np.arange(len(odds)) - sizes.sum()
     return min(1.0, float(odds[np.abs(sums) >= abs(round(float(nets.sum())))].sum()))
@@ -93,6 +91,8 @@ def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
     Raises:
         SpilloverError: the correction is none of `CORRECTIONS`.
     """
+    from statsmodels.stats.multitest import multipletests
+
     if correction not in CORRECTIONS:
         raise SpilloverError(f"correction: found {correction!r}; {did_you_mean(correction, CORRECTIONS)}")
     result: Array = multipletests(p_values, method=CORRECTIONS[correction])[1]
@@ -116,7 +116,7 @@ def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | N
     areas = np.empty(labels)
     deviations = np.zeros(n)
     for label in range(labels):
-        margin = scores[:, label] - logsumexp(np.delete(scores, label, axis=1), axis=1)
+        margin = scores[:, label] - scipy.special.logsumexp(np.delete(scores, label, axis=1), axis=1)
         placements = _placements(margin, gold == label)
         areas[label] = placements[gold == label].mean()
         size = np.where(gold == label, counts[label], n - counts[label])
@@ -127,16 +127,17 @@ def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | N
         bound = wilson(int(area) * rarest, rarest)
         return Estimate(area, bound.low, bound.high, n)
     error = np.sqrt((np.bincount(places, deviations) ** 2).sum())
-    reach = norm.ppf((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
-    return Estimate(area, float(expit(logit(area) - reach)), float(expit(logit(area) + reach)), n)
+    reach = scipy.special.ndtri((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
+    low, high = scipy.special.expit(scipy.special.logit(area) + np.array([-reach, reach]))
+    return Estimate(area, float(low), float(high), n)
 
 
 def _placements(values: Array, positive: NDArray[np.bool_]) -> Array:
     """Return for each positive the share of negatives below it, for each negative of positives above it."""
-    ranks = rankdata(values)
+    ranks = scipy.stats.rankdata(values)
     within = np.empty(len(values))
-    within[positive] = rankdata(values[positive])
-    within[~positive] = rankdata(values[~positive])
+    within[positive] = scipy.stats.rankdata(values[positive])
+    within[~positive] = scipy.stats.rankdata(values[~positive])
     lower = ranks - within
     positives = int(positive.sum())
     result: Array = np.where(positive, lower / (len(values) - positives), 1 - lower / positives)
@@ -170,10 +171,10 @@ def detectable_gain(pairs: float, discordance: float, alpha: float = 1 - CONFIDE
     in [0, 1]. Solves Miettinen's (1968) sample size. No difference exceeds its discordance, so where the answer would,
     all changes are taken to be gains. In (0, 1]; 1 where there are too few pairs for any.
     """
-    test, beta = norm.ppf(1 - alpha / 2), norm.ppf(power)
+    test, beta = scipy.special.ndtri(1 - alpha / 2), scipy.special.ndtri(power)
 
     def missing(gain: float) -> float:
         changed = max(discordance, gain)
         return float(test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2) - gain * np.sqrt(pairs))
 
-    return float(brentq(missing, 1e-12, 1.0)) if missing(1.0) < 0 else 1.0
+    return float(scipy.optimize.brentq(missing, 1e-12, 1.0)) if missing(1.0) < 0 else 1.0

@@ -7,8 +7,8 @@ Sources: fertility, Rust et al. 2021 (arXiv 2012.15613); tokens relative to Engl
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from spillover.records import Fertility, FertilityCorrelation, Gain
 
@@ -67,7 +67,7 @@ def correlations(rows: Sequence[Fertility], gains: Sequence[Gain]) -> Iterator[F
 
 def spearman(one: Array, other: Array, seed: int = 0) -> tuple[float, float]:
     """Return Spearman's ρ of two (n,) arrays that vary, and its two-sided p over random orders of the second."""
-    ranks = [rankdata(values) for values in (one, other)]
+    ranks = [scipy.stats.rankdata(values) for values in (one, other)]
     units = [(rank - rank.mean()) / np.linalg.norm(rank - rank.mean()) for rank in ranks]
     rho = float(units[0] @ units[1])
     orders = np.random.default_rng(seed).permuted(np.tile(units[1], (ORDERS, 1)), axis=1)

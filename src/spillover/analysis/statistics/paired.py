@@ -8,10 +8,8 @@ formulas, sources and coverage.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import t as student
 
 from spillover.analysis.statistics.estimate import wilson
 from spillover.records import CONFIDENCE, Estimate
@@ -78,7 +76,7 @@ class MeanChange:
 
 def critical(degrees: float) -> float:
     """Return Student's quantile for the two ends of an interval."""
-    return float(student.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
 
 
 def mean_change(values: Array, clusters: Clusters | None = None, influence: Array | None = None) -> MeanChange:
@@ -122,7 +120,7 @@ def unbounded_mean(values: Array, clusters: Clusters | None = None) -> tuple[Est
     error = float(np.sqrt(change.variance * change.outcomes / (change.outcomes - 1)))
     bar = critical(change.units - 1)
     estimate = Estimate(change.value, change.value - bar * error, change.value + bar * error, change.units)
-    return estimate, (bar + float(student.ppf(POWER, change.units - 1))) * error
+    return estimate, (bar + float(scipy.stats.t.ppf(POWER, change.units - 1))) * error
 
 
 def effective_items(scores: Array, clusters: Clusters | None = None) -> float:
@@ -181,8 +179,10 @@ def _strata(present: Array, clusters: Clusters | None) -> int:
     units = np.arange(len(present)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     items, columns = np.nonzero(present)
     size = int(units.max()) + 1
-    edges = coo_array((np.ones(len(items)), (units[items], size + columns)), shape=(size + present.shape[1],) * 2)
-    return int(connected_components(edges, directed=False)[0])
+    edges = scipy.sparse.coo_array(
+        (np.ones(len(items)), (units[items], size + columns)), shape=(size + present.shape[1],) * 2
+    )
+    return int(scipy.sparse.csgraph.connected_components(edges, directed=False)[0])
 
 
 def _variance(deviations: Array, outcomes: int, clusters: Clusters | None, strata: int) -> tuple[int, float]:

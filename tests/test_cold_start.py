@@ -1,0 +1,42 @@
+"""A command that reads no weights starts without the libraries that take seconds to import."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from places import ROOT
+
+HEAVY = ("torch", "transformers", "peft", "altair", "datasets", "pandas", "scipy.stats", "statsmodels")
+"""Modules that take from a third of a second to three seconds each."""
+
+CODE = f"""
+import json, sys
+from spillover.cli import main
+try:
+    main()
+finally:
+    print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
+"""
+
+
+def heavy_modules(folder: Path, *arguments: str) -> list[str]:
+    """Run the command line in a process of its own; return the heavy modules that it imported."""
+    command = [sys.executable, "-c", CODE, *arguments, "--runs", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    modules: list[str] = json.loads(ended.stdout.splitlines()[-1])
+    return modules
+
+
+def test_a_dry_run_of_the_demo_imports_nothing_heavy(tmp_path: Path) -> None:
+    """The first one stores questions and pairs; pyarrow imports pandas to write them."""
+    demo = str(ROOT / "examples" / "demo.toml")
+    assert heavy_modules(tmp_path, "run", demo, "--dry-run") in ([], ["pandas"])
+    assert heavy_modules(tmp_path, "run", demo, "--dry-run") == []
+
+
+def test_what_a_dry_run_imports_is_seen(tmp_path: Path) -> None:
+    """The twin: a lens of the user's own is imported, and all that its module imports."""
+    lens = 'analyze.lenses=["pandas:DataFrame"]'
+    assert "pandas" in heavy_modules(tmp_path, "run", str(ROOT / "examples" / "demo.toml"), "--dry-run", "--set", lens)
