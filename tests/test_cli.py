@@ -41,7 +41,7 @@ STAGES = {
     "tune": ("adapter", {"adapter": 1}),
     "evaluate": ("predictions", {"predictions": 2 * 2 * 3}),
     "analyze": ("traces", {"lens": 2, "trace": 2 * 2 * 3, "reading": 2 * 2 * 3, "patch": 2 * 2 * 3, "geometry": 2}),
-    "report": ("report/index.html", {"bits-per-byte": 2 * 2 * 3}),
+    "report": ("report/index.html", {"bits-per-byte": 2 * 2 * 3, "fertility": 1}),
 }
 """Command, in the order of the pipeline → what it prints, and how many stages of which kind it makes."""
 
@@ -488,7 +488,7 @@ def test_version_prints_the_version_of_the_package(call: Call) -> None:
     assert call("--version") == (0, f"spillover {version('spillover')}\n", "")
 
 
-@pytest.mark.parametrize(("line", "completed"), [("ex", "export"), ("run --dry", "--dry-run"), ("export t", "tasks")])
+@pytest.mark.parametrize(("line", "completed"), [("ex", "export"), ("run --dry", "--dry-run"), ("export ta", "tasks")])
 def test_the_shell_completes_commands_and_options(line: str, completed: str) -> None:
     """As bash asks after `--install-completion`."""
     words = {"COMP_WORDS": f"spillover {line}", "COMP_CWORD": str(len(line.split()))}

@@ -97,7 +97,7 @@ def _hint(written: str) -> str:
 
 def _choices(written: str) -> str:
     """Return the nearest code, the codes that `all` means, and where the others are listed."""
-    near = get_close_matches(written, known_languages(), n=1)
+    near = get_close_matches(written, languages(), n=1) or get_close_matches(written, known_languages(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}choose from {', '.join(languages())}, or one that `spillover languages --like TEXT` finds"
 

@@ -76,13 +76,14 @@ class Harness:
     def why_unpaired(self, task: Task, languages: Sequence[str]) -> str:
         """Return why the items of some languages are no translations of each other; empty where they are.
 
-        A language whose data cannot be had says nothing; `items` refuses it.
+        A language that the family lacks, or whose data cannot be had, says nothing; `items` refuses it.
         """
         if self._options.paired is not None:
             return "" if self._options.paired else "the experiment says so, with paired=false"
-        first = next(iter(members(self._family)))
+        names = members(self._family)
+        first = next(iter(names))
         for language in languages:
-            if language != first:
+            if language != first and language in names:
                 try:
                     reason = why_unpaired(self._rows(language), self._rows(first))
                 except SpilloverError:
