@@ -140,7 +140,7 @@ def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
     task = from_the_right.comparisons[0].summaries[0].task
     assert f'| <span dir="auto">{task}</span> |' in made["tables/summary.md"]
     assert "dir=" not in made["tables/summary.csv"] + made["tables/summary.tex"] + made["tables/cost.md"]
-    shown = re.findall(r'element\("(?:h3|p|th)", (?!name)[^;]*', made["index.html"])
+    shown = re.findall(r'element\("(?:h4|p|th)", (?!name)[^;]*', made["index.html"])
     assert len(shown) == 6
     assert all('dir: "auto"' in call for call in shown)
 
@@ -344,7 +344,7 @@ def test_wide_tables_scroll_by_keyboard_in_their_own_box(report: Report, visit: 
 
 
 def shown(page: "Page") -> list[str]:
-    return page.locator("#items li h3").all_inner_texts()
+    return page.locator("#items li h4").all_inner_texts()
 
 
 def choose(page: "Page", **chosen: str) -> None:

@@ -113,7 +113,7 @@ def test_flagged_pairs_are_dropped_and_the_report_tells_the_distribution(
     page = " ".join((folder / "report/index.html").read_text("utf-8").split())
     assert "as cometkiwi estimates it" in page
     assert "<strong>Licenses.</strong> quality estimation cometkiwi (CC BY-NC-SA 4.0): non-commercial use only." in page
-    assert '<h2 id="licenses-title">Licenses</h2>' in page
+    assert '<h3 id="licenses-title">Licenses</h3>' in page
     flags = (folder / "report/tables/pairs.md").read_text("utf-8")
     assert "quality" in flags
 

@@ -23,6 +23,7 @@ from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
 from spillover.report.figures.run import FIGURES, for_file, for_page
 from spillover.report.items import packed, packed_answers
+from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
@@ -133,6 +134,7 @@ def _page(
         findings=findings,
         comparison=comparison,
         tables=tables,
+        questions=questions(findings, {section.name for section in sections}, tables.keys()),
         names={code: language.name for code, language in known_languages().items()},
         harmed=[gain for gain in comparison.gains if gain.verdict == "harmed"],
         alarms=[gain for gain in comparison.gains if gain.possible_harm and gain.verdict != "harmed"],

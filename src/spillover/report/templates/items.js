@@ -74,7 +74,7 @@
 
   const item = (sheet, columns, reference, i) => {
     const made = element("li");
-    made.append(element("h3", `${columns.ids[i]}: ${kind(sheet.arms, columns, i)}`, { dir: "auto" }));
+    made.append(element("h4", `${columns.ids[i]}: ${kind(sheet.arms, columns, i)}`, { dir: "auto" }));
     columns.texts[i].forEach((text) => made.append(element("p", text, { lang: sheet.code, dir: "auto" })));
     const place = reference && sheet.code !== REFERENCE ? reference.ids.indexOf(columns.ids[i]) : -1;
     if (place >= 0) {
