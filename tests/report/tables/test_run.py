@@ -72,6 +72,19 @@ def test_a_run_of_the_papers_mixture_stands_beside_the_papers_row(findings: Find
     assert entailment == {"base", "tuned", "difference"}, "the paper's run of entailment was tuned on its own questions"
 
 
+def test_languages_that_the_paper_lacks_stand_without_its_rows(findings: Findings):
+    """Also in a run of the paper's mixture: its twenty languages keep the paper's rows, the others have none."""
+    (comparison,) = findings.comparisons
+    gains = [gain for gain in comparison.gains if gain.task == "sentiment"]
+    more = (*gains, *(replace(gain, language=code) for gain, code in zip(gains, ("yo", "ace"), strict=False)))
+    made = replace(findings, comparisons=(replace(comparison, gains=more, summaries=comparison.summaries[:1]),))
+    first, second, others = main(made)
+    assert [len(table.rows) for table in (first, second, others)] == [6, 6, 3]
+    assert others.header == ("", "yo", "ace")
+    assert "the paper's" in second.caption
+    assert "the paper's" not in others.caption
+
+
 def test_fewer_languages_leave_out_the_empty_row(findings: Findings):
     kept = tuple(gain for gain in findings.comparisons[0].gains if gain.language in ("en", "de", "ja"))
     few = replace(findings, comparisons=(replace(findings.comparisons[0], gains=kept),))

@@ -43,7 +43,7 @@ def main(findings: Findings) -> list[Table]:
     """
     tables, comparison = [], findings.comparisons[0]
     for task, block in blocks(comparison):
-        paper = _published(task, findings)
+        paper = _published(task, block, findings)
         rows = [
             (comparison.reference, *(percent(gain.reference.score.value) for gain in block)),
             (comparison.arm, *(percent(gain.arm.score.value) for gain in block)),
@@ -87,10 +87,11 @@ def _paper() -> dict[str, Any]:
     return tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
 
 
-def _published(task: str, findings: Findings) -> dict[str, tuple[float, float]] | None:
+def _published(task: str, block: Sequence[Gain], findings: Findings) -> dict[str, tuple[float, float]] | None:
     """Return language → the paper's accuracy of base and tuned in percent; None if it has no such run.
 
-    Such a run has the same mixture, is tuned on this task's questions, and asks for English labels.
+    Such a run has the same mixture, is tuned on this task's questions, asks for English labels, and has the block's
+    languages.
     """
     setup = findings.setup
     if task not in PUBLISHED or task != setup.question_task or setup.labels != "english":
@@ -99,7 +100,8 @@ def _published(task: str, findings: Findings) -> dict[str, tuple[float, float]] 
     if setup.mixture not in table:
         return None
     pairs = zip(table["base"], table[setup.mixture], strict=True)
-    return dict(zip(_paper()["setup"]["languages"], pairs, strict=True))
+    paper = dict(zip(_paper()["setup"]["languages"], pairs, strict=True))
+    return paper if all(gain.language in paper for gain in block) else None
 
 
 def _paper_rows(paper: dict[str, tuple[float, float]] | None, block: Sequence[Gain]) -> Iterator[tuple[str, ...]]:
