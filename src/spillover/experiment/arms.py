@@ -14,12 +14,19 @@ class ArmConfig(Section):
     """One arm. What it does not say is as in the reference, the first arm, which in turn follows `[model]`."""
 
     model: Place = ""
+    """Another model: an alias, a hub id, a folder or a GGUF file; empty: that of the reference."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    """As in `model`."""
     quantize: Literal["none", "nf4"] | None = None
+    """As in `model`."""
     template: Literal["none", "chat"] | None = None
+    """As in `model`."""
     template_arguments: dict[str, Any] | None = None
+    """As in `model`."""
     system: str | None = None
+    """As in `model`."""
     shots_as: Literal["one turn", "turns"] | None = None
+    """As in `model`."""
     adapter: Place = ""
     """`tune`: what this experiment tunes; else the folder or hub id of an adapter made elsewhere; empty: none."""
     ask: Literal["item", "translate-test", "self-translate"] = "item"

@@ -36,6 +36,7 @@ class Experiment(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"arms", "primary", "compare"})
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of every random choice, such as the initial adapter and the order of the examples."""
     model: ModelConfig = ModelConfig()
     questions: QuestionsConfig = QuestionsConfig()
     translate: TranslateConfig = TranslateConfig()
@@ -50,7 +51,7 @@ class Experiment(Section):
     arms: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")], ArmConfig] = Field(default_factory=dict)
     """The arms by name, the reference first; none: the base model, and the tuned one."""
     primary: tuple[str, str] | None = None
-    """The primary comparison, [arm, reference]; None: that of the second arm with the first."""
+    """The primary comparison, [arm, reference]; unset: that of the second arm with the first."""
     compare: tuple[tuple[str, str], ...] = ()
     """Further pairs to compare, each [arm, reference]."""
 

@@ -21,9 +21,13 @@ class ModelConfig(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as"})
 
     name: Place = "gemma-3-270m"
+    """An alias (`spillover models`), a hub id, a folder with safetensors, or a GGUF file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the weights; `auto`: bfloat16 if the device has it, else float16 on a GPU and float32 on a CPU."""
     quantize: Literal["none", "nf4"] = "none"
+    """`nf4`: weights of four bits, on a GPU."""
     template: Literal["none", "chat"] = "none"
+    """`chat`: the prompt is a turn of the user in the model's chat template, and the answer the assistant's."""
     template_arguments: dict[str, Any] = Field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
@@ -76,9 +80,13 @@ class QuestionsConfig(_SourceConfig):
     younger: ClassVar[frozenset[str]] = frozenset({"language"})
 
     source: Place = "starter"
+    """Where the questions are: a name with what it needs, such as `folder:DIR`, `hub:ID` or `paper:DIR`."""
     task: Place = "sentiment"
+    """The task whose questions they are: a name, or a TOML file."""
     limit: NonNegative = 10_000
+    """The most questions to read."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """Field → the column that holds it, where the two have different names."""
     classes: Classes = ()
     """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
     language: str = ENGLISH
@@ -91,11 +99,17 @@ class TranslateConfig(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"quality", "quality_model", "quality_threshold"})
 
     to: tuple[str, ...] = ("zh", "de")
+    """Codes of the languages to tune on."""
     translator: Annotated[str, Field(alias="with")] = "parallel"
+    """What translates; `parallel`: the source has the translations."""
     drop: tuple[PairFlag, ...] = ()
+    """Pairs with one of these flags are left out of tuning."""
     model: Place = ""
+    """The engine's model, if it has a choice; empty: its default."""
     endpoint: str = ""
+    """Address of the engine's server, if it has one."""
     budget: NonNegative = 0
+    """The most characters to translate; 0: no limit."""
     quality: str = ""
     """Scorer of the translations' quality; empty: none."""
     quality_model: Place = ""
@@ -120,11 +134,17 @@ class MixtureConfig(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"phases"})
 
     recipe: str = "question-translation"
+    """Which texts are paired."""
     pivot: str = ENGLISH
+    """Code of the language that the model learns to translate into."""
     frame: Literal["plain", "task-frame", "paper"] = "plain"
+    """How a pair is written."""
     sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
+    """Language → how many of its pairs are learned; a language that is not named gives all."""
     unrelated: QuestionsConfig = QuestionsConfig()
+    """Where the questions of the recipe `unrelated` come from."""
     allow_overlap: bool = False
+    """Whether questions for tuning may also be items of the evaluation."""
     phases: tuple[PhaseConfig, ...] = ()
     """In their order; none: those that `recipe` stands for."""
 
@@ -152,19 +172,28 @@ class EvaluateConfig(_SourceConfig):
     """On what both arms are measured."""
 
     source: Place = ""
+    """Where the items are; empty: where the questions are, or the starter corpus where that has none."""
     tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
+    """Names of tasks, TOML files, or families of lm-evaluation-harness such as `harness:xnli_{language}`."""
     languages: Literal["all", "available"] | tuple[str, ...] = "all"
-    """`all`: those that have items, of `languages.languages` and of the task's own rows; `available`: every language
-    that has items."""
+    """`all`: the twenty, those of the task's own rows and those of `[languages]`, where they have items; `available`:
+    every language that has items."""
     labels: Literal["english", "native", "agnostic"] = "english"
+    """The words of the labels: English, in the item's language, or words unrelated to the task."""
     scoring: Literal["exact", "constrained", "first-token"] = "exact"
+    """What the score of a choice is; `exact`: the log-probability of the whole choice."""
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
+    """Where a prompt is longer than the model's context: it loses exemplars, or the run stops with an error."""
     limit: NonNegative = 0
+    """The most items per task and language; 0: all."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """As in `questions`."""
     classes: Classes | dict[str, Classes] = ()
     """As in `questions`; for several tasks an entry for each, by its name."""
     merged: bool = False
+    """Whether the adapter is added to the weights before the tuned arm is measured."""
     engine: Literal["transformers", "vllm"] = "transformers"
+    """What computes the scores."""
 
 
 class AnalyzeConfig(Section):
@@ -173,14 +202,18 @@ class AnalyzeConfig(Section):
     younger: ClassVar[frozenset[str]] = frozenset({"answers", "deactivate", "deactivate_by"})
 
     lenses: tuple[str, ...] = ("logit",)
+    """Lenses that read the layers."""
     metrics: tuple[str, ...] = tuple(METRICS)
+    """Measures of how similarly two languages are represented."""
     limit: NonNegative = 100
+    """Items per cell (an arm, a task and a language) that are traced; 0: no analysis."""
     texts: Annotated[
         NonNegative,
         Field(validation_alias=AliasChoices("forgetting", "texts"), serialization_alias="forgetting"),
     ] = 100
-    """The key `forgetting`: items per cell whose bits per byte measure forgetting. Its old name stays in digests."""
+    """Items per cell whose bits per byte measure what was forgotten; 0: none. The old name `texts` stays in digests."""
     patch: NonNegative = 2
+    """How many of these items are patched between languages; 0: none."""
     answers: bool = False
     """Whether neurons are also counted over the tokens of the right answers."""
     deactivate: Literal["all"] | tuple[str, ...] = ()
@@ -193,6 +226,7 @@ class ReportConfig(Section):
     """Rules of the comparison of arms."""
 
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
+    """Correction of p-values for the number of tasks and languages."""
     margin: Annotated[float, Field(ge=0, le=100)] = 2
     """Differences within ± this many points count as equivalent."""
 
@@ -201,14 +235,23 @@ class LanguageConfig(Section):
     """A language that this project does not have, and what other tools call it."""
 
     name: str
+    """English name."""
     autonym: str = ""
+    """Its name in the language itself; empty: the English name."""
     script: str
+    """Script, such as `Latin`."""
     family: str
+    """Branch or family, such as `Romance`."""
     tier: Literal["high", "low"]
+    """Whether many texts are written in it; tables group languages by it."""
     nllb: str = ""
+    """Its code in NLLB, such as `cat_Latn`; empty: NLLB lacks it."""
     iso639_3: str = ""
+    """Its code in ISO 639-3; empty: the experiment's code."""
     google: str = ""
+    """Its code in Google Translate; empty: the experiment's code."""
     lingua: str = ""
+    """Its code in lingua, which identifies languages; empty: lingua lacks it."""
 
     def row(self, code: str) -> Language:
         """Return the language. By default, Apertium and Google know it by its code; NLLB and lingua lack it."""

@@ -18,20 +18,33 @@ class TuneConfig(Section):
     old_defaults: ClassVar[dict[str, Any]] = {"translations": 40}  # what is measured changes no weight
 
     rank: Annotated[int, Field(ge=1)] = 8
+    """Rank of the adapter's update."""
     alpha: Annotated[float, Field(gt=0)] = 16
+    """Scale of the update: alpha / rank, or alpha / √rank with `rslora`."""
     targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
+    """Names of the linear maps that get an update."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    """Peak of a cosine with warm-up."""
     epochs: Annotated[float, Field(gt=0)] = 3
+    """Passes over the examples."""
     batch: Annotated[int, Field(ge=1)] = 16
+    """Examples of an optimizer step, over all processes."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the rate rises from 0."""
     cutoff: Annotated[int, Field(ge=8)] = 2048
+    """Tokens; longer examples are left out and counted."""
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the examples that is held out; the epoch with the lowest loss on it is kept."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    """Dropout of the update's inputs."""
     translations: NonNegative = 200
     """Most held-out pairs that are read before and after tuning, to see whether it taught anything."""
     report_to: tuple[str, ...] = ()
+    """Trackers, such as `tensorboard` or `wandb`."""
     method: Literal["lora", "dora", "rslora", "full"] = "lora"
+    """Which weights learn: those of an adapter, or with `full` the model's own."""
     layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"
+    """Blocks that learn: whole numbers count from 0, or backward from −1; decimals are relative depths."""
     embeddings: Literal["none", "seen"] = "none"
     """`seen`: the rows of tokens that occur in the examples learn too."""
 
@@ -65,6 +78,7 @@ class PartConfig(Section):
     """One part of a phase: a recipe and its share of the examples."""
 
     recipe: str = "question-translation"
+    """Which texts are paired."""
     weight: Annotated[float, Field(gt=0)] = 1
     """Share of the phase's examples, relative to the other parts' weights."""
     control: Literal["none", "shuffled-pairs", "copy"] = "none"
@@ -83,7 +97,9 @@ class PhaseConfig(Section):
     parts: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
     """With `contrastive`, which has an objective of its own, there is one."""
     epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the examples of this phase; unset: as in `tune`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate of this phase; unset: as in `tune`."""
     layers: Layers | None = None
     """Of the blocks of `tune.layers`, those that learn in this phase."""
 
