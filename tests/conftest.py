@@ -32,6 +32,13 @@ def call(capfd: pytest.CaptureFixture[str]) -> Call:
     return captured
 
 
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of charts out of reports, which take most of their time; the page has its charts."""
+    for name in ("run", "grid"):
+        monkeypatch.setattr(f"spillover.report.{name}.pictures", lambda *_: {})
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> "PreTrainedTokenizerFast":
     """A small tokenizer that every script goes through."""

@@ -342,6 +342,7 @@ def test_run_prints_the_main_table_and_where_the_page_is(whole: Path) -> None:
     assert ended.out.rstrip().endswith(f"Report: {whole / 'report' / 'index.html'}")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_gates_decide_the_exit_status(call: Call, whole: Path, experiment: Path) -> None:
     """Of 30 items, the fewest that a gate takes for a measurement, by the adapter that is there."""
     enough = ("evaluate.source=starter", "evaluate.limit=30", "analyze.limit=0", "analyze.forgetting=0")
@@ -357,6 +358,7 @@ def test_gates_decide_the_exit_status(call: Call, whole: Path, experiment: Path)
     assert "Report: " in broken.out
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_second_run_draws_nothing_again(call: Call, whole: Path, experiment: Path) -> None:
     page = whole / "report" / "index.html"
     before = page.stat().st_mtime_ns
@@ -366,11 +368,11 @@ def test_a_second_run_draws_nothing_again(call: Call, whole: Path, experiment: P
     assert page.stat().st_mtime_ns != before
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_report_tells_what_the_doctor_finds(
     call: Call, whole: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also as a single stage, which does not stop at an error; and it is drawn again where that changed."""
-    monkeypatch.setattr("spillover.report.run.pictures", lambda *_: {})
     table = whole.parent / "examined" / "report" / "tables" / "doctor.csv"
     for severity in ("warning", "error"):
         found = Defect(severity, "swap", f"a swap that is an {severity}", "items/de.jsonl: line 2", "de", 50.0)
@@ -504,6 +506,12 @@ def test_the_public_names_are_there_and_cost_nothing_before_use() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         getattr(spillover, "nothing")  # noqa: B009 - mypy knows that it is not there
     code = "import sys, spillover; sys.exit(bool({'torch', 'numpy', 'spillover.pipeline'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_worker_of_a_sweep_starts_without_the_statistics() -> None:
+    """They load slowly: a worker loads them with its first task, and a stand-in for its work never."""
+    code = "import sys, spillover.sweep.worker; sys.exit(bool({'torch', 'scipy.stats', 'pandas'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

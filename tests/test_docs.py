@@ -54,7 +54,7 @@ def write(blocks: dict[str, str], folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_the_five_extensions_make_an_experiment(
     call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +80,7 @@ def test_the_five_extensions_make_an_experiment(
     assert entropy["logit"] != entropy["centered:centered"]
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_a_language_is_brought_to_a_task_that_ships(
     call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_language_is_brought_to_a_task_that_ships(
     assert lines[3]["choices"] == [" positiu\n\n", " negatiu\n\n"]
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_a_task_answered_in_words_and_a_grader_of_ones_own(
     call: Call, blocks: dict[str, str], tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_task_answered_in_words_and_a_grader_of_ones_own(
     assert outcomes[0].reason in ("ran on", "unreadable")
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_the_readme_s_python_runs(
     tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,7 +170,7 @@ class Upper:
         return [text.upper() for text in texts]
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 @pytest.mark.parametrize("name", sorted(ARMS))
 def test_every_comparison_of_arms_runs(
     name: str, call: Call, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,6 @@
 
 import csv
 import runpy
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from spillover.analysis.statistics.estimate import macro_auc
 from spillover.analysis.statistics.pairing import is_correct, pair_arms
 from spillover.experiment import Experiment, load_experiment
 from spillover.organism.grammar import WORLDS, make_lexicon
+from spillover.plugins import EXECUTORS
 from spillover.records import Prediction
 from spillover.runs.read import read_run
 from spillover.sources import open_source
@@ -104,7 +104,18 @@ def test_the_arms_differ_in_the_recipe_and_in_what_it_needs_alone() -> None:
     assert limits[3] > limits[0], "a label has fewer tokens than a question"
 
 
-def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_thread", "without_pictures")
+def test_a_grid_is_halved_and_its_arms_laid_side_by_side(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def example(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    monkeypatch.setitem(EXECUTORS, "local", "instant:inline")
+    monkeypatch.chdir(tmp_path)
     grid = {
         "model": {"name": str(tiny("llama")), "dtype": "float32", "threads": 1},
         "questions": {"limit": 8},
@@ -115,8 +126,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     }
     path = tmp_path / "grid.toml"
     path.write_text(tomli_w.dumps(grid), encoding="utf-8")
-    halving = [sys.executable, EXAMPLES / "halving.py", path, "4", "8", "12", "--runs", tmp_path / "runs"]
-    subprocess.run([str(part) for part in halving], check=True, capture_output=True)
+    example("halving.py", path, 4, 8, 12, "--runs", tmp_path / "runs")
     with (tmp_path / "runs" / "grid-12" / "halving.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["items"] for row in rows] == ["4", "4", "4", "8", "8", "12"]
@@ -137,9 +147,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     }
     assert float(third[0]["auc"]) == pytest.approx((areas["sw"] + areas["th"]) / 2, abs=0.01)
     laid_out = tmp_path / "arms.csv"
-    told = subprocess.run(
-        [sys.executable, EXAMPLES / "arms.py", laid_out, winner, winner], check=True, capture_output=True, text=True
-    )
+    printed = example("arms.py", laid_out, winner, winner)
     laid = list(csv.DictReader(laid_out.read_text(encoding="utf-8").splitlines()))
     assert [row["arm"] for row in laid] == ["base"] * 4 + ["question-translation"] * 8
     for row in laid[4:]:
@@ -152,7 +160,7 @@ def test_a_grid_is_halved_and_its_arms_laid_side_by_side(tiny: Callable[[str], P
     gain = sum(
         float(row["auc"]) * (1 if row["arm"] != "base" else -2) / 4 for row in laid if row["language"] in ("sw", "th")
     )
-    (line,) = told.stdout.splitlines()[2:]
+    (line,) = printed.splitlines()[2:]
     assert line.startswith("| sentiment | question-translation |"), "two seeds of one arm, nothing to subtract"
     assert float(line.split("|")[-2].split()[0]) == pytest.approx(gain, abs=0.06)
 

@@ -53,7 +53,7 @@ def made() -> list[str]:
     return [row["stage"] for row in rows if row["event"] == "made"]
 
 
-@pytest.mark.usefixtures("unpacked", "one_thread")
+@pytest.mark.usefixtures("unpacked", "one_thread", "without_pictures")
 def test_a_run_folder_of_the_first_version_opens(call: Call) -> None:
     old, then, stages = links(), made(), {path.name for path in Path("runs", ".stages").iterdir()}
     assert len(old) == len(set(then)) == len(stages) == 37, "the archive is what it was"
@@ -79,7 +79,7 @@ def test_a_run_folder_of_the_first_version_opens(call: Call) -> None:
     assert made()[len(then) + len(CHANGED) + len(ADDED) :] == [], "what reads a run makes nothing"
 
 
-@pytest.mark.usefixtures("unpacked", "one_thread")
+@pytest.mark.usefixtures("unpacked", "one_thread", "without_pictures")
 def test_another_model_is_not_taken_for_the_first(call: Call) -> None:
     """The broken twin: the test above would see what is made anew."""
     weights = Path("model", "model.safetensors")

@@ -101,7 +101,7 @@ def assert_nothing_half_made_counts(runs: Path, unbroken: Path) -> None:
 
 
 def results(runs: Path) -> dict[str, bytes]:
-    """Return predictions, tables and figures, and what was tuned, file by file; not what it cost, which varies."""
+    """Return predictions, tables and charts, and what was tuned, file by file; not what it cost, which varies."""
     found = {}
     for name in ("predictions", "adapter", "report/tables", "report/figures"):
         for path in sorted((runs / "small" / name).rglob("*")):

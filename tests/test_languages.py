@@ -99,7 +99,7 @@ def ran(call: Call, file: Path) -> Path:
     return runs / "catalan"
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_from_questions_to_a_tuned_model_and_its_report(
     call: Call, tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +119,7 @@ def test_from_questions_to_a_tuned_model_and_its_report(
         assert get_language("ca").autonym == "Catalan"
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 @pytest.mark.skipif(
     "eng-cat" not in MODES,
     reason="apertium or its mode eng-cat is not installed: apt install apertium apertium-eng-cat",

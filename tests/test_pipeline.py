@@ -38,7 +38,7 @@ def expected() -> dict[tuple[str, str, str], int]:
     return questions | {("items", "sentiment", code): 1 for code in ITEMS}
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "without_pictures")
 def test_all_seven_stages_ask_a_source_once_per_language(call: Call, experiment: Path, tmp_path: Path) -> None:
     ended = call("run", experiment, "--runs", tmp_path / "runs")
     assert ended.status == 0, ended.err

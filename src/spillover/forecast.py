@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from spillover.analysis.statistics.clusters import clusters_of
-from spillover.analysis.statistics.gains import group_of
+from spillover.analysis.statistics.groups import group_of
 from spillover.analysis.statistics.planning import CHANGED, planned_gain
 from spillover.experiment import Experiment
 from spillover.pipeline import Run

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[[str], Path]
 
 
 @pytest.fixture
-def run(call: Call, folder: Path) -> Path:
+def run(call: Call, folder: Path, without_pictures: None) -> Path:
     """The run folder; all but the first test find it made."""
     made = folder / "runs" / "small"
     if not (made / "report").is_dir():

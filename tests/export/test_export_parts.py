@@ -13,7 +13,7 @@ from spillover.export.hub import contents
 from tiny_models import SHAPE
 
 pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.usefixtures("one_thread", "without_pictures"),
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),  # as `load` does for users
 ]
 

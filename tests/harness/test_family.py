@@ -19,7 +19,7 @@ from spillover.stages.prompts import render_prompts
 from spillover.store import read_predictions
 from spillover.tasks import open_task
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_pictures")
 XNLI, BELEBELE = CONFIGS["tiny_xnli"][1], CONFIGS["tiny_belebele"][1]
 
 

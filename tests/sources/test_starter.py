@@ -5,6 +5,7 @@ Whether the translations say the same is for readers; here is what a machine can
 
 import json
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from functools import cache
@@ -220,33 +221,42 @@ def test_a_text_is_written_in_its_languages_script(code: str) -> None:
 
 
 AGREEMENT = 0.95
-"""The least share of a language's lines that the identifier must find to be in it."""
+"""The least share of a language's lines, and of its word problems alone, that the identifier must find to be in it."""
+
+
+def arithmetic_exemplars(code: str) -> list[str]:
+    """Return the worked problems in a language's prompts."""
+    table = tomllib.loads((ROOT.parent / "tasks" / "arithmetic.toml").read_text("utf-8"))
+    return ["\n".join(pair) for pair in table["rows"][code]["exemplars"]]
 
 
 @pytest.fixture(scope="module")
-def identified() -> dict[str, dict[str, str]]:
-    """Language code → each line's text → what lingua, of all its languages and in high-accuracy mode, takes it for."""
+def identified() -> dict[str, str]:
+    """Each line's text → what lingua, of all its languages and in high-accuracy mode, takes it for."""
     if find_spec("lingua") is None:
         pytest.skip("the language identifier is not installed: pip install 'spillover[quality]'")
     from lingua import LanguageDetectorBuilder
 
-    asked = [
-        (code, "\n".join(line[field] for field in FIELDS[task]))
-        for task, kind, code in FILES
-        for line in lines(task, kind, code)
-    ]
+    asked = [text for task, kind, code in FILES for text in shown(task, kind, code)]
+    asked += [text for code in languages() for text in arithmetic_exemplars(code)]
     detector = LanguageDetectorBuilder.from_all_languages().build()
-    answers = detector.detect_languages_in_parallel_of([text for _, text in asked])
+    answers = detector.detect_languages_in_parallel_of(asked)
     detector.unload_language_models()  # more than a gigabyte
-    found: dict[str, dict[str, str]] = {code: {} for code in languages()}
-    for (code, text), answer in zip(asked, answers, strict=True):
-        found[code][text] = "" if answer is None else answer.iso_code_639_1.name.lower()
-    return found
+    codes = ("" if answer is None else answer.iso_code_639_1.name.lower() for answer in answers)
+    return dict(zip(asked, codes, strict=True))
 
 
-@by_language
-def test_a_language_identifier_agrees(identified: dict[str, dict[str, str]], code: str) -> None:
-    of_code, expected = identified[code], languages()[code].lingua
-    assert len(of_code) == 220 + 240 * (code in ASKED)
-    other = {text: answer for text, answer in of_code.items() if answer != expected}
-    assert 1 - len(other) / len(of_code) >= AGREEMENT, other
+def shown(task: str, kind: str, code: str) -> list[str]:
+    """Return the texts of a file's lines, all fields of a line in one."""
+    return ["\n".join(line[field] for field in FIELDS[task]) for line in lines(task, kind, code)]
+
+
+def test_a_language_identifier_agrees(identified: dict[str, str]) -> None:
+    """One test of all languages: the models of the identifier's own languages take longest to load."""
+    for code, language in languages().items():
+        problems = [*shown("arithmetic", "items", code), *arithmetic_exemplars(code)]
+        everything = {text for task, kind, other in FILES if other == code for text in shown(task, kind, code)}
+        assert (len(everything), len(set(problems))) == (220 + 240 * (code in ASKED), 48)
+        for texts_of_code in (everything, problems):
+            other = {text: identified[text] for text in texts_of_code if identified[text] != language.lingua}
+            assert 1 - len(other) / len(texts_of_code) >= AGREEMENT, other

@@ -22,7 +22,7 @@ from spillover.sweep.plan import plan_tasks
 from spillover.tasks import open_task
 from tiny_models import save_adapter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_pictures")
 
 LANGUAGES = ("en", "de", "th")
 

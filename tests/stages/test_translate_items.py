@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -40,9 +40,7 @@ TASK = {
 ITEMS = [{"id": f"i{n}", "text": f"text {n}", "place": f"place {n}", "label": ("glad", "sad")[n % 2]} for n in range(6)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread(one_thread: None) -> Iterator[None]:
-    yield
+pytestmark = pytest.mark.usefixtures("one_thread", "without_pictures")
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,14 @@
-"""Stand-ins for what a worker does: they take no time, and leave in the run folder what they were asked."""
+"""Stand-ins for workers, and for what they do: it takes no time, and leaves in the run folder what was asked."""
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from spillover.sweep.plan import SweepTask
-from spillover.sweep.schedule import TaskOutcome
+from spillover.sweep.resources import Resources
+from spillover.sweep.schedule import Schedule, TaskOutcome
 from spillover.sweep.worker import finish, open_store
 
 
@@ -46,6 +48,12 @@ def refusing(task: SweepTask) -> TaskOutcome:
     if task.step == "tune" and "de" in task.experiment.translate.to:
         return TaskOutcome("translate.to: found 'de'", refused=True)
     return instant(task)
+
+
+def inline(schedule: Schedule, resources: Resources, work: Callable[[SweepTask], TaskOutcome]) -> None:
+    """Do a schedule's tasks in this process, one after the other: an executor whose workers need no start."""
+    while task := schedule.next():
+        schedule.ended(task, work(task))
 
 
 def notes(runs: Path) -> list[list[str]]:

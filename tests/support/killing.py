@@ -4,6 +4,7 @@ Audit events say where it is: Python's own for opening, renaming and linking, an
 here raise when their file is there. A torn file is cut in half first: what a kill amid the writing leaves.
 """
 
+import json
 import os
 import re
 import signal
@@ -26,6 +27,9 @@ SERVER.set_forkserver_preload(
     [
         "spillover.pipeline",
         "spillover.report.run",
+        "spillover.analysis.interpretability.latent",
+        "spillover.analysis.statistics.gains",
+        "scipy.stats",
         *(
             f"spillover.models.{name}"
             for name in (
@@ -164,6 +168,23 @@ def die_in_tuning(how: str, step: int) -> None:
         setattr(owner, name, change)
 
 
+def _write_specifications() -> None:
+    """Let a picture's file hold its chart's specification, and leave the charts' library out of the page.
+
+    Drawing takes seconds in each process; what is drawn is in the specification.
+    """
+    import vl_convert
+
+    from spillover.report import run
+
+    setattr(run, "bundle", lambda: "")  # noqa: B010
+    for name, content in (
+        ("vegalite_to_svg", lambda chart, **_: json.dumps(chart)),
+        ("svg_to_png", lambda svg, **_: svg.encode()),
+    ):
+        setattr(vl_convert, name, content)
+
+
 def _run(arguments: Sequence[str], home: Path, point: Point | None, prepare: Callable[[], None] | None) -> None:
     import torch
 
@@ -174,6 +195,7 @@ def _run(arguments: Sequence[str], home: Path, point: Point | None, prepare: Cal
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ["XDG_DATA_HOME"] = str(home)
+    _write_specifications()
     if prepare:
         prepare()
     if point:

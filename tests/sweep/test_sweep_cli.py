@@ -68,7 +68,7 @@ def test_the_plan_takes_its_times_from_earlier_runs(call: Call, grid: Path, swep
 
 def test_what_is_shared_was_made_once(swept: Path, grid: Path) -> None:
     kinds = Counter(path.name.rpartition("-")[0] for path in (swept / ".stages").glob("*-*/"))
-    assert kinds == {"questions": 1, "pairs": 2, "examples": 4, "adapter": 4, "predictions": 3 + 4 * 3}
+    assert kinds == {"questions": 1, "pairs": 2, "examples": 4, "adapter": 4, "predictions": 3 + 4 * 3, "fertility": 1}
     for trial in load_grid(grid):
         folder = swept / "small" / trial.name
         assert (folder / "experiment.toml").read_text("utf-8") == dump_experiment(trial.experiment)
@@ -96,9 +96,14 @@ def test_a_finished_grid_is_not_touched(call: Call, grid: Path, swept: Path) -> 
     assert changes(swept) == before
 
 
-def test_a_failed_experiment_stops_no_other_and_is_told(call: Call, grid: Path, swept: Path) -> None:
+@pytest.mark.usefixtures("one_thread", "without_pictures")
+def test_a_failed_experiment_stops_no_other_and_is_told(
+    call: Call, grid: Path, swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(swept)
     targets, one = 'tune.targets=[["nothing"], ["q_proj", "v_proj"]]', 'translate.to=[["de", "zh"]]'
-    ended = call("sweep", grid, "--runs", swept, "--name", "other", "--set", targets, "--set", one)
+    options = ("--name", "other", "--executor", "instant:inline", "--set", targets, "--set", one)
+    ended = call("sweep", grid, "--runs", swept, *options)
     assert ended.status == 1
     assert "seed=1,to=de+zh,targets=nothing: tune.targets: found ['nothing']" in ended.err
     assert "q_proj+v_proj: " not in ended.err

@@ -1,6 +1,7 @@
 """The word problems of `arithmetic` as they stand in their files: right, parallel, written as each language writes.
 
-`tests/sources/test_starter.py` checks ids, numbers, scripts and languages of the items; here are answers and exemplars.
+`tests/sources/test_starter.py` checks ids, numbers, scripts and languages of the items, and the exemplars'
+language; here are answers and exemplars.
 """
 
 import json
@@ -10,7 +11,6 @@ import unicodedata
 from collections import Counter
 from fractions import Fraction
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -230,36 +230,3 @@ def test_everything_is_in_the_languages_script(code: str) -> None:
 def test_nothing_is_left_in_another_language(code: str) -> None:
     others = {text for other in set(languages()) - {code} for text in texts(other)}
     assert not others & set(texts(code))
-
-
-AGREEMENT = 0.95
-"""The least share of a language's problems and exemplars that the identifier must find to be in it."""
-
-
-@pytest.fixture(scope="module")
-def identified() -> dict[str, dict[str, str]]:
-    """Language code → each problem or exemplar → what lingua, of all its languages, takes it for."""
-    if find_spec("lingua") is None:
-        pytest.skip("the language identifier is not installed: pip install 'spillover[quality]'")
-    from lingua import LanguageDetectorBuilder
-
-    shown = [
-        (code, text)
-        for code in languages()
-        for text in [*(line["question"] for line in lines(code)), *map("\n".join, exemplars(code))]
-    ]
-    detector = LanguageDetectorBuilder.from_all_languages().build()
-    answers = detector.detect_languages_in_parallel_of([text for _, text in shown])
-    detector.unload_language_models()
-    table: dict[str, dict[str, str]] = {code: {} for code in languages()}
-    for (code, text), answer in zip(shown, answers, strict=True):
-        table[code][text] = "" if answer is None else answer.iso_code_639_1.name.lower()
-    return table
-
-
-@by_language
-def test_a_language_identifier_agrees(identified: dict[str, dict[str, str]], code: str) -> None:
-    of_code, expected = identified[code], languages()[code].lingua
-    assert len(of_code) == 48
-    other = {text: answer for text, answer in of_code.items() if answer != expected}
-    assert 1 - len(other) / len(of_code) >= AGREEMENT, other

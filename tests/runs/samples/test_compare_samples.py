@@ -25,6 +25,7 @@ from spillover.records import Outcome, Prediction, Sample
 from spillover.runs.samples.compare import compare_samples
 from spillover.runs.samples.read import is_samples, read_arms
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 GOLD = [number % 2 for number in range(40)]
 
 

@@ -13,6 +13,7 @@ from spillover.analysis.statistics.answer_language import language_harm, pass_ra
 from spillover.analysis.statistics.choices import LabelSplit, choice_gain, choice_metrics
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.analysis.statistics.estimate import adjust, detectable_gain, paired_test
+from spillover.analysis.statistics.groups import Group, group_of
 from spillover.analysis.statistics.paired import MeanChange, mean_change, mean_score, over_languages, share
 from spillover.analysis.statistics.pairing import (
     Array,
@@ -45,8 +46,6 @@ PROPERTIES: tuple[Literal["tier", "script", "family"], ...] = ("tier", "script",
 
 Names = tuple[str, str]
 """Names of two arms: the reference, and the arm that is compared with it."""
-
-Group = Literal["unseen", "tuned", "pivot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +165,6 @@ def _comparison(
         gains += of_task
         summaries.append(_summary(of_task, outcomes, margin, tuned))
     return Comparison(*names, tuple(gains), tuple(summaries), margin, correction, headline(gains, summaries, tuned))
-
-
-def group_of(code: str, tuned_on: Collection[str], pivot: str) -> Group:
-    """Return the group that a language belongs to: the pivot, a language tuned on, or one that tuning never saw."""
-    if code == pivot:
-        return "pivot"
-    return "tuned" if code in tuned_on else "unseen"
 
 
 def _tests(cells: Sequence[PairedCell], correction: str) -> list[_Test]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from spillover.analysis.statistics.gains import group_of
+from spillover.analysis.statistics.groups import group_of
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import from_code, known_languages, languages
