@@ -7,15 +7,14 @@ nothing is made twice and nothing stale is read.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, wraps
 from operator import attrgetter
-from pathlib import Path
 from typing import TypeVar
 
 from spillover.errors import FollowerDone, SpilloverError
-from spillover.experiment import IN_DIGEST, Experiment, dump_experiment
+from spillover.experiment import Experiment, dump_experiment
 from spillover.lint import examine, open_reads
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
@@ -28,7 +27,6 @@ from spillover.records import (
     Internals,
     Outcome,
     Pair,
-    PairFlag,
     Prediction,
     Question,
     Result,
@@ -38,16 +36,7 @@ from spillover.records import (
 from spillover.runs.read import CLUSTERS
 from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
-from spillover.stages.arms import (
-    Arm,
-    as_text,
-    model_key,
-    num_parameters,
-    open_arm,
-    pairs_of_plain_arms,
-    reference_arm,
-    shortened,
-)
+from spillover.stages.arms import Arm, num_parameters, open_arm, pairs_of_plain_arms, reference_arm
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
@@ -58,10 +47,11 @@ from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, clusters, machine_translated, subsets, with_choices
 from spillover.stages.licenses import licenses, tell_restriction
-from spillover.stages.quality import PairScore, distribution, flagged, pair_scores, unreadable
+from spillover.stages.quality import PairScore, distributions, flagged, pair_checks, pair_scores, unreadable
 from spillover.stages.translate import checked_pairs, translation_costs
+from spillover.stages.tune import tune_adapter
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
-from spillover.translate import Translator, count_flags, open_translator, pairs, without_flags
+from spillover.translate import Translator, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
 from spillover.utils.hub import Revisions
 from spillover.utils.progress import bar
@@ -106,13 +96,10 @@ class Run:
     @part
     def pairs(self) -> dict[str, list[Pair]]:
         """The questions paired with the pivot, per language to tune on: checked and flagged, none dropped yet."""
-        pivot, chosen = self._questions_in(self.experiment.mixture.pivot), self.experiment.translate
-        rows = {
-            code: checked_pairs(self.store, pairs(self._questions_in(code), pivot), code, self.experiment.languages)
-            for code in chosen.to
+        chosen, scores, unread = self.experiment.translate, self._pair_scores, self._unread
+        return {
+            code: flagged(chosen, rows, scores.get(code, ()), unread) for code, rows in self._unscored_pairs.items()
         }
-        scores, unread = self._pair_scores(rows), self._unread
-        return {code: flagged(chosen, of_code, scores.get(code, ()), unread) for code, of_code in rows.items()}
 
     @part
     def training_set(self) -> TrainingSet:
@@ -142,16 +129,16 @@ class Run:
         """
         if not self.experiment.tunes:
             raise SpilloverError("arms: found none with adapter = 'tune', so this experiment tunes nothing")
-        adapter = self._tune(self.store)
+        adapter = tune_adapter(self.store, self.experiment, self.training_set, self.examples)
         if not self.store.is_main_process:
             raise FollowerDone
         return adapter
 
     def existing_adapter(self) -> Artifact | None:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""
-        _ = self.examples
+        examples = self.examples
         try:
-            return self._tune(self.store.read_only())
+            return tune_adapter(self.store.read_only(), self.experiment, self.training_set, examples)
         except MissingArtifactError:
             return None
 
@@ -312,26 +299,6 @@ class Run:
         translated = [code for code in codes if code != self.experiment.questions.language]
         return translation_costs(self.store, self._translator, self.questions, translated)
 
-    def _tune(self, store: Store) -> Artifact:
-        experiment, examples = self.experiment, self.examples
-        rows, phases, translates = (getattr(self.training_set, name) for name in ("examples", "phases", "translates"))
-
-        def write(folder: Path) -> None:
-            from spillover.models.inference.resident import borrow_base_model
-            from spillover.models.tuning.tune import tune
-
-            model_config = experiment.model
-            if experiment.tune.method == "full":  # half precision would round small steps away
-                model_config = model_config.model_copy(update={"dtype": "float32"})
-            with borrow_base_model(model_config) as model:
-                tune(model, rows, experiment.tune, experiment.seed, folder, phases, translates)
-
-        settings = [experiment.tune.model_dump(exclude={"report_to"}, context=IN_DIGEST), experiment.seed]
-        spelled = as_text(experiment, (text for row in rows for text in (row.source, row.target)))
-        listed = [phases] if phases else []
-        inputs = [*model_key(experiment), examples.key, *settings, *shortened(experiment), *spelled, *listed]
-        return store.get_or_make("adapter", inputs, "adapter", write, resumable=True)
-
     @part
     def _translator(self) -> Translator:
         chosen, log = self.experiment.translate, partial(self.store.log, "translated")
@@ -345,10 +312,21 @@ class Run:
         """The ids of questions that the engine's tokenizer cannot read; None if it cannot tell."""
         return unreadable(self._translator, self.questions)
 
-    def _pair_scores(self, rows: Mapping[str, list[Pair]]) -> dict[str, list[PairScore]]:
+    @part
+    def _unscored_pairs(self) -> dict[str, list[Pair]]:
+        """The pairs with the flags of their texts alone, per language to tune on."""
+        pivot, brought = self._questions_in(self.experiment.mixture.pivot), self.experiment.languages
+        return {
+            code: checked_pairs(self.store, pairs(self._questions_in(code), pivot), code, brought)
+            for code in self.experiment.translate.to
+        }
+
+    @part
+    def _pair_scores(self) -> dict[str, list[PairScore]]:
+        """The scores of quality estimation, per language to tune on; none where the experiment names no scorer."""
         chosen = self.experiment.translate
-        codes = rows if chosen.quality else ()
-        return {code: pair_scores(self.store, chosen, rows[code], code) for code in codes}
+        rows = self._unscored_pairs if chosen.quality else {}
+        return {code: pair_scores(self.store, chosen, of_code, code) for code, of_code in rows.items()}
 
     @part
     def _question_source(self) -> QuestionSource:
@@ -374,16 +352,13 @@ class Run:
         """Return the quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
         if not self.experiment.tunes:
             return Data(tuple(defects), overlap="", pairs=(), translated=machine_translated(self.items))
-        read = self.pairs if self.training_set.paired else {}  # unused pairs are not translated
-        checked, chosen, others = read.values(), self.experiment.translate, list[PairFlag]()
-        others += ["quality"] if chosen.quality_threshold is not None else []
-        others += ["unknown"] if read and self._unread is not None else []
+        chosen, paired = self.experiment.translate, self.training_set.paired  # unused pairs are not translated
         return Data(
             defects=tuple(defects),
             overlap=self.training_set.overlap,
-            pairs=tuple(count_flags(rows, chosen.drop, others) for rows in checked),
+            pairs=pair_checks(chosen, self.pairs.values(), self._unread) if paired else (),
             translated=machine_translated(self.items),
-            quality=tuple(distribution(chosen, scores, code) for code, scores in self._pair_scores(read).items()),
+            quality=distributions(chosen, self._pair_scores) if paired else (),
         )
 
 

@@ -67,6 +67,9 @@ def hub() -> Iterator[Hub]:
             made.stored[handler.path.removeprefix("/store/")] = body
             reply(handler, 200, {})
             return
+        if handler.command == "GET":  # the client asks for public lists without a token; this hub has none
+            handler.send_error(404)
+            return
         made.tokens.append(handler.headers["Authorization"])
         if made.refuses:
             reply(handler, 401, {}, headers={"X-Error-Message": f"no, {TOKEN}"})

@@ -3,12 +3,10 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import datasets
 import pytest
@@ -16,6 +14,7 @@ import tomli_w
 from huggingface_hub import constants
 
 from calls import Call
+from serving import serving
 from spillover.errors import SpilloverError
 from spillover.sources import open_source
 from spillover.tasks import open_labeled_task
@@ -76,27 +75,6 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:40]
 
 
-@contextmanager
-def serving_hub(hub: Hub) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hub.answer(self)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     table = {
@@ -113,7 +91,7 @@ def experiment(tmp_path: Path) -> Path:
 def hub(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with one commit, which the libraries of this process ask; their cache is empty."""
     served = Hub({OLD: tiny("llama")})
-    with serving_hub(served) as address:
+    with serving(lambda handler, body: served.answer(handler)) as address:
         for name in OFFLINE_VARIABLES:
             monkeypatch.setenv(name, "0")
         for name in OFFLINE_SETTINGS:

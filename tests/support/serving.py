@@ -13,13 +13,13 @@ Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """Serve POST and PUT on loopback for the block, and give the address."""
+    """Serve on loopback for the block, and give the address; a GET or a HEAD has an empty body."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            answer(self, self.rfile.read(int(self.headers["Content-Length"])))
+            answer(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
-        do_PUT = do_POST  # noqa: N815
+        do_PUT = do_GET = do_HEAD = do_POST  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -1,7 +1,6 @@
 """A run's traces in the formats of other programs that look inside models."""
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from spillover.errors import SpilloverError
 from spillover.experiment import load_experiment
-from spillover.store import read_arrays, write_arrays
+from spillover.store import new_folder, read_arrays, write_arrays
 
 States = NDArray[np.float32]
 
@@ -47,18 +46,10 @@ def export_trace(run: Path, folder: Path, format: str) -> list[str]:
         raise SpilloverError(
             f"{run}: found no traces, expected the folder of a finished run with analyze.limit above 0"
         )
-    if folder.exists():
-        raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            made = Path(scratch) / folder.name
-            cells = [cell for trace in traces for cell in _export_cell(trace, made, FORMATS[format])]
-            index = {"format": format, "model": load_experiment(run / "experiment.toml").model.name, "cells": cells}
-            (made / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), encoding="utf-8")
-            made.rename(folder)
-    except OSError as error:
-        raise SpilloverError(f"{error.filename or folder}: cannot write: {error.strerror or error}") from error
+    with new_folder(folder, "the traces") as made:
+        cells = [cell for trace in traces for cell in _export_cell(trace, made, FORMATS[format])]
+        index = {"format": format, "model": load_experiment(run / "experiment.toml").model.name, "cells": cells}
+        (made / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), encoding="utf-8")
     return [str(cell["file"]) for cell in cells]
 
 

@@ -241,18 +241,7 @@ def load(
     """
     folder = locate(name)
     _require_causal(folder, name)
-    if torch.cuda.is_available():  # each of the processes launched together drives its own GPU
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
-    if quantize == "nf4":
-        options |= _nf4(options["dtype"])
-    with one_sentence(f"model.name: cannot load {name!r}"):
-        network, info = AutoModelForCausalLM.from_pretrained(
-            folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
-        )
-    require_fitting(info["mismatched_keys"], name)
-    if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
-        raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
+    network = _network(folder, name, dtype, quantize)
     with one_sentence(f"model.name: cannot load the tokenizer of {name!r}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         require_embedded(network, tokenizer, name)
@@ -271,6 +260,23 @@ def load(
     for warning in model.chat_format.warnings if model.chat else ():
         notify(warning)
     return model
+
+
+def _network(folder: Path, name: str, dtype: str, quantize: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Return a network with all of its weights."""
+    if torch.cuda.is_available():  # each of the processes launched together drives its own GPU
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
+    if quantize == "nf4":
+        options |= _nf4(options["dtype"])
+    with one_sentence(f"model.name: cannot load {name!r}"):
+        network, info = AutoModelForCausalLM.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
+        )
+    require_fitting(info["mismatched_keys"], name)
+    if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
+        raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
+    return network
 
 
 def without_weights(name: str, template: str = "none", style: ChatStyle = ChatStyle()) -> Model:

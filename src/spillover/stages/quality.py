@@ -1,6 +1,6 @@
 """Flags of pairs that need more than their texts: a bad score of quality estimation, text an engine cannot read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from spillover.errors import SpilloverError
 from spillover.experiment import TranslateConfig
-from spillover.records import Pair, PairFlag, PairQuality, Question
+from spillover.records import Pair, PairChecks, PairFlag, PairQuality, Question
 from spillover.store import Store, read_records, write_records
-from spillover.translate import Translator
+from spillover.translate import Translator, count_flags
 from spillover.translate.engine import EngineTranslator
 from spillover.translate.quality import open_scorer
 
@@ -61,8 +61,12 @@ def pair_scores(store: Store, chosen: TranslateConfig, rows: Sequence[Pair], cod
     return read_records(artifact.path / name, PairScore)
 
 
-def distribution(chosen: TranslateConfig, scores: Sequence[PairScore], code: str) -> PairQuality:
-    """Return what the report says about the scores of one language."""
+def distributions(chosen: TranslateConfig, scores: Mapping[str, Sequence[PairScore]]) -> tuple[PairQuality, ...]:
+    """Return what the report says about the scores, per language."""
+    return tuple(_distribution(chosen, rows, code) for code, rows in scores.items())
+
+
+def _distribution(chosen: TranslateConfig, scores: Sequence[PairScore], code: str) -> PairQuality:
     values = [row.score for row in scores]
     quantiles = tuple(float(value) for value in np.quantile(values, np.array(QUANTILES) / 100))
     return PairQuality(
@@ -76,6 +80,15 @@ def unreadable(translator: Translator, questions: Sequence[Question]) -> set[str
     if shares is None:
         return None
     return {question.id for question, share in zip(questions, shares, strict=True) if share > MAX_UNKNOWN}
+
+
+def pair_checks(
+    chosen: TranslateConfig, languages: Iterable[Sequence[Pair]], unread: set[str] | None
+) -> tuple[PairChecks, ...]:
+    """Count the flags of the pairs of each language, those included that only some experiments check."""
+    others: list[PairFlag] = ["quality"] if chosen.quality_threshold is not None else []
+    others += ["unknown"] if unread is not None else []
+    return tuple(count_flags(rows, chosen.drop, others) for rows in languages)
 
 
 def flagged(

@@ -20,7 +20,7 @@ from spillover.store.formats import (
 from spillover.store.keys import digest
 from spillover.store.run import MissingArtifactError, Store, artifacts_under
 from spillover.store.stages import Artifact, check_whole
-from spillover.store.writing import write_files, write_folder
+from spillover.store.writing import new_folder, write_files, write_folder
 from spillover.utils.marker import write_text
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "artifacts_under",
     "check_whole",
     "digest",
+    "new_folder",
     "read_arm",
     "read_arrays",
     "read_layers",

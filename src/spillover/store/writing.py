@@ -47,18 +47,25 @@ def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> None:
         place.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
 
 
-def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write a new folder of text files as a whole: in a folder beside it first, so that nobody ever finds half of it.
+@contextmanager
+def new_folder(folder: Path, what: str) -> Iterator[Path]:
+    """Yield a path beside `folder` for `what`; what is there in the end becomes `folder`. Nobody ever finds half of it.
 
     Raises:
         SpilloverError: the folder exists, or cannot be written.
     """
     if folder.exists():
         raise SpilloverError(f"{folder}: found something there, expected the name of a folder that does not exist")
-    with writing(folder, "the folder"):
+    with writing(folder, what):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
             made = Path(scratch) / folder.name
-            made.mkdir()
-            write_files(made, contents)
+            yield made
             made.rename(folder)
+
+
+def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write a new folder of text files as a whole; refuse as `new_folder` does."""
+    with new_folder(folder, "the folder") as made:
+        made.mkdir()
+        write_files(made, contents)

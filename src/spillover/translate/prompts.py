@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spillover.errors import SpilloverError
-from spillover.languages import get_language, languages, lookup
+from spillover.languages import get_language, in_paper_order, lookup
 
 MAX_TOKENS = 1024
 """The most tokens of one answer. A translation that needs more is cut."""
@@ -66,7 +66,7 @@ class PromptedModel:
         spelled = self._spelled
         for code in (source, target):
             if code not in spelled:
-                known = ", ".join(code for code in languages() if code in spelled)
+                known = ", ".join(in_paper_order(spelled))
                 raise SpilloverError(f"translate.model: {self.model!r} lacks language {code!r}; choose from {known}")
         values = {"source_code": spelled[source], "target_code": spelled[target]}
         for key, code in (("source", source), ("target", target)):

@@ -1,6 +1,6 @@
-"""Held-out pairs as the model has them at one moment of tuning: what it writes, its loss, and its states inside.
+"""Held-out pairs as the model has them at one moment: what it writes, its loss, and its states inside.
 
-`tune` reads them before and after, and at the steps of `tune.probe_every`. No weight is changed here.
+`tune` reads them before and after. No weight is changed here.
 """
 
 from collections.abc import Iterator, Sequence

@@ -22,7 +22,7 @@ from spillover.experiment import TuneConfig
 from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
-from spillover.models.tuning.held_out import HeldOut, alignments, read, retrievals, translations
+from spillover.models.tuning.held_out import HeldOut, Reading, alignments, read, retrievals, translations
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
 from spillover.models.tuning.parts import Parts, prepared, restrict
@@ -123,28 +123,41 @@ def tune(
         if distributed.is_main_process():
             with checkpoints.saving(folder):
                 parts.save(folder)
-    targets = [row.example.target for row in held_out.translated]
-    history = Tuning(
-        losses=tuple(line["loss"] for line in logs if "loss" in line),
-        validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
-        examples=sum(len(phase.learned) for phase in phases),
-        left_out=len(examples) - sum(len(phase.learned) + len(phase.held_out) for phase in phases),
-        target_tokens=sum(label != IGNORED for phase in phases for row in phase.learned for label in row.labels),
-        chrf=tuple(chrf(reading.translations, targets) for reading in (before, after) if targets),
-        translations=translations(held_out, before, after),
-        parts=tuple(part for phase in phases for part in phase.drawn()) if plans else (),
-        retrievals=retrievals(held_out, before, after),
-        alignments=tuple(alignments(held_out, before, after)),
-    )
-    if history.left_out:
+    if left_out := len(examples) - len(rows):
         longest, key = _longest(model, settings)
-        notify(
-            f"{history.left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out"
-        )
+        notify(f"{left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out")
+    history = _history(phases, logs, left_out, bool(plans), (held_out, before, after))
     if distributed.is_main_process():
         write_history(folder, history)
         shutil.rmtree(begun)
     return history
+
+
+def _history(
+    phases: Sequence[Phase],
+    logs: Sequence[dict[str, float]],
+    left_out: int,
+    listed: bool,
+    measured: tuple[HeldOut, Reading, Reading],
+) -> Tuning:
+    """Return what `history.json` holds.
+
+    measured: the held-out examples, and what the model made of them before and after.
+    """
+    held_out, *readings = measured
+    targets = [row.example.target for row in held_out.translated]
+    return Tuning(
+        losses=tuple(line["loss"] for line in logs if "loss" in line),
+        validation=tuple(line["eval_loss"] for line in logs if "eval_loss" in line),
+        examples=sum(len(phase.learned) for phase in phases),
+        left_out=left_out,
+        target_tokens=sum(label != IGNORED for phase in phases for row in phase.learned for label in row.labels),
+        chrf=tuple(chrf(reading.translations, targets) for reading in readings if targets),
+        translations=translations(*measured),
+        parts=tuple(part for phase in phases for part in phase.drawn()) if listed else (),
+        retrievals=retrievals(*measured),
+        alignments=tuple(alignments(*measured)),
+    )
 
 
 def _phases(
