@@ -49,8 +49,10 @@ ELSEWHERE = {
     "_instances",
     "_load_from_checkpoint",
     "_load_rng_state",
+    "_repr_html_",
+    "_repr_mimebundle_",
 }
-"""Names of torch, transformers and lm-evaluation-harness that have no public counterpart."""
+"""Names of torch, transformers, lm-evaluation-harness and notebooks that have no public counterpart."""
 
 SCRIPTS = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 

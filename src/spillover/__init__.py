@@ -19,6 +19,7 @@ _WHERE = {
     "score": "spillover.models.scoring.score",
     "open_task": "spillover.tasks",
     "compare": "spillover.analysis.statistics.gains",
+    "compare_files": "spillover.runs.samples.compare",
 }
 
 __all__ = list(_WHERE)

@@ -11,6 +11,7 @@ from spillover.pipeline import Run as Run
 from spillover.records import Item as Item
 from spillover.records import Prediction as Prediction
 from spillover.records import Prompt as Prompt
+from spillover.runs.samples.compare import compare_files as compare_files
 from spillover.store import Store as Store
 from spillover.tasks import open_task as open_task
 

@@ -1,8 +1,9 @@
-"""What flows through the stages and what is computed from it, as frozen records without behavior.
+"""What flows through the stages and what is computed from it, as frozen records.
 
 One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, one run, several
 runs, results of other tools, transfer, suggestion. A record says what a number means, with its unit. It does not say
-how the number is computed or shown.
+how the number is computed. Results of whole runs show themselves in a notebook (`notebook`), and turn into data frames
+(`frames`).
 """
 
 from spillover.records.comparison import (

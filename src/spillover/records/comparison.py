@@ -1,10 +1,13 @@
 """Two arms compared: from one arm in one cell to the verdict on a task, and the items that every number comes from."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from spillover.records.estimates import Estimate
 from spillover.records.outcomes import Reason
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FALSE_ALARM_RATE = 0.025
 """Highest chance, per language, of a false possible harm: the share beyond one end of a 95% interval."""
@@ -186,6 +189,17 @@ class Summary:
     sentence: str
     """The verdict in one sentence, with the part that changed or the minimum detectable gain."""
 
+    def _repr_html_(self) -> str:
+        from spillover.records.notebook import paragraph
+
+        return paragraph(self.sentence)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return one row with every number, without the groups of `by_property`: columns as in `summary.csv`."""
+        from spillover.records.frames import data_frame
+
+        return data_frame(Summary, [({}, self)])
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -205,6 +219,22 @@ class Comparison:
     """How p-values were adjusted: `holm` or `benjamini-hochberg`."""
     sentence: str
     """The verdicts of all tasks in one sentence."""
+
+    def _repr_html_(self) -> str:
+        from spillover.records.notebook import of_comparison
+
+        return of_comparison(self)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return a row per task and language with every number of its `Gain`: columns as in `gains.csv`.
+
+        Scores are in [0, 1] and differences in [-1, 1]. An estimate has four columns: `difference`, `difference_low`,
+        `difference_high` and `difference_n`. A column without any value is left out.
+        """
+        from spillover.records.frames import data_frame
+
+        arms = {"reference": self.reference, "arm": self.arm}
+        return data_frame(Gain, [(arms, gain) for gain in self.gains])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,15 @@
 """A whole run: its setup, its cost, its provenance and its findings."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from spillover.records.comparison import Comparison, ItemAnswers, ItemScores
+from spillover.records.comparison import Comparison, Gain, ItemAnswers, ItemScores
 from spillover.records.interpretability import Internals
 from spillover.records.quality import Data, Fertility, FertilityCorrelation
 from spillover.records.tuning import Forgetting, TreatmentCheck, Tuning
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +148,16 @@ class Findings:
     """One per task and measure of fertility; none with fewer than four languages that tuning never saw."""
     treatment: TreatmentCheck | None = None
     """Whether tuning taught what it was meant to teach; None where nothing was tuned."""
+
+    def _repr_html_(self) -> str:
+        from spillover.records.notebook import of_findings
+
+        return of_findings(self)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the rows of each comparison, as `Comparison.to_pandas` does: a row per arm, task and language."""
+        from spillover.records.frames import data_frame
+
+        return data_frame(
+            Gain, [({"reference": c.reference, "arm": c.arm}, g) for c in self.comparisons for g in c.gains]
+        )

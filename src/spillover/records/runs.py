@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from spillover.records.comparison import Verdict
 from spillover.records.estimates import Estimate
 from spillover.records.scoring import Result
 from spillover.records.tuning import TreatmentCheck
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +105,22 @@ class RunComparison:
     """One per pair of recipes and task with languages new to both."""
     treatments: tuple[str, ...] = ()
     """Per run that tuned, its name and whether its treatment took, in a sentence."""
+
+    def _repr_html_(self) -> str:
+        from spillover.records.notebook import of_runs
+
+        return of_runs(self)
+
+    def to_pandas(self) -> "DataFrame":
+        """Return a row per recipe, task and language: mean scores over seeds of reference and arm, in [0, 1]."""
+        from pandas import DataFrame
+
+        return DataFrame(
+            [
+                {"run": recipe.name, "seeds": recipe.seeds, "task": result.task, "language": code}
+                | {"reference": reference, "arm": arm}
+                for recipe in self.recipes
+                for result in recipe.results
+                for code, reference, arm in zip(result.languages, result.reference, result.arm, strict=True)
+            ]
+        )

@@ -4,36 +4,31 @@ Pure: findings in, texts out. A value that does not exist is empty.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, get_args, get_type_hints
+from dataclasses import replace
+from typing import Any
 
 from spillover.languages import in_paper_order
 from spillover.records import (
-    REASONS,
-    AnswerMetrics,
-    ArmMetrics,
-    ChoiceGain,
-    ChoiceMetrics,
     Comparison,
     Curve,
     Deactivation,
     Defect,
-    Estimate,
     Fertility,
     Findings,
     Forgetting,
     Gain,
+    GroupGain,
     LanguageNeurons,
     LearnedPart,
     LensSummary,
     NeuronOverlap,
     PairAlignment,
-    ReasonPart,
     RetrievalGain,
     Summary,
     Trajectory,
     TranslationGain,
 )
+from spillover.records.frames import columns, estimate_columns
 from spillover.report.tables import geometry as geometry_table
 from spillover.report.tables import run
 from spillover.report.tables.run import blocks
@@ -69,27 +64,16 @@ def summaries(findings: Findings) -> str:
 def splits(findings: Findings) -> str:
     """Return a row per comparison, task and property: the mean difference over unseen languages that share it."""
     rows = (
-        (
-            comparison.reference,
-            comparison.arm,
-            summary.task,
-            split.by,
-            split.name,
-            ";".join(split.languages),
-            *_parts(split.difference),
-        )
+        (comparison.reference, comparison.arm, summary.task, *_cells(GroupGain, split))
         for comparison in findings.comparisons
         for summary in comparison.summaries
         for split in summary.by_property
     )
-    return csv_rows((*ARM_COLUMNS, "task", "by", "name", "languages", *_columns("difference")), rows)
+    return csv_rows((*ARM_COLUMNS, "task", *_header(GroupGain)), rows)
 
 
 ARM_COLUMNS = ("reference", "arm")
 """Columns with the names of the two arms compared."""
-
-PARTS = (ArmMetrics, ChoiceMetrics, AnswerMetrics, ChoiceGain)
-"""Records that stand in a field of another one, and take columns of their own."""
 
 CURVES = ("english", "native", "all_english", "all_native", "entropy", "energy", "english_rank", "native_rank")
 """The curves of a trajectory: fields of `Trajectory`."""
@@ -181,12 +165,11 @@ def forgetting(findings: Findings) -> str:
 def fertility(findings: Findings) -> str:
     """Return a row per task and language: tokens per word, character and byte, and the primary comparison's gain."""
     gains = {(gain.task, gain.language): gain.difference for gain in findings.comparisons[0].gains}
-    header = [name for name, _ in _flat(Fertility, None)]
     rows = (
-        (*(value for _, value in _flat(Fertility, row)), *_parts(gains.get((row.task, row.language))))
+        (*_cells(Fertility, row), *dict(estimate_columns("gain", gains.get((row.task, row.language)))).values())
         for row in findings.fertility
     )
-    return csv_rows((*header, *_columns("gain")), rows)
+    return csv_rows((*_header(Fertility), *dict(estimate_columns("gain", None))), rows)
 
 
 def doctor(findings: Findings) -> str:
@@ -256,48 +239,23 @@ CSVS: dict[str, Callable[[Findings], str]] = {
 
 
 def _of_comparisons(kind: type, records: Iterable[tuple[Comparison, Any]]) -> str:
-    header = [name for name, _ in _flat(kind, None)]
-    rows = ((c.reference, c.arm, *(value for _, value in _flat(kind, record))) for c, record in records)
-    return csv_rows((*ARM_COLUMNS, *header), rows)
+    rows = ((c.reference, c.arm, *_cells(kind, record)) for c, record in records)
+    return csv_rows((*ARM_COLUMNS, *_header(kind)), rows)
 
 
 def _records(kind: type, records: Iterable[Any]) -> str:
-    header = [name for name, _ in _flat(kind, None)]
-    return csv_rows(header, ([value for _, value in _flat(kind, record)] for record in records))
+    return csv_rows(_header(kind), (list(_cells(kind, record)) for record in records))
 
 
-def _flat(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any record
-    """Yield (column, value) of each field of a record of this kind. Without a record, all values are None.
+def _header(kind: type) -> list[str]:
+    return [name for name, _ in columns(kind, None)]
 
-    An estimate takes four columns. Several numbers in one field, such as shares of labels, stand in one column,
-    separated by semicolons. A part, such as what only labels have, takes its columns; those of an arm begin with the
-    field's name. A split by reason takes the columns of an estimate per reason. Other records are left out.
-    """
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        value = getattr(record, field.name, None)
-        types = {hints[field.name], *get_args(hints[field.name])}
-        name = prefix + field.name
-        if Estimate in types:
-            yield from zip(_columns(name), _parts(value), strict=True)
-        elif part := next((part for part in PARTS if part in types), None):
-            yield from _flat(part, value, f"{name}_" if part is ArmMetrics else prefix)
-        elif ReasonPart in types:
-            by_reason = {row.reason: row.part for row in value or ()}
-            for reason in REASONS[1:]:
-                column = f"lost_{reason.replace(' ', '_')}"
-                yield from zip(_columns(column), _parts(by_reason.get(reason)), strict=True)
-        elif not any(is_dataclass(inner) for inner in types):
-            yield name, _joined(value) if isinstance(value, tuple) else value
+
+def _cells(kind: type, record: object) -> Iterator[object]:
+    """Yield the values of a record's columns. Several numbers in one are separated by semicolons."""
+    for _, value in columns(kind, record):
+        yield _joined(value) if isinstance(value, tuple) else value
 
 
 def _joined(values: Iterable[object]) -> str:
     return ";".join(map(str, values))
-
-
-def _columns(name: str) -> tuple[str, ...]:
-    return name, f"{name}_low", f"{name}_high", f"{name}_n"
-
-
-def _parts(estimate: Estimate | None) -> tuple[float | None, ...]:
-    return (None,) * 4 if estimate is None else (estimate.value, estimate.low, estimate.high, estimate.n)

@@ -10,7 +10,7 @@ from spillover.analysis.statistics.gains import compare_pairs
 from spillover.analysis.statistics.gates import Gate, parse_gate, target
 from spillover.analysis.statistics.pairing import outcome
 from spillover.errors import SpilloverError
-from spillover.languages import ENGLISH
+from spillover.languages import ENGLISH, canonical, registered
 from spillover.records import (
     Data,
     Findings,
@@ -26,7 +26,9 @@ from spillover.records import (
     Setup,
     Tuning,
 )
+from spillover.runs.samples.read import read_arms
 from spillover.utils.environment import versions
+from spillover.utils.paths import expanded_path
 
 Cells = Mapping[tuple[str, str], Sequence[Sample]]
 """(task, language) → samples of one arm, the same items in the same order in every arm."""
@@ -44,6 +46,33 @@ def read_sample_gates(
     tasks = dict.fromkeys(task for task, _ in keys)
     targets = [target(task, task, [code for t, code in keys if t == task], tuned_on, pivot="") for task in tasks]
     return [parse_gate(text, targets) for text in texts]
+
+
+def compare_files(
+    paths: Sequence[Path | str],
+    tuned_on: Collection[str] = (),
+    margin: float = 0.02,
+    metric: str = "",
+    language: str = "",
+) -> Findings:
+    """Compare files with results of the same items, as `spillover compare` does. No model is needed.
+
+    Args:
+        paths: a file or a folder per arm, the reference first: samples of lm-evaluation-harness, logs of inspect, or
+            tables with a row per item and language.
+        tuned_on: codes of the languages that an arm was tuned on. The verdict is about the others.
+        margin: differences within ± this share count as equivalent.
+        metric: which score is read; empty: the format's default.
+        language: the language of files that do not say it; empty: a column or the name of their task says it.
+
+    Raises:
+        SpilloverError: a file is missing or of no known format, or the arms do not hold the same items.
+    """
+    files = [expanded_path(str(path)) for path in paths]
+    arms = read_arms(files, metric, language)
+    with registered(arms.brought):
+        codes = [canonical(code, "tuned_on") for code in tuned_on]
+        return compare_samples(arms.samples, files, codes, margin)
 
 
 def compare_samples(
