@@ -36,7 +36,7 @@ class Shape:
     row: Callable[[int], Mapping[str, object]]
     """Number of a row → its columns."""
     choices: int
-    """How many choices an item has; 0: it is answered in words."""
+    """How many choices an item has, at most; 0: it is answered in words."""
 
 
 def stories(number: int) -> Mapping[str, object]:
@@ -167,6 +167,17 @@ SHAPES = [
         2,
     ),
     Shape(
+        "arc_{language}",
+        ("okapi/arc_multilingual/arc_de.yaml", "okapi/arc_multilingual/arc_fr.yaml"),
+        ("de", "fr"),
+        lambda number: (
+            {f"option_{letter}": f"option {letter}" for letter in "abc"}
+            | {f"option_{letter}": letter * (number % 3 > place) for place, letter in enumerate("de")}
+            | {"id": f"M_{number}", "instruction": f"q{number}", "answer": "ABC"[number % 3]}
+        ),
+        5,
+    ),
+    Shape(
         "mgsm_direct_{language}",
         ("mgsm/direct/mgsm_direct_en.yaml", "mgsm/direct/mgsm_direct_de.yaml"),
         ("en", "de"),
@@ -251,7 +262,7 @@ def test_a_line_of_the_page_reads_data_of_its_shape(shape: Shape, tmp_path: Path
     assert set(codes) == {lookup(spelling) for spelling in shape.spellings}
     for code in codes:
         items = source.items(task, code)
-        assert {len(item.fields) - 1 for item in items} == {shape.choices}
+        assert max(len(item.fields) - 1 for item in items) == shape.choices
         assert len({(item.gold, item.answers) for item in items}) > 1
         assert len({item.id for item in items}) == len(items) > 0
 

@@ -41,14 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_task(folder, f"small_belebele_{code}", rows, BELEBELE)
     write_task(folder, "small_moved_en", nli(), XNLI)
     write_task(folder, "small_moved_de", [*nli()[1:], nli()[0]], XNLI)
-    write_task(folder, "small_uneven_en", [{**row, "c": ["x"] * (2 + n % 2)} for n, row in enumerate(copa())], UNEVEN)
     write_task(folder, "small_lost_en", copa(), CHOICE | {"doc_to_text": "a", "doc_to_choice": LETTERS} | NOWHERE)
     for name in ("likelihood", "winogrande"):
         write_task(folder, f"small_{name}_en", *CONFIGS[f"tiny_{name}"])
     return folder
 
 
-UNEVEN = CHOICE | {"doc_to_text": "a", "doc_to_choice": "c", "doc_to_target": "label"}
 NOWHERE = {"doc_to_target": "none of these"}
 
 
@@ -126,7 +124,6 @@ def test_ids_are_the_data_set_s_own_where_it_has_any(folder: Path) -> None:
 
 FAULTS = {
     "small_moved_{language}?paired=true": "small_moved_de: nothing shows that .* are those of en: [0-9] of 6 documents",
-    "small_uneven_{language}": r"small_uneven_en: found items of \[2, 3\] choices, expected as many for each",
     "small_lost_{language}": "small_lost_en: document 0: found the answer 'none of these', expected one of 4 choices",
     "small_likelihood_{language}": "small_likelihood_en: found output type 'loglikelihood', expected",
     "small_winogrande_{language}": "small_winogrande_en: document 0: .* choices after one context",

@@ -45,9 +45,10 @@ def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> lis
     matches: list[Match] = []
     if not entries:
         return matches
-    columns = [[normal(fields[place]) for fields in entries] for place in range(len(entries[0]))]
+    width = max(map(len, (*queries, *entries)))  # items may have several numbers of choices; two absent ones are alike
+    columns = [[normal(fields[place]) for fields in _padded(entries, width)] for place in range(width)]
     for start in range(0, len(queries), CHUNK):
-        chunk = [tuple(map(normal, fields)) for fields in queries[start : start + CHUNK]]
+        chunk = [tuple(map(normal, fields)) for fields in _padded(queries[start : start + CHUNK], width)]
         rows = np.arange(len(chunk))
         least = np.full((len(chunk), len(entries)), 100, np.uint8)
         for place, texts in enumerate(columns):
@@ -65,6 +66,10 @@ def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> lis
             exact = chunk[row] == tuple(texts[best] for texts in columns)
             matches.append(Match(start + row, best, exact))
     return matches
+
+
+def _padded(rows: Sequence[Fields], width: int) -> list[Fields]:
+    return [(*fields, *("",) * (width - len(fields))) for fields in rows]
 
 
 def exemplars(reading: RawItems, task: Task) -> Iterator[Defect]:

@@ -58,6 +58,12 @@ def refuse_differing_answers(where: str, rows: Sequence[Document], others: Seque
     expected = {row.id: row for row in others}
     for row in rows:
         other = expected.get(row.id, row)
+        if len(row.texts) != len(other.texts):
+            raise SpilloverError(
+                f"{where}: document {row.id!r} has {len(row.texts) - 1} choices and that of {first} has "
+                f"{len(other.texts) - 1}, expected the same documents in every language, or paired=false behind the "
+                "family's name"
+            )
         if row.gold != other.gold:
             raise SpilloverError(
                 f"{where}: document {row.id!r} has the answer {row.gold} and that of {first} has {other.gold}, "

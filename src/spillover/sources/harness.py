@@ -19,6 +19,7 @@ from spillover.sources.family_options import FamilyOptions, split_options
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.written_families import FILTER, WrittenFamily
 from spillover.tasks import Task
+from spillover.utils.formatting import plural
 
 IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("id",))
 """The columns that name a document in every language, where a data set has them; else it is its number in the split."""
@@ -129,12 +130,9 @@ def _in_one_sentence(family: str, name: str) -> Iterator[None]:
 
 
 def _check_texts(name: str, rows: Sequence[Document]) -> None:
-    """Refuse a task without documents, of unlike numbers of choices, or whose texts do not depend on the document."""
+    """Refuse a task without documents, or whose texts do not depend on the document."""
     if not rows:
         raise SpilloverError(f"harness:{name}: found no documents, expected some")
-    counts = sorted({len(row.texts) - 1 for row in rows})
-    if len(counts) > 1:
-        raise SpilloverError(f"harness:{name}: found items of {counts} choices, expected as many for each")
     if len(rows) > 1 and len({row.texts for row in rows}) == 1:
         raise SpilloverError(
             f"harness:{name}: found the same texts in all {len(rows)} documents, {rows[0].texts[0]!r} before each "
@@ -208,6 +206,10 @@ def _scored(id: str, name: str, task: Any, number: int, document: Any) -> Docume
     requests = task.construct_requests(doc=document, ctx=context, metadata=(name, number, 1))
     answers = task.doc_to_choice(document)
     texts = [request.args for request in requests[: len(answers)]]  # more follow where the metric wants a baseline
+    if len(answers) < 2:
+        raise SpilloverError(
+            f"harness:{name}: document {number}: found {plural(len(answers), 'choice')}, expected two or more"
+        )
     target = task.doc_to_target(document)
     gold = answers.index(target) if target in answers else target
     if not isinstance(context, str) or not isinstance(gold, int) or not 0 <= gold < len(answers):

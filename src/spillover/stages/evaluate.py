@@ -54,7 +54,9 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
             Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
             for item, values, by_length in zip(rows, scores.choices[:items], per_token, strict=True)
         ]
-        labels = (task.labels if has_labels(task) else ()) or tuple(map(str, range(len(prompts[0].choices))))
+        labels = (task.labels if has_labels(task) else ()) or tuple(
+            map(str, range(max(len(p.choices) for p in prompts)))
+        )
         write_predictions(folder / name, predictions, labels)
 
     inputs = [

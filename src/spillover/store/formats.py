@@ -87,16 +87,21 @@ def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
 def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Sequence[str]) -> None:
     """Write a cell's predictions: id, gold, and per label a column of log-probabilities and one of them per token.
 
+    labels: as many as the item with most of them has; the cells of an item with fewer are empty in the last columns.
     The scores of the content-free prompts stand once in the file's metadata, as `content_free`: a JSON list.
     """
     columns: dict[str, list[Any]] = {"id": [p.id for p in predictions], "gold": [p.gold for p in predictions]}
     for index, label in enumerate(labels):
-        columns[f"logprob:{label}"] = [p.logprobs[index] for p in predictions]
+        columns[f"logprob:{label}"] = [_at(p.logprobs, index) for p in predictions]
     if all(p.logprobs_per_token for p in predictions):
         for index, label in enumerate(labels):
-            columns[f"normalized:{label}"] = [p.logprobs_per_token[index] for p in predictions]
+            columns[f"normalized:{label}"] = [_at(p.logprobs_per_token, index) for p in predictions]
     content_free = json.dumps(predictions[0].content_free if predictions else ())
     pq.write_table(pa.table(columns, metadata={"content_free": content_free}), path)
+
+
+def _at(scores: Sequence[float], index: int) -> float | None:
+    return scores[index] if index < len(scores) else None
 
 
 def read_arm(run: Path, arm: str) -> list[Result]:
@@ -123,9 +128,13 @@ def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
                 task=task,
                 language=language,
                 gold=row["gold"],
-                logprobs=tuple(value for name, value in row.items() if name.startswith("logprob:")),
-                logprobs_per_token=tuple(value for name, value in row.items() if name.startswith("normalized:")),
+                logprobs=_scores(row, "logprob:"),
+                logprobs_per_token=_scores(row, "normalized:"),
                 content_free=content_free,
             )
             for row in table.to_pylist()
         ]
+
+
+def _scores(row: dict[str, Any], kind: str) -> tuple[float, ...]:
+    return tuple(value for name, value in row.items() if name.startswith(kind) and value is not None)

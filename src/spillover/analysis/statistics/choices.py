@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from spillover.analysis.statistics.calibrate import centered, contextual
+from spillover.analysis.statistics.calibrate import centered, contextual, label_mean_influence
 from spillover.analysis.statistics.estimate import macro_auc
 from spillover.analysis.statistics.paired import mean_change, mean_score, share, unbounded_mean
 from spillover.analysis.statistics.pairing import (
@@ -25,7 +25,9 @@ from spillover.analysis.statistics.pairing import (
 from spillover.records import ChoiceGain, ChoiceMetrics, Estimate
 
 IMBALANCE = 0.05
-"""Largest distance of a label's share of the golds from 1 / labels. Beyond it a gain is not split into parts."""
+"""Largest distance of a label's share of the golds from its share by chance, 1 / labels where all items have as many.
+
+Beyond it a gain is not split into parts."""
 
 NEAR_TIE_NATS = 0.05
 """Largest distance of the two highest scores, in nats, at which half precision may change the choice."""
@@ -82,8 +84,8 @@ def _changes(cell: PairedCell) -> Array:
 def gold_margin(scores: Array, gold: Golds) -> Array:
     """Return the score of each item's right label − logsumexp of the other labels' scores, (items,), nats.
 
-    scores: (items, labels), nats; gold: (items,). Above 0 where the right label is more probable than all others
-    together; a constant added to all scores of an item changes nothing.
+    scores: (items, labels), nats, −inf where an item lacks a label; gold: (items,). Above 0 where the right label is
+    more probable than all others together; a constant added to all scores of an item changes nothing.
     """
     others = np.where(np.arange(scores.shape[1]) == gold[:, None], -np.inf, scores)
     result: Array = scores[np.arange(len(gold)), gold] - scipy.special.logsumexp(others, axis=1)
@@ -93,10 +95,10 @@ def gold_margin(scores: Array, gold: Golds) -> Array:
 def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> ChoiceGain:
     """Return the part of a gain that only tasks with labels have; `column` is the cell's in the split."""
     gold = np.bincount(choices.gold, minlength=choices.labels) / len(choices.gold)
-    balanced = has_balanced_golds(choices.gold, choices.labels)
+    balanced = has_balanced_golds(choices.gold, choices.numbers)
     margin, detectable = split.margin_change([column])
     return ChoiceGain(
-        chance=1 / choices.labels,
+        chance=float((1 / choices.numbers).mean()),
         gold=tuple(gold.tolist()),
         discrimination=split.discrimination([column]) if balanced else None,
         label_prior=split.label_prior([column]) if balanced else None,
@@ -130,22 +132,25 @@ def centered_accuracy_influence(scores: Array, gold: Golds) -> Array:
     the slope of the accuracy times the item's shift of the centering (a linearized bootstrap). The slope is taken
     within ± 2 standard errors. Re-centering each resample exactly gives intervals that are too wide in small cells.
     """
-    residuals = centered(scores)
-    steps = SLOPE_REACH * residuals.std(axis=0) / np.sqrt(len(scores))
+    residuals, shifts = centered(scores), label_mean_influence(scores)
+    steps = SLOPE_REACH * shifts.std(axis=0) / np.sqrt(len(scores))
     slopes = np.zeros(scores.shape[1])
     for label in np.flatnonzero(steps):
         step = steps[label] * np.eye(scores.shape[1])[label]
         slopes[label] = (is_correct(residuals - step, gold) - is_correct(residuals + step, gold)).mean() / (
             2 * steps[label]
         )
-    return is_correct(residuals, gold) + residuals @ slopes
+    return is_correct(residuals, gold) + shifts @ slopes
 
 
-def has_balanced_golds(gold: Golds, labels: int) -> bool:
-    """Whether every label is gold about equally often: within `IMBALANCE` of 1 / labels.
+def has_balanced_golds(gold: Golds, numbers: Golds) -> bool:
+    """Whether every label is gold about as often as by chance: its share of the items within `IMBALANCE` of that.
 
-    gold: (items,). Otherwise centering, which makes the labels compete as equals, would take a right answer for a
-    preference: of a model that is always right, it would call some answers wrong.
+    gold: (items,); numbers: (items,) how many labels each has. Otherwise centering, which makes the labels compete as
+    equals, would take a right answer for a preference: of a model that is always right, it would call some answers
+    wrong.
     """
-    counts = np.bincount(gold, minlength=labels)
-    return bool((np.abs(counts * labels - len(gold)) <= round(IMBALANCE * labels * len(gold), 9)).all())
+    labels = int(numbers.max())
+    by_chance = ((np.arange(labels) < numbers[:, np.newaxis]) / numbers[:, np.newaxis]).sum(axis=0)
+    distance = np.abs(np.bincount(gold, minlength=labels) - by_chance)
+    return bool((distance.round(9) <= round(IMBALANCE * len(gold), 9)).all())

@@ -102,17 +102,41 @@ def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
 def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | None = None) -> Estimate | None:
     """Mean over labels of the AUC of `s_k − logsumexp of the others` for gold = k against the rest.
 
-    scores: (items, labels), nats; gold: (items,). Range [0, 1]; 1/2 by chance; ties count half. It asks
-    how the scores *rank* the items: with two labels, a constant added to one changes nothing. The interval is
-    DeLong's (1988) on the logit scale, its components averaged over labels and, where `units`, (items,), tell which
-    items are not independent, summed over those (Obuchowski 1997). Where the ranking is perfect, it is Wilson's for as
-    many items, or units, as the rarest label has. None if a label is gold fewer than twice.
+    scores: (items, labels), nats, −inf in the last places of an item with fewer labels; gold: (items,). Range [0, 1];
+    1/2 by chance; ties count half. It asks how the scores *rank* the items: with two labels, a constant added to one
+    changes nothing. Items are ranked among those with as many labels: among all, an item with fewer labels would rank
+    higher, and be right more often, by chance. The result is the mean over these groups, weighted by their items. A
+    group in which a label is gold fewer than twice is left out; None if no group is left.
+
+    The interval is DeLong's (1988) on the logit scale, its components averaged over labels and, where `units`,
+    (items,), tell which items are not independent, summed over those (Obuchowski 1997). Where the ranking is perfect,
+    it is Wilson's for as many items, or units, as the rarest label has.
     """
     places = np.arange(len(gold)) if units is None else np.unique(units, return_inverse=True)[1]
+    numbers = np.isfinite(scores).sum(axis=1)
+    rows_of = {number: np.flatnonzero(numbers == number) for number in np.unique(numbers).tolist()}
+    groups = {k: rows for k, rows in rows_of.items() if np.bincount(gold[rows], minlength=k).min() >= 2}
+    if not groups:
+        return None
+    n, area, deviations = sum(map(len, groups.values())), 0.0, np.zeros(len(gold))
+    for labels, rows in groups.items():
+        value, parts = _one_against_rest(scores[rows, :labels], gold[rows])
+        area += value * len(rows) / n
+        deviations[rows] = parts * len(rows) / n
+    if area in (0.0, 1.0):
+        rarest = min(len(np.unique(places[r][gold[r] == label])) for k, r in groups.items() for label in range(k))
+        bound = wilson(int(area) * rarest, rarest)
+        return Estimate(area, bound.low, bound.high, n)
+    error = np.sqrt((np.bincount(places, deviations) ** 2).sum())
+    reach = scipy.special.ndtri((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
+    low, high = scipy.special.expit(scipy.special.logit(area) + np.array([-reach, reach]))
+    return Estimate(area, float(low), float(high), n)
+
+
+def _one_against_rest(scores: Array, gold: NDArray[np.int_]) -> tuple[float, Array]:
+    """Return the mean over labels of their AUC, and what each item contributes to its deviation, (items,)."""
     n, labels = scores.shape
     counts = np.bincount(gold, minlength=labels)
-    if counts.min() < 2:
-        return None
     areas = np.empty(labels)
     deviations = np.zeros(n)
     for label in range(labels):
@@ -121,15 +145,7 @@ def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | N
         areas[label] = placements[gold == label].mean()
         size = np.where(gold == label, counts[label], n - counts[label])
         deviations += (placements - areas[label]) / np.sqrt(size * (size - 1)) / labels
-    area = float(areas.mean())
-    if area in (0.0, 1.0):
-        rarest = min(len(np.unique(places[gold == label])) for label in range(labels))
-        bound = wilson(int(area) * rarest, rarest)
-        return Estimate(area, bound.low, bound.high, n)
-    error = np.sqrt((np.bincount(places, deviations) ** 2).sum())
-    reach = scipy.special.ndtri((1 + CONFIDENCE) / 2) * error / (area * (1 - area))
-    low, high = scipy.special.expit(scipy.special.logit(area) + np.array([-reach, reach]))
-    return Estimate(area, float(low), float(high), n)
+    return float(areas.mean()), deviations
 
 
 def _placements(values: Array, positive: NDArray[np.bool_]) -> Array:

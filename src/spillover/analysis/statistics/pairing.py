@@ -23,9 +23,9 @@ class LabelScores:
     """Scores of the labels of one arm in one task and language."""
 
     logprobs: Array
-    """(items, labels) log-probabilities, nats."""
+    """(items, labels) log-probabilities, nats; −inf where an item has fewer labels."""
     logprobs_per_token: Array | None
-    """(items, labels) log-probabilities per token, nats; None if scoring was not `exact`."""
+    """(items, labels) log-probabilities per token, nats, −inf likewise; None if scoring was not `exact`."""
     content_free: Array | None
     """(labels,) log-probabilities after a content-free prompt; None without such a prompt."""
 
@@ -43,8 +43,14 @@ class ChoiceScores:
 
     @property
     def labels(self) -> int:
-        """Number of labels."""
+        """Number of labels: the largest of any item."""
         return int(self.reference.logprobs.shape[1])
+
+    @property
+    def numbers(self) -> Golds:
+        """(items,) number of labels of each item."""
+        result: Golds = np.isfinite(self.reference.logprobs).sum(axis=1)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,9 @@ def pair_arms(
         names: what errors call the two arms.
 
     Raises:
-        SpilloverError: there is nothing; the arms do not share cells, items, golds and number of labels; an
-            item occurs twice; a score is not finite, or an outcome's not in [0, 1].
+        SpilloverError: there is nothing; the arms do not share cells, items, golds and numbers of labels; an item
+            has another number of labels in another language; an item occurs twice; a score is not finite, or an
+            outcome's not in [0, 1].
     """
     arms = {name: _by_cell(results) for name, results in zip(names, (reference, arm), strict=True)}
     one, other = (arms[name] for name in names)
@@ -112,10 +119,24 @@ def pair_arms(
     clusters_of = clusters or {}
     cells = [_pair(key, names, one[key], other[key], clusters_of.get(key[0], {})) for key in keys]
     for task in tasks:
-        labels = sorted({cell.choices.labels if cell.choices else 0 for cell in cells if cell.task == task})
-        if len(labels) > 1:
-            raise SpilloverError(f"{task}: found {labels} labels in different languages, expected one number")
+        _check_numbers(task, [cell for cell in cells if cell.task == task])
     return cells
+
+
+def _check_numbers(task: str, cells: Sequence[PairedCell]) -> None:
+    """Refuse an item that has another number of labels in another language; 0 stands for an answer in words."""
+    first: dict[str, tuple[int, str]] = {}
+    kinds = {cell.choices is None: cell.language for cell in cells}
+    if len(kinds) > 1:
+        raise SpilloverError(f"{task}: found labels in {kinds[False]} and none in {kinds[True]}, expected one kind")
+    for cell in cells:
+        for id, number in zip(cell.ids, cell.choices.numbers.tolist() if cell.choices else (), strict=False):
+            other, language = first.setdefault(id, (number, cell.language))
+            if other != number:
+                raise SpilloverError(
+                    f"{task}, item {id!r}: found {other} labels in {language} and {number} in {cell.language}, "
+                    "expected as many in every language"
+                )
 
 
 def item_table(cells: Sequence[PairedCell], measure: Callable[[PairedCell], Array]) -> tuple[Units, Array]:
@@ -210,24 +231,32 @@ def outcome(result: Result) -> Outcome:
 
 
 def _choice_scores(where: str, one: Sequence[Prediction], other: Sequence[Prediction]) -> ChoiceScores:
-    labels = len(one[0].logprobs)
+    labels = max(len(prediction.logprobs) for prediction in one)
     for before, after in zip(one, other, strict=True):
         golds = (before.gold, after.gold)
         if golds[0] != golds[1]:
             raise SpilloverError(f"{where}, item {before.id!r}: found golds {golds} in the two arms, expected the same")
         counts = (len(before.logprobs), len(after.logprobs))
-        if counts != (labels, labels):
+        if counts[0] != counts[1]:
             raise SpilloverError(
-                f"{where}, item {before.id!r}: found {counts} scores in the two arms, expected {labels} in each"
+                f"{where}, item {before.id!r}: found {counts} scores in the two arms, expected as many in each"
             )
-    return ChoiceScores(np.array([p.gold for p in one]), _label_scores(one), _label_scores(other))
+    return ChoiceScores(np.array([p.gold for p in one]), _label_scores(one, labels), _label_scores(other, labels))
 
 
-def _label_scores(predictions: Sequence[Prediction]) -> LabelScores:
+def _label_scores(predictions: Sequence[Prediction], labels: int) -> LabelScores:
     content_free = predictions[0].content_free
     per_token = [p.logprobs_per_token for p in predictions]
     return LabelScores(
-        logprobs=np.array([p.logprobs for p in predictions], dtype=np.float64),
-        logprobs_per_token=np.array(per_token) if all(per_token) else None,
+        logprobs=_padded([p.logprobs for p in predictions], labels),
+        logprobs_per_token=_padded(per_token, labels) if all(per_token) else None,
         content_free=np.array(content_free) if content_free and np.isfinite(content_free).all() else None,
     )
+
+
+def _padded(rows: Sequence[Sequence[float]], labels: int) -> Array:
+    """Return (items, labels), −inf behind the scores of an item with fewer labels."""
+    table = np.full((len(rows), labels), -np.inf)
+    for row, scores in zip(table, rows, strict=True):
+        row[: len(scores)] = scores
+    return table

@@ -86,6 +86,12 @@ def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival:
         raise SpilloverError(f"{where}: found {labels} labels in {name} and {others} in {rival}, expected as many")
     if one.choices is None or other.choices is None:
         return
+    uneven = np.flatnonzero(one.choices.numbers != other.choices.numbers)
+    if len(uneven):
+        raise SpilloverError(
+            f"{where}: item {one.ids[uneven[0]]!r} has another number of labels in {name} than in {rival}, expected "
+            "the same items"
+        )
     wrong = np.flatnonzero(one.choices.gold != other.choices.gold)
     if len(wrong):
         raise SpilloverError(

@@ -188,11 +188,17 @@ def _accuracy_caption(gains: Sequence[Gain]) -> str:
             "of those with a line long enough to tell."
         )
     return (
-        f"accuracy in percent with its 95% interval; chance is {percent(choices.chance)}{_unbalanced(gains)}. "
+        f"accuracy in percent with its 95% interval; chance is {_chance(gains)}{_unbalanced(gains)}. "
         "Centered: after centering each label. Contextual: after contextual calibration. Per token: by "
         "log-probability per token. AUC: macro AUC in percent; chance is 50. Labels chosen: shares in the task's "
         "order. Close: items whose two best labels are within 0.05 nats; half precision may order them otherwise."
     )
+
+
+def _chance(gains: Sequence[Gain]) -> str:
+    """Return the accuracy of guessing, in percent: of all languages, else the lowest and the highest."""
+    shares = sorted({percent(gain.choices.chance) for gain in gains if gain.choices}, key=float)
+    return " to ".join(dict.fromkeys((shares[0], shares[-1])))
 
 
 def _unbalanced(gains: Sequence[Gain]) -> str:

@@ -38,7 +38,7 @@
     const head = table.createTHead().insertRow();
     ["label", ...arms].forEach((name) => head.append(element("th", name, { scope: "col" })));
     const body = table.createTBody();
-    labels.forEach((label, k) => {
+    labels.slice(0, columns.scores[0][i].length).forEach((label, k) => { // some items have fewer choices
       const row = body.insertRow();
       row.append(element("th", columns.gold[i] === k ? `${label} (right answer)` : label, { scope: "row", dir: "auto", class: "key" }));
       arms.forEach((_, place) => {

@@ -188,12 +188,12 @@ def _differ(one: Sample, other: Sample) -> bool:
 
 
 def _scored_tasks(cells: Mapping[str, Cells]) -> set[str]:
-    """Return the tasks in which every sample of every arm has scores of choices, of one number."""
+    """Return the tasks in which every sample of every arm has scores of choices."""
     counts: dict[str, set[int]] = {}
     for of_arm in cells.values():
         for (task, _), rows in of_arm.items():
             counts.setdefault(task, set()).update(len(sample.logprobs) for sample in rows)
-    return {task for task, numbers in counts.items() if len(numbers) == 1 and numbers != {0}}
+    return {task for task, numbers in counts.items() if 0 not in numbers}
 
 
 def _results(cells: Cells, scored: Collection[str]) -> Iterator[Result]:
@@ -220,7 +220,7 @@ def _clusters(cells: Cells) -> dict[str, Clusters]:
 def _item_scores(key: tuple[str, str], cells: Mapping[str, Cells], clusters: Mapping[str, Clusters]) -> ItemScores:
     rows = next(iter(cells.values()))[key]
     spellings = {sample.labels for sample in rows}
-    numbered = tuple(f"choice {number}" for number in range(1, len(rows[0].logprobs) + 1))
+    numbered = tuple(f"choice {number}" for number in range(1, max(len(row.logprobs) for row in rows) + 1))
     labels = tuple(text.strip() for text in rows[0].labels) if len(spellings) == 1 else numbered
     return ItemScores(
         task=key[0],
