@@ -219,6 +219,7 @@ class Run:
         from spillover.analysis.statistics.fertility import correlations
         from spillover.analysis.statistics.forgetting import forgetting
         from spillover.analysis.statistics.gains import compare_pairs
+        from spillover.analysis.statistics.next_steps import next_steps
         from spillover.analysis.statistics.treatment import check_treatment
         from spillover.report import code_digest
 
@@ -261,6 +262,7 @@ class Run:
                 adapter=adapter.key if adapter else "",
             ),
         )
+        findings = replace(findings, next_steps=next_steps(findings, self.experiment.is_control))
         self.store.save(CLUSTERS, json.dumps(clusters_of_items, ensure_ascii=False))
         self.store.replace("report", [findings, code_digest()], lambda: _render(findings))
         return findings

@@ -43,7 +43,7 @@ def asked(findings: Findings, figures: tuple[str, ...] = ("training", "lens")) -
 def bare(findings: Findings) -> Findings:
     """The same of a run that tuned nothing and looked at nothing inside."""
     tuning = replace(findings.tuning, losses=(), validation=(), translations=(), retrievals=(), alignments=(), parts=())
-    return replace(findings, internals=Internals((), (), (), ()), tuning=tuning, treatment=None)
+    return replace(findings, internals=Internals((), (), (), ()), tuning=tuning, treatment=None, next_steps=())
 
 
 def test_the_parts_of_the_page_have_the_order_of_the_questions(findings: Findings, tables_and_page: Render):
@@ -71,6 +71,14 @@ def test_a_run_without_tuning_or_internals_answers_the_other_questions(findings:
     assert "Nothing inside the model was measured." in page
     without_experiment = replace(bare(findings), provenance=replace(findings.provenance, experiment=""))
     assert list(questions(without_experiment, (), ())) == ["better", "where", "broke", "trust", "repeat"]
+
+
+def test_the_page_ends_with_the_next_steps(findings: Findings, tables_and_page: Render):
+    page = str(tables_and_page(findings)["index.html"])
+    end = page[page.index('id="next"') :]
+    first, second = findings.next_steps
+    assert end.index(first.text) < end.index(f"spillover {first.command}") < end.index(second.text)
+    assert "next" not in asked(replace(findings, next_steps=()))
 
 
 def test_an_answer_names_the_ends_and_counts_the_verdicts(findings: Findings):

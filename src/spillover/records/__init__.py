@@ -58,7 +58,16 @@ from spillover.records.quality import (
     PairQuality,
     Severity,
 )
-from spillover.records.run import Findings, FirstPrompt, License, Provenance, Setup, StageCost, TranslationCost
+from spillover.records.run import (
+    Findings,
+    FirstPrompt,
+    License,
+    NextStep,
+    Provenance,
+    Setup,
+    StageCost,
+    TranslationCost,
+)
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
 from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
@@ -127,6 +136,7 @@ __all__ = [
     "NeuronOverlap",
     "NeuronScore",
     "NeuronTokens",
+    "NextStep",
     "Outcome",
     "Pair",
     "PairAlignment",

@@ -111,6 +111,18 @@ class FirstPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class NextStep:
+    """Something to do after the run."""
+
+    rule: str
+    """Name of the rule that asks for it."""
+    text: str
+    """What was seen and what to do, in a sentence or two."""
+    command: str
+    """Arguments of `spillover` that do it, for the experiment file of the run; empty if there is no single command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """All that a report shows about one run. A part is empty if nothing was measured."""
 
@@ -148,6 +160,8 @@ class Findings:
     """One per task and measure of fertility; none with fewer than four languages that tuning never saw."""
     treatment: TreatmentCheck | None = None
     """Whether tuning taught what it was meant to teach; None where nothing was tuned."""
+    next_steps: tuple[NextStep, ...] = ()
+    """What to do next, the most urgent first."""
 
     def _repr_html_(self) -> str:
         from spillover.records.notebook import of_findings

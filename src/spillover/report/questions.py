@@ -17,6 +17,7 @@ TITLES = {
     "why": "Why?",
     "trust": "Can I trust it?",
     "repeat": "How do I repeat it?",
+    "next": "What is the next step?",
 }
 """Anchor of a part of the page → the question that it answers, in the order of the page."""
 
@@ -62,6 +63,7 @@ def questions(findings: Findings, figures: Collection[str], tables: Collection[s
         "why": (_why(inside), False) if inside or findings.provenance.experiment else None,
         "trust": _trust(findings),
         "repeat": (_repeat(findings), False),
+        "next": (findings.next_steps[0].text, False) if findings.next_steps else None,
     }
     return {name: Question(name, TITLES[name], *part) for name, part in parts.items() if part}
 

@@ -16,6 +16,7 @@ from spillover.analysis.statistics.estimate import (
     detectable_gain,
     macro_auc,
     mcnemar,
+    pairs_for_gain,
     percentile_interval,
     resample,
     wilson,
@@ -203,6 +204,8 @@ def test_the_detectable_gain_has_its_closed_form_and_its_limits():
     assert detectable_gain(2400, 0.2) < detectable_gain(600, 0.2) < detectable_gain(600, 0.4)
     assert detectable_gain(600, 0.2, alpha=0.001) > detectable_gain(600, 0.2)
     assert 0.1 < detectable_gain(60, 0.0) < 0.2, "never 0, however little changed"
+    for discordance in (0.0, 0.2, 0.7):
+        assert pairs_for_gain(detectable_gain(600, discordance), discordance) == pytest.approx(600)
 
 
 def test_the_detectable_mean_is_seen_by_its_interval_four_times_in_five():

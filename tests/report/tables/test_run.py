@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from spillover.languages import languages
-from spillover.records import Data, Findings, Internals, TreatmentCheck
+from spillover.records import Data, Findings, Internals, NextStep, TreatmentCheck
 from spillover.report.tables import csvs, run
 from spillover.report.tables.gains import summary
 from spillover.report.tables.run import main, summary_text
@@ -166,6 +166,16 @@ def test_terminal_summary_fits_100_columns_and_says_the_verdicts(findings: Findi
     for told in findings.comparisons[0].summaries:
         assert told.sentence in text
         assert with_interval(told.unseen) in text
+
+
+def test_terminal_ends_with_the_next_steps(findings: Findings):
+    console = Console(width=100, file=io.StringIO(), record=True)
+    steps = (NextStep("power", "Measure more.", ""), NextStep("harm", "Ask.", "suggest experiment.toml --for th"))
+    console.print(summary_text(replace(findings, next_steps=steps)))
+    assert console.export_text().splitlines()[-2:] == [
+        "Next: Measure more.",
+        "Next: Ask. spillover suggest experiment.toml --for th",
+    ]
 
 
 def test_terminal_shows_markup_as_text(findings: Findings):

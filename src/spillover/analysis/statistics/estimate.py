@@ -194,3 +194,14 @@ def detectable_gain(pairs: float, discordance: float, alpha: float = 1 - CONFIDE
         return float(test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2) - gain * np.sqrt(pairs))
 
     return float(scipy.optimize.brentq(missing, 1e-12, 1.0)) if missing(1.0) < 0 else 1.0
+
+
+def pairs_for_gain(gain: float, discordance: float, alpha: float = 1 - CONFIDENCE, power: float = 0.8) -> float:
+    """Return the effective number of independent pairs that shows a mean change with this power.
+
+    gain: in (0, 1); the rest as for `detectable_gain`, whose inverse this is: Miettinen's (1968) sample size. Twice
+    the items have twice the effective pairs, whatever the languages and clusters share.
+    """
+    test, beta = scipy.special.ndtri(1 - alpha / 2), scipy.special.ndtri(power)
+    changed = max(discordance, gain)
+    return float((test * np.sqrt(changed) + beta * np.sqrt(changed - gain**2)) / gain) ** 2

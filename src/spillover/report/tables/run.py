@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from spillover.languages import languages
-from spillover.records import Comparison, Findings, Gain
+from spillover.records import Comparison, Findings, Gain, NextStep
 from spillover.report.tables import geometry
 from spillover.report.tables.cost import characters, cost, license_terms
 from spillover.report.tables.fertility import fertility
@@ -146,7 +146,7 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
 
 
 def summary_text(findings: Findings) -> RenderableType:
-    """Return the text of a terminal at the end of a run: main table, means, and the verdict of each task."""
+    """Return the text of a terminal at the end of a run: main table, means, verdicts, next steps."""
     parts: list[RenderableType] = []
     shown = (*main(findings), *summary(findings), *arms(findings))
     for caption, tables in groupby(shown, key=lambda table: table.caption):
@@ -161,4 +161,9 @@ def summary_text(findings: Findings) -> RenderableType:
         Text(f"{items.task}: the {items.language} items were machine-translated by {items.translator}")
         for items in findings.data.translated
     ]
+    parts += [Text(f"Next: {step.text}{_command(step)}") for step in findings.next_steps]
     return Group(*parts)
+
+
+def _command(step: NextStep) -> str:
+    return f" spillover {step.command}" if step.command else ""

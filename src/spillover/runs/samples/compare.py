@@ -8,6 +8,7 @@ from pathlib import Path
 from spillover.analysis.statistics.clusters import Clusters, clusters_of
 from spillover.analysis.statistics.gains import compare_pairs
 from spillover.analysis.statistics.gates import Gate, parse_gate, target
+from spillover.analysis.statistics.next_steps import next_steps
 from spillover.analysis.statistics.pairing import outcome
 from spillover.errors import SpilloverError
 from spillover.languages import ENGLISH, canonical, registered
@@ -107,7 +108,7 @@ def compare_samples(
         tuned=bool(tuned_on),
     )
     keys = [(gain.task, gain.language) for gain in comparisons[0].gains]
-    return Findings(
+    findings = Findings(
         name=f"{others[0]} against {reference}",
         setup=_setup(arms, paths, tuned_on),
         comparisons=comparisons,
@@ -121,6 +122,7 @@ def compare_samples(
         translation_costs=(),
         provenance=Provenance((*versions(), *_digests(paths)), ""),
     )
+    return replace(findings, next_steps=next_steps(findings))
 
 
 def _setup(names: Iterable[str], paths: Sequence[Path], tuned_on: Collection[str]) -> Setup:

@@ -1,0 +1,212 @@
+"""What to do after a run, computed from its findings: a table of rules, each silent unless the findings call for it.
+
+Pure. A rule reads the primary comparison; `docs/report.md` lists the rules for readers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import ceil, log10
+
+from spillover.analysis.statistics.estimate import detectable_gain, pairs_for_gain
+from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
+from spillover.languages import get_language
+from spillover.records import Findings, Gain, NextStep, Summary
+from spillover.utils.formatting import listed, plural
+
+FALLING = 0.03
+"""Share of the held-out loss that the last epoch must take off if more epochs are to be advised."""
+
+RISING = 0.01
+"""Share of the held-out loss that the last epoch must add if more questions are to be advised."""
+
+MAX_NAMED = 3
+"""Most languages or tasks that a sentence names."""
+
+EXPERIMENT = "experiment.toml"
+"""Name of the experiment file in a run folder, for commands."""
+
+
+def next_steps(findings: Findings, control: bool = False) -> tuple[NextStep, ...]:
+    """Return the next steps of a run, the most urgent first; none if the findings call for nothing.
+
+    Args:
+        findings: of the run, complete but for the steps.
+        control: whether the mixture is a control, which is not meant to teach a translation.
+    """
+    taught = bool(findings.setup.mixture) and not control
+    rules = ANY_RUN | TUNED_RUN if taught else ANY_RUN
+    return tuple(NextStep(name, *step) for name in ORDER if name in rules for step in rules[name](findings))
+
+
+Step = tuple[str, str]
+"""A sentence or two that say what was seen and what to do, and the command for it; an empty text without one."""
+
+
+def repair_data(findings: Findings) -> Iterator[Step]:
+    """Errors in the data come first: the other numbers may measure them."""
+    errors = sum(defect.severity == "error" for defect in findings.data.defects)
+    if errors:
+        yield f"Repair the data first: {plural(errors, 'error')} may change these numbers.", f"lint {EXPERIMENT}"
+
+
+def part_test_from_training(findings: Findings) -> Iterator[Step]:
+    """Test items that were tuned on measure memory."""
+    if findings.data.overlap:
+        yield "Take the test items out of the questions tuned on: the gains may be remembered answers.", ""
+
+
+def make_treatment_take(findings: Findings) -> Iterator[Step]:
+    """A null after a treatment that did not take says nothing."""
+    if findings.treatment and findings.treatment.took is False:
+        remedy = "more questions, more epochs or a higher learning rate may teach more"
+        yield f"The treatment did not take, so unchanged scores say nothing: {remedy}.", ""
+
+
+def tune_longer(findings: Findings) -> Iterator[Step]:
+    """The held-out loss was still falling when tuning ended."""
+    before, after = _last_epoch(findings)
+    if after < before * (1 - FALLING):
+        fell = f"the held-out loss still falls, from {before:.2f} to {after:.2f} nats in the last epoch"
+        yield f"Tune longer: {fell}.", f"run {EXPERIMENT} --set tune.epochs=N"
+
+
+def add_questions(findings: Findings) -> Iterator[Step]:
+    """The held-out loss rose again: tuning learned its examples by heart, and the epoch before is the one used."""
+    before, after = _last_epoch(findings)
+    if after > before * (1 + RISING):
+        rose = f"the held-out loss rose from {before:.2f} to {after:.2f} nats in the last epoch"
+        yield f"Add questions, not epochs: {rose}.", ""
+
+
+def mend_harm(findings: Findings) -> Iterator[Step]:
+    """Languages harmed beyond doubt: tune on what helps them."""
+    codes = _codes(gain for gain in findings.comparisons[0].gains if gain.verdict == "harmed")
+    if codes:
+        text = f"Ask which languages to tune on instead, since {_languages(codes)} became worse."
+        yield text, f"suggest {EXPERIMENT} --for {','.join(codes)}"
+
+
+def settle_alarms(findings: Findings) -> Iterator[Step]:
+    """Uncorrected alarms: chance raises some, new items tell which."""
+    gains = findings.comparisons[0].gains
+    codes = _codes(gain for gain in gains if gain.possible_harm and gain.verdict != "harmed")
+    if codes:
+        yield f"Measure {_languages(codes)} on new items: the possible harm there may be chance.", ""
+
+
+def keep_language_of_answers(findings: Findings) -> Iterator[Step]:
+    """Answers drift into another language."""
+    codes = _codes(gain for gain in findings.comparisons[0].gains if gain.language_harm)
+    if codes:
+        text = f"Read the answers in {_languages(codes)}: fewer are in the language that was asked for."
+        yield f"{text} A mixture that also writes these languages (recipe reverse) may keep them.", ""
+
+
+def keep_plain_text(findings: Findings) -> Iterator[Step]:
+    """Plain text is predicted worse: replay is the usual remedy."""
+    first = findings.comparisons[0]
+    arms = (first.reference, first.arm)
+    rows = [row for row in findings.forgetting if (row.reference, row.arm) == arms and row.difference.low > 0]
+    if 2 * len(rows) > sum((row.reference, row.arm) == arms for row in findings.forgetting):
+        named = _languages([row.language for row in rows])
+        yield f"Mix in plain text (recipe replay): the model predicts texts in {named} worse than before.", ""
+
+
+def measure_more(findings: Findings) -> Iterator[Step]:
+    """Inconclusive tasks: how many more items would show a gain as large as the margin."""
+    comparison = findings.comparisons[0]
+    unclear = [summary for summary in comparison.summaries if summary.verdict == "inconclusive"]
+    for summary in unclear[:MAX_NAMED]:
+        members = [gain for gain in comparison.gains if gain.task == summary.task and gain.group == "unseen"]
+        yield _more_items(summary, members, comparison.margin), ""
+    if len(unclear) > MAX_NAMED:
+        yield f"Measure more items in {plural(len(unclear) - MAX_NAMED, 'further task')} without a clear result.", ""
+
+
+def check_the_cause(findings: Findings) -> Iterator[Step]:
+    """An improvement asks for its control, and for another seed."""
+    improved = [summary.task for summary in findings.comparisons[0].summaries if summary.verdict == "improved"]
+    if improved:
+        tasks = listed([*improved[:MAX_NAMED], *(["others"] if len(improved) > MAX_NAMED else [])])
+        swap = f"run {EXPERIMENT} --set mixture.recipe=shuffled-pairs --name control"
+        text = f"Tune on shuffled pairs too: if {tasks} gains as much, the translation is not the reason."
+        yield text, "" if findings.tuning.parts else swap  # phases name their recipes in their parts
+        yield (
+            "Tune with another seed: one run cannot tell how much depends on it.",
+            f"run {EXPERIMENT} --set seed=1 --name seed-1",
+        )
+
+
+def tune_on_other_languages(findings: Findings) -> Iterator[Step]:
+    """The treatment took and nothing moved: more items would not help, other languages may."""
+    comparison = findings.comparisons[0]
+    verdicts = {summary.verdict for summary in comparison.summaries}
+    if findings.treatment and findings.treatment.took and verdicts == {"equivalent"}:
+        ranked = sorted((g for g in comparison.gains if g.group == "unseen"), key=lambda g: g.reference.score.value)
+        codes = _codes(ranked)[:MAX_NAMED]
+        text = f"Try other languages to tune on: the treatment took, and no mean moved by {100 * comparison.margin:g}"
+        yield f"{text} points or more.", f"suggest {EXPERIMENT} --for {','.join(codes)}"
+
+
+Rule = Callable[[Findings], Iterator[Step]]
+
+ANY_RUN: dict[str, Rule] = {
+    "data": repair_data,
+    "overlap": part_test_from_training,
+    "alarms": settle_alarms,
+    "power": measure_more,
+}
+"""Rules of every comparison: name → the function that yields its steps."""
+
+TUNED_RUN: dict[str, Rule] = {
+    "treatment": make_treatment_take,
+    "longer": tune_longer,
+    "questions": add_questions,
+    "harm": mend_harm,
+    "answers": keep_language_of_answers,
+    "forgetting": keep_plain_text,
+    "cause": check_the_cause,
+    "languages": tune_on_other_languages,
+}
+"""Rules of a run that tuned on pairs, and not as a control."""
+
+ORDER = (
+    *("data", "overlap", "treatment", "longer", "questions", "harm", "answers", "alarms", "forgetting"),
+    *("power", "languages", "cause"),
+)
+"""The rules, the most urgent first."""
+
+
+def _last_epoch(findings: Findings) -> tuple[float, float]:
+    """Return the held-out loss before and after the last epoch, nats; (0, 0) if it was not measured."""
+    before, after = findings.tuning.validation[-2:] if len(findings.tuning.validation) > 1 else (0.0, 0.0)
+    return before, after
+
+
+def _more_items(summary: Summary, gains: Sequence[Gain], margin: float) -> str:
+    """Say how many more items a task needs. The variance per item stays as it was measured."""
+    least = summary.minimum_detectable
+    few = f"{summary.task}: measure at least {FEWEST_ITEMS} items, since fewer are given no verdict."
+    if least is None or least >= 1:
+        return few
+    discordance = sum(gain.fixed + gain.broken for gain in gains) / sum(gain.n for gain in gains)
+    pairs = pairs_for_gain(least, discordance)
+    target = margin if margin < least else detectable_gain(2 * pairs, discordance)
+    times = pairs_for_gain(target, discordance) / pairs
+    more = max(_rounded_up(summary.n * (times - 1)), FEWEST_ITEMS - summary.n)
+    start = f"{summary.task}: {more:,} more items per language would show a mean gain of {100 * target:.1f} points"
+    return f"{start} with 80% power; the {summary.n:,} of this run show {100 * least:.1f}."
+
+
+def _rounded_up(count: float) -> int:
+    """Return the count with two significant digits, not below it."""
+    unit: int = 10 ** max(0, int(log10(max(count, 1))) - 1)
+    return ceil(count / unit) * unit
+
+
+def _codes(gains: Iterator[Gain] | Sequence[Gain]) -> list[str]:
+    return list(dict.fromkeys(gain.language for gain in gains))
+
+
+def _languages(codes: Sequence[str]) -> str:
+    more = [plural(len(codes) - MAX_NAMED, "more language")] if len(codes) > MAX_NAMED else []
+    return listed([*(get_language(code).name for code in codes[:MAX_NAMED]), *more])

@@ -1,0 +1,163 @@
+"""The next steps of a run: each rule speaks where its reason stands, and is silent for a twin without the reason."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spillover.analysis.statistics.estimate import detectable_gain
+from spillover.analysis.statistics.gains import compare
+from spillover.analysis.statistics.next_steps import ANY_RUN, ORDER, TUNED_RUN, next_steps
+from spillover.analysis.statistics.paired import mean_change
+from spillover.records import (
+    Comparison,
+    Data,
+    Defect,
+    Estimate,
+    Findings,
+    Forgetting,
+    Internals,
+    Prediction,
+    Provenance,
+    Setup,
+    TreatmentCheck,
+    Tuning,
+)
+
+LANGUAGES = ("en", "de", "th", "sw")
+WRONG, RIGHT = (-1.0, -2.0), (-2.0, -1.0)
+ITEMS = 100
+
+
+def comparison(gained: float, lost: float, items: int = ITEMS) -> Comparison:
+    """Compare arms in which shares of the items of every language were fixed and broken."""
+    fixed, broken = round(gained * items), round(lost * items)
+    before = [WRONG] * fixed + [RIGHT] * broken + [(WRONG, RIGHT)[place % 2] for place in range(items - fixed - broken)]
+    after = [RIGHT] * fixed + [WRONG] * broken + before[fixed + broken :]
+    arms = [
+        [
+            Prediction(str(place), "nli", code, 1, scores[(place + turn * items // 4) % items])
+            for turn, code in enumerate(LANGUAGES)
+            for place in range(items)
+        ]
+        for scores in (before, after)
+    ]
+    return compare(arms[0], arms[1], ("de",))
+
+
+def detectable(gained: float, lost: float, copies: int) -> float:
+    """The smallest gain that the same items show, in Thai and Swahili, if each occurs `copies` times."""
+    outcomes = np.repeat([1.0, -1.0, 0.0], np.round(np.array([gained, lost, 1 - gained - lost]) * ITEMS).astype(int))
+    columns = np.stack([np.roll(outcomes, turn * ITEMS // 4) for turn in (-2, -3)], axis=1)
+    change = mean_change(np.tile(columns, (copies, 1)))
+    return detectable_gain(change.effective(), gained + lost)
+
+
+def findings(compared: Comparison) -> Findings:
+    """A run with a treatment that took and nothing else to mend."""
+    return Findings(
+        name="run",
+        setup=Setup("m", "de=>en", "nli", "english", "", ("de",)),
+        comparisons=(compared,),
+        item_scores=(),
+        internals=Internals((), (), (), ()),
+        tuning=Tuning((2.0, 1.0), (2.0, 1.0, 0.99), 100, 0, 1000, (), ()),
+        treatment=TreatmentCheck(True, ""),
+        forgetting=(),
+        data=Data((), "", (), ()),
+        costs=(),
+        translation_costs=(),
+        provenance=Provenance((), ""),
+    )
+
+
+UNCLEAR = findings(comparison(0.08, 0.06))
+BETTER = findings(comparison(0.3, 0.02))
+SAME = findings(comparison(0.01, 0.01, items=600))
+
+
+def texts(run: Findings, rule: str, control: bool = False) -> list[str]:
+    return [step.text for step in next_steps(run, control) if step.rule == rule]
+
+
+def losses(*values: float) -> Findings:
+    return replace(UNCLEAR, tuning=replace(UNCLEAR.tuning, validation=values))
+
+
+def alarmed(**changes: object) -> Findings:
+    """Change what the comparison says of Thai."""
+    (compared,) = UNCLEAR.comparisons
+    gains = tuple(replace(gain, **changes) if gain.language == "th" else gain for gain in compared.gains)  # type: ignore[arg-type]
+    return replace(UNCLEAR, comparisons=(replace(compared, gains=gains),))
+
+
+def forgotten(*changes: float) -> Findings:
+    one = Estimate(1.0, 0.9, 1.1, 10)
+    rows = [Forgetting("base", "tuned", "th", 9, 9, one, one, Estimate(by, by - 0.1, by + 0.1, 9)) for by in changes]
+    return replace(UNCLEAR, forgetting=tuple(rows))
+
+
+def defect(severity: str) -> Findings:
+    return replace(UNCLEAR, data=Data((Defect(severity, "swap", ""),), "", (), ()))  # type: ignore[arg-type]
+
+
+def took(answer: bool | None) -> Findings:
+    return replace(UNCLEAR, treatment=TreatmentCheck(answer, ""))
+
+
+RULES: dict[str, tuple[Findings, Findings, str]] = {
+    "data": (defect("error"), defect("warning"), "1 error"),
+    "overlap": (replace(UNCLEAR, data=Data((), "3 items", (), ())), UNCLEAR, "test items"),
+    "treatment": (took(False), took(None), "did not take"),
+    "longer": (losses(2.0, 1.5, 1.4), losses(2.0, 1.5, 1.49), "from 1.50 to 1.40 nats"),
+    "questions": (losses(2.0, 1.5, 1.6), losses(2.0, 1.5, 1.51), "from 1.50 to 1.60 nats"),
+    "harm": (alarmed(verdict="harmed"), alarmed(verdict="inconclusive"), "Thai became worse"),
+    "answers": (alarmed(language_harm=True), UNCLEAR, "answers in Thai"),
+    "alarms": (alarmed(possible_harm=True), alarmed(possible_harm=True, verdict="harmed"), "Measure Thai"),
+    "forgetting": (forgotten(0.3, 0.3, -0.3), forgotten(0.3, -0.3, 0.05), "recipe replay"),
+    "power": (UNCLEAR, SAME, "more items per language"),
+    "languages": (SAME, replace(SAME, treatment=TreatmentCheck(None, "")), "Try other languages"),
+    "cause": (BETTER, SAME, "shuffled pairs"),
+}
+"""Rule → findings that call for it, a twin that does not, and what the step says."""
+
+
+def test_every_rule_has_its_place_and_its_twins():
+    assert set(ORDER) == set(RULES) == {*ANY_RUN, *TUNED_RUN}
+    assert len(ORDER) == len(ANY_RUN) + len(TUNED_RUN)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_speaks_with_its_reason_and_is_silent_without(rule: str):
+    run, twin, words = RULES[rule]
+    assert words in texts(run, rule)[0]
+    assert not texts(twin, rule)
+
+
+@pytest.mark.parametrize("rule", TUNED_RUN)
+def test_what_concerns_tuning_is_not_said_of_a_control_or_of_a_run_that_tuned_nothing(rule: str):
+    run = RULES[rule][0]
+    assert not texts(run, rule, control=True)
+    assert not texts(replace(run, setup=replace(run.setup, mixture="")), rule)
+
+
+def test_the_most_urgent_step_is_first():
+    run = replace(defect("error"), treatment=TreatmentCheck(False, ""))
+    assert [step.rule for step in next_steps(run)] == ["data", "treatment", "power"]
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0.08, 0.06), (0.2, 0.16), (0.06, 0.06)])
+def test_so_many_more_items_show_the_gain_that_the_step_names(gained: float, lost: float):
+    (text,) = texts(findings(comparison(gained, lost)), "power")
+    (more, target), *_ = re.findall(r"([\d,]+) more items .* of ([\d.]+) points", text)
+    copies = round(1 + int(more.replace(",", "")) / ITEMS)
+    assert 100 * detectable(gained, lost, copies) == pytest.approx(float(target), rel=0.05)
+    assert 100 * detectable(gained, lost, copies // 2) > 1.2 * float(target)
+
+
+@pytest.mark.parametrize("items", [12, 24])
+def test_fewer_than_thirty_items_must_first_become_thirty(items: int):
+    (text,) = texts(findings(comparison(0.25, 0.0, items=items)), "power")
+    more = re.search(r"([\d,]+) more items", text)
+    assert int(more[1].replace(",", "")) >= 30 - items if more else "at least 30 items" in text
