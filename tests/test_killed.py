@@ -184,6 +184,24 @@ def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
     assert results(runs) == results(unbroken)
 
 
+def test_a_signal_in_tuning_is_one_sentence_and_the_same_command_goes_on(
+    experiment: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    runs = copied(unbroken, tmp_path)
+    (adapter,) = runs.glob(".stages/adapter-*/")
+    expected = contents(adapter)
+    shutil.rmtree(adapter)
+    command = ["tune", str(experiment), "--runs", str(runs)]
+    point = Point("tune", "os.rename", r"/checkpoint-2/complete\.json$", number=signal.SIGTERM)
+    assert run(command, tmp_path, point) == 143
+    output = (tmp_path / "output").read_text()
+    assert f"spillover: interrupted by SIGTERM; all that is finished is kept in {runs / 'small'}, " in output
+    assert "Traceback" not in output
+    assert list(adapter.with_name(f"{adapter.name}.partial").rglob("checkpoint-1"))
+    assert run(command, tmp_path) == 0
+    assert contents(adapter) == expected
+
+
 def in_place() -> None:
     """Write stages where they belong at once, and trust what is there: what this project does not do."""
     for name, function in (

@@ -59,6 +59,8 @@ class Point:
     """Whether the file being written is cut in half first."""
     nth: int = 1
     """At which such event."""
+    number: signal.Signals = signal.SIGKILL
+    """The signal."""
 
 
 class Engine:
@@ -127,7 +129,7 @@ def _arm(point: Point, log: Path) -> None:
                 os.truncate(file, os.stat(file).st_size // 2)  # noqa: PTH116
             with log.open("a") as lines:
                 lines.write(f"{point.stage}: {event} {arguments[PATHS[event]]}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), point.number)
 
     sys.addaudithook(hook)
 

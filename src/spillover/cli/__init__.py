@@ -3,12 +3,14 @@
 Heavy imports wait until the arguments are parsed, so that `--help` answers at once.
 """
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from spillover.cli import export, inspect, runs, stages
+from spillover.cli.interrupts import STATUSES, interruptible
 from spillover.errors import FollowerDone, SpilloverError, one_line
 
 app = typer.Typer(
@@ -35,8 +37,14 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask the hub for nothing: read its caches alone.")] = False,
+    json_progress: Annotated[
+        bool, typer.Option("--json-progress", help="Write progress and messages as JSON objects on standard error.")
+    ] = False,
 ) -> None:
     """Take the options that stand before a command."""
+    from spillover.utils.progress import report_as_json
+
+    report_as_json(json_progress)
     if offline:
         from spillover.utils.hub import work_offline
 
@@ -46,7 +54,8 @@ def options(
 def main() -> None:
     """Run the command line. A fault of the user's input ends in one sentence and exit status 2."""
     try:
-        app()
+        with interruptible():
+            app()
     except SpilloverError as error:
         _refuse(str(error))
     except FollowerDone:  # no error: this process was launched beside the main one, and its part is done
@@ -55,6 +64,18 @@ def main() -> None:
         _refuse(f"{error.filename or 'the system says'}: {error.strerror or error}")
 
 
+def command() -> None:
+    """Run the command line as a process of its own: `main`, and after a signal no wait for threads that still work."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code in STATUSES:
+            os._exit(int(end.code))
+        raise
+
+
 def _refuse(sentence: str) -> None:
-    typer.echo(f"spillover: {one_line(sentence)}", err=True)
+    from spillover.utils.progress import as_line
+
+    typer.echo(as_line(f"spillover: {one_line(sentence)}", "error", status=2), err=True)
     sys.exit(2)

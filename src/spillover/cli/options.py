@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillover.cli.interrupts import keep_in
 from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterat
     from spillover.store import Store
 
     with open_experiment(file, overrides) as experiment, closing(Store(runs, name or file.stem)) as store:
+        keep_in(store.run)
         yield Run(experiment, store)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from spillover.cli.interrupts import keep_in
 from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run
 from spillover.errors import SpilloverError
 from spillover.utils.paths import expanded_path
@@ -194,6 +195,7 @@ def sweep(
         Console().print(planned(forecast_sweep(missing), measured_costs(runs), workers))
     if dry_run:
         return
+    keep_in(runs / grid)
     grids.sweep(board, executor, grids.Resources(workers, on, gpus))
     report = grids.report(trials, board, runs, grid, tomli_w.dumps(read_table(file, overrides)))
     if (settings := report / "tables" / "settings.csv").exists():

@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost
 from spillover.sweep.forecast import SweepForecast, Work
 from spillover.sweep.schedule import ExperimentRow, Schedule, State
 from spillover.utils.formatting import duration, size
-from spillover.utils.progress import console, notify
+from spillover.utils.progress import Bar, bar, console, live, notify
 
 MAX_SHOWN = 16
 """Number of experiments in the live table: running ones first, then failed ones, then the next."""
@@ -68,10 +69,15 @@ def _planned(work: Work, cost: UnitCost) -> tuple[str, ...]:
 
 @contextmanager
 def watched(schedule: Schedule) -> Iterator[None]:
-    """Show a schedule while the block runs. Without a terminal, print one line per experiment that ends."""
-    if not console.is_terminal:
-        schedule.changed = _tell
-        yield
+    """Show a schedule while the block runs.
+
+    Without a terminal, print a line per experiment that ends, and the progress of all of them.
+    """
+    if not live():
+        left = sum(row.state == "queued" for row in schedule.rows.values())
+        with bar("sweep (experiments)", left) as progress:
+            schedule.changed = partial(_tell, progress)
+            yield
         return
     with Live(get_renderable=lambda: table(schedule), console=console, refresh_per_second=2):
         yield
@@ -105,6 +111,8 @@ def compared(file: Path) -> RenderableType:
     return shown
 
 
-def _tell(row: ExperimentRow) -> None:
+def _tell(progress: Bar, row: ExperimentRow) -> None:
     if row.state in ("done", "failed"):
-        notify(f"{row.state}: {row.name} ({row.seconds:.0f} s){f': {row.error}' if row.error else ''}")
+        progress.advance()
+        text = f"{row.state}: {row.name} ({row.seconds:.0f} s){f': {row.error}' if row.error else ''}"
+        notify(text, "experiment", name=row.name, state=row.state, seconds=round(row.seconds, 3), error=row.error)

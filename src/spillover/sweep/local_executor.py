@@ -1,9 +1,12 @@
 """The executor `local`: worker processes on this machine, each with one model in memory."""
 
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from math import ceil
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread
@@ -52,7 +55,21 @@ def _submit(
     except (KeyError, BrokenProcessPool):
         # spawned, not forked: a fork of a process with threads may hang, and CUDA refuses it
         pools[slot] = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(slot, gpus))
-        return pools[slot].submit(work, task)
+        with _uninterrupted():
+            return pools[slot].submit(work, task)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let a process that the block starts never see Ctrl-C. It ends with this process, which tells of it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(slot: int, gpus: float) -> None:

@@ -1,8 +1,15 @@
-"""Progress bars with an estimate of the time left, on standard error."""
+"""What a run tells while it works, on standard error: bars on a terminal, else lines, or JSON for machines.
 
-from collections.abc import Iterator
+A terminal gets a bar with an estimate of the time left. Anything else gets a line every 30 seconds and one at the end.
+With `--json-progress` each line is a JSON object.
+"""
+
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import (
@@ -19,8 +26,25 @@ from rich.progress import (
 from rich.text import Text
 
 from spillover.utils.distributed import is_main_process
+from spillover.utils.formatting import duration
 
-console = Console(stderr=True, highlight=False, quiet=not is_main_process())
+console = Console(stderr=True, highlight=False, emoji=False, quiet=not is_main_process())
+
+PERIODS = {"text": 30.0, "json": 1.0}
+"""Format of lines → seconds between two lines of one bar."""
+
+_as_json = False
+
+
+def report_as_json(chosen: bool) -> None:
+    """Write JSON objects from now on, or texts and bars again."""
+    global _as_json
+    _as_json = chosen
+
+
+def live() -> bool:
+    """Return whether bars and tables are drawn that change in place: on a terminal, unless JSON is asked for."""
+    return console.is_terminal and not _as_json
 
 
 @dataclass(slots=True)
@@ -56,18 +80,29 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def bar(what: str, total: float) -> Iterator[Bar]:
-    """Show a bar during the block. Without a terminal only its last state is printed."""
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        _Speed(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield Bar(progress, progress.add_task(what, total=total, note=""))
+    """Show the progress of a block: as a bar on a terminal, else as lines.
+
+    Args:
+        what: what is done, and the unit that is counted: `evaluate (items)`.
+        total: amount of all of it, in that unit.
+    """
+    if live():
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            _Speed(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=console) as progress:
+            yield Bar(progress, progress.add_task(what, total=total, note=""))
+        return
+    progress = Progress(console=console, disable=True)
+    number = progress.add_task(what, total=total, note="")
+    with _repeated(partial(_tell, progress.tasks[number]), PERIODS["json" if _as_json else "text"]):
+        yield Bar(progress, number)
 
 
 def no_bar() -> Bar:
@@ -76,6 +111,53 @@ def no_bar() -> Bar:
     return Bar(progress, progress.add_task("", total=None, note=""))
 
 
-def notify(text: str) -> None:
+def notify(text: str, event: str = "note", **fields: object) -> None:
     """Print one line on standard error."""
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(as_line(text, event, **fields), markup=False, soft_wrap=True)
+
+
+def as_line(text: str, event: str, **fields: object) -> str:
+    """Return the line that reports an event: its text, or an object with the event, the text and further fields."""
+    return json.dumps({"event": event, "text": text, **fields}) if _as_json else text
+
+
+@contextmanager
+def _repeated(tell: Callable[[str], None], period: float) -> Iterator[None]:
+    """Tell the state of the block's work every `period` seconds, from a thread, and once more at the end."""
+    ended = Event()
+
+    def repeat() -> None:
+        while not ended.wait(period):
+            tell("progress")
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        tell("end")
+
+
+def _tell(task: Task, event: str) -> None:
+    """Print the state of a bar's work: what, done of all, and the recent rate with the time left.
+
+    In the end the rate is the mean, and the time is the time taken.
+    """
+    done, total, taken = task.completed, task.total or 0, task.elapsed or 0.0
+    ended = event == "end"
+    rate, left = (done / taken if taken else None, 0.0) if ended else (task.speed, task.time_remaining)
+    time = duration(taken) if ended else "time left unknown" if left is None else f"{duration(left)} left"
+    parts = f"{done:,.0f} of {total:,.0f}", f"{rate:,.1f}/s" if rate else "", str(task.fields["note"]), time
+    notify(
+        f"{task.description}: {', '.join(part for part in parts if part)}",
+        event,
+        stage=task.description,
+        done=done,
+        total=total,
+        rate=rate,
+        seconds=round(taken, 3),
+        left=left,
+        note=task.fields["note"],
+    )
