@@ -127,7 +127,9 @@ def test_untrusted_text_adds_no_tag(tame: Findings, attacked: Report, tables_and
     )
     assert "onerror" in json.dumps(json.loads(data[1]))
     assert all("<img" not in content for name, content in attacked.items() if name.endswith(".svg"))
-    assert all(re.fullmatch(r"(tables|figures)/[a-z0-9_-]+\.[a-z]+|index\.html", name) for name in attacked)
+    assert all(
+        re.fullmatch(r"(tables|figures)/[a-z0-9_-]+\.[a-z]+|index\.html|card\.(svg|png)", name) for name in attacked
+    )
 
 
 def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
@@ -174,7 +176,11 @@ def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned:
     )
     made = render(bare)
     assert "no verdict" in made["index.html"]
-    assert {name for name in made if name.endswith("svg")} == {"figures/gains-paraphrase.svg", "figures/accuracy.svg"}
+    assert {name for name in made if name.endswith("svg")} == {
+        "card.svg",
+        "figures/gains-paraphrase.svg",
+        "figures/accuracy.svg",
+    }
 
 
 def test_forest_plot_is_sorted_by_gain_below_the_mean(findings: Findings):

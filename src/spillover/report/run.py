@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from spillover.languages import ENGLISH, get_language, known_languages
 from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
+from spillover.report.card import card
 from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
@@ -68,12 +69,13 @@ class Section:
 def render(findings: Findings) -> dict[str, Content]:
     """Return path → content of every file of the report; paths are within the report's folder.
 
-    `index.html` needs no other file. The others hold its tables (Markdown, LaTeX, CSV) and charts (SVG, PNG).
+    `index.html` needs no other file. The others hold its tables (Markdown, LaTeX, CSV), its charts
+    and the card with the verdict (SVG, PNG).
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
     subtitle = described(findings.setup)
-    contents = _table_files(findings, tables) | pictures(figures.values(), subtitle)
+    contents = _table_files(findings, tables) | pictures(figures.values(), subtitle) | card(findings)
     sections = [
         Section(
             name=name,

@@ -30,6 +30,12 @@ def directed(markdown: str) -> str:
     return markdown
 
 
+def is_right_to_left(text: str) -> bool:
+    """Whether the first letter that has a direction reads from right to left, as `dir="auto"` decides."""
+    directions = (unicodedata.bidirectional(character) for character in text)
+    return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
+
+
 def listed(names: Sequence[str]) -> str:
     """Write names as in a sentence: `a`, `a and b`, `a, b and c`; no name is an empty text."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
