@@ -1,7 +1,9 @@
 """Translations are known as such in every language of the corpus, and a shuffled or slipped file never is."""
 
 import random
+from collections import Counter
 from functools import cache
+from math import log, prod, sqrt
 
 import numpy as np
 import pytest
@@ -65,6 +67,35 @@ def test_the_null_is_that_of_random_permutations() -> None:
 def test_nothing_is_claimed_of_few_rows_or_of_texts_that_do_not_differ() -> None:
     assert rank(texts("en")[:19], texts("de")[:19]) is None
     assert rank([("a",)] * 30, [("b",)] * 30) is None
+
+
+def cosine(one: str, other: str, everything: list[str], sizes: tuple[int, ...]) -> float:
+    """The cosine of two texts' pieces, each weighted (1 + log of its count) × log(texts / texts with it), by loops."""
+
+    def pieces(text: str) -> Counter[str]:
+        padded = f" {text} "
+        return Counter(padded[start : start + size] for size in sizes for start in range(len(padded) - size + 1))
+
+    bags = [pieces(text) for text in everything]
+    weights = [
+        {
+            piece: (1 + log(count)) * log(len(bags) / sum(piece in bag for bag in bags))
+            for piece, count in pieces(text).items()
+        }
+        for text in (one, other)
+    ]
+    product = sum(weight * weights[1].get(piece, 0) for piece, weight in weights[0].items())
+    lengths = [sqrt(sum(weight**2 for weight in each.values())) for each in weights]
+    return product / prod(lengths) if all(lengths) else 0.0
+
+
+@pytest.mark.parametrize(("sizes", "agrees"), [((2, 3), True), ((2,), False), ((2, 3, 4), False)])
+def test_texts_are_as_alike_as_their_rare_pieces(sizes: tuple[int, ...], agrees: bool) -> None:
+    """Also of characters beyond 16 bits, of one character and of none; pieces of other lengths give other values."""
+    here = ("hot tea", "猫\U0001f600\U0001f600猫", "a", "")
+    there = ("hot hot coffee", "\U0001f600 猫猫", "the a", "te")
+    expected = [[cosine(one, other, [*here, *there], sizes) for other in there] for one in here]
+    assert np.allclose(pairing.by_pieces(here, there), expected, atol=1e-12) == agrees
 
 
 def test_shuffled_texts_pass_where_only_their_marks_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,9 +88,15 @@ def _task(inputs: Inputs, task: Task, questions: dict[str, list[Question]], read
     yield from _items([reading for reading in usable.values() if reading.entries], task, questions, not unpaired)
     yield from _prompts(experiment, task, [code for code in languages if code in task.rows], reads)
     rendered = [reading for reading in readings.values() if not task.rows or reading.language in task.rows]
-    yield from _special_tokens(experiment, task, rendered, reads)
+    scored = {
+        reading.language: {
+            item.id: task.prompt(item, experiment.evaluate.labels) for item in _blind_items(task, reading)
+        }
+        for reading in rendered
+    }
+    yield from _special_tokens(task, scored, reads)
     for reading in rendered:
-        yield from _lengths(experiment, task, reading, reads)
+        yield from _lengths(experiment, task, reading, scored[reading.language], reads)
 
 
 def _items(
@@ -119,16 +125,14 @@ def _items(
         yield from texts.another_language(reading)
 
 
-def _special_tokens(experiment: Experiment, task: Task, readings: Sequence[RawItems], reads: Reads) -> Iterator[Defect]:
-    """Yield what is wrong where prompts begin and end."""
-    prompts = {
-        reading.language: [
-            task.prompt(Item(task.name, entry.id, reading.language, entry.fields, 0), experiment.evaluate.labels)
-            for entry in reading.entries
-        ]
-        for reading in readings
-        if reading.entries
-    }
+def _blind_items(task: Task, reading: RawItems) -> list[Item]:
+    """Return the items of a language to render; no prompt depends on the gold, which may be unreadable."""
+    return [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
+
+
+def _special_tokens(task: Task, scored: dict[str, dict[str, Prompt]], reads: Reads) -> Iterator[Defect]:
+    """Yield what is wrong where prompts begin and end; `scored`: language → id → prompt."""
+    prompts = {code: list(by_id.values()) for code, by_id in scored.items() if by_id}
     if reads.special and prompts:
         where = f"task {task.name!r}"
         try:
@@ -139,16 +143,27 @@ def _special_tokens(experiment: Experiment, task: Task, readings: Sequence[RawIt
             return
 
 
-def _lengths(experiment: Experiment, task: Task, reading: RawItems, reads: Reads) -> Iterator[Defect]:
-    """Yield which items do not fit the model's context, as they are scored and traced; and choices that items bring."""
+def _lengths(
+    experiment: Experiment, task: Task, reading: RawItems, scored: dict[str, Prompt], reads: Reads
+) -> Iterator[Defect]:
+    """Yield which items do not fit the model's context, as they are scored and traced; and choices that items bring.
+
+    Args:
+        experiment: the experiment.
+        task: the task.
+        reading: its items in one language.
+        scored: id of an item → the prompt that is scored.
+        reads: the model.
+    """
     chosen, where = experiment.evaluate, f"task {task.name!r}"
-    items = [Item(task.name, entry.id, reading.language, entry.fields, 0) for entry in reading.entries]
-    keep = chosen.overflow == "error"
-    scored = {item.id: task.prompt(item, chosen.labels) for item in items}
     if isinstance(task, ChoiceTask) and not has_labels(task):
         yield from tokens.own_choices(reads, scored, chosen.scoring, where, reading.language)
-    kinds = [chosen.labels, *(["native"] if has_labels(task) and experiment.analyze.limit else [])]
-    made = {item.id: [_cut(task.prompt(item, kind), keep) for kind in kinds] for item in items}
+    kinds = ["native"] if has_labels(task) and experiment.analyze.limit and chosen.labels != "native" else []
+    keep = chosen.overflow == "error"
+    made = {
+        item.id: [_cut(prompt, keep) for prompt in (scored[item.id], *(task.prompt(item, kind) for kind in kinds))]
+        for item in _blind_items(task, reading)
+    }
     yield from tokens.too_long(reads, made, where, reading.language)
     if isinstance(task, GenerationTask):
         yield from _limits(task, reading, reads)

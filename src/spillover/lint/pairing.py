@@ -7,7 +7,6 @@ of 1 / (12 rows). A true pairing has to beat that.
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from spillover.utils.text import normal
 
 Fields = tuple[str, ...]
+Texts = tuple[str, ...]
 Matrix = NDArray[np.float64]
 
 MIN_ROWS = 20
@@ -36,8 +36,11 @@ WINDOW, GOOD_SHARE = 20, 0.8
 SHIFTS = tuple(sorted((shift for shift in range(-5, 6) if shift), key=abs))
 """Numbers of rows by which a file may have slipped."""
 
-GRAMS = (2, 3)
-"""Lengths of the pieces of a text that are compared, in characters."""
+BITS = 21
+"""Bits of a character's code point: pieces of up to three characters are numbers of 63 bits."""
+
+DECIMAL = re.compile(r"\d")
+"""A decimal digit of any script."""
 
 MARKS = tuple(map(re.compile, (r"[?؟]", r"!", r"[,、،]", r'["“”„«»「」『』]', r"[:;؛]", r"[()]", r"\d")))
 """What many scripts share: question marks, exclamation marks, commas, quotation marks, colons, brackets, digits."""
@@ -114,10 +117,10 @@ def _shares(likeness: Matrix) -> Matrix:
 
 def _likeness(texts: Sequence[Fields], others: Sequence[Fields]) -> Matrix:
     """Return how like each text (row) is to each of the others (column): all likenesses, each with one variance."""
-    plain = [_plain(fields) for fields in (*texts, *others)]
+    here, there = (tuple(map(_plain, fields)) for fields in (texts, others))
     total = np.zeros((len(texts), len(texts)))
     for alike in LIKENESSES:
-        matrix = alike(plain[: len(texts)], plain[len(texts) :])
+        matrix = alike(here, there)
         centered = matrix - matrix.mean(0) - matrix.mean(1)[:, None] + matrix.mean()
         deviation = centered.std()
         if deviation > 1e-9:
@@ -125,30 +128,31 @@ def _likeness(texts: Sequence[Fields], others: Sequence[Fields]) -> Matrix:
     return total
 
 
+@lru_cache(maxsize=10_000)
 def _plain(fields: Fields) -> str:
-    text = normal(" ".join(fields))
-    return "".join(str(unicodedata.decimal(character, character)) for character in text)
+    """Return a text in its normal form, all its digits in 0-9. A text is compared with its translations one by one."""
+    return DECIMAL.sub(lambda digit: str(unicodedata.decimal(digit[0])), normal(" ".join(fields)))
 
 
-def by_length(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+def by_length(texts: Texts, others: Texts) -> Matrix:
     """Long texts have long translations: the difference of their ranks."""
     here, there = (scipy.stats.rankdata([len(text) for text in of]) for of in (texts, others))
     return np.asarray(-np.abs(here[:, None] - there))
 
 
-def by_marks(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+def by_marks(texts: Texts, others: Texts) -> Matrix:
     """A question stays a question, a quotation a quotation: differences in the numbers of `MARKS`, standardized."""
     here, there = _counts(texts), _counts(others)
     return np.asarray(-np.abs(here[:, None] - there).sum(2))
 
 
-def by_pieces(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+def by_pieces(texts: Texts, others: Texts) -> Matrix:
     """Names, numbers, addresses and cognates stay: the cosine of the texts' rare pieces."""
     here, there = _pieces(texts, others)
     return np.asarray((here @ there.T).toarray())
 
 
-def by_company(texts: Sequence[str], others: Sequence[str]) -> Matrix:
+def by_company(texts: Texts, others: Texts) -> Matrix:
     """Texts that share words have translations that share words, in any script.
 
     For a text and a candidate: the product, summed over all other rows as they are paired, of how like the text is to
@@ -158,35 +162,42 @@ def by_company(texts: Sequence[str], others: Sequence[str]) -> Matrix:
     return _company((here @ here.T).toarray()) @ _company((there @ there.T).toarray())
 
 
-LIKENESSES: tuple[Callable[[Sequence[str], Sequence[str]], Matrix], ...] = (by_length, by_marks, by_pieces, by_company)
+LIKENESSES: tuple[Callable[[Texts, Texts], Matrix], ...] = (by_length, by_marks, by_pieces, by_company)
 """What makes two texts alike although they are in two languages."""
 
 
-def _counts(texts: Sequence[str]) -> Matrix:
+def _counts(texts: Texts) -> Matrix:
     counts: Matrix = np.log1p([[len(mark.findall(text)) for mark in MARKS] for text in texts])
     spread = counts.std(0)
     return np.asarray((counts - counts.mean(0)) / np.where(spread > 0, spread, 1))
 
 
-def _pieces(texts: Sequence[str], others: Sequence[str]) -> "tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]":
+@lru_cache(maxsize=1)
+def _pieces(texts: Texts, others: Texts) -> "tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]":
     """Return the texts' pieces, weighted by how rare they are; each text a row of length 1."""
     bags = [_bag(f" {text} ") for text in (*texts, *others)]
-    column: dict[str, int] = {}
-    places = np.fromiter((column.setdefault(piece, len(column)) for bag in bags for piece in bag), np.intp)
-    counts = np.fromiter((count for bag in bags for count in bag.values()), np.float64)
-    sizes = list(map(len, bags))
-    values = (1 + np.log(counts)) * np.log(len(bags) / np.bincount(places, minlength=len(column)))[places]
+    sizes = [len(pieces) for pieces, _ in bags]
+    distinct, places = np.unique(np.concatenate([pieces for pieces, _ in bags]), return_inverse=True)
+    counts = np.concatenate([counts for _, counts in bags])
+    values = (1 + np.log(counts)) * np.log(len(bags) / np.bincount(places))[places]
     rows = np.repeat(np.arange(len(bags)), sizes)
     norms = np.sqrt(np.bincount(rows, values**2, minlength=len(bags)))
     values /= np.where(norms > 0, norms, 1)[rows]
-    matrix = scipy.sparse.csr_array((values, places, np.cumsum([0, *sizes])), shape=(len(bags), len(column)))
+    matrix = scipy.sparse.csr_array((values, places, np.cumsum([0, *sizes])), shape=(len(bags), len(distinct)))
     return matrix[: len(texts)], matrix[len(texts) :]
 
 
 @lru_cache(maxsize=10_000)
-def _bag(text: str) -> Counter[str]:
-    """Count a text's pieces. A text is compared with many: with every language, and after every shift of rows."""
-    return Counter(text[start : start + size] for size in GRAMS for start in range(len(text) - size + 1))
+def _bag(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count a text's pieces of two and of three characters: their numbers, in order, and how often each is there.
+
+    A text is compared with many: with every language, and after every shift of rows.
+    """
+    characters = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
+    twos = characters[:-1] << BITS | characters[1:]
+    threes = twos[:-1] << BITS | characters[2:]
+    pieces, counts = np.unique(np.concatenate([twos, threes]), return_counts=True)
+    return pieces, counts
 
 
 def _company(cosines: Matrix) -> Matrix:

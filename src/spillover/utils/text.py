@@ -3,9 +3,10 @@
 Identifying languages needs the extra `quality`; `identifies` says whether it is installed.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ MIN_CONFIDENCE = 0.9
 UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\N{ARABIC TATWEEL}]+")
 """Characters that no reader sees (a property that Python's tables lack), and tatweel, which lengthens Arabic words."""
 
-BLANK = regex.compile(r"[\p{White_Space}\p{Cc}\N{BRAILLE PATTERN BLANK}]+")
-"""Characters that a reader sees as a gap: white space, controls, the Braille cell without dots."""
+UNSPACED = re.compile(r"[\x00-\x1f\x7f-\x9f\N{BRAILLE PATTERN BLANK}]+")
+"""What a reader sees as a gap and `str.split` need not: controls (Unicode's Cc), the Braille cell without dots."""
 
 
 def is_file_name(text: str) -> bool:
@@ -40,17 +41,17 @@ def is_file_name(text: str) -> bool:
     return bool(text) and not odd and not text.startswith(".") and not {"/", "\\"} & set(text)
 
 
+@lru_cache(maxsize=4096)  # the checks of one language's items ask again and again
 def normal(text: str) -> str:
     """Return the normal form in which texts are compared: texts that read the same have the same form.
 
     Unicode's NFKC_Casefold (width, ligatures, composition, case; no `Default_Ignorable_Code_Point`), without tatweel,
-    and with one blank for each gap (`BLANK`), none at the ends.
+    and with one blank for each gap (white space and `UNSPACED`), none at the ends.
     """
     # before NFKC, since U+034F keeps accents from composing; after it, since a presentation form can hold a tatweel
     composed = unicodedata.normalize("NFKC", UNSEEN.sub("", text))
     folded = unicodedata.normalize("NFKC", composed.casefold())
-    visible: str = BLANK.sub(" ", UNSEEN.sub("", folded))
-    return visible.strip()
+    return " ".join(UNSPACED.sub(" ", UNSEEN.sub("", folded)).split())
 
 
 def is_empty(text: str) -> bool:
