@@ -1,5 +1,6 @@
 """A family whose items have three, four and five choices, as in ARC: through a whole run, and beside the harness."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from lm_eval.tasks import TaskManager
 
 from calls import Call
-from local_tasks import ACCURACIES, list_local_tasks_only, reviews, write_task
+from local_tasks import list_local_tasks_only, reviews, write_task
 from spillover.errors import SpilloverError
 from spillover.sources import open_source
 from spillover.store import read_predictions
@@ -24,7 +25,7 @@ ARC = {
     "doc_to_text": "Question: {{question}}\nAnswer:",
     "doc_to_choice": "choices",
     "doc_to_target": "gold",
-    **ACCURACIES,
+    "metric_list": [{"metric": name} for name in ("acc", "acc_norm", "acc_bytes")],
 }
 
 
@@ -81,6 +82,17 @@ def test_through_a_whole_run_and_equal_to_the_harness(
             expected = [score for ((score, _),) in sample["resps"]]
             assert prediction.logprobs == pytest.approx(expected, abs=1e-4, rel=5e-7)
             assert float(prediction.chosen == prediction.gold) == sample["acc"]
+    for row in csv.DictReader((run / "report/tables/gains.csv").open(encoding="utf-8", newline="")):
+        of_arm = harness["results"][f"small_arc_{row['language']}"]
+        for metric, field in (
+            ("acc", "score"),
+            ("acc_norm", "per_character"),
+            ("acc_bytes", "per_byte"),
+        ):
+            assert float(row[f"reference_{field}"]) == pytest.approx(of_arm[f"{metric},none"], abs=1e-12)
+    assert (
+        len({harness["results"]["small_arc_de"][f"{metric},none"] for metric in ("acc", "acc_norm", "acc_bytes")}) > 1
+    )
     page = (run / "report/tables/accuracy.md").read_text("utf-8")
     assert "chance is 29.7" in page, "the mean of 1/4, 1/3, 1/5, 1/4, 1/4 and 1/2"
 

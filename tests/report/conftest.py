@@ -162,6 +162,8 @@ def summary(task: str, gains: list[Gain]) -> Summary:
         minimum_detectable=0.017,
         margin=estimate(4 * unseen.value, 0.2),
         margin_detectable=0.28,
+        per_character=None,
+        per_byte=None,
         by_property=tuple(splits),
         verdict=verdict,
         sentence=f"{task}: {verdict} over {len(members)} languages not tuned on, {value:+.1f} points "

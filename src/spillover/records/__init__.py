@@ -70,7 +70,7 @@ from spillover.records.run import (
 )
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
-from spillover.records.scoring import Cell, ChatStyle, Prediction, Prompt, Result, TextNLL
+from spillover.records.scoring import Cell, ChatStyle, Length, Prediction, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.records.tuning import (
@@ -129,6 +129,7 @@ __all__ = [
     "LanguageCheck",
     "LanguageNeurons",
     "LearnedPart",
+    "Length",
     "LensSummary",
     "License",
     "MachineTranslated",

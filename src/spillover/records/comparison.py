@@ -34,6 +34,10 @@ class ChoiceMetrics:
     """Accuracy by log-probability per token, in [0, 1]; Wilson interval. None if scoring is not `exact`."""
     contextual: Estimate | None = None
     """Accuracy calibrated by a content-free prompt, in [0, 1]; Wilson interval. None without such a prompt."""
+    per_character: Estimate | None = None
+    """Accuracy by log-probability per character of the choice, in [0, 1]; None unless the task asks for it."""
+    per_byte: Estimate | None = None
+    """The same per byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,10 @@ class ChoiceGain:
     """Change of the gold margin, the right label's score − logsumexp of the others', nats; Student's interval."""
     margin_detectable: float
     """Smallest change of the gold margin, in nats, that these items would show with 80% power; above 0."""
+    per_character: Estimate | None = None
+    """Difference of the accuracies per character, in [-1, 1]; None unless the task asks for it."""
+    per_byte: Estimate | None = None
+    """The same per byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,10 @@ class Summary:
     """Mean change of the gold margin over unseen languages, nats; Student's interval. None without labels or them."""
     margin_detectable: float | None
     """Smallest such mean change that these items would show with 80% power, nats; None where there is none."""
+    per_character: Estimate | None
+    """Mean difference over unseen languages of the accuracy per character; None unless the task asks for it."""
+    per_byte: Estimate | None
+    """The same per byte."""
     by_property: tuple[GroupGain, ...]
     """The primary endpoint by resource tier, script and family."""
     verdict: Verdict | None

@@ -110,6 +110,8 @@ class Item:
     """Name of its cluster, if a column has one. Items of a cluster are not independent."""
     answers: tuple[str, ...] = ()
     """The answers in words that count as right; empty for an item with choices."""
+    delimiter: str = ""
+    """What stands before each choice in `fields` and is no part of it; empty unless the item comes rendered."""
 
 
 @dataclass(frozen=True, slots=True)

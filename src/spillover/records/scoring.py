@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from spillover.records.outcomes import Outcome
+
+Length = Literal["characters", "bytes"]
+"""Units of a choice's length: code points, and bytes of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Prediction:
     """`logprobs` divided by the choice's number of tokens, nats per token; empty if scoring is not `exact`."""
     content_free: tuple[float, ...] = ()
     """Scores of the cell's content-free prompts, nats, one per label, the same for all items; empty without any."""
+    lengths: Mapping[Length, tuple[int, ...]] = field(default_factory=dict)
+    """Length of each choice, without delimiters, in the units that its task asks for. Not stored: prompts have them."""
 
     @property
     def chosen(self) -> int:

@@ -39,7 +39,7 @@ PIXELS = 2.0
 TABLES_OF = {
     "gains": ("gains", "splits", "fertility"),
     "comparisons": ("arms",),
-    "accuracy": ("accuracy",),
+    "accuracy": ("accuracy", "lengths"),
     "answers": (),
     "lens": ("latent", "lens"),
     "neurons": ("neurons", "overlaps", "deactivations"),

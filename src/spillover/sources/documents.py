@@ -28,6 +28,8 @@ class Document:
     """Index of the right choice; 0 where the answer is written."""
     answers: tuple[str, ...] = ()
     """The answers that count as right where the answer is written."""
+    delimiter: str = ""
+    """What stands before each choice and is no part of it."""
 
 
 def why_unpaired(rows: Sequence[Document], others: Sequence[Document]) -> str:

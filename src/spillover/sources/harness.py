@@ -72,7 +72,10 @@ class Harness:
                 )
             if not reason:
                 refuse_differing_answers(where, rows, others, first)
-        return [Item(task.name, row.id, language, row.texts, row.gold, answers=row.answers) for row in rows]
+        return [
+            Item(task.name, row.id, language, row.texts, row.gold, answers=row.answers, delimiter=row.delimiter)
+            for row in rows
+        ]
 
     def why_unpaired(self, task: Task, languages: Sequence[str]) -> str:
         """Return why the items of some languages are no translations of each other; empty where they are.
@@ -217,7 +220,8 @@ def _scored(id: str, name: str, task: Any, number: int, document: Any) -> Docume
             f"harness:{name}: document {number}: found the answer {gold!r}, expected one of {len(answers)} choices "
             "after one context"
         )
-    return Document(id, (context, *(choice for _, choice in texts)), gold)
+    delimiter = task.config.target_delimiter
+    return Document(id, (context, *(choice for _, choice in texts)), gold, delimiter=delimiter)
 
 
 def _written(id: str, name: str, task: Any, number: int, document: Any) -> Document:  # noqa: ANN401

@@ -10,13 +10,16 @@ from functools import cache
 from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.records import Answer, Grade, Item, Prompt
+from spillover.records import Answer, Grade, Item, Length, Prompt
 from spillover.sources.families import FamilyError, members, parts, reason, yaml_path
 from spillover.sources.family_options import split_options
 from spillover.tasks import ChoiceTask, GenerationTask
 from spillover.tasks.rendered import family_name, harness
 
 OUTPUT_TYPE = "generate_until"
+
+NORMALIZED: Mapping[str, Length] = {"acc_norm": "characters", "acc_bytes": "bytes"}
+"""Metric of a family with choices → the length of a choice by which it divides log-probabilities."""
 
 METRIC = "exact_match"
 """The only metric of answers in words that is read: it gives one item a score."""
@@ -97,10 +100,12 @@ def open_family(name: str) -> ChoiceTask | GenerationTask:
         update={"name": family_name(family) + options.label, "source": f"harness:{name}"}
     )
     codes = members(family)
-    if _config(family, next(iter(codes))).get("output_type") != OUTPUT_TYPE:
+    config = _config(family, next(iter(codes)))
+    if config.get("output_type") != OUTPUT_TYPE:
         if chosen:
             raise SpilloverError(f"harness:{name}: found the filter {chosen!r}, expected none: its items have choices")
-        return scored
+        metrics = [metric.get("metric") for metric in config.get("metric_list") or []]
+        return scored.model_copy(update={"normalize": tuple(NORMALIZED[m] for m in metrics if m in NORMALIZED)})
     return WrittenFamily(
         name=scored.name,
         kind="generation",

@@ -1,6 +1,7 @@
 """The work of `evaluate`: a cell's predictions, its items' scores for the page, the likelihood of its texts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from spillover.stages.ask import asked_items
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters, with_choices
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
-from spillover.tasks import has_labels, open_task
+from spillover.tasks import ChoiceTask, has_labels, open_task
 from spillover.utils.progress import Bar, bar, notify
 
 Measured = TypeVar("Measured", Prediction, Answer, TextNLL)
@@ -72,7 +73,11 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
     ]
     with progress.counting(len(rows)):
         artifact = store.get_or_make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
-    return read_predictions(artifact.path / name, task.name, cell.language)
+    predictions = read_predictions(artifact.path / name, task.name, cell.language)
+    if not (isinstance(task, ChoiceTask) and task.normalize):
+        return predictions
+    lengths = {item.id: task.lengths(read, chosen.labels) for item, read in zip(rows, items_read, strict=True)}
+    return [replace(prediction, lengths=lengths[prediction.id]) for prediction in predictions]
 
 
 def _content_free_logprobs(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:

@@ -1,12 +1,16 @@
 """Tasks with labels: every label of an item is scored, and the most likely one counts as chosen."""
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
-from spillover.records import Item, Prompt
+from spillover.records import Item, Length, Prompt
 from spillover.tasks.task import CLOSING, BaseTask, TaskLanguage, Text
 
 LABEL_KINDS = ("english", "native", "agnostic")
 """Kinds of words for a task's labels, in choices and exemplars: English, the language's own, unrelated ones."""
+
+LENGTHS: Mapping[Length, Callable[[str], int]] = {"characters": len, "bytes": lambda text: len(text.encode())}
+"""Unit → a text's length in it, as lm-evaluation-harness counts for `acc_norm` and `acc_bytes`."""
 
 
 class ChoiceLanguage(TaskLanguage):
@@ -29,6 +33,8 @@ class ChoiceTask(BaseTask):
     """As many semantically unrelated labels, words that say nothing of the task: for `labels = "agnostic"`."""
     exemplar_labels: tuple[str, ...]
     """The label of each exemplar."""
+    normalize: tuple[Length, ...] = ()
+    """Lengths of the choices by which log-probabilities are divided for further accuracies, beside the plain one."""
     rows: dict[str, ChoiceLanguage]
     """Language code → how the task reads in it."""
 
@@ -62,6 +68,15 @@ class ChoiceTask(BaseTask):
             choices=choices,
             answers=answers,
         )
+
+    def choice_texts(self, item: Item, labels: str = "english") -> tuple[str, ...]:
+        """Return the choices of an item without delimiters."""
+        return self.label_words(labels, item.language)
+
+    def lengths(self, item: Item, labels: str = "english") -> Mapping[Length, tuple[int, ...]]:
+        """Return unit of length that the task asks for → length of each choice of an item."""
+        texts = self.choice_texts(item, labels)
+        return {unit: tuple(map(LENGTHS[unit], texts)) for unit in self.normalize}
 
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
         """Return prompts with empty inputs, whose answers show a model's preference for a label (Zhao et al. 2021)."""

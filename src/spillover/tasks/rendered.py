@@ -17,6 +17,10 @@ class RenderedTask(ChoiceTask):
         """Return the item as it is; it has no labels in other words."""
         return Prompt(exemplars=(), body=item.fields[0], choices=item.fields[1:])
 
+    def choice_texts(self, item: Item, labels: str = "english") -> tuple[str, ...]:
+        """Return the choices of an item without delimiters."""
+        return tuple(text.removeprefix(item.delimiter) for text in item.fields[1:])
+
     def content_free(self, language: str, labels: str = "english") -> list[Prompt]:
         """Return no prompt: without an item there is no text to empty, and choices differ from item to item."""
         return []

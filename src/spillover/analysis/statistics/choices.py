@@ -3,7 +3,7 @@
 `docs/statistics.md` has every rule and formula.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from spillover.analysis.statistics.pairing import (
     is_correct,
     item_table,
 )
-from spillover.records import ChoiceGain, ChoiceMetrics, Estimate
+from spillover.records import ChoiceGain, ChoiceMetrics, Estimate, Length
 
 IMBALANCE = 0.05
 """Largest distance of a label's share of the golds from its share by chance, 1 / labels where all items have as many.
@@ -50,12 +50,16 @@ class LabelSplit:
     """Influence of each item on the difference of the centered accuracies."""
     margin: Array
     """Change of the gold margin, nats."""
+    by_length: Mapping[Length, Array]
+    """Unit of length → the change under scores per unit; empty unless the task asks."""
 
     @classmethod
     def of(cls, cells: Sequence[PairedCell]) -> "LabelSplit":
         """Split the changes of a task's cells, which all have labels."""
-        units, values = item_table(cells, _changes)
-        return cls(units, *values)
+        units, (difference, centered_change, influence, margin, *by_length) = item_table(cells, _changes)
+        asked = cells[0].choices.arm.by_length if cells[0].choices else ()
+        lengths = dict(zip(asked, by_length, strict=True))
+        return cls(units, difference, centered_change, influence, margin, lengths)
 
     def discrimination(self, columns: Sequence[int]) -> Estimate:
         """Return the part of the gain due to better ranking of the labels."""
@@ -65,6 +69,12 @@ class LabelSplit:
         """Return the part of the gain due to a weaker bias toward one label."""
         rest, influence = (self.difference - part for part in (self.centered, self.influence))
         return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
+
+    def length_change(self, unit: Length, columns: Sequence[int]) -> Estimate | None:
+        """Return the mean change of the accuracy per unit of length; None unless the task asks, or without columns."""
+        if unit not in self.by_length or not columns:
+            return None
+        return mean_change(self.by_length[unit][:, columns], self.units).estimate()
 
     def margin_change(self, columns: Sequence[int]) -> tuple[Estimate, float]:
         """Return the mean change of the gold margin, nats, and the one that 80% power detects."""
@@ -78,7 +88,9 @@ def _changes(cell: PairedCell) -> Array:
     contributions = [centered_accuracy_influence(scores, gold) for scores in arms]
     margins = [gold_margin(scores, gold) for scores in arms]
     centered_change, influence, margin = (after - before for before, after in (hits, contributions, margins))
-    return np.stack([cell.difference, centered_change, influence, margin])
+    one, other = (labels.by_length for labels in (cell.choices.reference, cell.choices.arm))
+    by_length = [is_correct(other[unit], gold) - is_correct(one[unit], gold) for unit in other]
+    return np.stack([cell.difference, centered_change, influence, margin, *by_length])
 
 
 def gold_margin(scores: Array, gold: Golds) -> Array:
@@ -104,6 +116,8 @@ def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> Choice
         label_prior=split.label_prior([column]) if balanced else None,
         margin=margin,
         margin_detectable=detectable,
+        per_character=split.length_change("characters", [column]),
+        per_byte=split.length_change("bytes", [column]),
     )
 
 
@@ -113,7 +127,7 @@ def choice_metrics(arm: LabelScores, gold: Golds, units: Units) -> ChoiceMetrics
     n, labels = scores.shape
     ordered = np.sort(scores, axis=1)
     by_context = None if arm.content_free is None else contextual(scores, arm.content_free)
-    by_token = arm.logprobs_per_token
+    by_token, by_length = arm.logprobs_per_token, arm.by_length
     return ChoiceMetrics(
         centered=share(is_correct(centered(scores), gold), units, centered_accuracy_influence(scores, gold)),
         auc=macro_auc(scores, gold, units),
@@ -122,6 +136,10 @@ def choice_metrics(arm: LabelScores, gold: Golds, units: Units) -> ChoiceMetrics
         near_ties=int((ordered[:, -1] - ordered[:, -2] <= NEAR_TIE_NATS).sum()),
         per_token=None if by_token is None else mean_score(is_correct(by_token, gold), units),
         contextual=None if by_context is None else mean_score(is_correct(by_context, gold), units),
+        per_character=mean_score(is_correct(by_length["characters"], gold), units)
+        if "characters" in by_length
+        else None,
+        per_byte=mean_score(is_correct(by_length["bytes"], gold), units) if "bytes" in by_length else None,
     )
 
 

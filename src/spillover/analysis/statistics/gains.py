@@ -250,6 +250,8 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: b
         minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
         margin=gold[0],
         margin_detectable=gold[1],
+        per_character=outcomes.labels.length_change("characters", columns) if outcomes.labels else None,
+        per_byte=outcomes.labels.length_change("bytes", columns) if outcomes.labels else None,
         by_property=_splits(gains, outcomes),
         verdict=verdict(unseen, items, margin) if unseen else None,
         sentence="",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.errors import SpilloverError
 from spillover.languages import get_language, in_paper_order
-from spillover.records import REASONS, Outcome, Prediction, Reason, Result
+from spillover.records import REASONS, Length, Outcome, Prediction, Reason, Result
 
 Array = NDArray[np.float64]
 Golds = NDArray[np.int_]
@@ -28,6 +28,8 @@ class LabelScores:
     """(items, labels) log-probabilities per token, nats, −inf likewise; None if scoring was not `exact`."""
     content_free: Array | None
     """(labels,) log-probabilities after a content-free prompt; None without such a prompt."""
+    by_length: Mapping[Length, Array]
+    """Unit of length → (items, labels) log-probabilities per unit of the choice, nats; empty unless the task asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +249,23 @@ def _choice_scores(where: str, one: Sequence[Prediction], other: Sequence[Predic
 def _label_scores(predictions: Sequence[Prediction], labels: int) -> LabelScores:
     content_free = predictions[0].content_free
     per_token = [p.logprobs_per_token for p in predictions]
+    logprobs = _padded([p.logprobs for p in predictions], labels)
+    with np.errstate(divide="ignore"):  # a choice without a text is never the best, as in lm-evaluation-harness
+        by_length = {
+            unit: logprobs / _padded([p.lengths[unit] for p in predictions], labels, 1)
+            for unit in predictions[0].lengths
+        }
     return LabelScores(
-        logprobs=_padded([p.logprobs for p in predictions], labels),
+        logprobs=logprobs,
         logprobs_per_token=_padded(per_token, labels) if all(per_token) else None,
         content_free=np.array(content_free) if content_free and np.isfinite(content_free).all() else None,
+        by_length=by_length,
     )
 
 
-def _padded(rows: Sequence[Sequence[float]], labels: int) -> Array:
-    """Return (items, labels), −inf behind the scores of an item with fewer labels."""
-    table = np.full((len(rows), labels), -np.inf)
+def _padded(rows: Sequence[Sequence[float]], labels: int, padding: float = -np.inf) -> Array:
+    """Return (items, labels), with a padding behind the numbers of an item with fewer labels."""
+    table = np.full((len(rows), labels), padding)
     for row, scores in zip(table, rows, strict=True):
         row[: len(scores)] = scores
     return table

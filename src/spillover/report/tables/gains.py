@@ -6,7 +6,7 @@ Pure: findings in, tables out.
 from collections.abc import Mapping, Sequence
 
 from spillover.languages import get_language
-from spillover.records import REASONS, ArmMetrics, Comparison, Findings, Gain
+from spillover.records import REASONS, ArmMetrics, Comparison, Findings, Gain, Summary
 from spillover.report.tables.table import Table
 from spillover.utils.formatting import MINUS, nats_with_interval, percent, share_with_interval, with_interval
 
@@ -223,6 +223,47 @@ def _arm_cells(gain: Gain, arm: str, comparison: Comparison) -> tuple[str, ...]:
     withheld = gain.choices is not None and gain.choices.discrimination is None
     centered = "withheld" if withheld else percent(choices.centered.value)
     return score, centered, contextual, normalized, auc, chosen, str(choices.near_ties)
+
+
+LENGTHS = {"per character": "per_character", "per byte": "per_byte"}
+"""Name of an accuracy by the length of the choices → the field that has it, in metrics, gains and summaries."""
+
+
+def lengths(findings: Findings) -> list[Table]:
+    """Return per comparison, task and length that the task asks for a table: both accuracies and their difference."""
+    return [
+        _of_length(comparison, summary, name, field, group_names(findings)["unseen"])
+        for comparison in findings.comparisons
+        for summary, (_, gains) in zip(comparison.summaries, by_task(comparison), strict=True)
+        for name, field in LENGTHS.items()
+        if gains[0].choices and getattr(gains[0].choices, field)
+    ]
+
+
+def _of_length(comparison: Comparison, summary: Summary, name: str, field: str, group: str) -> Table:
+    rows = [
+        (
+            get_language(gain.language).name,
+            *(_length_cell(arm, field) for arm in (gain.reference, gain.arm)),
+            with_interval(getattr(gain.choices, field)),
+            with_interval(gain.difference),
+        )
+        for gain in comparison.gains
+        if gain.task == summary.task
+    ]
+    if summary.unseen:
+        rows.append((f"mean, {group}", "", "", with_interval(getattr(summary, field)), with_interval(summary.unseen)))
+    caption = (
+        f"{summary.task}: accuracy {name} in percent. The choice with the highest log-probability {name} of its text "
+        "counts as chosen. Differences are in points, with 95% intervals."
+    )
+    header = ("language", comparison.reference, comparison.arm, f"difference, {name}", "difference, plain accuracy")
+    return Table(caption, header, tuple(rows))
+
+
+def _length_cell(arm: ArmMetrics, field: str) -> str:
+    assert arm.choices is not None
+    return share_with_interval(getattr(arm.choices, field))
 
 
 def splits(findings: Findings) -> list[Table]:

@@ -18,7 +18,7 @@ from spillover.records import Comparison, Findings, Gain, NextStep
 from spillover.report.tables import geometry
 from spillover.report.tables.cost import characters, cost, license_terms
 from spillover.report.tables.fertility import fertility
-from spillover.report.tables.gains import accuracy, arms, by_task, gains, splits, summary, unit
+from spillover.report.tables.gains import accuracy, arms, by_task, gains, lengths, splits, summary, unit
 from spillover.report.tables.interpretability import latent, lens, patches
 from spillover.report.tables.lint import doctor, pairs, quality
 from spillover.report.tables.neurons import deactivations, neurons, overlaps
@@ -121,6 +121,7 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "splits": splits,
     "fertility": fertility,
     "accuracy": accuracy,
+    "lengths": lengths,
     "lens": lens,
     "geometry": geometry.geometry,
     "latent": latent,
