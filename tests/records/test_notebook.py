@@ -113,6 +113,15 @@ def test_html_has_the_sentence_and_the_numbers_of_the_tables(findings: Findings)
     ]
 
 
+def test_languages_tuned_on_are_told_from_the_others() -> None:
+    (comparison,) = compare_files(FILES, tuned_on=["zh", "de", "en"]).comparisons
+    (summary,) = comparison.summaries
+    tasks = Tables(comparison._repr_html_()).tables[0]
+    assert tasks[0][3:5] == ["all languages (points)", "not tuned on (points)"]
+    assert tasks[1][3:5] == [with_interval(summary.overall), with_interval(summary.unseen)]
+    assert tasks[1][3] != tasks[1][4]
+
+
 def test_a_change_of_nothing_has_no_sign(findings: Findings) -> None:
     (comparison,) = findings.comparisons
     gain = replace(comparison.gains[0], difference=Estimate(-0.0004, -0.01, 0.0, 60))

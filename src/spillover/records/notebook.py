@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def of_comparison(comparison: "Comparison") -> str:
-    """Return the verdicts, a row per task, and a table of all languages that a click opens."""
-    names = (f"{comparison.reference} (%)", f"{comparison.arm} (%)", "difference (points)")
+    """Return the verdicts, a row per task with means over languages, and a table of all languages."""
+    arms = (f"{comparison.reference} (%)", f"{comparison.arm} (%)")
+    parts = _means(comparison)
     tasks = [
         (
             summary.task,
             f"{100 * summary.reference_score.value:.1f}",
             f"{100 * summary.arm_score.value:.1f}",
-            in_points(summary.unseen or summary.overall),
+            *(in_points(getattr(summary, field)) for field in parts.values()),
             f"{summary.worst_language} {in_points(summary.worst)}",
             summary.verdict or "no verdict",
         )
@@ -40,12 +41,22 @@ def of_comparison(comparison: "Comparison") -> str:
         )
         for gain in comparison.gains
     ]
-    languages = table(("task", "language", *names, "verdict"), gains, keys=2)
+    header = ("task", *arms, *(f"{name} (points)" for name in parts), "worst language", "verdict")
+    languages = table(("task", "language", *arms, "difference (points)", "verdict"), gains, keys=2)
     return (
         f"{''.join(paragraph(summary.sentence) for summary in comparison.summaries)}"
-        f"{table(('task', *names, 'worst language', 'verdict'), tasks)}"
+        f"{table(header, tasks)}"
         f"<details><summary>Each language</summary>{languages}</details>"
     )
+
+
+def _means(comparison: "Comparison") -> dict[str, str]:
+    """Return the name of each mean difference → the field of a `Summary` that has it, in every summary."""
+    groups = {gain.group for gain in comparison.gains}
+    if groups == {"unseen"} or any(summary.unseen is None for summary in comparison.summaries):
+        return {"difference": "overall"}
+    others = "not tuned on" if "tuned" in groups else "all but the pivot"
+    return {"all languages": "overall", others: "unseen"}
 
 
 def of_findings(findings: "Findings") -> str:
