@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import Experiment, dump_experiment
-from spillover.lint import examine, open_reads
+from spillover.lint import open_reads, stored_defects
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
     Answer,
@@ -85,7 +85,7 @@ class Run:
     @part
     def defects(self) -> list[Defect]:
         """All defects of the experiment's data. The model's weights are not read."""
-        return examine(self.inputs, open_reads(self.experiment))
+        return stored_defects(self.store, self.inputs, open_reads)
 
     @part
     def questions(self) -> list[Question]:

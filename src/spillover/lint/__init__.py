@@ -3,11 +3,12 @@
 from spillover.experiment import Experiment
 from spillover.lint.examine import examine
 from spillover.lint.formats import FORMATS
+from spillover.lint.stored import stored_defects
 from spillover.lint.tokens import Reads, open_reads
 from spillover.records import Defect
 from spillover.stages.inputs import Inputs
 
-__all__ = ["FORMATS", "Reads", "examine", "lint_experiment", "open_reads"]
+__all__ = ["FORMATS", "Reads", "examine", "lint_experiment", "open_reads", "stored_defects"]
 
 
 def lint_experiment(experiment: Experiment) -> list[Defect]:

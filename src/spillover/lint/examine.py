@@ -6,6 +6,7 @@ run: the user corrects that first.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from spillover.errors import SpilloverError, UnreachableError
 from spillover.experiment import Experiment
@@ -16,48 +17,65 @@ from spillover.lint.reading import Fault, RawItems, read, summarized
 from spillover.lint.tokens import Reads
 from spillover.plugins import TRANSLATION_ENGINES, TRANSLATORS, resolve
 from spillover.records import Defect, Item, Prompt, Question
-from spillover.sources.remarks import gathering
+from spillover.sources.remarks import Remarks, gathering
 from spillover.stages.inputs import Inputs
 from spillover.tasks import ChoiceTask, GenerationTask, Task, has_labels
 from spillover.tasks.task import CLOSING
 from spillover.translate.parallel import Parallel
 
 
-def examine(inputs: Inputs, reads: Reads) -> list[Defect]:
-    """Return all that is wrong with an experiment's data, errors first."""
+def examine(inputs: Inputs, reads: Reads, earlier: Remarks = MappingProxyType({})) -> list[Defect]:
+    """Return all that is wrong with an experiment's data, errors first.
+
+    Args:
+        inputs: the questions and items.
+        reads: how the model reads prompts.
+        earlier: the remarks on files that were read before.
+    """
     questions: dict[str, list[Question]] = {}
     with gathering() as remarks:
         defects = [*tokens.wrapped(reads, inputs.experiment.analyze.texts)]
         defects += _questions(inputs, questions) if inputs.experiment.tunes else ()
         for task in inputs.tasks.values():
             defects += _task(inputs, task, questions if task.name == inputs.task.name else {}, reads)
-    notes = (from_error(SpilloverError(remark), "file") for remark in remarks.values())
+    notes = (from_error(SpilloverError(remark), "file") for remark in {**earlier, **remarks}.values())
     defects += (replace(note, severity="warning") for note in notes)
     return errors_first(list(dict.fromkeys(defects)))  # an unreachable hub is met twice: for questions and for items
 
 
-def _questions(inputs: Inputs, questions: dict[str, list[Question]]) -> Iterator[Defect]:
-    """Read the questions, in each language that the source itself has them in; yield what cannot be read."""
+def read_questions(inputs: Inputs) -> tuple[dict[str, list[Question]], list[Fault]]:
+    """Return the questions in each language that the source itself has them in, and what cannot be read.
+
+    The first language is the one that they are asked in.
+    """
     experiment = inputs.experiment
     _ = inputs.task, inputs.question_source  # an unknown name is refused as in a run, not listed as a defect
     original = experiment.questions.language
     try:
-        questions[original] = inputs.questions
+        questions = {original: inputs.questions}
     except SpilloverError as error:
-        yield from_error(error, "file", "" if isinstance(error, UnreachableError) else original)
-        return
+        defect = from_error(error, "file", "" if isinstance(error, UnreachableError) else original)
+        return {}, [Fault((defect.message,), defect)]
     if resolve(TRANSLATORS | TRANSLATION_ENGINES, experiment.translate.translator, "translate.with") is not Parallel:
-        return
-    parallel = Parallel(inputs.questions_in)
-    faults = []
-    for code in (experiment.mixture.pivot, *experiment.translate.to):
+        return questions, []
+    parallel, faults = Parallel(inputs.questions_in), []
+    for code in dict.fromkeys((experiment.mixture.pivot, *experiment.translate.to)):
         if code != original:
             try:
                 questions[code] = parallel.translate(questions[original], code)
-                yield from pairs.unpaired(questions[code], questions[original])
             except SpilloverError as error:
                 defect = from_error(error, "file", code)
                 faults.append(Fault((defect.message,), defect))
+    return questions, faults
+
+
+def _questions(inputs: Inputs, questions: dict[str, list[Question]]) -> Iterator[Defect]:
+    """Yield what is wrong with the questions, which are added to `questions`."""
+    by_language, faults = read_questions(inputs)
+    questions |= by_language
+    original, *others = by_language.items() or [("", [])]
+    for _, translated in others:
+        yield from pairs.unpaired(translated, original[1])
     yield from summarized(faults)
 
 

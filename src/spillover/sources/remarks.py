@@ -1,19 +1,19 @@
 """Remarks on how files were read, which are no faults: printed once, or gathered for `lint`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from spillover.utils.progress import notify
 
-Remarks = dict[tuple[Path, str], str]
+Remarks = Mapping[tuple[Path, str], str]
 """Folder and remark → the whole sentence."""
 
-printed: Remarks = {}
+printed: dict[tuple[Path, str], str] = {}
 """The remarks that this process has printed."""
 
-_gathered: ContextVar[Remarks | None] = ContextVar("gathered", default=None)
+_gathered: ContextVar[dict[tuple[Path, str], str] | None] = ContextVar("gathered", default=None)
 
 
 def remark(folder: Path, text: str, first: str = "") -> None:
@@ -30,7 +30,7 @@ def remark(folder: Path, text: str, first: str = "") -> None:
 @contextmanager
 def gathering() -> Iterator[Remarks]:
     """Gather the remarks of the block, each once, instead of printing them."""
-    remarks: Remarks = {}
+    remarks: dict[tuple[Path, str], str] = {}
     token = _gathered.set(remarks)
     try:
         yield remarks

@@ -101,12 +101,17 @@ class Store:
 
         A report is copied and sent, so it lives in the run folder itself. Its marker names its inputs.
         """
-        folder, key = safe_join(self.run, name), digest(inputs)
+        folder = safe_join(self.run, name)
         with writing(folder, name):
             self._lock()
-            if not is_usable(folder) or Artifact(folder).marker.get("inputs") != key:
-                _replace(folder, contents(), key)
+            if not self.replaced(name, inputs):
+                _replace(folder, contents(), digest(inputs))
         return folder
+
+    def replaced(self, name: str, inputs: object) -> Path | None:
+        """Return a folder that `replace` made from these inputs; None if there is none."""
+        folder = safe_join(self.run, name)
+        return folder if is_usable(folder) and Artifact(folder).marker.get("inputs") == digest(inputs) else None
 
     def costs(self) -> tuple[StageCost, ...]:
         """Return the cost of making the artifacts that this run used, per kind, whichever run made them."""
