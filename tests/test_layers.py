@@ -5,7 +5,8 @@ is imported to find out what would be.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
 import pytest
 
@@ -35,7 +36,24 @@ HEAVY = {"torch", "transformers", "altair", "ray", "pandas"}
 """What `cli` may not import before the arguments are parsed."""
 
 
-def imported(name: str, nodes: Iterator[ast.AST], modules: Mapping[str, str]) -> Iterator[str]:
+@cache
+def parsed(text: str) -> ast.Module:
+    """Parse a module once, for all the packages that it stands in here."""
+    return ast.parse(text)
+
+
+@cache
+def importing(text: str) -> tuple[ast.AST, ...]:
+    """Return the nodes of a module that can import something, also those inside functions."""
+    return tuple(
+        node
+        for node in ast.walk(parsed(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and "import" in node.func.id)
+    )
+
+
+def imported(name: str, nodes: Iterable[ast.AST], modules: Mapping[str, str]) -> Iterator[str]:
     """Yield the absolute dotted name of everything that a module's nodes import."""
     for node in nodes:
         match node:
@@ -78,11 +96,11 @@ def violations(modules: Mapping[str, str]) -> list[str]:
     """Return what breaks the layers in a package given as dotted module name → text; "" is the package itself."""
     found = []
     for name, text in modules.items():
-        row, tree = name.partition(".")[0], ast.parse(text)
+        row = name.partition(".")[0]
         if row and row not in RANKS:
             found.append(f"{name}: stands in no layer")
             continue
-        for target in imported(name, ast.walk(tree), modules):
+        for target in imported(name, importing(text), modules):
             top, _, inner = target.partition(".")
             if top in MODELS_ONLY and row != "models":
                 found.append(f"{name}: imports {top}, which only models may")
@@ -96,7 +114,7 @@ def violations(modules: Mapping[str, str]) -> list[str]:
             elif other != row and RANKS[other] <= RANKS[row]:
                 found.append(f"{name}: imports {target}, which does not stand below it")
         if row == "cli":
-            heavy = {target.partition(".")[0] for target in imported(name, at_import(tree), modules)} & HEAVY
+            heavy = {target.partition(".")[0] for target in imported(name, at_import(parsed(text)), modules)} & HEAVY
             found += [f"{name}: imports {target} before the arguments are parsed" for target in sorted(heavy)]
     return found
 
@@ -110,7 +128,7 @@ def arrows(modules: Mapping[str, str]) -> set[tuple[str, str]]:
     pairs = set()
     for name, text in modules.items():
         room = name.partition(".")[0]
-        for target in imported(name, ast.walk(ast.parse(text)), modules):
+        for target in imported(name, importing(text), modules):
             top, _, inner = target.partition(".")
             other = inner.partition(".")[0]
             if top == "spillover" and room and other not in ("", room):
@@ -192,7 +210,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault: str) -> None:
     name, line, expected = FAULTS[fault]
-    modules = package_sources()
+    modules = dict(package_sources())
     modules[name] = f"{modules.get(name, '')}\n{line}\n"
     assert any(message.startswith(expected) for message in violations(modules))
 
@@ -210,6 +228,6 @@ ALLOWED = {
 @pytest.mark.parametrize("case", ALLOWED)
 def test_what_is_allowed_is_not_caught(case: str) -> None:
     name, line = ALLOWED[case]
-    modules = package_sources()
+    modules = dict(package_sources())
     modules[name] = f"{modules.get(name, '')}\n{line}\n"
     assert violations(modules) == []
