@@ -244,7 +244,7 @@ NONE_OF_OURS = {
     "another script": "de-Cyrl hi-Arab zh-Latn ms-Arab ms-CC ja-Latn en-Shaw uk_Latn",
     "another language": "br oss tlh gsw_Latn",
     "no language": "cn xx test data train englisch 12 - _ en-",
-    "more than a language": "en-dev en_test de-new de_v2 en-x-pirate en-fonipa por_latn_braz",
+    "more than a language": "en-dev en_test de-new de_v2 en-x-pirate en-fonipa srp_cyrl_torl",
 }
 
 

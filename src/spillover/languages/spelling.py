@@ -4,6 +4,7 @@
 all go through it.
 """
 
+import re
 import unicodedata
 from difflib import get_close_matches
 from functools import cache
@@ -11,6 +12,9 @@ from typing import NamedTuple
 
 from spillover.errors import SpilloverError
 from spillover.languages.table import Language, brought_languages, known_languages, languages
+
+_WITH_COUNTRY = re.compile(r"([A-Za-z]{2,3}[_-][A-Za-z]{4})[_-]([A-Za-z]{4})")
+"""A code with its script and the first four letters of a country, as Global PIQA has it: `por_latn_braz`."""
 
 
 def get_language(code: str, where: str = "language") -> Language:
@@ -25,9 +29,9 @@ def lookup(written: str) -> str | None:
     """Return the code of the language that `written` names in the language's own script; None where there is none.
 
     Known are the codes of `known_languages`, ISO 639-1, -2 and -3, also withdrawn ones (`iw`), BCP 47 with script or
-    region (`zh-Hans`, `pt_BR`), FLORES-200 (`zho_Hans`), the spellings of benchmarks (`cmn_hans`, `jp`), English names
-    and autonyms, all in any case. A script that is not the language's own, by name (`hi-Latn`) or by region (`zh-TW`),
-    names another row of the table, or none.
+    region (`zh-Hans`, `pt_BR`), FLORES-200 (`zho_Hans`), the spellings of benchmarks (`cmn_hans`, `jp`, and with the
+    first letters of a country `por_latn_braz`), English names and autonyms, all in any case. A script that is not the
+    language's own, by name (`hi-Latn`) or by region (`zh-TW`), names another row of the table, or none.
     """
     return from_code(written) or from_name(written)
 
@@ -40,7 +44,10 @@ def from_code(written: str) -> str | None:
     brought = brought_languages()
     paper = tuple(row for code, row in default.items() if code not in brought)
     groups = (paper, tuple(brought.values()), _rows())
-    return next((code for rows in groups if (code := _from_rows(written, rows))), None)
+    known = next((code for rows in groups if (code := _from_rows(written, rows))), None)
+    if known is None and (parts := _WITH_COUNTRY.fullmatch(written)) and parts[2].casefold() in _countries():
+        return from_code(parts[1])
+    return known
 
 
 def from_name(written: str) -> str | None:
@@ -190,6 +197,14 @@ def _script(tag: _Tag, row: Language) -> str:
 def _script_names() -> dict[str, str]:
     """Return ISO 15924 code → name of a script, of the languages that need no experiment."""
     return {row.bcp47[-4:]: row.script for row in known_languages().values() if row.bcp47}
+
+
+@cache
+def _countries() -> frozenset[str]:
+    """Return the first four letters of each country's English name, folded: `braz`, `mexi`."""
+    from babel import Locale
+
+    return frozenset(folded(name)[:4] for code, name in Locale("en").territories.items() if code.isalpha())
 
 
 @cache

@@ -72,14 +72,14 @@ def members_among(family: str, known: tuple[Language, ...]) -> dict[str, str]:
     index = _index(family)
     if folder:
         _refuse_lost_files(family, folder, pattern, index)
-    names: dict[str, list[str]] = {}
-    for name in index:
-        if code := _language_of(name, pattern):
-            names.setdefault(code, []).append(name)
+    names = _names(pattern, index)
     if not names:
         near = ", ".join(get_close_matches(pattern.replace(PLACEHOLDER, "en"), index, n=5)) or "none"
         raise SpilloverError(f"harness:{family}: found no such task in any language; tasks of like names: {near}")
-    chosen = {row.code: _preferred(row.code, names[row.code], pattern) for row in known if row.code in names}
+    preferred = {row.code: _preferred(row.code, names[row.code], pattern) for row in known if row.code in names}
+    chosen = {code: name for code, name in preferred.items() if name}
+    for code in preferred.keys() - chosen.keys():
+        notify(f"harness:{family}: leaves out {code!r}: {_several(names.pop(code), pattern)}")
     default = languages()
     if lacking := [code for code in default if code not in chosen]:
         others = sum(code not in default for code in chosen)
@@ -88,6 +88,30 @@ def members_among(family: str, known: tuple[Language, ...]) -> dict[str, str]:
     if rest := sorted({name for several in names.values() for name in several}.difference(chosen.values())):
         notify(f"harness:{family}: leaves out {', '.join(rest)}, whose languages it has under other names")
     return chosen
+
+
+def why_absent(family: str, language: str) -> str:
+    """Return why a family has no member for a language: nothing is known but where it has several."""
+    _, _, pattern = family.rpartition("/")
+    several = _names(pattern, _index(family)).get(language, [])
+    return _several(several, pattern) if len(several) > 1 else f"found no task for {language!r}"
+
+
+def _names(pattern: str, index: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return language → every name of the index that is the family's in this language."""
+    names: dict[str, list[str]] = {}
+    for name in index:
+        if code := _language_of(name, pattern):
+            names.setdefault(code, []).append(name)
+    return names
+
+
+def _several(names: Sequence[str], pattern: str) -> str:
+    """Return that tasks of one language have to be told apart, by what follows the language in a name."""
+    before, _, _ = pattern.partition(PLACEHOLDER)
+    ends = sorted(name[len(before) :].rpartition("_")[2] for name in names)
+    families = " or ".join(pattern.replace(PLACEHOLDER, f"{PLACEHOLDER}_{end}", 1) for end in ends)
+    return f"found the tasks {', '.join(sorted(names))} for one language, expected one of the families {families}"
 
 
 def yaml_path(family: str, name: str) -> Path | None:
@@ -193,11 +217,14 @@ def _language_of(name: str, pattern: str) -> str | None:
     return lookup(written)
 
 
-def _preferred(code: str, names: Sequence[str], pattern: str) -> str:
-    """Return the one of a language's members that is spelled as this project does, or as the first tool known does."""
+def _preferred(code: str, names: Sequence[str], pattern: str) -> str | None:
+    """Return the one of a language's members that is spelled as this project does, or as the first tool known does.
+
+    None where there are several and none is spelled so, such as those of two countries.
+    """
     row = get_language(code)
     spellings = [pattern.replace(PLACEHOLDER, text) for text in (code, row.nllb, row.iso639_3, row.google, row.lingua)]
-    return next((name for name in spellings if name in names), min(names))
+    return next((name for name in spellings if name in names), names[0] if len(names) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

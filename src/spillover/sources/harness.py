@@ -14,7 +14,7 @@ from typing import Any
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import Item, Question
 from spillover.sources.documents import Document, refuse_differing_answers, why_unpaired
-from spillover.sources.families import FamilyError, manager, members, parts, reason, yaml_file
+from spillover.sources.families import FamilyError, manager, members, parts, reason, why_absent, yaml_file
 from spillover.sources.family_options import FamilyOptions, split_options
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.written_families import FILTER, WrittenFamily
@@ -56,7 +56,8 @@ class Harness:
         names = members(self._family)
         if language not in names:
             raise SpilloverError(
-                f"harness:{self._family}: found no task for {language!r}; languages that are there: {', '.join(names)}"
+                f"harness:{self._family}: {why_absent(self._family, language)}; languages that are there: "
+                f"{', '.join(names)}"
             )
         if isinstance(task, WrittenFamily):
             with _in_one_sentence(self._family, names[language]):

@@ -198,8 +198,12 @@ class Hub:
     def _rows(self, layout: HubLayout, language: str, kind: str) -> Iterator[tuple[str, TableRow]]:
         """Yield each row that has its texts, with its id."""
         if language not in layout.configs:
-            there = ", ".join(layout.configs)
-            raise SpilloverError(f"source 'hub:{self._id}': found no {language!r}; languages that are there: {there}")
+            several = [name for name in self._call_datasets("get_dataset_config_names") if lookup(name) == language]
+            subject = f"the configurations {', '.join(several)} for" if len(several) > 1 else "no"
+            raise SpilloverError(
+                f"source 'hub:{self._id}': found {subject} {language!r}; languages that are there: "
+                f"{', '.join(layout.configs)}; hub:ID:CONFIG names one configuration"
+            )
         split = layout.items_split if kind == "items" else QUESTIONS_SPLIT
         place = f"{self._id} {layout.configs[language]}/{split}"
         column, seen = layout.id, set[str]()
