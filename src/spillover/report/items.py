@@ -2,13 +2,15 @@
 
 There is a packed block per task and language.
 
-A block is columnar JSON, gzipped, in base64. The page unpacks only the blocks that a reader chooses.
+A block is columnar JSON, gzipped, in base64. The page unpacks only the blocks that a reader chooses. Blocks that would
+make the page too large are files beside it, which the page loads as scripts: a page opened as a file may read no other.
 """
 
 import base64
 import gzip
 import json
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from spillover.languages import get_language
@@ -16,6 +18,28 @@ from spillover.records import ItemAnswers, ItemScores
 
 DIGITS = 2
 """Decimals of a log-probability on the page. The chosen label is decided before rounding."""
+
+MAX_BYTES = 15_000_000
+"""Most bytes of blocks within the page; more are files beside it."""
+
+FOLDER = PurePosixPath("items")
+"""Folder of the blocks beside the page, within the report's folder."""
+
+
+def beside(sheets: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the sheets for the page, and path → content of the files beside it.
+
+    Above `MAX_BYTES` a sheet has the path of a `file` in place of its `data`. The file is a script that gives the block
+    to the page's function `unpackItems`. It holds base64 and a number, so no text of a data set can act in it.
+    """
+    if sum(len(sheet["data"]) for sheet in sheets) <= MAX_BYTES:
+        return list(sheets), {}
+    paths = [str(FOLDER / f"{place}.js") for place in range(len(sheets))]
+    contents = {path: f'unpackItems("{path}", "{sheet["data"]}");\n' for path, sheet in zip(paths, sheets, strict=True)}
+    return [
+        {name: value for name, value in sheet.items() if name != "data"} | {"file": path}
+        for path, sheet in zip(paths, sheets, strict=True)
+    ], contents
 
 
 def packed(sheets: Sequence[ItemScores]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
+from typing import Any
 
 import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -23,7 +24,7 @@ from spillover.report.figures.charts import LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
 from spillover.report.figures.run import FIGURES, for_file, for_page
-from spillover.report.items import packed, packed_answers
+from spillover.report.items import beside, packed, packed_answers
 from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
@@ -69,8 +70,8 @@ class Section:
 def render(findings: Findings) -> dict[str, Content]:
     """Return path → content of every file of the report; paths are within the report's folder.
 
-    `index.html` needs no other file. The others hold its tables (Markdown, LaTeX, CSV), its charts
-    and the card with the verdict (SVG, PNG).
+    `index.html` needs no other file, except the items of a run with very many. The others hold its tables (Markdown,
+    LaTeX, CSV), its charts and the card with the verdict (SVG, PNG).
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
@@ -86,7 +87,9 @@ def render(findings: Findings) -> dict[str, Content]:
         for name, figure in figures.items()
         if figure.plots
     ]
-    return {"index.html": _page(findings, sections, tables, tuple(contents))} | contents
+    blocks = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
+    sheets, item_files = beside(blocks)
+    return {"index.html": _page(findings, sections, tables, tuple(contents), sheets)} | contents | item_files
 
 
 def described(setup: Setup) -> str:
@@ -124,15 +127,19 @@ def _named(table: str, paths: Iterable[str]) -> list[str]:
 
 
 def _page(
-    findings: Findings, sections: list[Section], tables: Mapping[str, list[Table]], paths: Collection[str]
+    findings: Findings,
+    sections: list[Section],
+    tables: Mapping[str, list[Table]],
+    paths: Collection[str],
+    sheets: Sequence[Mapping[str, Any]],
 ) -> str:
     comparison = findings.comparisons[0]
-    sheets = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
     measured = list(dict.fromkeys(sheet["code"] for sheet in sheets))
     return render_page(
         "page.html.j2",
         sections,
         ("page.js", "items.js"),
+        loads=any("file" in sheet for sheet in sheets),
         findings=findings,
         comparison=comparison,
         tables=tables,
@@ -164,10 +171,17 @@ def _reference(comparison: Comparison, measured: Collection[str]) -> str:
     return next((code for code in (ENGLISH, *pivots) if code in measured), "")
 
 
-def render_page(template: str, sections: Sequence[Section], scripts: Sequence[str], **about: object) -> str:
-    """Return a self-contained page. It runs the charts' library and the `scripts`, nothing else."""
+def render_page(
+    template: str, sections: Sequence[Section], scripts: Sequence[str], loads: bool = False, **about: object
+) -> str:
+    """Return a self-contained page. It runs the charts' library and the `scripts`, nothing else.
+
+    loads: whether these may load others, the blocks of items beside the page. A page opened as a file has no origin
+    that a policy could name, so the policy then trusts what its own scripts load.
+    """
     plots = [(section.figure, plot) for section in sections for plot in section.figure.plots]
     style, running = _resource("page.css"), [bundle(), *map(_resource, scripts)]
+    allowed = [*map(_hash, running), *(["'strict-dynamic'"] if loads else [])]
     environment = Environment(
         loader=FunctionLoader(_resource),
         autoescape=True,
@@ -184,7 +198,7 @@ def render_page(template: str, sections: Sequence[Section], scripts: Sequence[st
         scripts=[Markup(script) for script in running],
         style=Markup(style),
         policy=(
-            f"default-src 'none'; script-src {' '.join(map(_hash, running))}; "
+            f"default-src 'none'; script-src {' '.join(allowed)}; "
             f"style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
         ),
         **about,

@@ -11,14 +11,31 @@
   const unpacked = new Map();
   let shown = { rows: [], draw: () => {}, count: 0 };
 
+  const waiting = new Map(); // path of a file → what takes its data
+  window.unpackItems = (file, data) => waiting.get(file)?.(data);
+
+  // A page opened as a file may not fetch the files beside it, but may run them.
+  const load = (file) => new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    waiting.set(file, resolve);
+    script.onload = script.onerror = () => reject(new Error(file)); // without effect once the data are there
+    script.src = file;
+    document.head.append(script);
+  });
+
   const unpack = (sheet) => {
     if (!sheet) return null;
-    if (!unpacked.has(sheet)) {
-      const bytes = Uint8Array.from(atob(sheet.data), (character) => character.charCodeAt(0));
+    if (!unpacked.has(sheet)) unpacked.set(sheet, Promise.resolve(sheet.data ?? load(sheet.file)).then((data) => {
+      const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-      unpacked.set(sheet, new Response(stream).json());
-    }
+      return new Response(stream).json();
+    }));
     return unpacked.get(sheet);
+  };
+
+  const missing = (error) => {
+    status.textContent = `These items are in the file ${error.message}, which is missing beside this page.`;
+    return null;
   };
 
   const element = (name, text = "", attributes = {}) => {
@@ -108,8 +125,10 @@
     }
     const choice = () => [task.value, language.value, change.value, search.value].join("\n");
     const wanted = choice();
-    const [columns, reference] = await Promise.all([unpack(sheet), unpack(own.find(({ code }) => code === REFERENCE))]);
-    if (wanted !== choice()) return; // chosen anew in the meantime
+    const other = own.find(({ code }) => code === REFERENCE);
+    const [columns, reference] = await Promise.all([unpack(sheet), Promise.resolve(unpack(other)).catch(() => null)])
+      .catch((error) => (wanted === choice() ? [missing(error)] : [null]));
+    if (!columns || wanted !== choice()) return; // chosen anew in the meantime
     const rows = [...columns.ids.keys()].filter(
       (i) => (change.value === "all" || kind(sheet.arms, columns, i) === change.value) && matches(columns, i),
     );
