@@ -85,10 +85,10 @@ def losses(*values: float) -> Findings:
     return replace(UNCLEAR, tuning=replace(UNCLEAR.tuning, validation=values))
 
 
-def alarmed(**changes: object) -> Findings:
-    """Change what the comparison says of Thai."""
+def alarmed(code: str = "th", **changes: object) -> Findings:
+    """Change what the comparison says of a language."""
     (compared,) = UNCLEAR.comparisons
-    gains = tuple(replace(gain, **changes) if gain.language == "th" else gain for gain in compared.gains)  # type: ignore[arg-type]
+    gains = tuple(replace(gain, **changes) if gain.language == code else gain for gain in compared.gains)  # type: ignore[arg-type]
     return replace(UNCLEAR, comparisons=(replace(compared, gains=gains),))
 
 
@@ -140,6 +140,13 @@ def test_what_concerns_tuning_is_not_said_of_a_control_or_of_a_run_that_tuned_no
     run = RULES[rule][0]
     assert not texts(run, rule, control=True)
     assert not texts(replace(run, setup=replace(run.setup, mixture="")), rule)
+
+
+@pytest.mark.parametrize("code", ["en", "de"])
+def test_no_language_is_suggested_for_what_tuning_itself_read_or_wrote(code: str):
+    (step,) = [step for step in next_steps(alarmed(code, verdict="harmed")) if step.rule == "harm"]
+    assert step.text.startswith("Tune less")
+    assert not step.command
 
 
 def test_the_most_urgent_step_is_first():

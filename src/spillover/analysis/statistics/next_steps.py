@@ -78,11 +78,19 @@ def add_questions(findings: Findings) -> Iterator[Step]:
 
 
 def mend_harm(findings: Findings) -> Iterator[Step]:
-    """Languages harmed beyond doubt: tune on what helps them."""
-    codes = _codes(gain for gain in findings.comparisons[0].gains if gain.verdict == "harmed")
-    if codes:
-        text = f"Ask which languages to tune on instead, since {_languages(codes)} became worse."
-        yield text, f"suggest {EXPERIMENT} --for {','.join(codes)}"
+    """Languages harmed beyond doubt: tune on what helps them, or less where tuning itself reads or writes them."""
+    harmed = [gain for gain in findings.comparisons[0].gains if gain.verdict == "harmed"]
+    unseen, others = (
+        _codes([gain for gain in harmed if (gain.group == "unseen") == is_unseen]) for is_unseen in (1, 0)
+    )
+    if unseen:
+        text = f"Ask which languages to tune on instead, since {_languages(unseen)} became worse."
+        yield text, f"suggest {EXPERIMENT} --for {','.join(unseen)}"
+    if others:
+        text = (
+            f"Tune less, or mix in plain text (recipe replay): {_languages(others)} became worse, which tuning itself"
+        )
+        yield f"{text} read or wrote.", ""
 
 
 def settle_alarms(findings: Findings) -> Iterator[Step]:
