@@ -34,6 +34,7 @@ from spillover.records import (
     TranslationCost,
 )
 from spillover.runs.read import CLUSTERS
+from spillover.runs.readme import README, readme
 from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
 from spillover.stages.arms import Arm, num_parameters, open_arm, pairs_of_plain_arms, reference_arm
@@ -129,10 +130,17 @@ class Run:
         """
         if not self.experiment.tunes:
             raise SpilloverError("arms: found none with adapter = 'tune', so this experiment tunes nothing")
-        adapter = tune_adapter(self.store, self.experiment, self.training_set, self.examples)
+        examples = self.examples
+        self.describe()  # the folder of a killed tuning says what it is
+        adapter = tune_adapter(self.store, self.experiment, self.training_set, examples)
         if not self.store.is_main_process:
             raise FollowerDone
         return adapter
+
+    def describe(self) -> None:
+        """Write the experiment and a README into the run folder."""
+        self.store.save("experiment.toml", dump_experiment(self.experiment))
+        self.store.save(README, readme(self.store.run, self.experiment))
 
     def existing_adapter(self) -> Artifact | None:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""
@@ -274,7 +282,7 @@ class Run:
             raise SpilloverError(f"{errors[0]} (the first of {len(errors)} errors; `spillover lint` tells all)")
         for defect in self.defects:
             self.store.log("lint", message=str(defect))
-        self.store.save("experiment.toml", dump_experiment(self.experiment))
+        self.describe()
         findings = self.findings
         self.store.save("provenance.json", json.dumps(dict(findings.provenance.facts), indent=1))
         return findings

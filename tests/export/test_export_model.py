@@ -1,6 +1,7 @@
 """Export: the merged model is the tuned one, plain transformers loads it, and its card says what the run found."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,35 @@ def test_the_report_of_an_allowed_overlap_is_marked(run: Path) -> None:
     assert "(frame: task-frame)" in page
 
 
+def test_a_run_that_was_only_tuned_is_exported_and_its_card_says_that_nothing_was_measured(
+    call: Call, run: Path, folder: Path, exported: Path
+) -> None:
+    """After `run`, `tune` in another run folder finds the adapter made."""
+    from safetensors.torch import load_file
+
+    tuned = run.parent / "only-tuned"
+    ended = call("tune", folder / "small.toml", "--runs", run.parent, "--name", tuned.name)
+    assert ended.status == 0, ended.err
+    assert {path.name for path in tuned.iterdir()} >= {"README.md", "experiment.toml", "adapter"}
+    assert call("export", "model", tuned, folder / "only-tuned").status == 0
+    card = (folder / "only-tuned" / "README.md").read_text("utf-8")
+    assert "**This model was not measured.**" in card
+    assert f"- adapter: {(tuned / 'adapter').resolve().name}" in card
+    assert "was not measured" not in (exported / "README.md").read_text("utf-8"), "the broken twin"
+    both = (load_file(place / "model.safetensors") for place in (exported, folder / "only-tuned"))
+    first, second = both
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_the_figures_of_another_adapter_are_not_this_ones(call: Call, run: Path, folder: Path) -> None:
+    again = run.parent / "again"
+    shutil.copytree(run, again, symlinks=True)
+    ended = call("tune", folder / "small.toml", "--runs", run.parent, "--name", "again", "--set", "seed=1")
+    assert ended.status == 0, ended.err
+    ended = call("export", "hub", again, "owner/name", "--dry-run")
+    assert (ended.status, "a page about another adapter" in ended.err) == (2, True)
+
+
 def test_a_folder_that_is_there_is_left_alone(call: Call, run: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     ended = call("export", "model", run, tmp_path / "kept")
@@ -83,7 +113,7 @@ def test_a_folder_that_is_there_is_left_alone(call: Call, run: Path, tmp_path: P
 def test_what_is_no_finished_run_is_refused(call: Call, tmp_path: Path) -> None:
     ended = call("export", "model", tmp_path, tmp_path / "model")
     assert ended.status == 2
-    assert "found no experiment.toml, expected the folder of a run that `spillover run` finished" in ended.err
+    assert "found no experiment.toml, expected the folder of a run that `spillover tune` finished" in ended.err
     assert not (tmp_path / "model").exists()
 
 

@@ -11,7 +11,7 @@ from spillover.utils.paths import expanded_path
 
 RunFolder = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="The folder of a finished run, such as runs/demo.", parser=expanded_path),
+    typer.Argument(metavar="RUN", help="The folder of a run, such as runs/demo.", parser=expanded_path),
 ]
 
 app = typer.Typer(help="Export the results of a run for other programs.", no_args_is_help=True)
@@ -22,7 +22,10 @@ def export_tuned(
     run_folder: RunFolder,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the model.", parser=expanded_path)],
 ) -> None:
-    """Merge the run's adapter into its base model. Plain transformers loads the folder. The folder has a model card."""
+    """Merge the run's adapter into its base model. Plain transformers loads the folder. The folder has a model card.
+
+    A run that has only been tuned will do; its card says that nothing was measured.
+    """
     from spillover.export.model import export_model
 
     export_model(run_folder, folder)

@@ -53,6 +53,12 @@ def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterat
         yield Run(experiment, store)
 
 
+def run_folder(run: str, runs: Path) -> Path:
+    """Return a run's folder; `run` is the run's name or its folder."""
+    path = expanded_path(run)
+    return path if len(path.parts) > 1 else runs / run
+
+
 def end_by_gates(outcomes: "Sequence[GateOutcome]") -> None:
     """Print the result of every gate; end with status 1 if one does not hold."""
     for outcome in outcomes:

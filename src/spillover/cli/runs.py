@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from spillover.cli.interrupts import keep_in
-from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run
+from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run, run_folder
 from spillover.errors import SpilloverError
 from spillover.utils.paths import expanded_path
 
@@ -113,7 +113,7 @@ def _compare_runs(compared: list[str], margin: float, runs: Path, name: str) -> 
     from spillover.runs.read import compare_folders, registered
     from spillover.store import Store
 
-    folders = [_run_folder(run, runs) for run in compared]
+    folders = [run_folder(run, runs) for run in compared]
     with registered(folders):
         comparison = compare_folders(folders, margin)
         Console().print(terminal_text(comparison))
@@ -145,18 +145,12 @@ def suggest(
 
     with open_run(file, overrides, runs, name) as run:
         request = SuggestRequest(_codes(targets), count, _codes(among))
-        folders = [_run_folder(run, runs) for run in compared] or finished_runs(runs)
+        folders = [run_folder(run, runs) for run in compared] or finished_runs(runs)
         Console().print(terminal_text(suggest_languages(run.experiment, run.store, request, folders)))
 
 
 def _codes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code.strip() for code in text.split(",") if code.strip()))
-
-
-def _run_folder(run: str, runs: Path) -> Path:
-    """Return a run's folder; `run` is the run's name or its folder."""
-    path = expanded_path(run)
-    return path if len(path.parts) > 1 else runs / run
 
 
 @app.command()

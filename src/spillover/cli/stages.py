@@ -29,6 +29,7 @@ def _make(stage: str, run: "Run") -> None:
     from spillover import pipeline
 
     pipeline.STAGES[stage](run)
+    run.describe()
     typer.echo(run.store.run / STAGES[stage][1])
 
 

@@ -1,4 +1,4 @@
-"""The model card of a finished run: mixture, gains, license, provenance.
+"""The model card of a run: mixture, gains if they were measured, license, provenance.
 
 The card is made from the run folder and its report. Nothing is measured anew.
 """
@@ -16,32 +16,53 @@ from spillover.stages.licenses import licenses
 from spillover.store import check_whole
 from spillover.utils.formatting import directed
 
-NEEDED = (
-    "experiment.toml",
-    "provenance.json",
-    "adapter/history.json",
-    "report/tables/summary.md",
-    "report/tables/gains.md",
-)
-"""The files of a run folder that a model and its card are made from."""
+TUNED = ("experiment.toml", "adapter/history.json")
+"""The files of a run folder that a model is made from."""
+
+MEASURED = ("provenance.json", "report/tables/summary.md", "report/tables/gains.md")
+"""The files of a run folder with what was measured."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_finished(run: Path) -> Experiment:
     """Return the experiment of a finished run; refuse any other folder."""
-    for name in NEEDED:
+    for name in (*TUNED, *MEASURED):
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover run` finished")
+    if not is_measured(run):
+        raise SpilloverError(f"{run}: found a page about another adapter than the one in it; run the experiment again")
+    return load_tuned(run)
+
+
+def load_tuned(run: Path) -> Experiment:
+    """Return the experiment of a run that has its adapter, measured or not; refuse any other folder."""
+    for name in TUNED:
+        if not (run / name).is_file():
+            raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover tune` finished")
     check_whole(run / "adapter")
     return load_experiment(run / "experiment.toml")
+
+
+def is_measured(run: Path) -> bool:
+    """Return whether a run's tables are about its adapter: it may have been tuned again since they were written."""
+    if not all((run / name).is_file() for name in MEASURED):
+        return False
+    measured = json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("adapter")
+    return not measured or _adapter_key(run) in ("", measured)
+
+
+def _adapter_key(run: Path) -> str:
+    """Return the key of a run's adapter; empty in a copied folder, which has no links."""
+    adapter = run / "adapter"
+    return adapter.resolve().name if adapter.is_symlink() else ""
 
 
 def card(run: Path, experiment: Experiment, merged: bool) -> str:
     """Return the card in the hub's Markdown: mixture, gains with their intervals, license and provenance.
 
     Args:
-        run: the folder of a finished run.
+        run: the folder of a tuned run. If it is not measured, the card says so.
         experiment: the run's experiment.
         merged: if true, the card is of the whole model; if false, of the adapter alone.
     """
@@ -50,21 +71,23 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
     )
     environment.filters["directed"] = directed
     template = environment.from_string(files("spillover.export").joinpath("card.md.j2").read_text(encoding="utf-8"))
-    text = {name: (run / name).read_text(encoding="utf-8") for name in NEEDED}
+    measured = is_measured(run)
+    text = {name: (run / name).read_text(encoding="utf-8") for name in (*TUNED, *(MEASURED if measured else ()))}
     name = experiment.model.name
     return template.render(
         name=run.resolve().name,
         merged=merged,
+        measured=measured,
         full=experiment.tune.method == "full",
         experiment=experiment,
         base_id=name if HUB_ID.fullmatch(name) and not Path(name).is_dir() else "",
         languages=[experiment.mixture.pivot, *experiment.tuned_on],
         tuned=_tuned(run, experiment.tune),
         history=json.loads(text["adapter/history.json"]),
-        summary=text["report/tables/summary.md"],
-        gains=text["report/tables/gains.md"],
+        summary=text.get("report/tables/summary.md", ""),
+        gains=text.get("report/tables/gains.md", ""),
         licenses=licenses(experiment),
-        provenance=json.loads(text["provenance.json"]),
+        provenance=json.loads(text["provenance.json"]) if measured else {"adapter": _adapter_key(run)},
         source=text["experiment.toml"],
     )
 

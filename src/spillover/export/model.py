@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from spillover.export.card import card, load_finished
+from spillover.export.card import card, load_tuned
 from spillover.store import new_folder
 
 
@@ -10,9 +10,9 @@ def export_model(run: Path, folder: Path) -> None:
     """Merge a run's adapter into its base model and write it, with tokenizer and model card, to a new folder.
 
     Raises:
-        SpilloverError: the run is not finished, the folder exists, or it cannot be written.
+        SpilloverError: the run has no adapter, the folder exists, or it cannot be written.
     """
-    experiment = load_finished(run)
+    experiment = load_tuned(run)
     with new_folder(folder, "the model") as made:
         from spillover.models.merge import merge
 
