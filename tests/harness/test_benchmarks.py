@@ -46,7 +46,8 @@ def stories(number: int) -> Mapping[str, object]:
 
 
 def global_mmlu(number: int) -> Mapping[str, object]:
-    kind = {"subject": "anatomy", "subject_category": "Business", "cultural_sensitivity_label": "CS"}
+    kind = {"subject": "anatomy", "subject_category": "Business"}
+    kind["cultural_sensitivity_label"] = ("CS", "CA", "-")[number % 3]
     return kind | OPTIONS | {"sample_id": f"a/{number}", "question": f"q{number}", "answer": "ABCD"[number % 4]}
 
 
@@ -265,6 +266,17 @@ def test_a_line_of_the_page_reads_data_of_its_shape(shape: Shape, tmp_path: Path
         assert max(len(item.fields) - 1 for item in items) == shape.choices
         assert len({(item.gold, item.answers) for item in items}) > 1
         assert len({item.id for item in items}) == len(items) > 0
+
+
+@pytest.mark.parametrize(("label", "first"), [("CS", 0), ("CA", 1)])
+def test_the_culturally_sensitive_part_of_global_mmlu_and_the_rest(label: str, first: int, tmp_path: Path) -> None:
+    line = f"global_mmlu_full_{{language}}?where=cultural_sensitivity_label:{label}"
+    assert f"`harness:{line}`" in PAGE or label == "CA"
+    copy_family(tmp_path, next(shape for shape in SHAPES if shape.line == line.partition("?")[0]))
+    spec = f"harness:{tmp_path}/{line}"
+    source, task = open_source(spec, {}, "test"), open_task(spec)
+    for code in ("en", "de"):
+        assert [item.id for item in source.items(task, code)] == [f'_anatomy"a/{n}"' for n in range(first, 12, 3)]
 
 
 def test_xwinograd_is_refused_as_the_page_says(tmp_path: Path) -> None:
