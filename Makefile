@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test fast check docs clean
+.PHONY: install demo test fast check docs package clean
 .NOTPARALLEL:
 
 install: $(STAMP)
@@ -38,6 +38,10 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(PIP) -e '.[docs]'
 	$(VENV)/bin/mkdocs build --strict
+
+# the wheel in a clean environment, used from another folder
+package: $(STAMP)
+	.ci/package
 
 clean:
 	rm -rf $(VENV) runs build dist site
