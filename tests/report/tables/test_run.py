@@ -198,7 +198,18 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
         first_prompts=(),
     )
     assert [name for name, make in run.TABLES.items() if not make(bare)] == [
-        *("arms", "fertility", "lens", "geometry", "latent", "neurons", "overlaps", "deactivations", "patches"),
+        *(
+            "arms",
+            "fertility",
+            "lengths",
+            "lens",
+            "geometry",
+            "latent",
+            "neurons",
+            "overlaps",
+            "deactivations",
+            "patches",
+        ),
         *("training", "treatment", "alignment", "translations", "parts", "forgetting", "prompts"),
         *("doctor", "pairs", "quality", "cost", "characters", "licenses"),
     ]
