@@ -28,6 +28,7 @@ from spillover.records import (
     Outcome,
     Pair,
     Prediction,
+    ProbeCell,
     Question,
     Result,
     TextNLL,
@@ -50,7 +51,7 @@ from spillover.stages.items import Items, answered_in_words, clusters, machine_t
 from spillover.stages.licenses import licenses, tell_restriction
 from spillover.stages.quality import PairScore, distributions, flagged, pair_checks, pair_scores, unreadable
 from spillover.stages.translate import checked_pairs, translation_costs
-from spillover.stages.tune import tune_adapter
+from spillover.stages.tune import probe_cells, tune_adapter
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
 from spillover.translate import Translator, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
@@ -132,7 +133,7 @@ class Run:
             raise SpilloverError("arms: found none with adapter = 'tune', so this experiment tunes nothing")
         examples = self.examples
         self.describe()  # the folder of a killed tuning says what it is
-        adapter = tune_adapter(self.store, self.experiment, self.training_set, examples)
+        adapter = tune_adapter(self.store, self.experiment, self.training_set, examples, self._probe_cells)
         if not self.store.is_main_process:
             raise FollowerDone
         return adapter
@@ -146,7 +147,7 @@ class Run:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""
         examples = self.examples
         try:
-            return tune_adapter(self.store.read_only(), self.experiment, self.training_set, examples)
+            return tune_adapter(self.store.read_only(), self.experiment, self.training_set, examples, self._probe_cells)
         except MissingArtifactError:
             return None
 
@@ -224,6 +225,7 @@ class Run:
     @part
     def findings(self) -> Findings:
         """All results. The report is written from them: tables, figures and one page."""
+        from spillover.analysis.statistics.dose import dose
         from spillover.analysis.statistics.fertility import correlations
         from spillover.analysis.statistics.forgetting import forgetting
         from spillover.analysis.statistics.gains import compare_pairs
@@ -258,6 +260,7 @@ class Run:
             internals=internals,
             tuning=tuning,
             treatment=check_treatment(tuning, self.experiment.teaches, self.experiment.is_control) if adapter else None,
+            dose=dose(tuning.probes),
             forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs_of_plain_arms(self.arms, pairs)),
             data=self._data(defects),
             costs=self.store.costs(),
@@ -316,6 +319,11 @@ class Run:
         return open_translator(
             self.inputs.questions_in, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log
         )
+
+    @part
+    def _probe_cells(self) -> tuple[ProbeCell, ...]:
+        """The items that are asked during tuning; none, and no item is read, unless the experiment asks for it."""
+        return probe_cells(self.experiment, self.items) if self.experiment.tune.probe_every else ()
 
     @part
     def _unread(self) -> set[str] | None:

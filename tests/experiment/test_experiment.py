@@ -96,6 +96,7 @@ BEYOND_THE_DESIGN = {
         "method": "lora",
         "layers": "all",
         "embeddings": "none",
+        "probe_every": 0,
         "report_to": [],
     },
     "evaluate": {

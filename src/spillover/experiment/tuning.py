@@ -14,7 +14,7 @@ Block = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True,
 class TuneConfig(Section):
     """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
 
-    younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings"})
+    younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings", "probe_every"})
     old_defaults: ClassVar[dict[str, Any]] = {"translations": 40}  # what is measured changes no weight
 
     rank: Annotated[int, Field(ge=1)] = 8
@@ -47,6 +47,8 @@ class TuneConfig(Section):
     """Blocks that learn: whole numbers count from 0, or backward from −1; decimals are relative depths."""
     embeddings: Literal["none", "seen"] = "none"
     """`seen`: the rows of tokens that occur in the examples learn too."""
+    probe_every: NonNegative = 0
+    """Steps between two small evaluations of the model while it is tuned; 0: none."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

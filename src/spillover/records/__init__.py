@@ -70,13 +70,17 @@ from spillover.records.run import (
 )
 from spillover.records.runs import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.records.samples import Sample
-from spillover.records.scoring import Cell, ChatStyle, Length, Prediction, Prompt, Result, TextNLL
+from spillover.records.scoring import Cell, ChatStyle, Length, Prediction, ProbeCell, Prompt, Result, TextNLL
 from spillover.records.suggestion import Candidate, CrossValidation, Suggestion
 from spillover.records.transfer import BestMixture, ExperimentStatus, MixtureGains, SweepFindings, TransferMatrix
 from spillover.records.tuning import (
+    Dose,
+    DoseGroup,
+    DosePoint,
     Forgetting,
     LearnedPart,
     PairAlignment,
+    Probe,
     Retrieval,
     RetrievalGain,
     Translation,
@@ -108,6 +112,9 @@ __all__ = [
     "Data",
     "Deactivation",
     "Defect",
+    "Dose",
+    "DoseGroup",
+    "DosePoint",
     "Estimate",
     "Example",
     "ExperimentStatus",
@@ -149,6 +156,8 @@ __all__ = [
     "Patch",
     "PhasePlan",
     "Prediction",
+    "Probe",
+    "ProbeCell",
     "Prompt",
     "Provenance",
     "Question",

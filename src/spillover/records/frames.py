@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from spillover.records.comparison import ArmMetrics, ReasonPart
 from spillover.records.estimates import Estimate
 from spillover.records.outcomes import REASONS
+from spillover.records.tuning import DoseGroup
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+REPEATED = (ArmMetrics, DoseGroup)
+"""Parts that stand in several fields of one record."""
+
+
 def columns(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 - any record
     """Yield (column, value) of each field of a record of this kind. Without a record, all values are None.
 
-    An estimate takes four columns. A part, such as what only tasks with labels have, takes its columns; those of an
-    arm begin with the field's name. A split by reason takes the columns of an estimate per reason. Lists of other
-    records are left out.
+    An estimate takes four columns. A part, such as what only tasks with labels have, takes its columns; those of
+    `REPEATED` begin with the field's name. A split by reason takes the columns of an estimate per reason. Lists of
+    other records are left out.
     """
     hints = get_type_hints(kind)
     for field in fields(kind):
@@ -38,7 +43,7 @@ def columns(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, ob
             yield name, value
         elif Ellipsis not in types:
             (part,) = records
-            yield from columns(part, value, f"{name}_" if part is ArmMetrics else prefix)
+            yield from columns(part, value, f"{name}_" if part in REPEATED else prefix)
 
 
 def estimate_columns(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from spillover.records.comparison import Comparison, Gain, ItemAnswers, ItemScores
 from spillover.records.interpretability import Internals
 from spillover.records.quality import Data, Fertility, FertilityCorrelation
-from spillover.records.tuning import Forgetting, TreatmentCheck, Tuning
+from spillover.records.tuning import Dose, Forgetting, TreatmentCheck, Tuning
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -162,6 +162,8 @@ class Findings:
     """Whether tuning taught what it was meant to teach; None where nothing was tuned."""
     next_steps: tuple[NextStep, ...] = ()
     """What to do next, the most urgent first."""
+    dose: Dose | None = None
+    """Small evaluations at steps of tuning; None where there was none."""
 
     def _repr_html_(self) -> str:
         from spillover.records.notebook import of_findings

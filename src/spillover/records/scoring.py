@@ -36,6 +36,18 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeCell:
+    """The items of one language that are asked while a model is tuned."""
+
+    tuned: bool
+    """Whether the language is one of those tuned on."""
+    prompts: tuple[Prompt, ...]
+    """(items,) the same items in every language, in one order."""
+    gold: tuple[int, ...]
+    """(items,) index of each item's right choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatStyle:
     """How a prompt becomes a chat, where a chat template wraps it."""
 

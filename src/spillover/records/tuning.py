@@ -136,6 +136,29 @@ class LearnedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A small evaluation of the model at one step of tuning.
+
+    Its scores are means over languages per item, (items,), once over languages never tuned on and once over the others.
+    """
+
+    step: int
+    """Optimizer steps before it, over all phases."""
+    chrf: float | None
+    """chrF of the greedy translations of all held-out pairs, in [0, 100]; None if there are none."""
+    loss: float | None
+    """Mean loss of the held-out pairs' target tokens, nats, each pair alike; None if there are none."""
+    unseen: tuple[float, ...]
+    """Share of the languages never tuned on in which each item was answered right; empty without such languages."""
+    unseen_margins: tuple[float, ...]
+    """Mean gold margin of each item in these languages, nats."""
+    tuned: tuple[float, ...]
+    """As `unseen`, in the languages tuned on."""
+    tuned_margins: tuple[float, ...]
+    """As `unseen_margins`, in the languages tuned on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """What happened in tuning. Each phase has held-out examples of its own."""
 
@@ -159,6 +182,48 @@ class Tuning:
     """Held-out pairs of phases that compare pairs inside the model."""
     alignments: tuple[PairAlignment, ...] = ()
     """Alignment of these pairs, per language and metric."""
+    probes: tuple[Probe, ...] = ()
+    """Small evaluations at steps of tuning, in their order; none without `tune.probe_every`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoseGroup:
+    """What a probe measured on the items of a task, as means over items; changes are since the first probe."""
+
+    accuracy: float
+    """Share of right answers, mean over languages, in [0, 1]."""
+    change: Estimate
+    """Change of the accuracy, in [-1, 1]; score interval over items."""
+    margin: float
+    """Mean gold margin, nats."""
+    margin_change: Estimate
+    """Change of the margin, nats; Student's interval over items."""
+
+
+@dataclass(frozen=True, slots=True)
+class DosePoint:
+    """A probe of the model during tuning."""
+
+    step: int
+    """Optimizer steps before it, over all phases."""
+    chrf: float | None
+    """chrF of the greedy translations of all held-out pairs, in [0, 100]; None if there are none."""
+    loss: float | None
+    """Mean loss of the held-out pairs' target tokens, nats, each pair alike; None if there are none."""
+    unseen: DoseGroup | None
+    """In the languages never tuned on; None if no item was asked in any."""
+    tuned: DoseGroup | None
+    """In the languages tuned on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """What the model is worth after each number of steps."""
+
+    points: tuple[DosePoint, ...]
+    """One per probe, in the order of tuning; at least one."""
+    sentence: str
+    """The best step beside the last one, with a caution; empty if no item was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ TABLES_OF = {
     "patches": ("patches",),
     "geometry": ("geometry",),
     "training": ("training",),
+    "dose": ("dose",),
 }
 """Figure → names of the tables with its numbers."""
 

@@ -9,6 +9,7 @@ import torch
 
 from spillover.analysis.interpretability.alignment import cosines
 from spillover.experiment import IN_DIGEST, TuneConfig
+from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model, load
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.contrastive import encode_pair
@@ -45,16 +46,16 @@ def test_losses_are_the_naive_ones(tiny: Callable[[str], Path], kind: str) -> No
     model = load(str(tiny(kind)), "float32")
     rows = [encode(model, example) for example in PAIRS[:8]]
     expected = [naive(model, row) for row in rows]
-    assert target_losses(model, rows) == pytest.approx(expected, rel=1e-4)
+    assert target_losses(PrefixReader(model), rows) == pytest.approx(expected, rel=1e-4)
     late = [TokenizedExample(row.example, row.tokens, (IGNORED, *row.labels[:-1])) for row in rows]
-    assert target_losses(model, late) != pytest.approx(expected, rel=1e-2)
+    assert target_losses(PrefixReader(model), late) != pytest.approx(expected, rel=1e-2)
 
 
 def test_pairs_that_find_each_other_are_the_naive_ones(tiny: Callable[[str], Path]) -> None:
     model = load(str(tiny("llama")), "float32")
     rows = tuple(encode_pair(model, example) for example in PAIRS)
     held_out = HeldOut(compared=rows, depth=0.6)
-    reading = read(model, held_out)
+    reading = read(PrefixReader(model), held_out)
     assert reading.translations == reading.losses == []
     found = retrievals(held_out, reading, reading)
     for code in ("de", "nl"):

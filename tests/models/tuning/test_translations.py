@@ -8,7 +8,7 @@ import sacrebleu
 import torch
 
 from spillover.models.inference import rows
-from spillover.models.inference.prefix import attention_masks
+from spillover.models.inference.prefix import PrefixReader, attention_masks
 from spillover.models.load import Model, load
 from spillover.models.tuning.translations import chrf, translate
 from spillover.records import Example
@@ -45,7 +45,7 @@ def test_translations_are_those_of_the_naive_loop(
     monkeypatch.setattr(rows, "MAX_ROWS", places)
     model = load(str(tiny(kind)), "float32")
     room = 2 * max(map(len, model.tokenize([example.target for example in EXAMPLES])))
-    found = translate(model, EXAMPLES)
+    found = translate(PrefixReader(model), EXAMPLES)
     assert found == [naive(model, example, room) for example in EXAMPLES]
     assert all(found)
 
@@ -53,17 +53,17 @@ def test_translations_are_those_of_the_naive_loop(
 def test_what_other_rows_have_changes_them(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A twin that must fail: short rows see as many places as the longest."""
     model = load(str(tiny("llama")), "float32")
-    expected, plain = translate(model, EXAMPLES), attention_masks
+    expected, plain = translate(PrefixReader(model), EXAMPLES), attention_masks
 
     def seen(model: Model, full: torch.Tensor, *positions: torch.Tensor) -> object:
         return plain(model, full | (len(full) > 2), *positions)
 
     monkeypatch.setattr(rows, "attention_masks", seen)
-    assert translate(model, EXAMPLES) != expected
+    assert translate(PrefixReader(model), EXAMPLES) != expected
 
 
 def test_nothing_to_translate_is_nothing(tiny: Callable[[str], Path]) -> None:
-    assert translate(load(str(tiny("llama")), "float32"), []) == []
+    assert translate(PrefixReader(load(str(tiny("llama")), "float32")), []) == []
 
 
 def test_chrf_is_sacrebleus_and_ignores_the_closing_line() -> None:

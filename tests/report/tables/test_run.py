@@ -210,7 +210,7 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
             "deactivations",
             "patches",
         ),
-        *("training", "treatment", "alignment", "translations", "parts", "forgetting", "prompts"),
+        *("training", "treatment", "dose", "alignment", "translations", "parts", "forgetting", "prompts"),
         *("doctor", "pairs", "quality", "cost", "characters", "licenses"),
     ]
 

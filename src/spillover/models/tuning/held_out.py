@@ -58,25 +58,25 @@ class Reading:
     """(2, pairs, width) mean states of the first and the second texts of the compared pairs."""
 
 
-def read(model: Model, held_out: HeldOut) -> Reading:
+def read(reader: PrefixReader, held_out: HeldOut) -> Reading:
     """Return what the model, as it is now, makes of the examples."""
-    model.network.eval()
+    reader.model.network.eval()
     return Reading(
-        translate(model, [row.example for row in held_out.translated]),
-        target_losses(model, held_out.translated),
-        _states(model, held_out),
+        translate(reader, [row.example for row in held_out.translated]),
+        target_losses(reader, held_out.translated),
+        _states(reader.model, held_out),
     )
 
 
 @torch.inference_mode()
-def target_losses(model: Model, rows: Sequence[TokenizedExample]) -> list[float]:
+def target_losses(reader: PrefixReader, rows: Sequence[TokenizedExample]) -> list[float]:
     """Return the mean of −ln p(token | all before it) over the target tokens of each example, nats."""
     starts = [row.labels.count(IGNORED) for row in rows]
     queries = [
         Query(row.tokens[:-1], tuple(enumerate(row.tokens[start:], start - 1)))
         for row, start in zip(rows, starts, strict=True)
     ]
-    answers = answer_queries(PrefixReader(model), queries) if queries else []
+    answers = answer_queries(reader, queries) if queries else []
     return [-sum(log_p for log_p, _ in answer) / len(answer) for answer in answers]
 
 

@@ -1,11 +1,12 @@
 """The history of tuning, a file beside the adapter. Reading it loads no model."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spillover.records import LearnedPart, PairAlignment, Retrieval, Translation, Tuning
+from spillover.records import LearnedPart, PairAlignment, Probe, Retrieval, Translation, Tuning
 
 NAME = "history.json"
 
@@ -25,6 +26,7 @@ KINDS: dict[str, type] = {
     "parts": LearnedPart,
     "retrievals": Retrieval,
     "alignments": PairAlignment,
+    "probes": Probe,
 }
 """Field of the history that lists records → their type. Histories of version 0.1.0 have the first alone."""
 
@@ -34,9 +36,10 @@ def read_history(folder: Path) -> Tuning:
     table = json.loads((folder / NAME).read_text(encoding="utf-8"))
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
     for name, kind in KINDS.items():
-        fields[name] = tuple(kind(**_with_tuples(line)) for line in table.get(name, ()))
+        fields[name] = tuple(kind(**with_tuples(line)) for line in table.get(name, ()))
     return Tuning(**fields)
 
 
-def _with_tuples(line: dict[str, Any]) -> dict[str, Any]:
+def with_tuples(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's fields as they were before they were written as JSON, which has lists alone."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}

@@ -48,6 +48,9 @@ class Parts(Protocol):
     def learning(self) -> AbstractContextManager[None]:
         """Return a block within which passes over examples give all parts their gradient."""
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Return a block within which the network reads any token, also inside `learning`."""
+
     def synchronize(self) -> None:
         """Let the network read what the last step learned."""
 
@@ -95,6 +98,10 @@ class Adapter:
     def learning(self) -> AbstractContextManager[None]:
         """Implement `Parts`."""
         return self._seen.learning() if self._seen else nullcontext()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Implement `Parts`."""
+        return self._seen.reading() if self._seen else nullcontext()
 
     def synchronize(self) -> None:
         """Implement `Parts`."""
@@ -157,6 +164,10 @@ class Weights:
         )
 
     def learning(self) -> AbstractContextManager[None]:
+        """Implement `Parts`."""
+        return nullcontext()
+
+    def reading(self) -> AbstractContextManager[None]:
         """Implement `Parts`."""
         return nullcontext()
 

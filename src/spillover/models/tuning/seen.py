@@ -66,6 +66,16 @@ class SeenRows:
             if padding is not None:
                 self.embedding.padding_idx = padding
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read any token, also inside `learning`: from the matrix, into which `synchronize` wrote the rows."""
+        forward = self._reader.forward
+        self._reader.forward = self.embedding.forward
+        try:
+            yield
+        finally:
+            self._reader.forward = forward
+
     def close(self) -> None:
         """Leave the matrix as it was, and peft's modules as peft made them."""
         self.embedding.weight.data[self.tokens] = self._originals

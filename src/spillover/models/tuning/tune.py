@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice, zip_longest
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
 
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
+from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
@@ -26,11 +28,12 @@ from spillover.models.tuning.held_out import HeldOut, Reading, alignments, read,
 from spillover.models.tuning.history import write_history
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
 from spillover.models.tuning.parts import Parts, prepared, restrict
+from spillover.models.tuning.probes import ProbeCallback, Prober, logged_probes
 from spillover.models.tuning.schedule import Steps, WeightedSteps
 from spillover.models.tuning.targets import ALL
 from spillover.models.tuning.trainer import TargetTrainer
 from spillover.models.tuning.translations import chrf
-from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, Tuning
+from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, ProbeCell, Tuning
 from spillover.utils import distributed
 from spillover.utils.progress import Bar, bar, notify
 
@@ -49,6 +52,8 @@ class Phase:
     seed: int
     plan: PhasePlan = ONE_PART
     """Its parts, each with the number of examples to learn from; none: they are one."""
+    begin: int = 0
+    """Optimizer steps of the phases before it."""
     apart: tuple[int, ...] = ()
     """Number of each part's held-out examples, which follow each other too."""
 
@@ -84,6 +89,7 @@ def tune(
     folder: Path,
     plans: Sequence[PhasePlan] = (),
     translates: Sequence[Sequence[bool]] = ((True,),),
+    cells: Sequence[ProbeCell] = (),
 ) -> Tuning:
     """Tune, and write what was learned and `history.json` to `folder`; resume if tuning was begun there.
 
@@ -99,6 +105,7 @@ def tune(
         folder: an existing folder, for the adapter.
         plans: of each phase, whose examples are in the order of its parts; none: each phase is one part.
         translates: phase → part → whether its targets are translations, which are measured on held-out examples.
+        cells: the items that are asked every `settings.probe_every` steps.
 
     Raises:
         SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
@@ -115,11 +122,15 @@ def tune(
     rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
     steps = sum(phase.steps for phase in phases)
     with prepared(model, rows, settings) as parts:
-        before, logs = read(model, held_out), []
+        model.network.eval()  # dropout in an adapter would change what the reader tries
+        reader, logs = PrefixReader(model), []
+        before, prober = read(reader, held_out), Prober(reader, parts, held_out, cells)
         with bar("tune (steps)", steps) as progress:
             for phase in phases:
-                logs += learn_phase(model, parts, phase, begun / str(phase.number), progress)
-        after = read(model, held_out)
+                logs += learn_phase(
+                    model, parts, phase, begun / str(phase.number), progress, _callbacks(prober, phase, steps)
+                )
+        after = read(reader, held_out)
         if distributed.is_main_process():
             with checkpoints.saving(folder):
                 parts.save(folder)
@@ -133,9 +144,15 @@ def tune(
     return history
 
 
+def _callbacks(prober: Prober, phase: Phase, steps: int) -> list[ProbeCallback]:
+    """Return the callback that probes in a phase, if the settings ask for it; the main process alone probes."""
+    every = phase.settings.probe_every if distributed.is_main_process() else 0
+    return [ProbeCallback(prober, every, phase.begin, steps)] if every else []
+
+
 def _history(
     phases: Sequence[Phase],
-    logs: Sequence[dict[str, float]],
+    logs: Sequence[dict[str, Any]],
     left_out: int,
     listed: bool,
     measured: tuple[HeldOut, Reading, Reading],
@@ -157,6 +174,7 @@ def _history(
         parts=tuple(part for phase in phases for part in phase.drawn()) if listed else (),
         retrievals=retrievals(*measured),
         alignments=tuple(alignments(*measured)),
+        probes=logged_probes(logs),
     )
 
 
@@ -169,7 +187,7 @@ def _phases(
     rows = [(encode_pair if example.stage in compared else encode)(model, example) for example in examples]
     if not any(len(row.tokens) <= longest for row in rows):
         raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
-    phases = []
+    phases: list[Phase] = []
     for number in sorted({row.example.stage for row in rows}):
         inside = iter([row for row in rows if row.example.stage == number])
         plan = plans[number] if plans else PhasePlan((PartPlan("", 1, len(rows)),))
@@ -191,7 +209,8 @@ def _phases(
         if learned:
             schedule = settings.model_copy(update=changed)
             planned = replace(plan, parts=tuple(parts))
-            phases.append(Phase(number, learned, held_out, schedule, seed, planned, tuple(counts)))
+            begin = sum(phase.steps for phase in phases)
+            phases.append(Phase(number, learned, held_out, schedule, seed, planned, begin, tuple(counts)))
     return phases
 
 
@@ -223,7 +242,9 @@ def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
     return min((settings.cutoff, "tune.cutoff"), (model.context, "the model's context"))
 
 
-def learn_phase(model: Model, parts: Parts, phase: Phase, place: Path, progress: Bar) -> list[dict[str, float]]:
+def learn_phase(
+    model: Model, parts: Parts, phase: Phase, place: Path, progress: Bar, callbacks: Sequence[ProbeCallback] = ()
+) -> list[dict[str, Any]]:
     """Learn a phase, load its best epoch into the network, and return the Trainer's log."""
     arguments, named = training_arguments(model, phase, place), ALL not in phase.settings.targets
     restrict(model, parts, phase.plan.layers)
@@ -232,10 +253,12 @@ def learn_phase(model: Model, parts: Parts, phase: Phase, place: Path, progress:
         trainer = kind(parts.network, phase.learned, phase.held_out, phase.order, arguments, named, parts.synchronize)
         if isinstance(trainer, ContrastiveTrainer) and phase.plan.depth is not None:
             trainer.prepare(model, phase.plan.depth)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         state = trainer.learn(progress)
     parts.load(checkpoints.path_of(place, state.best_global_step or state.global_step))
     trainer.accelerator.wait_for_everyone()  # the main process removes the checkpoints at the end
-    log: list[dict[str, float]] = state.log_history
+    log: list[dict[str, Any]] = state.log_history
     return log
 
 

@@ -16,6 +16,7 @@ from spillover.records import Comparison, Estimate, Findings
 from spillover.report.figures import charts
 from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
+from spillover.report.figures.dose import dose
 from spillover.report.figures.figure import Figure, Plot, slugs
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
@@ -164,6 +165,7 @@ FIGURES: dict[str, Callable[[Findings], Figure]] = {
     "neurons": neurons,
     "patches": patches,
     "training": training,
+    "dose": dose,
 }
 """Name → figure, in the order of the page."""
 

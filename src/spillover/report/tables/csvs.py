@@ -13,6 +13,7 @@ from spillover.records import (
     Curve,
     Deactivation,
     Defect,
+    DosePoint,
     Fertility,
     Findings,
     Forgetting,
@@ -142,6 +143,11 @@ def treatment(findings: Findings) -> str:
     return _records(TranslationGain, findings.treatment.translations if findings.treatment else ())
 
 
+def dose(findings: Findings) -> str:
+    """Return a row per probe: every number of its `DosePoint`, and of each group of languages."""
+    return _records(DosePoint, findings.dose.points if findings.dose else ())
+
+
 def retrieval(findings: Findings) -> str:
     """Return a row per language with every number of its `RetrievalGain`; an empty language is all of them."""
     return _records(RetrievalGain, findings.treatment.retrievals if findings.treatment else ())
@@ -225,6 +231,7 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "patches": patches,
     "training": training,
     "treatment": treatment,
+    "dose": dose,
     "retrieval": retrieval,
     "alignment": alignment,
     "parts": parts,

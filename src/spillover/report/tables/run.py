@@ -24,7 +24,7 @@ from spillover.report.tables.lint import doctor, pairs, quality
 from spillover.report.tables.neurons import deactivations, neurons, overlaps
 from spillover.report.tables.prompts import prompts
 from spillover.report.tables.table import Table, terminal
-from spillover.report.tables.treatment import alignment, parts, treatment
+from spillover.report.tables.treatment import alignment, dose, parts, treatment
 from spillover.report.tables.tuning import forgetting, training, translations
 from spillover.utils.formatting import percent, points
 
@@ -131,6 +131,7 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "patches": patches,
     "training": training,
     "treatment": treatment,
+    "dose": dose,
     "alignment": alignment,
     "translations": translations,
     "parts": parts,

@@ -4,7 +4,7 @@ Pure: findings in, tables out.
 """
 
 from spillover.languages import get_language
-from spillover.records import Findings, LearnedPart, RetrievalGain, TranslationGain
+from spillover.records import DoseGroup, Findings, LearnedPart, RetrievalGain, TranslationGain
 from spillover.report.tables.table import Table
 from spillover.utils.formatting import (
     MINUS,
@@ -62,6 +62,35 @@ def _retrieval_row(gain: RetrievalGain) -> tuple[str, ...]:
 
 def _name(code: str) -> str:
     return get_language(code).name if code else ALL
+
+
+def dose(findings: Findings) -> list[Table]:
+    """Return a row per probe: what the model was worth after each number of steps."""
+    points = findings.dose.points if findings.dose else ()
+    rows = tuple(
+        (
+            str(point.step),
+            *map(_decimals, (point.chrf, point.loss), (1, 3)),
+            *_group(point.unseen),
+            *_group(point.tuned),
+        )
+        for point in points
+    )
+    caption = (
+        "Dose: small evaluations during tuning. chrF and loss in nats per token, of held-out pairs. Accuracy in "
+        "percent on a few items, and its change in points since the first probe with 95% intervals over items, in the "
+        "languages never tuned on and in those tuned on."
+    )
+    header = ("step", "chrF", "loss", "never tuned on", "change", "tuned on", "change, tuned on")
+    return [Table(caption, header, rows)] if rows else []
+
+
+def _group(group: DoseGroup | None) -> tuple[str, str]:
+    return (MINUS, MINUS) if group is None else (percent(group.accuracy), with_interval(group.change))
+
+
+def _decimals(value: float | None, digits: int) -> str:
+    return MINUS if value is None else f"{value:.{digits}f}"
 
 
 def alignment(findings: Findings) -> list[Table]:
