@@ -11,6 +11,16 @@ from pydantic import ValidationError
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment.experiment import Experiment
 
+REMEDIES = {
+    "Unescaped '\\'": "write / in place of each \\ of a path",
+    "Invalid hex value": "write / in place of each \\ of a path",
+    "Invalid value": 'write a text in quotes, such as name = "gemma-3-270m"',
+    "Cannot declare": "write each section once",
+    "Cannot overwrite": "write each key once",
+    "codec": "save the file as UTF-8",
+}
+"""Words in the reader's message → what a user can do."""
+
 MAX_SHOWN = 200
 """Characters of a wrong value that an error repeats."""
 
@@ -31,14 +41,22 @@ def read_table(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
         SpilloverError: the file is missing or not TOML, or an override is not `key=value`.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editor begins files with a mark
     except OSError as error:
-        raise SpilloverError(f"{path}: cannot read the experiment file: {error.strerror}") from error
+        expected = "expected a file such as examples/demo.toml"
+        raise SpilloverError(f"{path}: cannot read the experiment file: {error.strerror}; {expected}") from error
     except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, or a number of 5,000 digits
-        raise SpilloverError(f"{path}: not valid TOML: {error}") from error
+        raise SpilloverError(f"{path}: not valid TOML: {error}; {_remedy(path, str(error))}") from error
     for override in overrides:
         _apply(table, override)
     return table
+
+
+def _remedy(path: Path, message: str) -> str:
+    """Return what a user can do about a file that is not TOML."""
+    if path.suffix.lower() != ".toml":
+        return "expected an experiment in a .toml file, in which `source` names the data"
+    return next((remedy for words, remedy in REMEDIES.items() if words in message), "correct the file at that place")
 
 
 def parse_experiment(table: Mapping[str, Any], where: str) -> Experiment:
@@ -83,7 +101,8 @@ def _first_error(error: ValidationError) -> str:
     allowed = [_allowed(detail["msg"]) for other, detail in details if other == path]  # a key may have two types
     value = repr(first["input"])
     short = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
-    return f"{key}: found {short}, expected: {' or '.join(allowed)}"
+    brackets = '; write a list in brackets: ["a", "b"]' if "a list" in allowed else ""
+    return f"{key}: found {short}, expected: {' or '.join(allowed)}{brackets}"
 
 
 def dump_experiment(experiment: Experiment) -> str:

@@ -3,6 +3,7 @@
 Each kind of source has a module of its own, which knows how its texts are stored.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Protocol, runtime_checkable
@@ -91,6 +92,10 @@ def open_source(
     """
     name, _, argument = spec.partition(":")
     if name not in SOURCES:
+        if os.path.exists(spec):  # noqa: PTH110 - Path raises for a name that is too long
+            raise SpilloverError(
+                f"{where}: found the path {spec!r}, expected its kind before it, such as folder:{spec}"
+            )
         name, argument = spec, ""
     thing = resolve(SOURCES, name, where)
     if classes and "classes" not in signature(thing).parameters:
