@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from spillover.organism.corpus import documents
+from spillover.organism.corpus import PIVOT_FIRST, documents
 from spillover.organism.grammar import (
     BAD,
     CONTENT_WORDS,
@@ -107,9 +107,18 @@ def test_pretraining_labels_the_pivot_alone_and_begins_with_it(lexicon: Lexicon)
     rows = list(documents(lexicon, 0, 2000))
     pivot = {*words(lexicon, PIVOT, (*CONTENT_WORDS, *FUNCTION_WORDS)), "Text:", "Polarity:", "positive", "negative"}
     labeled = [row for row in rows if "Polarity:" in row]
-    assert all(set(row.split()) <= pivot for row in (*labeled, *rows[:600]))
+    first = round(PIVOT_FIRST * len(rows))
+    assert all(set(row.split()) <= pivot for row in (*labeled, *rows[:first]))
     assert len(labeled) > 200
-    assert any(set(row.split()) - pivot for row in rows[600:])
+    assert any(set(row.split()) - pivot for row in rows[first:])
+
+
+def test_labels_are_frequent_at_the_beginning_and_rarer_among_other_languages(lexicon: Lexicon) -> None:
+    """Three in seven documents, later three tenths of two in seven: within five standard deviations."""
+    labeled = ["Polarity:" in row for row in documents(lexicon, 0, 5000)]
+    for part, share in ((labeled[:2000], 3 / 7), (labeled[2000:], 3 / 10 * 2 / 7)):
+        deviation = (share * (1 - share) / len(part)) ** 0.5
+        assert abs(sum(part) / len(part) - share) < 5 * deviation
 
 
 def test_a_world_is_the_same_each_time_and_another_seed_draws_another() -> None:

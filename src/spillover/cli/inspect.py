@@ -8,6 +8,7 @@ import typer
 
 from spillover.cli.options import File, Overrides, open_experiment
 from spillover.errors import SpilloverError, did_you_mean
+from spillover.organism.grammar import SEED, WORLDS
 
 app = typer.Typer()
 models = typer.Typer(
@@ -117,12 +118,10 @@ def model_path(name: str) -> None:
 def make_model(
     name: Annotated[str, typer.Argument(help="organism or organism-unshared.")],
     folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the languages, texts and weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the languages, texts and weights.")] = SEED,
 ) -> None:
     """Pretrain a model organism from its recipe. This takes minutes; `organism:SEED` is the source in its languages."""
     from dataclasses import replace
-
-    from spillover.organism.grammar import WORLDS
 
     if name not in WORLDS:
         raise SpilloverError(f"models make: found {name!r}; {did_you_mean(name, WORLDS)}")

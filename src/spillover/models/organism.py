@@ -31,8 +31,8 @@ SHAPE = {
 }
 """Of the Llama. With the usual initializer range of 0.02 it does not learn the task."""
 
-DOCUMENTS = 80_000
-"""Documents of the whole pretraining, about 1.3 million tokens."""
+DOCUMENTS = 120_000
+"""Documents of the whole pretraining, about 1.8 million tokens."""
 
 BATCH = 64
 """Documents of a step."""
