@@ -38,7 +38,7 @@ def integrity_error(folder: Path) -> str:
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         sums, changed = dict(marker["files"]), dict(marker.get("changed", {}))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a file may stand where a folder is expected
         return f"{folder / MARKER}: not there"
     except (ValueError, KeyError, TypeError):
         return f"{folder / MARKER}: cannot be read"
