@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spillover.analysis.statistics.paired import mean_change, unbounded_mean
-from spillover.records import Dose, DoseGroup, DosePoint, Probe
+from spillover.records import Dose, DoseGroup, DosePoint, Estimate, Probe
 from spillover.utils.formatting import percent, plural, points
 
 GROUPS = {
@@ -36,8 +36,11 @@ def _group(probe: Probe, first: Probe, name: str) -> DoseGroup | None:
     if not len(hits):
         return None
     before, margins_before = np.array(getattr(first, name)), np.array(getattr(first, f"{name}_margins"))
-    change = mean_change((hits - before)[:, None]).estimate()
-    margin_change, _ = unbounded_mean((margins - margins_before)[:, None])
+    if probe is first:
+        change = margin_change = Estimate(0.0, 0.0, 0.0, len(hits))  # since itself: known, not estimated
+    else:
+        change = mean_change((hits - before)[:, None]).estimate()
+        margin_change, _ = unbounded_mean((margins - margins_before)[:, None])
     return DoseGroup(float(hits.mean()), change, float(margins.mean()), margin_change)
 
 
