@@ -1,12 +1,13 @@
 """Numbers as people read them, and back."""
 
-from math import nan
+from math import inf, nan
 
 import pytest
 
 from spillover.records import Estimate
 from spillover.utils.formatting import (
     ascii_minus,
+    change_with_interval,
     duration,
     listed,
     minus,
@@ -37,3 +38,8 @@ def test_names_and_counts_are_written_as_in_a_sentence() -> None:
     assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
     assert [plural(count, "language") for count in range(3)] == ["0 languages", "1 language", "2 languages"]
     assert (duration(nan), size(nan)) == ("unknown", "unknown")
+
+
+def test_a_change_of_one_observation_has_no_interval() -> None:
+    assert change_with_interval(Estimate(1.25, -inf, inf, 1)) == "+1.2"
+    assert change_with_interval(Estimate(1.25, -0.5, 3.0, 2)) == "+1.2 [−0.5, +3.0]"

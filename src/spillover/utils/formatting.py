@@ -5,7 +5,7 @@ Files for other programs stay ASCII.
 
 import unicodedata
 from collections.abc import Sequence
-from math import isnan
+from math import isfinite, isnan
 
 from spillover.records import Estimate
 
@@ -65,11 +65,14 @@ def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
 
 
 def change_with_interval(change: Estimate | None, digits: int = 1) -> str:
-    """Write a change in its own unit with its interval, `+5.2 [+3.1, +7.3]`, or a minus where there is none."""
+    """Write a change in its own unit with its interval, `+5.2 [+3.1, +7.3]`, or a minus where there is none.
+
+    A change of one observation has no interval, and stands alone.
+    """
     if change is None:
         return MINUS
     value, low, high = (minus(f"{number:+.{digits}f}") for number in (change.value, change.low, change.high))
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]" if isfinite(change.low) else value
 
 
 def nats_with_interval(change: Estimate | None) -> str:

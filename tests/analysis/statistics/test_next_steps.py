@@ -142,6 +142,10 @@ def test_what_concerns_tuning_is_not_said_of_a_control_or_of_a_run_that_tuned_no
     assert not texts(replace(run, setup=replace(run.setup, mixture="")), rule)
 
 
+def test_a_loss_that_is_nearly_nothing_asks_for_no_more_epochs():
+    assert not texts(losses(0.02, 0.014, 0.008), "longer")
+
+
 @pytest.mark.parametrize("code", ["en", "de"])
 def test_no_language_is_suggested_for_what_tuning_itself_read_or_wrote(code: str):
     (step,) = [step for step in next_steps(alarmed(code, verdict="harmed")) if step.rule == "harm"]

@@ -163,3 +163,10 @@ def test_a_mixture_of_both_takes_if_both_do() -> None:
     assert check_treatment(tuning(*pairs(garbled, right), retrievals=both)).took is True
     assert check_treatment(tuning(*pairs(garbled, copied), retrievals=both)).took is False
     assert check_treatment(tuning(*pairs(garbled, right), retrievals=found((0.0,) * 10))).took is False
+
+
+def test_one_question_has_no_interval() -> None:
+    (row,) = pairs(before=lambda _: "nothing", after=ENGLISH.__getitem__)[:1]
+    sentence = check_treatment(tuning(row)).sentence
+    assert "found 1; on 1 held-out pair chrF" in sentence
+    assert "inf" not in sentence

@@ -15,6 +15,9 @@ from spillover.utils.formatting import listed, plural
 FALLING = 0.03
 """Share of the held-out loss that the last epoch must take off if more epochs are to be advised."""
 
+LEAST_FALL = 0.02
+"""Nats per target token that the last epoch must take off too: what is nearly learned gains little from more epochs."""
+
 RISING = 0.01
 """Share of the held-out loss that the last epoch must add if more questions are to be advised."""
 
@@ -64,7 +67,7 @@ def make_treatment_take(findings: Findings) -> Iterator[Step]:
 def tune_longer(findings: Findings) -> Iterator[Step]:
     """The held-out loss was still falling when tuning ended."""
     before, after = _last_epoch(findings)
-    if after < before * (1 - FALLING):
+    if before - after > max(before * FALLING, LEAST_FALL):
         fell = f"the held-out loss still falls, from {before:.2f} to {after:.2f} nats in the last epoch"
         yield f"Tune longer: {fell}.", f"run {EXPERIMENT} --set tune.epochs=N"
 

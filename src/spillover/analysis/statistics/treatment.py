@@ -146,10 +146,9 @@ def retrieval_gains(rows: Sequence[Retrieval]) -> tuple[RetrievalGain, ...]:
 def _translated(gain: TranslationGain) -> tuple[bool, str]:
     """Return whether translation was learned, and the numbers in words."""
     change = gain.difference
-    text = (
-        f"on {plural(gain.pairs, 'held-out pair')} chrF {gain.before:.1f} → {gain.after:.1f} "
-        f"({_signed(change.low)} to {_signed(change.high)})"
-    )
+    text = f"on {plural(gain.pairs, 'held-out pair')} chrF {gain.before:.1f} → {gain.after:.1f}"
+    if np.isfinite(change.low):  # one question has no interval
+        text += f" ({_signed(change.low)} to {_signed(change.high)})"
     faults = []
     if gain.over_copy.low <= 0:
         faults.append(f"not shown to be better than copied sources (chrF {gain.copied:.1f})")
