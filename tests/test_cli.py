@@ -376,7 +376,7 @@ def test_the_report_tells_what_the_doctor_finds(
     table = whole.parent / "examined" / "report" / "tables" / "doctor.csv"
     for severity in ("warning", "error"):
         found = Defect(severity, "swap", f"a swap that is an {severity}", "items/de.jsonl: line 2", "de", 50.0)
-        monkeypatch.setattr("spillover.pipeline.examine", lambda *_, found=found: [found])
+        monkeypatch.setattr("spillover.pipeline.stored_defects", lambda *_, found=found: [found])
         assert call("report", experiment, "--runs", whole.parent, "--name", "examined").status == 0
         expected = f"{severity},swap,a swap that is an {severity},items/de.jsonl: line 2,de,50.0"
         assert lines_of(table)[1:] == [expected]

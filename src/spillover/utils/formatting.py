@@ -6,8 +6,10 @@ Files for other programs stay ASCII.
 import unicodedata
 from collections.abc import Sequence
 from math import isfinite, isnan
+from typing import TYPE_CHECKING
 
-from spillover.records import Estimate
+if TYPE_CHECKING:  # no import for `--help`, which loads this module and must not wait for NumPy
+    from spillover.records import Estimate
 
 MINUS = "−"
 """The minus of printed numbers."""
@@ -57,14 +59,14 @@ def points(difference: float) -> str:
     return "0.0" if float(text) == 0 else minus(text)
 
 
-def with_interval(estimate: Estimate | None, missing: str = MINUS) -> str:
+def with_interval(estimate: "Estimate | None", missing: str = MINUS) -> str:
     """Write a difference with its interval, `+5.2 [+3.1, +7.3]`, or `missing` where there is none."""
     if estimate is None:
         return missing
     return f"{points(estimate.value)} [{points(estimate.low)}, {points(estimate.high)}]"
 
 
-def change_with_interval(change: Estimate | None, digits: int = 1) -> str:
+def change_with_interval(change: "Estimate | None", digits: int = 1) -> str:
     """Write a change in its own unit with its interval, `+5.2 [+3.1, +7.3]`, or a minus where there is none.
 
     A change of one observation has no interval, and stands alone.
@@ -75,12 +77,12 @@ def change_with_interval(change: Estimate | None, digits: int = 1) -> str:
     return f"{value} [{low}, {high}]" if isfinite(change.low) else value
 
 
-def nats_with_interval(change: Estimate | None) -> str:
+def nats_with_interval(change: "Estimate | None") -> str:
     """Write a change in nats with its interval, `+0.52 [+0.31, +0.73]`, or a minus where there is none."""
     return change_with_interval(change, digits=2)
 
 
-def share_with_interval(share: Estimate) -> str:
+def share_with_interval(share: "Estimate") -> str:
     """Write a share as percent with its interval: `80.0 [75.1, 84.2]`."""
     return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
 

@@ -403,10 +403,11 @@ def test_full_tuning_in_half_precision_is_refused(made: Callable[[str], Path]) -
 
 
 def test_keys_at_their_defaults_are_no_part_of_a_digest() -> None:
-    younger = {"method", "layers", "embeddings"}
+    younger = {"method", "layers", "embeddings", "probe_every"}
     assert set(TuneConfig().identity()) == set(TuneConfig.model_fields) - younger
-    changed = TuneConfig(method="full", layers=(0.5,), embeddings="seen").identity()
-    assert {name: changed[name] for name in younger} == {"method": "full", "layers": [0.5], "embeddings": "seen"}
+    changed = {"method": "full", "layers": (0.5,), "embeddings": "seen", "probe_every": 7}
+    identity = TuneConfig(**changed).identity()
+    assert {name: identity[name] for name in younger} == changed | {"layers": [0.5]}
 
 
 PLANS = (

@@ -3,8 +3,10 @@
 `docs/statistics.md` has every rule and formula.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import scipy
@@ -110,7 +112,7 @@ def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> Choice
     balanced = has_balanced_golds(choices.gold, choices.numbers)
     margin, detectable = split.margin_change([column])
     return ChoiceGain(
-        chance=float((1 / choices.numbers).mean()),
+        chance=_chance(choices.numbers),
         gold=tuple(gold.tolist()),
         discrimination=split.discrimination([column]) if balanced else None,
         label_prior=split.label_prior([column]) if balanced else None,
@@ -119,6 +121,15 @@ def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> Choice
         per_character=split.length_change("characters", [column]),
         per_byte=split.length_change("bytes", [column]),
     )
+
+
+def _chance(numbers: Golds) -> float:
+    """Return the accuracy of guessing: the mean of 1 / choices over items, exact where all have as many.
+
+    numbers: (items,) of each item's choices.
+    """
+    counts = Counter(numbers.tolist())
+    return float(sum(Fraction(count, int(number)) for number, count in counts.items()) / len(numbers))
 
 
 def choice_metrics(arm: LabelScores, gold: Golds, units: Units) -> ChoiceMetrics:
