@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from spillover.errors import SpilloverError
-from spillover.languages.table import Language, brought_languages, known_languages, languages
+from spillover.languages.table import Language, brought_languages, known_language, known_languages, languages
 
 _WITH_COUNTRY = re.compile(r"([A-Za-z]{2,3}[_-][A-Za-z]{4})[_-]([A-Za-z]{4})")
 """A code with its script and the first four letters of a country, as Global PIQA has it: `por_latn_braz`."""
@@ -19,10 +19,10 @@ _WITH_COUNTRY = re.compile(r"([A-Za-z]{2,3}[_-][A-Za-z]{4})[_-]([A-Za-z]{4})")
 
 def get_language(code: str, where: str = "language") -> Language:
     """Return the language of a code; `where` names the place in the error for an unknown one."""
-    known = known_languages()
-    if code not in known:
+    known = known_language(code)
+    if known is None:
         raise SpilloverError(f"{where}: found {code!r}, expected a language code; {_hint(code)}")
-    return known[code]
+    return known
 
 
 def lookup(written: str) -> str | None:

@@ -127,6 +127,13 @@ def known_languages() -> dict[str, Language]:
     return default | {code: row for rows in rest for code, row in rows.items() if code not in default}
 
 
+def known_language(code: str) -> Language | None:
+    """Return the language that `known_languages` has under a code, without a table of all; None if it has none."""
+    sections = _sections()
+    rows = (sections[PAPER], brought_languages(), *(part for name, part in sections.items() if name != PAPER))
+    return next((part[code] for part in rows if code in part), None)
+
+
 def in_paper_order(codes: Iterable[str]) -> tuple[str, ...]:
     """Sort codes into the order of `known_languages`, which begins with the paper's."""
     rank = {code: index for index, code in enumerate(known_languages())}

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from spillover.records.outcomes import Outcome
 
 Length = Literal["characters", "bytes"]
@@ -97,7 +95,7 @@ class Prediction:
     @property
     def chosen(self) -> int:
         """Index of the label with the highest score; the first of them where several tie."""
-        return int(np.argmax(self.logprobs))
+        return self.logprobs.index(max(self.logprobs))
 
     @property
     def tied(self) -> bool:

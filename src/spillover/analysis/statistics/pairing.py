@@ -1,8 +1,8 @@
 """Pair two arms: results are matched item by item, or refused with a sentence about the difference."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,35 +157,41 @@ def item_table(cells: Sequence[PairedCell], measure: Callable[[PairedCell], Arra
 
 
 def _by_cell(results: Iterable[Result]) -> dict[tuple[str, str], dict[str, Result]]:
-    cells: dict[tuple[str, str], dict[str, Result]] = defaultdict(dict)
+    cells: dict[tuple[str, str], dict[str, Result]] = {}
     for result in results:
-        id = _id(result)
-        where = f"{result.task}, {result.language}, item {id!r}"
-        get_language(result.language, where)
-        if id in cells[result.task, result.language]:
-            raise SpilloverError(f"{where}: found twice in one arm, expected once")
+        id = result.id if isinstance(result, Prediction) else result.item
+        rows = cells.setdefault((result.task, result.language), {})
+        if not rows:
+            get_language(result.language, _where(result))
+        if id in rows:
+            raise SpilloverError(f"{_where(result)}: found twice in one arm, expected once")
         if isinstance(result, Prediction):
-            _check_prediction(result, where)
+            _check_prediction(result)
         elif not 0 <= result.score <= 1 or (result.score == 1) != (result.reason == "right"):
             raise SpilloverError(
-                f"{where}: found score {result.score} with reason {result.reason!r}, expected a score in [0, 1] "
-                "and the reason 'right' for 1 alone"
+                f"{_where(result)}: found score {result.score} with reason {result.reason!r}, expected a score in "
+                "[0, 1] and the reason 'right' for 1 alone"
             )
-        cells[result.task, result.language][id] = result
-    return dict(cells)
+        rows[id] = result
+    return cells
 
 
-def _id(result: Result) -> str:
-    return result.id if isinstance(result, Prediction) else result.item
+def _where(result: Result) -> str:
+    """Return what errors call a result."""
+    id = result.id if isinstance(result, Prediction) else result.item
+    return f"{result.task}, {result.language}, item {id!r}"
 
 
-def _check_prediction(prediction: Prediction, where: str) -> None:
-    if len(prediction.logprobs) < 2 or not np.isfinite(prediction.logprobs).all():
-        raise SpilloverError(f"{where}: found scores {prediction.logprobs}, expected two or more finite numbers")
-    if not 0 <= prediction.gold < len(prediction.logprobs):
+def _check_prediction(prediction: Prediction) -> None:
+    labels = len(prediction.logprobs)
+    if labels < 2 or not all(map(isfinite, prediction.logprobs)):
         raise SpilloverError(
-            f"{where}: found gold {prediction.gold}, expected an index below {len(prediction.logprobs)}, "
-            "the number of labels"
+            f"{_where(prediction)}: found scores {prediction.logprobs}, expected two or more finite numbers"
+        )
+    if not 0 <= prediction.gold < labels:
+        raise SpilloverError(
+            f"{_where(prediction)}: found gold {prediction.gold}, expected an index below {labels}, the number of "
+            "labels"
         )
 
 
@@ -204,18 +210,25 @@ def _pair(key: tuple[str, str], names: tuple[str, str], one: Rows, other: Rows, 
     counts = {len(part) for part in predictions}
     if counts not in ({0}, {len(ids)}):
         raise SpilloverError(f"{where}: found label scores of some items only, expected them of all or of none")
-    outcomes = [[outcome(row) for row in results] for results in rows]
-    reference, arm = (np.array([o.score for o in results], dtype=np.float64) for results in outcomes)
-    before, after = (tuple(o.reason for o in results) for results in outcomes)
+    choices = _choice_scores(where, *predictions) if predictions[0] else None
+    if choices:
+        scores = [is_correct(arm.logprobs, choices.gold) for arm in (choices.reference, choices.arm)]
+        reasons = [tuple(REASONS[0] if right else REASONS[1] for right in part.tolist()) for part in scores]
+        in_language = np.full((2, 2, len(ids)), np.nan)
+    else:
+        outcomes = [[row for row in results if isinstance(row, Outcome)] for results in rows]
+        scores = [np.array([o.score for o in part], dtype=np.float64) for part in outcomes]
+        reasons = [tuple(o.reason for o in part) for part in outcomes]
+        in_language = np.array([_in_language(part) for part in outcomes])
     return PairedCell(
         *key,
         ids=ids,
         units=np.array([clusters.get(id, id) for id in ids]),
-        reference=reference,
-        arm=arm,
-        reasons=(before, after),
-        in_language=np.array([_in_language(results) for results in outcomes]),
-        choices=_choice_scores(where, *predictions) if predictions[0] else None,
+        reference=scores[0],
+        arm=scores[1],
+        reasons=(reasons[0], reasons[1]),
+        in_language=in_language,
+        choices=choices,
     )
 
 
@@ -265,6 +278,8 @@ def _label_scores(predictions: Sequence[Prediction], labels: int) -> LabelScores
 
 def _padded(rows: Sequence[Sequence[float]], labels: int, padding: float = -np.inf) -> Array:
     """Return (items, labels), with a padding behind the numbers of an item with fewer labels."""
+    if all(len(row) == labels for row in rows):
+        return np.array(rows, dtype=np.float64)
     table = np.full((len(rows), labels), padding)
     for row, scores in zip(table, rows, strict=True):
         row[: len(scores)] = scores

@@ -10,6 +10,8 @@ from typing import Any
 
 import altair as alt
 
+from spillover.report.figures.folding import folding
+
 Datum = dict[str, Any]
 """One row of a chart's data."""
 
@@ -31,7 +33,8 @@ def forest(
 ) -> alt.LayerChart:
     """Draw differences with their intervals in the order of `rows`, with a zero line and a band of ± `margin`.
 
-    rows: language, group, value, low, high (points), text (for the tooltip). The row of the language `first` is bold.
+    rows: language, group, value, low, high (points), text (for the tooltip), and extreme where the chart folds
+    (`folding`). The row of the language `first` is bold.
     """
     weight = alt.condition(f"datum.value === '{first}'", alt.value("bold"), alt.value("normal"))
     axis = alt.Axis(ticks=False, domain=False, labelLimit=130, labelFontWeight=weight)
@@ -47,7 +50,7 @@ def forest(
         alt.Tooltip("group:N"),
         alt.Tooltip("text:N", title="gain [95% interval]"),
     ]
-    base = alt.Chart(_data(rows)).encode(y=y, color=color, tooltip=tooltip)
+    base = folding(alt.Chart(_data(rows)), rows).encode(y=y, color=color, tooltip=tooltip)
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(color=GRAY, strokeWidth=1).encode(x=alt.X("zero:Q", title=title))
     band = alt.Chart(_data([{"from": -margin, "to": margin}])).mark_rect(color=GRAY, opacity=0.15)
     band = band.encode(x=alt.X("from:Q", title=title), x2="to:Q")
@@ -60,7 +63,8 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
     """Draw shares as colored cells with their numbers: a row per language, a column per task and arm.
 
     rows: language, task, arm, column (`base 0`, `tuned 0`, `base 1`, …: the arm and the task's place), value in
-    [0, 1], percent (the value as text). A task's name stands above its first two columns.
+    [0, 1], percent (the value as text), and extreme where the chart folds (`folding`). A task's name stands above its
+    first two columns.
     """
     columns = list(dict.fromkeys(row["column"] for row in rows))
     first_rows = list({row["task"]: row for row in reversed(rows)}.values())  # one per task
@@ -82,7 +86,7 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
         alt.Tooltip("arm:N"),
         alt.Tooltip("percent:N", title="accuracy in percent"),
     ]
-    base = alt.Chart(_data(rows)).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=tooltip)
+    base = folding(alt.Chart(_data(rows)), rows).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=tooltip)
     dark = alt.datum.value > chance + DARK_FROM * (1 - chance)
     ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#000000"))
     cells = base.mark_rect().encode(color=color)

@@ -57,6 +57,8 @@ def _plots(measured: Dose) -> Iterator[Plot]:
 def _chart(rows: Sequence[Datum], title: str) -> alt.LayerChart:
     """Draw values by step as joined dots, with an interval where a row has one.
 
+    The second of two lines is dashed, with smaller dots and thinner intervals: both are seen where they coincide.
+
     rows: step, of (what the color means), value, text (value and interval), and low and high or none of them.
     """
     names = list(dict.fromkeys(row["of"] for row in rows))
@@ -70,8 +72,15 @@ def _chart(rows: Sequence[Datum], title: str) -> alt.LayerChart:
         alt.Tooltip("text:N", title=title),
     ]
     base = alt.Chart().encode(x=x, color=color, tooltip=tooltip)
-    dots = base.mark_line(strokeWidth=2, point={"size": 50, "filled": True, "opacity": 1}).encode(y=y)
-    layers = [dots]
+    dash = alt.StrokeDash("of:N", legend=None).scale(domain=names, range=[[1, 0], [5, 5]])
+    size = alt.Size("of:N", legend=None).scale(domain=names, range=[110, 35] if len(names) > 1 else [50])
+    width = alt.StrokeWidth("of:N", legend=None).scale(domain=names, range=[4, 1.5] if len(names) > 1 else [1])
+    layers = [
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+        base.mark_point(filled=True, opacity=1).encode(y=y, size=size),
+    ]
     if "low" in rows[0]:
-        layers.insert(0, base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
+        layers.insert(
+            0, base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title=title), y2="high:Q", strokeWidth=width)
+        )
     return alt.layer(*layers, data=alt.InlineData(values=list(rows))).properties(height=180)

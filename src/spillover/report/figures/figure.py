@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from spillover.report.figures.folding import EXTREMES, ROW
+
 
 @dataclass(frozen=True, slots=True)
 class Plot:
@@ -21,6 +23,13 @@ class Plot:
     """The chart, without a width. If its figure has languages, the chart holds the rows of all of them."""
     width: int = 420
     """Width of the picture, in pixels."""
+    languages: int = 0
+    """Number of languages of a chart that folds to its extremes; 0 if the chart does not fold."""
+
+    @property
+    def height(self) -> int:
+        """Height of the chart in the page when it opens, in pixels."""
+        return ROW * (2 * EXTREMES + 1) if self.languages else int(self.chart.height)
 
 
 @dataclass(frozen=True, slots=True)

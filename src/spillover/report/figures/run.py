@@ -18,6 +18,7 @@ from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.dose import dose
 from spillover.report.figures.figure import Figure, Plot, slugs
+from spillover.report.figures.folding import ALL, FEW, extremes, show
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
@@ -70,9 +71,13 @@ def _forests(comparison: Comparison, group_of: Mapping[str, str], pair: str = ""
     for (task, members), name in zip(groups, slugs([task for task, _ in groups]), strict=True):
         ranked = sorted(members, key=lambda gain: gain.difference.value, reverse=True)
         rows = [_forest_row(get_language(g.language).name, group_of[g.group], g.difference) for g in ranked]
+        ends_of = extremes({g.language: g.difference.value for g in ranked})
         mean = summaries[task].unseen
         if mean is not None:
             rows.insert(0, _forest_row(first_row, group_of["unseen"], mean))
+        if ends_of:
+            shown = {first_row, *ends_of}
+            rows = [row | {"extreme": row["language"] in shown} for row in rows]
         first, last = (
             f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (ranked[0], ranked[-1])
         )
@@ -81,7 +86,8 @@ def _forests(comparison: Comparison, group_of: Mapping[str, str], pair: str = ""
             f"Forest plot of {title}: gain in points of {plural(len(ranked), 'language')}, from {first} to {last}."
         )
         chart = charts.forest(rows, list(group_of.values()), (min(ends), max(ends)), first_row, margin)
-        yield Plot(f"gains-{pair}-{name}" if pair else f"gains-{name}", title, alt_text, chart)
+        file = f"gains-{pair}-{name}" if pair else f"gains-{name}"
+        yield Plot(file, title, alt_text, chart, languages=len(ranked) if ends_of else 0)
 
 
 def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
@@ -113,15 +119,21 @@ def accuracy(findings: Findings) -> Figure:
         for place, gain in enumerate(gains)
         for arm in arms
     ]
+    changes: dict[str, list[float]] = {}
+    for gain in findings.comparisons[0].gains:
+        changes.setdefault(gain.language, []).append(gain.difference.value)
+    if ends_of := extremes({code: fmean(values) for code, values in changes.items()}):
+        rows = [row | {"extreme": row["language"] in ends_of} for row in rows]
     means = "; ".join(f"{task}: {' to '.join(percent(fmean(scores[task, arm])) for arm in arms)}" for task, _ in groups)
     alt_text = f"Heatmap of scores by language and task. Mean over languages in percent, {' to '.join(arms)}: {means}."
     chances = [gain.choices.chance if gain.choices else 0.0 for gain in findings.comparisons[0].gains]
     chart = charts.heatmap(rows, min(chances))
+    width = 90 + 65 * len(arms) * len(groups)
     return Figure(
         "Accuracy",
         "Each cell is the mean score of the items in percent; for tasks with labels, the share answered right. Darker "
         "is better. The palest color is the accuracy of guessing in the task with the most labels, or 0 for answers.",
-        (Plot("accuracy", "in percent", alt_text, chart, width=90 + 65 * len(arms) * len(groups)),),
+        (Plot("accuracy", "in percent", alt_text, chart, width, len(changes) if ends_of else 0),),
     )
 
 
@@ -173,6 +185,7 @@ FIGURES: dict[str, Callable[[Findings], Figure]] = {
 def for_page(figure: Figure, plot: Plot) -> alt.LayerChart:
     """Return a figure's chart as wide as its place. If it has languages, it shows the one that the reader chooses."""
     chart = charts.one_language(plot.chart, figure.first) if figure.languages else plot.chart
+    chart = show(chart, FEW).properties(height=plot.height) if plot.languages else chart
     return chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
 
 
@@ -181,4 +194,5 @@ def for_file(figure: Figure, plot: Plot, subtitle: str) -> alt.LayerChart | alt.
     title = alt.Title(f"{figure.title}: {plot.title}", subtitle=subtitle)
     if figure.languages:
         return charts.each_language(plot.chart, figure.languages).properties(title=title)
-    return plot.chart.properties(width=plot.width, title=title)
+    chart = show(plot.chart, ALL) if plot.languages else plot.chart
+    return chart.properties(width=plot.width, title=title)

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const NEAR = "600px 0px"; // how far beyond the window a chart is drawn, so that who scrolls finds it there
+  const LONG = 40; // rows of a table above which it gets a search and scrolls
   const AROUND = 67; // pixels of axes and legend, beside a chart's own height
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const styles = read("styles");
@@ -20,7 +21,7 @@
         renderer: "svg",
         tooltip: { disableDefaultStyle: true, theme: "page" },
       });
-      await Promise.all(controls.map((control) => set(view, control)));
+      await Promise.all(controls.filter((control) => holds(control, chart)).map((control) => set(view, control)));
       return view;
     } catch (error) {
       chart.textContent = "This chart could not be drawn. The table below holds its numbers.";
@@ -29,15 +30,23 @@
     }
   };
 
+  // A button is about the charts of its own figure, any other choice about those of all figures.
+  const holds = (control, chart) => control.type !== "button" || control.closest("section") === chart.closest("section");
+
   const set = (view, { type, value, dataset: { parameter } }) => {
     if (!view || !Object.hasOwn(view.getState().signals, parameter)) return null;
+    if (type === "button") {
+      const { height, all } = view.container().closest(".chart").dataset;
+      view.height(Number(value === "all" ? all : height));
+    }
     return view.signal(parameter, type === "range" ? Number(value) : value).runAsync();
   };
 
   const choose = async (control) => {
     const { value, dataset: { texts } } = control;
     if (texts) control.nextElementSibling.value = JSON.parse(texts)[value];
-    (await Promise.all(views.values())).forEach((view) => set(view, control));
+    const concerned = [...views].filter(([chart]) => holds(control, chart)).map(([, view]) => view);
+    (await Promise.all(concerned)).forEach((view) => set(view, control));
   };
 
   const draw = async (wanted) => {
@@ -65,6 +74,39 @@
   let turning = Promise.resolve();
   dark.addEventListener("change", () => { turning = turning.then(redraw); });
   controls.forEach((control) => control.addEventListener("input", () => choose(control)));
+
+  const label = (button) => {
+    const few = button.value === "few";
+    button.textContent = few ? button.dataset.all : button.dataset.few;
+    button.setAttribute("aria-expanded", String(!few));
+  };
+  controls.filter(({ type }) => type === "button").forEach((button) => {
+    label(button);
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.value = button.value === "few" ? "all" : "few";
+      label(button);
+      choose(button);
+    });
+  });
+
+  // Long tables scroll in a box of their own, with a search over their rows. Without scripts they are shown whole.
+  document.querySelectorAll(".scroll").forEach((box, place) => {
+    const rows = [...box.querySelectorAll("tbody tr")];
+    if (rows.length <= LONG) return;
+    const [line, name, search, count] = ["p", "label", "input", "output"].map((tag) => document.createElement(tag));
+    Object.assign(search, { type: "search", id: `rows-${place}`, autocomplete: "off", dir: "auto" });
+    [name.htmlFor, name.textContent, line.className] = [search.id, "Find rows", "chooser"];
+    count.htmlFor.add(search.id);
+    search.addEventListener("input", () => {
+      const words = search.value.trim().toLowerCase();
+      rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(words); });
+      count.value = words ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+    });
+    line.append(name, search, count);
+    box.before(line);
+    box.classList.add("long");
+  });
 
   const copy = document.getElementById("copy");
   if (!copy) return; // results of other tools have no experiment file

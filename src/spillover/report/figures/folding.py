@@ -1,0 +1,45 @@
+"""Charts of very many languages: the page shows the extremes first, and all at the press of a button."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+
+from spillover.languages import get_language
+
+FOLDED_ABOVE = 40
+"""Charts of more languages than this fold."""
+
+EXTREMES = 10
+"""Languages at each end of a folded chart."""
+
+ROW = 18
+"""Height of a row of a folded chart, in pixels."""
+
+SHOWN = "shown"
+"""Parameter of the charts that fold: `few` leaves out the rows whose `extreme` is false, `all` none."""
+
+ALL, FEW = "all", "few"
+"""Values of `SHOWN`."""
+
+Rows = Sequence[dict[str, object]]
+
+
+def extremes(gains: Mapping[str, float]) -> frozenset[str]:
+    """Return the English names of the languages with the largest and the smallest gains; none if a chart shows all.
+
+    gains: code → gain in any unit. Of equal gains, the order decides.
+    """
+    if len(gains) <= FOLDED_ABOVE:
+        return frozenset()
+    ranked = sorted(gains, key=lambda code: gains[code])
+    return frozenset(get_language(code).name for code in (*ranked[:EXTREMES], *ranked[-EXTREMES:]))
+
+
+def folding(chart: alt.Chart, rows: Rows) -> alt.Chart:
+    """Leave out the languages between the extremes while `SHOWN` is `few`, if the rows tell which are `extreme`."""
+    return chart.transform_filter(f"{SHOWN} === '{ALL}' || datum.extreme") if "extreme" in rows[0] else chart
+
+
+def show(chart: alt.LayerChart, value: str) -> alt.LayerChart:
+    """Begin a chart that folds with `ALL` languages or `FEW`."""
+    return chart.add_params(alt.param(name=SHOWN, value=value))

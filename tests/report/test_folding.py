@@ -1,0 +1,87 @@
+"""A page of very many languages: charts fold to their extremes, long tables scroll and can be searched."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spillover.languages import get_language, known_languages
+from spillover.records import Findings
+from spillover.report.figures.run import FIGURES, for_file, for_page
+from spillover.report.run import Content
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LANGUAGES = 60
+
+
+@pytest.fixture(scope="module")
+def many(findings: Findings) -> Findings:
+    """One task in sixty languages; the gains are all different and in no order of the languages."""
+    (comparison,) = findings.comparisons
+    pattern, codes = comparison.gains[0], list(known_languages())[:LANGUAGES]
+    values = [(17 * place % LANGUAGES) / 500 for place in range(LANGUAGES)]
+    gains = tuple(
+        replace(pattern, language=code, group="unseen", difference=replace(pattern.difference, value=value))
+        for code, value in zip(codes, values, strict=True)
+    )
+    forgetting = tuple(replace(findings.forgetting[0], language=code) for code in codes)
+    internals = replace(findings.internals, trajectories=(), lens_summaries=(), neurons=(), patches=())
+    compared = replace(comparison, gains=gains, summaries=(comparison.summaries[0],))
+    return replace(findings, comparisons=(compared,), internals=internals, forgetting=forgetting, item_scores=())
+
+
+@pytest.mark.parametrize("name", ["gains", "accuracy"])
+def test_the_extremes_are_those_of_the_gains(many: Findings, name: str) -> None:
+    figure = FIGURES[name](many)
+    (plot,) = figure.plots
+    ranked = sorted(many.comparisons[0].gains, key=lambda gain: gain.difference.value)
+    expected = {get_language(gain.language).name for gain in (*ranked[:10], *ranked[-10:])}
+    datasets = for_page(figure, plot).to_dict()["datasets"].values()
+    rows = [row for rows in datasets for row in rows if "extreme" in row and not row["language"].startswith("Mean")]
+    assert {row["language"] for row in rows if row["extreme"]} == expected
+    assert len({row["language"] for row in rows}) == LANGUAGES
+
+
+def test_the_picture_shows_all_and_the_page_few(many: Findings, findings: Findings) -> None:
+    figure = FIGURES["gains"](many)
+    (plot,) = figure.plots
+    assert [param["value"] for param in for_page(figure, plot).to_dict()["params"]] == ["few"]
+    assert [param["value"] for param in for_file(figure, plot, "").to_dict()["params"]] == ["all"]
+    small = FIGURES["gains"](findings)
+    assert "params" not in for_page(small, small.plots[0]).to_dict()
+
+
+def rows_drawn(page: "Page") -> int:
+    return page.locator("#chart-gains-sentiment .role-axis-label text").count()
+
+
+def test_a_button_shows_all_and_a_search_finds_rows(
+    many: Findings, tables_and_page: Callable[[Findings], dict[str, Content]], visit: Callable[..., "Page"]
+) -> None:
+    made = tables_and_page(many)
+    page = visit(made)
+    for section, most in (("gains", 700), ("accuracy", 700), ("forgetting", 700)):
+        box = page.locator(f"#{section}").bounding_box()
+        assert box and box["height"] < most, "sixty rows take 1,200 pixels or more"
+    button = page.locator("#gains button")
+    button.scroll_into_view_if_needed()
+    page.wait_for_selector("#chart-gains-sentiment svg")
+    few = rows_drawn(page)
+    assert button.inner_text() == f"Show all {LANGUAGES} languages"
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "few => document.querySelectorAll('#chart-gains-sentiment .role-axis-label text').length >= few + 40", arg=few
+    )
+    assert button.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "few => document.querySelectorAll('#chart-gains-sentiment .role-axis-label text').length === few", arg=few
+    )
+    table = page.locator("#forgetting")
+    table.locator("input[type=search]").fill("german")
+    assert table.locator("tbody tr:visible").count() == 1
+    assert table.locator("output").inner_text() == f"1 of {LANGUAGES}"
