@@ -16,7 +16,7 @@ LAYERS = (
     ("cli",),
     ("forecast", "sweep"),
     ("pipeline",),
-    ("export", "lint", "runs"),
+    ("export", "init", "lint", "runs"),
     ("harness", "stages"),
     ("mixture", "models", "sources"),
     ("analysis", "report", "store", "tasks", "translate"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli import export, folders, inspect, runs, stages
+from spillover.cli import export, folders, init, inspect, runs, stages
 from spillover.cli.interrupts import STATUSES, interruptible
 from spillover.errors import FollowerDone, SpilloverError, one_line
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (stages, runs, folders, inspect):
+for module in (stages, runs, folders, init, inspect):
     app.add_typer(module.app)
 app.add_typer(export.app, name="export")
 

@@ -68,7 +68,8 @@ def read(inputs: Inputs, task: Task, language: str) -> RawItems:
     try:
         table = inputs.item_table(task, language)
         if table is not None:
-            return _read(table, language)
+            reading = _read(table, language)
+            return _of_its_own(reading) if inputs.why_unpaired(task) else reading
         items = inputs.items_in(task, language)  # a user's own source: strict, so at most one defect
     except SpilloverError as error:
         defect = from_error(error, "label" if isinstance(error, LabelError) else "file", language)
@@ -77,6 +78,12 @@ def read(inputs: Inputs, task: Task, language: str) -> RawItems:
     return RawItems(
         language, tuple(RawItem(item.id, "", item.fields, item.gold, answers=item.answers) for item in items)
     )
+
+
+def _of_its_own(reading: RawItems) -> RawItems:
+    """Return a reading whose ids are no ids of another language, as a run reads items that are not paired."""
+    entries = tuple(replace(entry, id=f"{reading.language} {entry.id}") for entry in reading.entries)
+    return replace(reading, entries=entries)
 
 
 def summarized(faults: Iterable[Fault]) -> Iterator[Defect]:

@@ -22,6 +22,9 @@ NAME = f"<language>.{FORMAT}"
 CLUSTER = "cluster"
 """Name of the column of clusters, unless `columns` says another."""
 
+UNPAIRED = "?paired=false"
+"""Stands behind a folder whose languages have items of their own, as behind a family of the harness."""
+
 
 class Folder:
     """Questions and items in files, one per task and language. Any subset may be there.
@@ -33,14 +36,15 @@ class Folder:
         """Open `directory`.
 
         Args:
-            directory: the folder.
+            directory: the folder; with `?paired=false` behind it, the same id is another item in every language.
             columns: field, `id`, `label` or `answer` → the files' own column name; an empty one for `id`: the row's
                 number.
             classes: which labels the numbers and letters in a label column stand for.
         """
         if not directory:
             raise SpilloverError("source 'folder': found no directory, expected folder:DIR")
-        self._directory = require_folder(Path(directory))
+        self._paired = not directory.endswith(UNPAIRED)
+        self._directory = require_folder(Path(directory.removesuffix(UNPAIRED)))
         self._columns, self._classes = columns, classes
         self._files = FileCache()
         self._markers: Sequence[str] | None = None
@@ -80,6 +84,10 @@ class Folder:
     def item_languages(self, task: Task) -> tuple[str, ...]:
         """Return the languages that have a file of items."""
         return tuple(by_language(self._directory / task.name / "items", NAME))
+
+    def why_unpaired(self, task: Task, languages: Sequence[str]) -> str:
+        """Return that the experiment says so, if it does: files alone are taken for translations of each other."""
+        return "" if self._paired else "the experiment says so, with paired=false"
 
     def _labeled_table(self, task: Task, kind: str, language: str) -> LabeledTable:
         rows, fields, label = self._rows(task, kind, language), self._fields(task), self._column(answer_column(task))
@@ -126,10 +134,10 @@ class Folder:
         column, folder = self._id(task, rows), self._directory / task.name / kind
         # of a language with two files, nothing says which one counts
         first, *others = ((code, paths[0]) for code, paths in by_language(folder, NAME).items() if len(paths) == 1)
-        if column is None and others:
+        if column is None and others and self._paired:
             names = ", ".join(IDS[:3])
             remark(folder, f"found no column of ids ({names}, …), so a row's number is its id in every language")
-        if language == first[0]:
+        if language == first[0] or not self._paired:
             return
         reference = self._files.rows(first[1], first[0])
         expected = self._id(task, reference)
