@@ -37,12 +37,8 @@ def stored_defects(store: Store, inputs: Inputs, reads: Callable[[Experiment], R
         SpilloverError: as `examine`, for an unknown name or a model that is not there.
     """
     with gathering() as remarks:  # `examine` meets them no more: each file is read once
-        content = [
-            package_digest(),
-            inputs.experiment,
-            fingerprint(locate(inputs.experiment.model.name)),
-            texts_of(inputs),
-        ]
+        texts = texts_of(inputs)  # before the model, which may have to be fetched first
+    content = [package_digest(), inputs.experiment, fingerprint(locate(inputs.experiment.model.name)), texts]
     key = [*content, sorted(remarks.values())]
     if folder := store.replaced(FOLDER, key):
         return [Defect(**row) for row in json.loads((folder / FILE).read_text(encoding="utf-8"))]
