@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, ModelConfig, load_experiment
+from spillover.runs.status import EXPERIMENT, run_folders
 from spillover.store import Artifact, artifacts_under
 from spillover.utils.formatting import duration, size
 
@@ -133,7 +134,7 @@ def measured_costs(runs: Path) -> dict[tuple[ModelConfig, str], UnitCost]:
 
 def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
     """Yield run folders and their experiments."""
-    files = [*runs.glob("*/experiment.toml"), *runs.glob("*/*/experiment.toml")]
+    files = (folder / EXPERIMENT for folder in run_folders(runs))
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:MAX_RUNS]:
         try:
             yield file.parent, load_experiment(file)
