@@ -40,3 +40,9 @@ def test_what_a_dry_run_imports_is_seen(tmp_path: Path) -> None:
     """The twin: a lens of the user's own is imported, and all that its module imports."""
     lens = 'analyze.lenses=["pandas:DataFrame"]'
     assert "pandas" in heavy_modules(tmp_path, "run", str(ROOT / "examples" / "demo.toml"), "--dry-run", "--set", lens)
+
+
+def test_a_worker_of_a_sweep_starts_without_the_statistics() -> None:
+    """They load slowly: a worker loads them with its first task, and a stand-in for its work never."""
+    code = "import sys, spillover.sweep.worker; sys.exit(bool({'torch', 'scipy.stats', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,13 +16,14 @@ FIXTURES = {
 PLACES = {
     "model": ("harness", "models", "translate/test_nllb.py", "test_api.py"),
     "process": (
+        "cli/test_help.py",
+        "cli/test_refusals.py",
         "runs/samples/test_no_model.py",
         "runs/test_read.py",
         "stages/test_quality.py",
         "store/test_store.py",
         "sweep/test_executors.py",
         "sweep/test_sweep_cli.py",
-        "test_cli.py",
         "test_cold_start.py",
         "test_examples.py",
         "test_faults.py",
