@@ -18,6 +18,9 @@ from spillover.experiment import Experiment, dump_experiment
 from spillover.lint import open_reads, stored_defects
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
+    CLUSTERS_FILE,
+    EXPERIMENT_FILE,
+    PROVENANCE_FILE,
     Answer,
     Cell,
     Data,
@@ -34,7 +37,6 @@ from spillover.records import (
     TextNLL,
     TranslationCost,
 )
-from spillover.runs.read import CLUSTERS
 from spillover.runs.readme import README, readme
 from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
@@ -140,7 +142,7 @@ class Run:
 
     def describe(self) -> None:
         """Write the experiment and a README into the run folder."""
-        self.store.save("experiment.toml", dump_experiment(self.experiment))
+        self.store.save(EXPERIMENT_FILE, dump_experiment(self.experiment))
         self.store.save(README, readme(self.store.run, self.experiment))
 
     def existing_adapter(self) -> Artifact | None:
@@ -274,7 +276,7 @@ class Run:
             ),
         )
         findings = replace(findings, next_steps=next_steps(findings, self.experiment.is_control))
-        self.store.save(CLUSTERS, json.dumps(clusters_of_items, ensure_ascii=False))
+        self.store.save(CLUSTERS_FILE, json.dumps(clusters_of_items, ensure_ascii=False))
         self.store.replace("report", [findings, code_digest()], lambda: _render(findings))
         return findings
 
@@ -287,7 +289,7 @@ class Run:
             self.store.log("lint", message=str(defect))
         self.describe()
         findings = self.findings
-        self.store.save("provenance.json", json.dumps(dict(findings.provenance.facts), indent=1))
+        self.store.save(PROVENANCE_FILE, json.dumps(dict(findings.provenance.facts), indent=1))
         return findings
 
     def measure_base(self) -> None:

@@ -11,9 +11,9 @@ import pytest
 from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import dump_experiment, parse_experiment
-from spillover.records import Prediction
+from spillover.records import CLUSTERS_FILE, Prediction
 from spillover.runs import read
-from spillover.runs.read import CLUSTERS, read_run
+from spillover.runs.read import read_run
 from spillover.store import write_predictions
 
 
@@ -31,7 +31,7 @@ def write_run(
     (folder / "experiment.toml").write_text(dump_experiment(parse_experiment(table, "test")), encoding="utf-8")
     (folder / "provenance.json").write_text(json.dumps({"parameters": "1000000"}), encoding="utf-8")
     threes = {"sentiment": {str(i): str(i - i % 3) for i in range(items)}}
-    (folder / CLUSTERS).write_text(json.dumps(threes), encoding="utf-8")
+    (folder / CLUSTERS_FILE).write_text(json.dumps(threes), encoding="utf-8")
     random = np.random.default_rng(seed)
     for arm, lift in (("base", 0.0), ("tuned", skill)):
         for code in ("en", "th", "sw"):  # sw is left over from an evaluation before
@@ -61,7 +61,7 @@ def test_runs_from_before_clusters_were_kept_are_read_and_that_is_said_once(
     assert [read_run(folder).clusters["sentiment"]["5"] for folder in folders] == ["3", "3"]
     assert capsys.readouterr().err == ""
     for folder in folders:
-        (folder / CLUSTERS).unlink()
+        (folder / CLUSTERS_FILE).unlink()
         assert read_run(folder).clusters == {}
     message = " ".join(capsys.readouterr().err.split())
     said = "found runs without a clusters.json: their items count as independent; `spillover report` writes it"

@@ -19,6 +19,7 @@ def status(
     runs: Runs = Path("runs"),
 ) -> None:
     """Say what is done and what is missing: per stage of a run, or of all runs."""
+    from spillover.records import EXPERIMENT_FILE
     from spillover.runs.status import run_folders, run_status
 
     if run:
@@ -27,7 +28,7 @@ def status(
         for row in stages:
             typer.echo(f"{row.stage:<10} {row.state:<8} {row.detail}")
         if any(row.missing for row in stages):
-            command = f"spillover run {folder}/experiment.toml --name {folder.name} --runs {folder.parent}"
+            command = f"spillover run {folder / EXPERIMENT_FILE} --name {folder.name} --runs {folder.parent}"
             typer.echo(f"To go on: {command}")
         else:
             typer.echo(f"Page: {folder / PAGE}")

@@ -12,14 +12,15 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, TuneConfig, load_experiment
+from spillover.records import EXPERIMENT_FILE, PROVENANCE_FILE
 from spillover.stages.licenses import licenses
 from spillover.store import check_whole
 from spillover.utils.formatting import directed
 
-TUNED = ("experiment.toml", "adapter/history.json")
+TUNED = (EXPERIMENT_FILE, "adapter/history.json")
 """The files of a run folder that a model is made from."""
 
-MEASURED = ("provenance.json", "report/tables/summary.md", "report/tables/gains.md")
+MEASURED = (PROVENANCE_FILE, "report/tables/summary.md", "report/tables/gains.md")
 """The files of a run folder with what was measured."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -41,14 +42,14 @@ def load_tuned(run: Path) -> Experiment:
         if not (run / name).is_file():
             raise SpilloverError(f"{run}: found no {name}, expected the folder of a run that `spillover tune` finished")
     check_whole(run / "adapter")
-    return load_experiment(run / "experiment.toml")
+    return load_experiment(run / EXPERIMENT_FILE)
 
 
 def is_measured(run: Path) -> bool:
     """Return whether a run's tables are about its adapter: it may have been tuned again since they were written."""
     if not all((run / name).is_file() for name in MEASURED):
         return False
-    measured = json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("adapter")
+    measured = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8")).get("adapter")
     return not measured or _adapter_key(run) in ("", measured)
 
 
@@ -87,8 +88,8 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         summary=text.get("report/tables/summary.md", ""),
         gains=text.get("report/tables/gains.md", ""),
         licenses=licenses(experiment),
-        provenance=json.loads(text["provenance.json"]) if measured else {"adapter": _adapter_key(run)},
-        source=text["experiment.toml"],
+        provenance=json.loads(text[PROVENANCE_FILE]) if measured else {"adapter": _adapter_key(run)},
+        source=text[EXPERIMENT_FILE],
     )
 
 

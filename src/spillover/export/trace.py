@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spillover.errors import SpilloverError
 from spillover.experiment import load_experiment
+from spillover.records import EXPERIMENT_FILE
 from spillover.store import new_folder, read_arrays, write_arrays
 
 States = NDArray[np.float32]
@@ -42,13 +43,13 @@ def export_trace(run: Path, folder: Path, format: str) -> list[str]:
         SpilloverError: the run is not finished or has no traces, the folder exists, or it cannot be written.
     """
     traces = sorted((run / "traces").glob("*/*/*.safetensors"))
-    if not (run / "experiment.toml").is_file() or not traces:
+    if not (run / EXPERIMENT_FILE).is_file() or not traces:
         raise SpilloverError(
             f"{run}: found no traces, expected the folder of a finished run with analyze.limit above 0"
         )
     with new_folder(folder, "the traces") as made:
         cells = [cell for trace in traces for cell in _export_cell(trace, made, FORMATS[format])]
-        index = {"format": format, "model": load_experiment(run / "experiment.toml").model.name, "cells": cells}
+        index = {"format": format, "model": load_experiment(run / EXPERIMENT_FILE).model.name, "cells": cells}
         (made / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=1), encoding="utf-8")
     return [str(cell["file"]) for cell in cells]
 

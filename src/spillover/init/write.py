@@ -10,8 +10,9 @@ from jinja2 import Environment
 
 from spillover.errors import SpilloverError
 from spillover.init.plan import Entry, Plan
+from spillover.records import EXPERIMENT_FILE
 
-EXPERIMENT, TASK = "experiment.toml", "task.toml"
+TASK = "task.toml"
 
 HEAD = """\
 # Written by `spillover init`. `fields`, `answer` and `labels` of a row are the words of its prompts: translate them.
@@ -43,7 +44,7 @@ def write_plan(plan: Plan, folder: Path, model: str) -> Path:
     if plan.own_task:
         (folder / TASK).write_text(HEAD + tomli_w.dumps(plan.own_task), encoding="utf-8")
     place = folder.as_posix()
-    template = files("spillover.init").joinpath(f"{EXPERIMENT}.j2").read_text(encoding="utf-8")
+    template = files("spillover.init").joinpath(f"{EXPERIMENT_FILE}.j2").read_text(encoding="utf-8")
     text = (
         Environment(keep_trailing_newline=True, autoescape=False)
         .from_string(template)
@@ -55,8 +56,8 @@ def write_plan(plan: Plan, folder: Path, model: str) -> Path:
             to=json.dumps(plan.to),
         )
     )
-    (folder / EXPERIMENT).write_text(text, encoding="utf-8")
-    return folder / EXPERIMENT
+    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+    return folder / EXPERIMENT_FILE
 
 
 def _lines(fields: Sequence[str], entries: Sequence[Entry], labeled: bool) -> Iterator[str]:

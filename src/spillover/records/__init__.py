@@ -1,9 +1,9 @@
 """What flows through the stages and what is computed from it, as frozen records.
 
 One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, one run, several
-runs, results of other tools, transfer, suggestion. A record says what a number means, with its unit. It does not say
-how the number is computed. Results of whole runs show themselves in a notebook (`notebook`), and turn into data frames
-(`frames`).
+runs, the names of a run folder's files, results of other tools, transfer, suggestion. A record says what a number
+means, with its unit. It does not say how the number is computed. Results of whole runs show themselves in a notebook
+(`notebook`), and turn into data frames (`frames`).
 """
 
 from spillover.records.comparison import (
@@ -32,6 +32,7 @@ from spillover.records.data import (
     Question,
 )
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
+from spillover.records.folder import CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
 from spillover.records.interpretability import (
     AffineLens,
     Alignment,
@@ -90,8 +91,11 @@ from spillover.records.tuning import (
 )
 
 __all__ = [
+    "CLUSTERS_FILE",
     "CONFIDENCE",
+    "EXPERIMENT_FILE",
     "FALSE_ALARM_RATE",
+    "PROVENANCE_FILE",
     "REASONS",
     "AffineLens",
     "Alignment",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from spillover.languages import get_language
-from spillover.records import Comparison, Findings, Gain, Severity, Verdict
+from spillover.records import EXPERIMENT_FILE, Comparison, Findings, Gain, Severity, Verdict
 from spillover.utils.formatting import listed, plural, points
 
 TITLES = {
@@ -156,4 +156,4 @@ def _repeat(findings: Findings) -> str:
         return "The files that were read have their SHA-256 below."
     total = sum(cost.seconds for cost in findings.costs)
     took = f" All parts took {total // 60:.0f} min {total % 60:02.0f} s." if total else ""
-    return f"Copy the experiment file below, then: spillover run experiment.toml.{took}"
+    return f"Copy the experiment file below, then: spillover run {EXPERIMENT_FILE}.{took}"

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, ModelConfig, load_experiment
-from spillover.runs.status import EXPERIMENT, run_folders
+from spillover.records import EXPERIMENT_FILE
+from spillover.runs.status import run_folders
 from spillover.store import Artifact, artifacts_under
 from spillover.utils.formatting import duration, size
 
@@ -134,7 +135,7 @@ def measured_costs(runs: Path) -> dict[tuple[ModelConfig, str], UnitCost]:
 
 def _latest(runs: Path) -> Iterator[tuple[Path, Experiment]]:
     """Yield run folders and their experiments."""
-    files = (folder / EXPERIMENT for folder in run_folders(runs))
+    files = (folder / EXPERIMENT_FILE for folder in run_folders(runs))
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:MAX_RUNS]:
         try:
             yield file.parent, load_experiment(file)

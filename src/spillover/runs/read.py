@@ -14,13 +14,18 @@ from spillover.analysis.statistics.treatment import check_treatment
 from spillover.errors import SpilloverError
 from spillover.experiment import IN_DIGEST, Experiment, load_experiment
 from spillover.models.tuning.history import read_history
-from spillover.records import FinishedRun, Result, RunComparison, TreatmentCheck
+from spillover.records import (
+    CLUSTERS_FILE,
+    EXPERIMENT_FILE,
+    PROVENANCE_FILE,
+    FinishedRun,
+    Result,
+    RunComparison,
+    TreatmentCheck,
+)
 from spillover.store import digest, read_arm
 from spillover.tasks import open_task
 from spillover.utils.progress import notify
-
-CLUSTERS = "clusters.json"
-"""File of a run folder with its items' clusters: task → an item's id → the first id of its cluster."""
 
 
 @contextmanager
@@ -28,8 +33,8 @@ def registered(folders: Iterable[Path]) -> Iterator[None]:
     """Make the languages known that the experiments of these run folders bring, for the duration of the block."""
     with ExitStack() as stack:
         for folder in folders:
-            if (folder / "experiment.toml").exists():
-                stack.enter_context(load_experiment(folder / "experiment.toml").registered())
+            if (folder / EXPERIMENT_FILE).exists():
+                stack.enter_context(load_experiment(folder / EXPERIMENT_FILE).registered())
         yield
 
 
@@ -44,11 +49,11 @@ def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:
 
 def read_run(folder: Path, setting: str = "") -> FinishedRun:
     """Read a run folder; it must be of a finished run. `setting` names its keys in a grid."""
-    for names in (("experiment.toml",), ("provenance.json",), ("predictions", "outcomes")):
+    for names in ((EXPERIMENT_FILE,), (PROVENANCE_FILE,), ("predictions", "outcomes")):
         if not any((folder / name).exists() for name in names):
             raise SpilloverError(f"compare: {folder}: found no {names[0]}, expected the folder of a finished run")
-    experiment = load_experiment(folder / "experiment.toml")
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    experiment = load_experiment(folder / EXPERIMENT_FILE)
+    provenance = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
     names = experiment.pairs[0]
     reference, arm = (_measured(read_arm(folder, name), experiment) for name in names)
     return FinishedRun(
@@ -80,7 +85,7 @@ def _treatment(folder: Path, experiment: Experiment) -> TreatmentCheck | None:
 
 def _clusters(folder: Path) -> dict[str, dict[str, str]]:
     """Return the clusters of items. Runs of older versions did not store them: their items count as independent."""
-    path = folder / CLUSTERS
+    path = folder / CLUSTERS_FILE
     if not path.exists():
         mention_independence()
         return {}
@@ -91,7 +96,7 @@ def _clusters(folder: Path) -> dict[str, dict[str, str]]:
 @cache
 def mention_independence() -> None:
     """Tell the user once per process, however many runs are read."""
-    notify(f"found runs without a {CLUSTERS}: their items count as independent; `spillover report` writes it")
+    notify(f"found runs without a {CLUSTERS_FILE}: their items count as independent; `spillover report` writes it")
 
 
 def _measured(results: Sequence[Result], experiment: Experiment) -> tuple[Result, ...]:

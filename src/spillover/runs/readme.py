@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from spillover.experiment import Experiment
+from spillover.records import EXPERIMENT_FILE, PROVENANCE_FILE
 
 README = "README.md"
 """Its name in the run folder."""
@@ -18,11 +19,11 @@ A run of `spillover`: {subject}, measured on {tasks}. `spillover status {folder}
 
 - `report/index.html` is the page with the verdict. `spillover open {folder}` opens it in a browser.
 - `report/tables/` has every table as CSV, Markdown and LaTeX. `report/tables/items.csv` has every score.
-- `experiment.toml` has every key. `spillover run experiment.toml` repeats the run.
+- `{EXPERIMENT_FILE}` has every key. `spillover run {EXPERIMENT_FILE}` repeats the run.
 - `questions.parquet`, `pairs/` and `examples.parquet` are what the model was tuned on.
 - `adapter/` is what tuning made. `spillover export model {folder} DIR` writes the tuned model.
 - `predictions/<arm>/<task>/<language>.parquet` has the log-probability of each choice.
 - `traces/`, `lenses/`, `readings/`, `patches/` and `geometry/` are measurements inside the model.
-- `log.jsonl` says what was made and when. `provenance.json` has versions and machine.
+- `log.jsonl` says what was made and when. `{PROVENANCE_FILE}` has versions and machine.
 - Most files are links into `../.stages`. `cp -rL` copies a run with its contents.
 """

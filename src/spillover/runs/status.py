@@ -7,10 +7,8 @@ from pathlib import Path
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
+from spillover.records import EXPERIMENT_FILE
 from spillover.utils.formatting import plural
-
-EXPERIMENT = "experiment.toml"
-"""The file that makes a folder a run folder."""
 
 Measured = tuple[str, str, str]
 """An arm, a task and a language."""
@@ -40,7 +38,7 @@ NOT_NEEDED = "not needed"
 
 def run_folders(runs: Path) -> list[Path]:
     """Return the run folders in a folder of runs, those of grids among them, by name."""
-    files = [*runs.glob(f"*/{EXPERIMENT}"), *runs.glob(f"*/*/{EXPERIMENT}")]
+    files = [*runs.glob(f"*/{EXPERIMENT_FILE}"), *runs.glob(f"*/*/{EXPERIMENT_FILE}")]
     return sorted(file.parent for file in files if not file.parent.name.startswith("."))
 
 
@@ -50,11 +48,11 @@ def run_status(folder: Path) -> list[StageStatus]:
     Raises:
         SpilloverError: the folder is not that of a run.
     """
-    if not (folder / EXPERIMENT).is_file():
+    if not (folder / EXPERIMENT_FILE).is_file():
         raise SpilloverError(
-            f"{folder}: found no {EXPERIMENT}, expected the folder of a run; `spillover status` lists the runs"
+            f"{folder}: found no {EXPERIMENT_FILE}, expected the folder of a run; `spillover status` lists the runs"
         )
-    experiment = load_experiment(folder / EXPERIMENT)
+    experiment = load_experiment(folder / EXPERIMENT_FILE)
     with experiment.registered():
         return [StageStatus(name, *look(folder, experiment)) for name, look in LOOKS.items()]
 

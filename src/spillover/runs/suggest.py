@@ -18,7 +18,7 @@ from spillover.analysis.statistics.suggest import Array, Similarity, collect, su
 from spillover.errors import SpilloverError, did_you_mean
 from spillover.experiment import Experiment
 from spillover.languages import get_language
-from spillover.records import FinishedRun, Suggestion
+from spillover.records import PROVENANCE_FILE, FinishedRun, Suggestion
 from spillover.runs.read import read_run
 from spillover.stages.analyze import trace_cell
 from spillover.stages.arms import cells_of, reference_arm
@@ -102,7 +102,7 @@ def _choices(request: SuggestRequest, codes: Sequence[str], pivot: str) -> list[
 
 def finished_runs(runs: Path) -> list[Path]:
     """Return the folders of finished runs, which have the file that a run writes last: its provenance."""
-    return sorted(path.parent for path in runs.glob("*/provenance.json") if not path.parent.name.startswith("."))
+    return sorted(path.parent for path in runs.glob(f"*/{PROVENANCE_FILE}") if not path.parent.name.startswith("."))
 
 
 def _shared(items: Items) -> list[str]:

@@ -9,7 +9,7 @@ from math import ceil, log10
 from spillover.analysis.statistics.estimate import detectable_gain, pairs_for_gain
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.languages import get_language
-from spillover.records import Findings, Gain, NextStep, Summary
+from spillover.records import EXPERIMENT_FILE, Findings, Gain, NextStep, Summary
 from spillover.utils.formatting import listed, plural
 
 FALLING = 0.03
@@ -48,7 +48,7 @@ def repair_data(findings: Findings) -> Iterator[Step]:
     """Errors in the data come first: the other numbers may measure them."""
     errors = sum(defect.severity == "error" for defect in findings.data.defects)
     if errors:
-        yield f"Repair the data first: {plural(errors, 'error')} may change these numbers.", f"lint {EXPERIMENT}"
+        yield f"Repair the data first: {plural(errors, 'error')} may change these numbers.", f"lint {EXPERIMENT_FILE}"
 
 
 def part_test_from_training(findings: Findings) -> Iterator[Step]:
@@ -69,7 +69,7 @@ def tune_longer(findings: Findings) -> Iterator[Step]:
     before, after = _last_epoch(findings)
     if before - after > max(before * FALLING, LEAST_FALL):
         fell = f"the held-out loss still falls, from {before:.2f} to {after:.2f} nats in the last epoch"
-        yield f"Tune longer: {fell}.", f"run {EXPERIMENT} --set tune.epochs=N"
+        yield f"Tune longer: {fell}.", f"run {EXPERIMENT_FILE} --set tune.epochs=N"
 
 
 def add_questions(findings: Findings) -> Iterator[Step]:
@@ -88,7 +88,7 @@ def mend_harm(findings: Findings) -> Iterator[Step]:
     )
     if unseen:
         text = f"Ask which languages to tune on instead, since {_languages(unseen)} became worse."
-        yield text, f"suggest {EXPERIMENT} --for {','.join(unseen)}"
+        yield text, f"suggest {EXPERIMENT_FILE} --for {','.join(unseen)}"
     if others:
         text = (
             f"Tune less, or mix in plain text (recipe replay): {_languages(others)} became worse, which tuning itself"
@@ -138,12 +138,12 @@ def check_the_cause(findings: Findings) -> Iterator[Step]:
     improved = [summary.task for summary in findings.comparisons[0].summaries if summary.verdict == "improved"]
     if improved:
         tasks = listed([*improved[:MAX_NAMED], *(["others"] if len(improved) > MAX_NAMED else [])])
-        swap = f"run {EXPERIMENT} --set mixture.recipe=shuffled-pairs --name control"
+        swap = f"run {EXPERIMENT_FILE} --set mixture.recipe=shuffled-pairs --name control"
         text = f"Tune on shuffled pairs too: if {tasks} gains as much, the translation is not the reason."
         yield text, "" if findings.tuning.parts else swap  # phases name their recipes in their parts
         yield (
             "Tune with another seed: one run cannot tell how much depends on it.",
-            f"run {EXPERIMENT} --set seed=1 --name seed-1",
+            f"run {EXPERIMENT_FILE} --set seed=1 --name seed-1",
         )
 
 
@@ -155,7 +155,7 @@ def tune_on_other_languages(findings: Findings) -> Iterator[Step]:
         ranked = sorted((g for g in comparison.gains if g.group == "unseen"), key=lambda g: g.reference.score.value)
         codes = _codes(ranked)[:MAX_NAMED]
         text = f"Try other languages to tune on: the treatment took, and no mean moved by {100 * comparison.margin:g}"
-        yield f"{text} points or more.", f"suggest {EXPERIMENT} --for {','.join(codes)}"
+        yield f"{text} points or more.", f"suggest {EXPERIMENT_FILE} --for {','.join(codes)}"
 
 
 Rule = Callable[[Findings], Iterator[Step]]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spillover.errors import SpilloverError
 from spillover.languages import Language, canonical, from_cldr, lookup
-from spillover.records import Sample
+from spillover.records import EXPERIMENT_FILE, Sample
 from spillover.runs.samples import harness, inspect, table
 from spillover.sources.files import ENDINGS
 from spillover.sources.task_names import NamedLanguage, named_languages
@@ -49,7 +49,7 @@ class SampleArms:
 def is_samples(path: Path) -> bool:
     """Return whether an argument of `compare` means results of other tools, by its name or what lies there."""
     if path.is_dir():
-        return not (path / "experiment.toml").exists() and any(form.matches(path) for form in FORMATS.values())
+        return not (path / EXPERIMENT_FILE).exists() and any(form.matches(path) for form in FORMATS.values())
     return path.is_file() or path.suffix.lower().removeprefix(".") in (*ENDINGS, "eval", "gz")
 
 

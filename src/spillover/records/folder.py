@@ -1,0 +1,10 @@
+"""Names of the files in a run folder that more than one package writes or reads."""
+
+EXPERIMENT_FILE = "experiment.toml"
+"""The experiment with every key. It makes a folder a run folder."""
+
+PROVENANCE_FILE = "provenance.json"
+"""Versions, machine and keys. A run writes it last, so a folder that has it is one of a finished run."""
+
+CLUSTERS_FILE = "clusters.json"
+"""The items' clusters: task → an item's id → the first id of its cluster."""
