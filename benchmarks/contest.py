@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from rivals import Backbone, Found, Harness, Ours, PaperLoop, now
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import Prompt
 from spillover.utils.progress import notify
 from workload import Cell, sample

@@ -23,7 +23,8 @@ from spillover.models.inference.answer_text import AnswerText, find_stop
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.rows import rows_layout
 from spillover.models.inference.token_choice import end_tokens
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring.generate import generate
 from spillover.records import Prompt
 from spillover.sources import open_source

@@ -17,7 +17,7 @@ from spillover.models.inference.encode import encode, label_tree, shared_prefix
 from spillover.models.inference.prefix import OnBatch, PrefixReader, batches
 from spillover.models.inference.queries import plan_queries
 from spillover.models.inference.trees import Tree
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.scoring.score import score, whole_choices
 from spillover.records import Prompt
 

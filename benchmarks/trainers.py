@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from spillover.experiment import TuneConfig
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import block_list
 from spillover.models.tuning.contrastive import ContrastiveTrainer
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, loss_as_forward

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from spillover.errors import SpilloverError
 from spillover.models.adapter_files import locate_adapter
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring.score import score
 from spillover.records import Prompt
 

@@ -15,7 +15,8 @@ from spillover.experiment import Experiment, parse_experiment
 from spillover.models.chat_template import open_chat
 from spillover.models.inference.encode import Encoded, encode
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring.generate import generate
 from spillover.models.scoring.score import score
 from spillover.records import ChatStyle, Item, Prompt

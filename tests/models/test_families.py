@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from families import build
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.network.head import Finish, LinearHead, NetworkHead
 from spillover.models.scoring.score import score
 from spillover.models.tuning.loss import target_loss
@@ -205,7 +205,7 @@ def test_prompts_on_both_sides_of_the_original_length(tokenizer: PreTrainedToken
 def test_fails_for_one_side(tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
     rope = LONGROPE | {"original_max_position_embeddings": 80}
     model = opened("phi3", tokenizer, rope_parameters=rope, original_max_position_embeddings=80, sliding_window=None)
-    monkeypatch.setattr("spillover.models.load.short_limit", lambda config: None)
+    monkeypatch.setattr("spillover.models.model.short_limit", lambda config: None)
     with pytest.raises(AssertionError):
         check(model)
 

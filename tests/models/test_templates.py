@@ -12,7 +12,7 @@ from transformers.utils import chat_template_utils
 
 from spillover.errors import SpilloverError
 from spillover.models.chat_template import open_chat
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import ChatStyle
 
 LLAMA = """{{- bos_token }}

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokeniz
 from tokenizers import models as kinds
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.token_counts import token_counter
 from spillover.models.tokenization import Tokenization
 from spillover.models.tuning.loss import encode as example_row

@@ -17,8 +17,8 @@ from spillover.harness.generation import Decoding, decode_greedily, greedy_decod
 from spillover.models.adapter import write_rows
 from spillover.models.difference import is_difference
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model
 from spillover.models.locate import ALIASES, SHIPPED, locate
+from spillover.models.model import Model
 from spillover.models.scoring.continuations import Request, score_continuations
 from spillover.utils.paths import expanded
 from spillover.utils.progress import notify

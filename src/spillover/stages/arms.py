@@ -17,7 +17,7 @@ from spillover.translate import Translator, open_translator
 
 if TYPE_CHECKING:  # torch costs seconds, and a finished run never needs it
     from spillover.models.inference.prefix import PrefixReader
-    from spillover.models.load import Model
+    from spillover.models.model import Model
     from spillover.models.tracing.readout import Readout
 
 

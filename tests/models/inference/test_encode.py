@@ -21,7 +21,7 @@ from spillover.models.inference.encode import (
     label_tree,
     shared_prefix,
 )
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import Prompt
 
 law = settings(max_examples=60, deadline=None, derandomize=True)

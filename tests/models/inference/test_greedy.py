@@ -17,7 +17,7 @@ from spillover.models.inference.greedy import Written, write
 from spillover.models.inference.prefix import Prefix, PrefixReader, attention_masks
 from spillover.models.inference.rows import Rows, rows_layout
 from spillover.models.inference.token_choice import end_tokens
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

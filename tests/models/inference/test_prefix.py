@@ -13,7 +13,8 @@ from torch import Tensor
 from spillover.models.inference import probe
 from spillover.models.inference.prefix import BATCH_TOKENS, MAX_PADDING, Prefix, PrefixReader, batches
 from spillover.models.inference.trees import Tree, common_prefix, linear_tree
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

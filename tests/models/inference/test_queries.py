@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.queries import Answer, Query, answer_queries
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,8 @@ import torch
 from spillover.models.inference import queries as module
 from spillover.models.inference.prefix import Prefix, PrefixReader
 from spillover.models.inference.queries import Query, plan_queries
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring.continuations import Continuation, Request, score_continuations
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,7 +16,7 @@ from spillover.models.inference.answer_text import find_stop
 from spillover.models.inference.greedy import Stopped, Written
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.token_choice import TokenChoice
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.scoring import generate as module
 from spillover.models.scoring.generate import Generated, generate
 from spillover.records import Prompt

@@ -8,7 +8,8 @@ import torch
 
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.unembed import log_probabilities
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring import likelihood as module
 from spillover.models.scoring.likelihood import negative_log_likelihood
 

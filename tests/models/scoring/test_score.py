@@ -18,7 +18,8 @@ from spillover.models.inference.encode import encode
 from spillover.models.inference.prefix import Prefix, PrefixReader
 from spillover.models.inference.queries import plan_queries
 from spillover.models.inference.trees import Tree
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring.score import score, whole_choices
 from spillover.records import Prompt
 from spillover.sources import open_source

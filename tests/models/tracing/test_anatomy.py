@@ -12,7 +12,8 @@ import torch
 
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tracing import activity
 from spillover.models.tracing import trace as tracing
 from spillover.models.tracing.anatomy import anatomy, by_token

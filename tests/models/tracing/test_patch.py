@@ -10,7 +10,8 @@ import torch
 
 from spillover.models.inference.encode import cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tracing import patch as module
 from spillover.models.tracing.anatomy import anatomy
 from spillover.models.tracing.patch import patch

@@ -12,7 +12,8 @@ import torch
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import Prefix, PrefixReader
 from spillover.models.inference.trees import common_prefix
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tracing import trace as module
 from spillover.models.tracing.anatomy import ACTIVATIONS, anatomy
 from spillover.models.tracing.readout import Readout

@@ -10,7 +10,8 @@ import torch
 from spillover.analysis.interpretability.alignment import cosines
 from spillover.experiment import IN_DIGEST, TuneConfig
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.contrastive import encode_pair
 from spillover.models.tuning.held_out import HeldOut, alignments, read, retrievals, target_losses

@@ -17,8 +17,9 @@ from spillover.experiment import ModelConfig, TuneConfig
 from spillover.models.difference import NAME, ROWS, put_in, write_difference
 from spillover.models.inference import resident
 from spillover.models.inference.resident import resident_reader
-from spillover.models.load import Model, load
+from spillover.models.load import load
 from spillover.models.merge import merge
+from spillover.models.model import Model
 from spillover.models.network.head import LinearHead
 from spillover.models.tuning import loss as loss_module
 from spillover.models.tuning import trainer as trainer_module

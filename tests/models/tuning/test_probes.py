@@ -17,7 +17,8 @@ from transformers import set_seed
 
 from spillover.experiment import IN_DIGEST, TuneConfig
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tuning import probes as module
 from spillover.models.tuning.held_out import target_losses
 from spillover.models.tuning.history import read_history

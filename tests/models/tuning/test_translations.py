@@ -9,7 +9,8 @@ import torch
 
 from spillover.models.inference import rows
 from spillover.models.inference.prefix import PrefixReader, attention_masks
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tuning.translations import chrf, translate
 from spillover.records import Example
 

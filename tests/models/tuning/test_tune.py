@@ -15,7 +15,8 @@ from transformers import PrinterCallback, set_seed
 
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
-from spillover.models.load import Model, load
+from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.tuning import loss as module
 from spillover.models.tuning import trainer as trainer_module
 from spillover.models.tuning import tune as tune_module

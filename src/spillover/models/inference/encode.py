@@ -6,7 +6,7 @@ from itertools import permutations
 
 from spillover.errors import SpilloverError
 from spillover.models.inference.trees import Tree, common_prefix
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import Prompt
 
 

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer
 from spillover.errors import SpilloverError
 from spillover.models.inference.probe import can_share, ignores_padding
 from spillover.models.inference.trees import Positions, Tree, height, path_to
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 BATCH_TOKENS = 16_384
 """Tokens that a batch may hold on a CPU, prefix included; larger ones are no faster. A GPU takes 32 times as many."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spillover.models.inference.trees import Tree, linear_tree
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.network.head import probe_tokens
 from spillover.models.network.precision import in_float32
 from spillover.utils.progress import notify

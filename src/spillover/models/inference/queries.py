@@ -13,7 +13,7 @@ from torch import Tensor
 from spillover.models.inference.plan import PlanGroup, PlanRow, plan
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.unembed import POSITION_BLOCK, token_logprobs
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 PREFIXES_PER_BATCH = 512
 """The fixed cost of one more prefix, an extra forward call, is 1/512 of the cost of a full batch."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from spillover.experiment import ModelConfig
 from spillover.models.adapter import attach
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model, load, set_num_threads
+from spillover.models.load import load, set_num_threads
 from spillover.models.locate import fingerprint, locate
+from spillover.models.model import Model
 
 
 @dataclass(slots=True)

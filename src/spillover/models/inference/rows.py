@@ -18,7 +18,7 @@ from spillover.models.inference.attention import PREFIX, over_shared_prefix
 from spillover.models.inference.prefix import KeyValues, Prefix, PrefixReader, attention_masks
 from spillover.models.inference.probe import alike
 from spillover.models.inference.trees import Tree, linear_tree
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.network.head import probe_tokens
 from spillover.models.network.precision import in_float32
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spillover.models.inference.unembed import likeliest_tokens
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 
 class TokenChoice:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 POSITION_BLOCK = 1024
 """Hidden states that are unembedded at a time: with `VOCABULARY_BLOCK` tokens, 32 MiB of logits in float32."""

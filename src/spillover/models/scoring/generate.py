@@ -13,7 +13,7 @@ from spillover.models.inference.encode import encode
 from spillover.models.inference.greedy import write
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.token_choice import end_tokens
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import Prompt
 
 

@@ -9,8 +9,9 @@ from spillover.errors import SpilloverError
 from spillover.experiment import ModelConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.resident import resident_reader
-from spillover.models.load import Model, resolve_dtype
+from spillover.models.load import resolve_dtype
 from spillover.models.locate import fingerprint, locate
+from spillover.models.model import Model
 from spillover.models.scoring.generate import generate
 from spillover.records import ChatStyle, Prompt
 from spillover.translate.prompts import MAX_TOKENS, PromptForm

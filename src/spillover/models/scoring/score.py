@@ -14,7 +14,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference.encode import Encoded, encode, first_token_ids
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.queries import Query, answer_queries
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.records import Prompt
 
 

@@ -22,8 +22,9 @@ import torch
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.inference.queries import Query
-from spillover.models.load import Model, resolve_dtype, without_weights
+from spillover.models.load import resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
+from spillover.models.model import Model
 from spillover.models.scoring.score import Scores, Values, score_with
 from spillover.records import ChatStyle, Prompt
 

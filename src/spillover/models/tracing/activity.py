@@ -13,7 +13,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference.encode import encode, shared_prefix
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.trees import Positions, linear_tree
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy, by_token, entering
 from spillover.records import Prompt
 from spillover.utils.progress import notify

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Module, ModuleList
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model
+from spillover.models.model import Model
 
 ACTIVATIONS = ("act_fn", "act", "activation_fn", "activation_func", "gelu_impl")
 """Names of an MLP's nonlinearity in `transformers`. Its output is positive where the neuron is active."""

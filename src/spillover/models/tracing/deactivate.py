@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import kl_div
 
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy
 from spillover.models.tracing.trace import trace
 from spillover.records import AffineLens, Prompt

@@ -16,7 +16,7 @@ from spillover.models.inference.encode import cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.trees import Positions, linear_tree
 from spillover.models.inference.unembed import log_probabilities
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy, entering, leaving
 from spillover.models.tracing.trace import Array
 from spillover.records import Prompt

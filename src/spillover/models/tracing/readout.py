@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy
 
 Array = np.ndarray[Any, np.dtype[np.float32]]

@@ -17,7 +17,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference.encode import Encoded, cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.trees import Positions, common_prefix
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.activity import Integers, counting
 from spillover.models.tracing.anatomy import anatomy, entering, leaving
 from spillover.models.tracing.layout import ItemPlaces, TracedRow, plan_rows

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader
 
 from spillover.errors import SpilloverError
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import block_list, leaving
 from spillover.models.tuning.loss import IGNORED, TokenizedExample
 from spillover.models.tuning.trainer import TargetTrainer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spillover.analysis.interpretability.alignment import States, cka, cosine, mexa_mean, retrieval, shuffled
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.inference.queries import Query, answer_queries
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tuning.contrastive import mean_states, texts_of
 from spillover.models.tuning.loss import IGNORED, TokenizedExample
 from spillover.models.tuning.translations import translate

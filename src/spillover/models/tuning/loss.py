@@ -14,7 +14,7 @@ from spillover.errors import SpilloverError
 from spillover.models.inference.probe import ignores_padding
 from spillover.models.inference.trees import common_prefix
 from spillover.models.inference.unembed import POSITION_BLOCK
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.network.head import LOGIT_BLOCK, VOCABULARY_BLOCK, Head, LinearHead
 from spillover.records import Example
 

@@ -18,7 +18,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.adapter import ADAPTER
 from spillover.models.difference import write_difference
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.network.head import LinearHead
 from spillover.models.tuning.loss import TokenizedExample
 from spillover.models.tuning.seen import SeenRows

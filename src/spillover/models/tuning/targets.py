@@ -8,7 +8,7 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from transformers.pytorch_utils import Conv1D
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tracing.anatomy import block_list
 from spillover.utils.progress import notify
 

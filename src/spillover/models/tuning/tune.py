@@ -21,7 +21,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.load import Model
+from spillover.models.model import Model
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
 from spillover.models.tuning.held_out import HeldOut, Reading, alignments, read, retrievals, translations
