@@ -78,7 +78,7 @@ def test_a_run_of_three_arms(call: Call, experiment: Path, tmp_path: Path, monke
     ended = call("run", experiment, "--runs", tmp_path / "runs", "--name", "three")
     assert ended.status == 0, ended.err
     two, three = tmp_path / "runs" / "two", tmp_path / "runs" / "three"
-    for folder in ("predictions", "traces", "readings", "patches", "bits-per-byte"):
+    for folder in ("predictions", "traces", "readings", "patches", "explorer", "bits-per-byte"):
         assert sorted(path.name for path in (three / folder).iterdir()) == ["again", "base", "tuned"]
     links = [link for link in two.rglob("*") if link.is_symlink() and "geometry" not in link.parts]
     assert all((three / link.relative_to(two)).resolve() == link.resolve() for link in links)

@@ -15,12 +15,12 @@ from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
-from spillover.stages.analyze import trace_cell
 from spillover.stages.answers import write_answers
 from spillover.stages.arms import Arm, cells_of, open_arm
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
 from spillover.stages.licenses import licenses, translator_license
+from spillover.stages.trace import trace_cell
 from spillover.store import Artifact, MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
 from spillover.utils.formatting import plural, points

@@ -32,6 +32,7 @@ from spillover.records.data import (
     Question,
 )
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
+from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
 from spillover.records.folder import CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
 from spillover.records.interpretability import (
     AffineLens,
@@ -122,6 +123,9 @@ __all__ = [
     "Estimate",
     "Example",
     "ExperimentStatus",
+    "Exploration",
+    "ExploredCell",
+    "ExploredReading",
     "Fertility",
     "FertilityCorrelation",
     "Findings",
@@ -145,6 +149,7 @@ __all__ = [
     "License",
     "MachineTranslated",
     "MixtureGains",
+    "Neighbors",
     "NeuronOverlap",
     "NeuronScore",
     "NeuronTokens",

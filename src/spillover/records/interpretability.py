@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.records.estimates import Curve, Estimate
+from spillover.records.explorer import Exploration
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,3 +253,5 @@ class Internals:
     """One per arm but the first, task, kind of tokens, score and language; empty without language neurons."""
     deactivations: tuple[Deactivation, ...] = ()
     """One per arm, task, language switched off and language measured; empty if the experiment has none."""
+    explorations: tuple[Exploration, ...] = ()
+    """One per arm and task; empty without a lens, or if the readings hold no tokens."""

@@ -85,7 +85,7 @@ class Workload:
 WORKLOADS = {
     "tune": Workload("examples", _examples, ("adapter",)),
     "evaluate": Workload("items", _rows, ("predictions",)),
-    "analyze": Workload("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry")),
+    "analyze": Workload("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry", "explorer")),
     "answers": Workload("items answered in words", _rows, ("answers",)),
     "texts": Workload("texts", _rows, ("bits-per-byte",)),
 }

@@ -23,7 +23,7 @@ A run of `spillover`: {subject}, measured on {tasks}. `spillover status {folder}
 - `questions.parquet`, `pairs/` and `examples.parquet` are what the model was tuned on.
 - `adapter/` is what tuning made. `spillover export model {folder} DIR` writes the tuned model.
 - `predictions/<arm>/<task>/<language>.parquet` has the log-probability of each choice.
-- `traces/`, `lenses/`, `readings/`, `patches/` and `geometry/` are measurements inside the model.
+- `traces/`, `lenses/`, `readings/`, `patches/`, `geometry/` and `explorer/` are measurements inside the model.
 - `log.jsonl` says what was made and when. `{PROVENANCE_FILE}` has versions and machine.
 - Most files are links into `../.stages`. `cp -rL` copies a run with its contents.
 """

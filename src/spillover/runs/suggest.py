@@ -20,10 +20,10 @@ from spillover.experiment import Experiment
 from spillover.languages import get_language
 from spillover.records import PROVENANCE_FILE, FinishedRun, Suggestion
 from spillover.runs.read import read_run
-from spillover.stages.analyze import trace_cell
 from spillover.stages.arms import cells_of, reference_arm
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, balanced_subset
+from spillover.stages.trace import trace_cell
 from spillover.store import Store, read_layers
 from spillover.tasks import has_labels, open_labeled_task, open_task
 from spillover.utils.progress import bar, notify

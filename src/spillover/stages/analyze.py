@@ -4,7 +4,7 @@ A trace does not depend on its readers, so a new lens needs no new trace.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +17,16 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.plugins import LENSES, check_name, resolve
-from spillover.records import AffineLens, Cell, Deactivation, Internals, Item, Patch, Prompt
+from spillover.records import AffineLens, Deactivation, Exploration, Internals, Item, Patch, Prompt
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.deactivate import MeasuredCell, answer_activity, count_readings, deactivate, languages_off
+from spillover.stages.explore import EXPLORED, PROBABILITIES, TOKENS, explore
 from spillover.stages.geometry import check_metrics
 from spillover.stages.items import Items, subsets
-from spillover.store import Arrays, Artifact, Store, read_arrays, write_arrays
+from spillover.stages.trace import CellTrace, lens_prompt, trace_cell
+from spillover.store import Artifact, Store, read_arrays, write_arrays
 from spillover.tasks import ChoiceTask, has_labels, open_labeled_task, open_task
 from spillover.utils.progress import Bar
-
-
-@dataclass(frozen=True, slots=True)
-class CellTrace:
-    """A traced cell."""
-
-    task: ChoiceTask
-    """The task."""
-    cell: Cell
-    """The cell. Its task is named by the task's file, not by the experiment."""
-    rows: Sequence[Item]
-    """The traced items: the same ids in the same order in every language of a task."""
-    artifact: Artifact
-    """The stored trace."""
-
-    def load(self, *names: str) -> Arrays:
-        """Read these arrays of the trace, named as the fields of `Trace`. A whole trace may be gigabytes."""
-        return read_arrays(self.artifact.path / f"{self.cell.language}.safetensors", *names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +57,8 @@ class ArmInternals:
     """Effects of one language's states in another language."""
     deactivations: list[Deactivation]
     """Effects of switching off one language's neurons on another language."""
+    explorations: list[Exploration]
+    """The first items of each task, one by one."""
 
 
 def items_to_trace(experiment: Experiment, items: Items) -> Items:
@@ -137,8 +123,9 @@ def analyze_arm(
     activity = [_activity(traced) for traced in cells]
     known = [*(reference.activity if reference else ()), *activity]
     measured = [MeasuredCell(traced.cell, traced.task, traced.rows) for traced in cells]
+    readings = [read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses]
     return ArmInternals(
-        readings=[read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses],
+        readings=readings,
         activity=[*activity, *(_in_answers(store, arm, traced, progress) for traced in cells if chosen.answers)],
         patches=patch_pairs(store, arm, cells, progress) if chosen.patch else [],
         deactivations=list(
@@ -146,6 +133,7 @@ def analyze_arm(
             if chosen.deactivate
             else ()
         ),
+        explorations=list(explore(store, arm, cells)),
     )
 
 
@@ -168,6 +156,7 @@ def compare_arms(arms: Sequence[ArmInternals]) -> Internals:
         patches=tuple(patch for arm in arms for patch in arm.patches),
         overlaps=tuple(overlaps(sets)),
         deactivations=tuple(effect for arm in arms for effect in arm.deactivations),
+        explorations=tuple(exploration for arm in arms for exploration in arm.explorations),
     )
 
 
@@ -188,40 +177,6 @@ def prompts_not_traced(task: ChoiceTask, rows: Sequence[Item], traced: Sequence[
     return [lens_prompt(task, item) for item in rows if item.id not in ids]
 
 
-def lens_prompt(task: ChoiceTask, item: Item) -> Prompt:
-    """Return an item's prompt for tracing: native exemplars; as choices the English answers, then the native ones.
-
-    The exemplars' labels are native: English on the way to a native answer is then the model's own.
-    """
-    both = (*task.choices("english", item.language), *task.choices("native", item.language))
-    return replace(task.prompt(item, "native"), choices=both)
-
-
-def trace_cell(store: Store, arm: Arm, task: ChoiceTask, cell: Cell, rows: Sequence[Item], progress: Bar) -> CellTrace:
-    """Return the trace of a cell, traced first if there is none.
-
-    Its file holds the fields of `models.tracing.trace.Trace` and `ids`: the items' ids as UTF-8, (items, bytes), padded
-    with zeros.
-    """
-    prompts = [lens_prompt(task, item) for item in rows]
-    cell, name = replace(cell, task=task.name), f"{cell.language}.safetensors"
-
-    def write(folder: Path) -> None:
-        from spillover.models.tracing.trace import trace
-
-        states = trace(arm.reader, prompts, progress.advance)
-        arrays = {field: np.asarray(getattr(states, field)) for field in states.__slots__}
-        ids = np.array([item.id.encode() for item in rows])
-        write_arrays(folder / name, **arrays, ids=ids.view(np.uint8).reshape(len(rows), -1))
-
-    spelled = as_text(arm.experiment, of_prompts(prompts))
-    inputs = [arm.key, cell.language, prompts, [item.id for item in rows], *spelled]
-    with progress.counting(len(rows)):
-        return CellTrace(
-            task, cell, rows, store.get_or_make("trace", inputs, f"traces/{cell.arm}/{cell.task}/{name}", write)
-        )
-
-
 def fit_lens(store: Store, arm: Arm, name: str, prompts: Sequence[Prompt]) -> FittedLens:
     """Return a lens of an arm, fitted first on prompts that are not traced if there is none."""
     fit, seed = resolve(LENSES, name, "analyze.lenses"), arm.experiment.seed
@@ -240,21 +195,23 @@ def read_through_lens(store: Store, arm: Arm, traced: CellTrace, lens: FittedLen
     name = f"{cell.language}.safetensors"
 
     def write(folder: Path) -> None:
-        arrays = traced.load("last", "inner", "nodes", "tokens")
+        trace = traced.load("last", "inner", "nodes", "tokens")
         states = LensInput(
-            last=arrays["last"][:, :-1],  # a lens reads states before the final norm
-            inner=arrays["inner"][:, :-1],
-            nodes=arrays["nodes"],
-            tokens=arrays["tokens"],
+            last=trace["last"][:, :-1],  # a lens reads states before the final norm
+            inner=trace["inner"][:, :-1],
+            nodes=trace["nodes"],
+            tokens=trace["tokens"],
             gold=np.array(gold),
             same=cell.language == ENGLISH,
         )
-        reading = apply_lens(states, lens.affine, arm.readout)
-        write_arrays(folder / name, **{field: getattr(reading, field) for field in LensOutput.__slots__})
+        reading, top = apply_lens(states, lens.affine, arm.readout, EXPLORED)
+        arrays = {field: getattr(reading, field) for field in LensOutput.__slots__}
+        arrays |= {TOKENS: top.tokens, PROBABILITIES: top.probabilities}
+        write_arrays(folder / name, **arrays)
 
     inputs = [arm.key, traced.artifact.key, lens.artifact.key, gold]
     artifact = store.get_or_make("reading", inputs, f"readings/{cell.arm}/{cell.task}/{lens.name}/{name}", write)
-    return CellReading(cell, lens.name, LensOutput(**read_arrays(artifact.path / name)))
+    return CellReading(cell, lens.name, LensOutput(**read_arrays(artifact.path / name, *LensOutput.__slots__)))
 
 
 def patch_pairs(store: Store, arm: Arm, cells: Sequence[CellTrace], progress: Bar) -> list[Patch]:

@@ -84,6 +84,13 @@ def read_layers(path: Path, name: str) -> Iterator[np.ndarray[Any, Any]]:
             yield array[:, layer]
 
 
+def read_layer(path: Path, name: str, layer: int) -> np.ndarray[Any, Any]:
+    """Read one layer of an array of a file by `write_arrays`, (items, layers, …)."""
+    with _reading(path), safe_open(path, "numpy") as file:
+        array: np.ndarray[Any, Any] = file.get_slice(name)[:, layer]
+        return array
+
+
 def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Sequence[str]) -> None:
     """Write a cell's predictions: id, gold, and per label a column of log-probabilities and one of them per token.
 

@@ -1,5 +1,6 @@
 """Lenses against a plain softmax over the whole vocabulary, state by state, in float64."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 
 from spillover.analysis.interpretability import lens as module
-from spillover.analysis.interpretability.lens import Array, LensInput, LensOutput, apply_lens
+from spillover.analysis.interpretability.lens import TOP, Array, LensInput, LensOutput, TopTokens, apply_lens
 from spillover.records import AffineLens
 
 ITEMS, INNER, LAYERS, WIDTH, VOCABULARY, LABELS = 5, 4, 3, 8, 5000, 2
@@ -89,8 +90,12 @@ def naive(sight: LensInput, readout: Plain) -> LensOutput:
     return LensOutput(**found)
 
 
+def output(sight: LensInput, readout: Plain) -> LensOutput:
+    return apply_lens(sight, identity(), readout)[0]
+
+
 def check(sight: LensInput, readout: Plain) -> None:
-    found, expected = apply_lens(sight, identity(), readout), naive(sight, readout)
+    found, expected = output(sight, readout), naive(sight, readout)
     for name in LensOutput.__slots__:
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2e-4, atol=1e-7, err_msg=name)
 
@@ -112,7 +117,7 @@ def test_blocks_change_nothing(
 def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, stream = module.apply_lens, module.stream
     if fault == "a token short":
-        monkeypatch.setattr(module, "stream", lambda h, r, marks: stream(h, replace(r, weight=r.weight[:-1]), marks))
+        monkeypatch.setattr(module, "stream", lambda h, r, marks, _: stream(h, replace(r, weight=r.weight[:-1]), marks))
     elif fault == "without inner steps":
         short = replace(sight, nodes=np.where([True, False], sight.nodes, -1))
         monkeypatch.setitem(globals(), "apply_lens", lambda _, lens, readout: whole(short, lens, readout))
@@ -123,7 +128,7 @@ def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, m
 
 
 def test_huge_logits_neither_overflow_nor_turn_into_nan(sight: LensInput, readout: Plain) -> None:
-    found = apply_lens(replace(sight, last=sight.last * 1e4, inner=sight.inner * 1e4), identity(), readout)
+    found = output(replace(sight, last=sight.last * 1e4, inner=sight.inner * 1e4), readout)
     for name in LensOutput.__slots__:
         assert np.isfinite(getattr(found, name)).all(), name
     assert found.entropy.min() >= 0
@@ -131,7 +136,7 @@ def test_huge_logits_neither_overflow_nor_turn_into_nan(sight: LensInput, readou
 
 
 def test_equal_logits_have_the_entropy_of_the_vocabulary(sight: LensInput, readout: Plain) -> None:
-    found = apply_lens(replace(sight, last=sight.last * 0), identity(), readout)
+    found = output(replace(sight, last=sight.last * 0), readout)
     np.testing.assert_allclose(found.entropy, np.log2(VOCABULARY), rtol=1e-6)
     assert (found.english_rank == 1).all(), "none is above"
 
@@ -140,11 +145,11 @@ def test_an_answer_that_is_the_same_word_in_both_cannot_be_told(sight: LensInput
     """Unless the input is English itself, where both are the same word throughout."""
     tokens = sight.tokens.copy()
     tokens[:, 2] = tokens[:, 0]
-    found = apply_lens(replace(sight, tokens=tokens), identity(), readout)
+    found = output(replace(sight, tokens=tokens), readout)
     for name in ("english", "native"):
         assert (np.isnan(getattr(found, name)).all(axis=1) == (sight.gold == 0)).all()
     assert np.isfinite(found.all_native).all()
-    itself = apply_lens(replace(sight, tokens=tokens, same=True), identity(), readout)
+    itself = output(replace(sight, tokens=tokens, same=True), readout)
     assert np.isfinite(itself.english).all()
 
 
@@ -160,7 +165,67 @@ def test_a_lens_is_applied_layer_by_layer(sight: LensInput, readout: Plain) -> N
             axis=1,
         )
 
-    expected = apply_lens(replace(sight, last=moved(sight.last), inner=moved(sight.inner)), identity(), readout)
-    found = apply_lens(sight, affine, readout)
+    expected = output(replace(sight, last=moved(sight.last), inner=moved(sight.inner)), readout)
+    found, _ = apply_lens(sight, affine, readout)
     np.testing.assert_allclose(found.entropy, expected.entropy, rtol=1e-3)
-    assert not np.allclose(found.entropy, apply_lens(sight, identity(), readout).entropy, rtol=1e-2)
+    assert not np.allclose(found.entropy, output(sight, readout).entropy, rtol=1e-2)
+
+
+def check_top(sight: LensInput, readout: Plain, explored: int) -> TopTokens:
+    """Compare with a sort of the whole softmax, state by state; of equal tokens the lowest id is first."""
+    _, top = apply_lens(sight, identity(), readout, explored)
+    assert top.tokens.shape == top.probabilities.shape == (min(explored, ITEMS), LAYERS, min(TOP, len(readout.weight)))
+    for item, layer in np.ndindex(top.tokens.shape[:2]):
+        logits = readout.weight.astype(np.float64) @ sight.last[item, layer].astype(np.float64) / 2
+        order = np.lexsort((np.arange(len(logits)), -logits))[:TOP]
+        assert top.tokens[item, layer].tolist() == order.tolist()
+        expected = np.exp(log_softmax(logits))[order]
+        np.testing.assert_allclose(top.probabilities[item, layer], expected, rtol=2e-4)
+    return top
+
+
+@pytest.mark.parametrize("explored", [0, 1, 3, ITEMS, ITEMS + 1])
+@pytest.mark.parametrize(("rows", "columns"), [(128, 2048), (2, 2048), (4, 3), (512, 6000)])
+def test_the_likeliest_tokens_are_those_of_a_sorted_softmax(
+    sight: LensInput, readout: Plain, rows: int, columns: int, explored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS", rows)
+    monkeypatch.setattr(module, "COLUMNS", columns)
+    check_top(sight, readout, explored)
+
+
+def test_of_equal_tokens_the_first_is_the_likeliest(sight: LensInput, readout: Plain) -> None:
+    """Every token has a twin in another block of the vocabulary, and one layer knows nothing at all."""
+    last = sight.last.copy()
+    last[:, 0] = 0
+    doubled = replace(readout, weight=np.concatenate([readout.weight, readout.weight]))
+    top = check_top(replace(sight, last=last), doubled, ITEMS)
+    assert (top.tokens[:, 0] == np.arange(TOP)).all()
+    assert (top.tokens[:, 1:, 1] == top.tokens[:, 1:, 0] + VOCABULARY).all()
+
+
+def test_a_vocabulary_of_three_has_three_likeliest_tokens(sight: LensInput, readout: Plain) -> None:
+    tokens = np.where(sight.tokens >= 0, sight.tokens % 3, -1)
+    check_top(replace(sight, tokens=tokens), replace(readout, weight=readout.weight[:3]), ITEMS)
+
+
+TWINS: dict[str, Callable[[Array, Plain], tuple[Array, Plain]]] = {
+    "one part of the vocabulary": lambda hidden, readout: (hidden, replace(readout, weight=readout.weight[:2048])),
+    "states of the last items": lambda hidden, readout: (hidden[::-1], readout),
+    "norm left out": lambda hidden, readout: (hidden * 2, readout),
+}
+"""Fault → what the most probable tokens are wrongly taken from."""
+
+
+@pytest.mark.parametrize("fault", TWINS)
+def test_the_likeliest_tokens_fail_for_a_broken_twin(
+    sight: LensInput, readout: Plain, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = module.stream
+    monkeypatch.setattr(
+        module,
+        "stream",
+        lambda hidden, readout, marks, explored: stream(*TWINS[fault](hidden, readout), marks, explored),
+    )
+    with pytest.raises(AssertionError):
+        check_top(sight, readout, ITEMS)

@@ -20,6 +20,9 @@ Integers = NDArray[np.int64]
 ROWS, COLUMNS = 128, 2048
 """States × tokens unembedded at a time: 1 MiB of logits, which stay in a core's cache until they are reduced."""
 
+TOP = 5
+"""Tokens kept per state: the most probable ones."""
+
 ROUNDING = 1e-5
 """Relative difference under which two logits count as equal: two matrix products may round apart."""
 
@@ -82,6 +85,16 @@ class LensOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class TopTokens:
+    """The most probable next tokens of the first items of a cell, the most probable first."""
+
+    tokens: Integers
+    """(items, layers, `TOP`) their ids; of tokens that tie, the lowest id. Fewer where the vocabulary is smaller."""
+    probabilities: Array
+    """(items, layers, `TOP`) in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Totals:
     """Totals of one pass over the vocabulary, for n states."""
 
@@ -91,15 +104,22 @@ class _Totals:
     """(n,) bits."""
     above: Integers
     """(n, marks) number of tokens whose logit exceeds each mark."""
+    top_logits: Array
+    """(m, `TOP`) the highest logits of the first m states, in descending order."""
+    top_tokens: Integers
+    """(m, `TOP`) the tokens that have them."""
 
 
-def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> LensOutput:
+def apply_lens(
+    sight: LensInput, lens: AffineLens, readout: Unembedding, explored: int = 0
+) -> tuple[LensOutput, TopTokens]:
     """Read every layer.
 
     Args:
         sight: what to read.
         lens: turns a layer's states into what the last block would have made of them.
         readout: the model's final norm and unembedding.
+        explored: number of items, from the first, whose most probable tokens are returned.
     """
     items, labels = sight.gold.shape[0], sight.nodes.shape[1] // 2
     states = apply_affine(np.concatenate([sight.last, sight.inner]), lens)
@@ -113,7 +133,8 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
     first = np.stack([columns[rows, sight.gold, 0], columns[rows, labels + sight.gold, 0]], axis=1)
     marks = np.full((count, layers, 2), np.inf, dtype=np.float32)  # only the last position has a rank
     marks[:items] = np.take_along_axis(logits[:items], first[:, None], axis=2)
-    totals = stream(hidden, readout, marks.reshape(count * layers, 2))
+    explored = min(explored, items)
+    totals = stream(hidden, readout, marks.reshape(count * layers, 2), explored * layers)
     spoken = logits - totals.log_total.reshape(count, layers, 1)
     steps = spoken[sight.nodes[..., None], np.arange(layers), columns[..., None]]  # items, choices, depth, layers
     spoken_paths = np.exp(np.where(sight.nodes[..., None] >= 0, steps, 0).sum(axis=2))
@@ -122,7 +143,7 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
     right = np.stack([spoken_paths[rows, sight.gold], spoken_paths[rows, labels + sight.gold]])
     same_answer = (sight.tokens[rows, sight.gold] == sight.tokens[rows, labels + sight.gold]).all(axis=1)
     right[:, same_answer & (not sight.same)] = np.nan
-    return LensOutput(
+    output = LensOutput(
         english=_single(right[0]),
         native=_single(right[1]),
         all_english=_single(spoken_paths[:, :labels].sum(axis=1)),
@@ -132,6 +153,14 @@ def apply_lens(sight: LensInput, lens: AffineLens, readout: Unembedding) -> Lens
         english_rank=_single(ranks[..., 0]),
         native_rank=_single(ranks[..., 1]),
     )
+    return output, _top_tokens(totals, explored, layers)
+
+
+def _top_tokens(totals: _Totals, items: int, layers: int) -> TopTokens:
+    """Return the tokens with the highest logits, with their probabilities."""
+    probabilities = np.exp(totals.top_logits - totals.log_total[: items * layers, None])
+    shape = (items, layers, totals.top_tokens.shape[1])
+    return TopTokens(totals.top_tokens.reshape(shape), _single(probabilities.reshape(shape)))
 
 
 def apply_affine(states: Array, lens: AffineLens) -> Array:
@@ -145,22 +174,27 @@ def _single(values: NDArray[Any]) -> Array:
     return values.astype(np.float32)
 
 
-def stream(hidden: Array, readout: Unembedding, marks: Array) -> _Totals:
+def stream(hidden: Array, readout: Unembedding, marks: Array, explored: int = 0) -> _Totals:
     """Pass over the vocabulary once, so that nothing of size states × vocabulary ever exists.
 
     The blocks are the same however many threads there are, and so are their sums.
+
+    Args:
+        hidden: (n, width) normed states.
+        readout: the model's final norm and unembedding.
+        marks: (n, marks) logits to count the higher ones of.
+        explored: number of states, from the first, whose most probable tokens are kept.
     """
+
+    def totals(row: int) -> _Totals:
+        return _block(hidden[row : row + ROWS], readout, marks[row : row + ROWS], min(ROWS, max(0, explored - row)))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # a matrix product uses every core, what follows it only one
-        parts = list(
-            pool.map(
-                lambda row: _block(hidden[row : row + ROWS], readout, marks[row : row + ROWS]),
-                range(0, len(hidden), ROWS),
-            )
-        )
+        parts = list(pool.map(totals, range(0, len(hidden), ROWS)))
     return _Totals(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Totals.__slots__))
 
 
-def _block(hidden: Array, readout: Unembedding, targets: Array) -> _Totals:
+def _block(hidden: Array, readout: Unembedding, targets: Array, explored: int) -> _Totals:
     """Keep Z = Σ exp(x − top) and M = Σ exp(x − top) (x − top), with `top` the largest logit x so far.
 
     H = log Z − M / Z: where a weight underflows to 0 its product with the logit is 0, never nan.
@@ -168,11 +202,14 @@ def _block(hidden: Array, readout: Unembedding, targets: Array) -> _Totals:
     top, total, moment = np.full(len(hidden), -1e30), np.zeros(len(hidden)), np.zeros(len(hidden))
     marks = targets + ROUNDING * np.maximum(1, np.abs(targets))
     above = np.zeros(marks.shape, dtype=np.int64)
+    likeliest = _Likeliest(explored, min(TOP, readout.vocabulary))
     for start in range(0, readout.vocabulary, COLUMNS):
         logits = readout.logits(hidden, slice(start, start + COLUMNS))
         for mark in range(marks.shape[1]):
             above[:, mark] += np.greater(logits, marks[:, mark, None]).view(np.int8).sum(axis=1, dtype=np.int32)
-        higher = np.maximum(top, logits.max(axis=1))
+        highest = logits.max(axis=1)
+        likeliest.add(start, logits, highest)
+        higher = np.maximum(top, highest)
         logits -= higher[:, None].astype(np.float32)
         weights = np.exp(logits)
         shrink = np.exp(top - higher)
@@ -180,4 +217,31 @@ def _block(hidden: Array, readout: Unembedding, targets: Array) -> _Totals:
         total = shrink * total + weights @ np.ones(weights.shape[1], dtype=np.float32)  # faster than sum
         top = higher
     entropy = np.maximum(0, np.log(total) - moment / total) / np.log(2)
-    return _Totals(top + np.log(total), entropy, above)
+    return _Totals(top + np.log(total), entropy, above, likeliest.logits, likeliest.tokens)
+
+
+class _Likeliest:
+    """The highest logits so far of the first states of a block, in descending order, and their tokens."""
+
+    def __init__(self, states: int, count: int) -> None:
+        """Begin without any."""
+        self.logits: Array = np.full((states, count), -np.inf, dtype=np.float32)
+        self.tokens: Integers = np.full((states, count), -1)
+
+    def add(self, start: int, logits: Array, highest: Array) -> None:
+        """Take in the logits (n, tokens) of the tokens from `start`, of which `highest` (n,) are the maxima."""
+        states, count = self.tokens.shape
+        rows = np.flatnonzero(highest[:states] > self.logits[:, -1])  # few: most blocks hold none of the highest
+        if not len(rows):
+            return
+        rest = logits[rows]  # a copy
+        values, tokens = [self.logits[rows]], [self.tokens[rows]]
+        for _ in range(min(count, rest.shape[1])):  # faster than sorting, and the first of equal ones is taken
+            place = rest.argmax(axis=1)[:, None]
+            values.append(np.take_along_axis(rest, place, axis=1))
+            tokens.append(start + place)
+            np.put_along_axis(rest, place, -np.inf, axis=1)
+        joined = np.concatenate(values, axis=1)
+        order = np.argsort(-joined, axis=1, kind="stable")[:, :count]
+        self.logits[rows] = np.take_along_axis(joined, order, axis=1)
+        self.tokens[rows] = np.take_along_axis(np.concatenate(tokens, axis=1), order, axis=1)
