@@ -57,7 +57,7 @@ from spillover.stages.tune import probe_cells, tune_adapter
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
 from spillover.translate import Translator, open_translator, pairs, without_flags
 from spillover.utils.environment import provenance
-from spillover.utils.hub import Revisions
+from spillover.utils.hub import Revisions, lock_path, lock_text, revisions
 from spillover.utils.progress import bar
 
 Value = TypeVar("Value")
@@ -141,9 +141,12 @@ class Run:
         return adapter
 
     def describe(self) -> None:
-        """Write the experiment and a README into the run folder."""
+        """Write the experiment, its lock and a README into the run folder."""
         self.store.save(EXPERIMENT_FILE, dump_experiment(self.experiment))
         self.store.save(README, readme(self.store.run, self.experiment))
+        lock = lock_path(self.store.run / EXPERIMENT_FILE)
+        if revisions() or lock.exists():
+            self.store.save(lock.name, lock_text(revisions()))
 
     def existing_adapter(self) -> Artifact | None:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""

@@ -1,78 +1,28 @@
-"""`spillover fetch` against a hub on loopback: what it downloads, what it pins, and runs without any hub."""
+"""`spillover fetch` against a hub on loopback: the models that it downloads and pins, and runs without any hub."""
 
-import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
 import tomli_w
-from huggingface_hub import constants
 
 from calls import Call
-from serving import serving
+from hubs import MODEL, NEW, OLD, Hub
 from spillover.errors import SpilloverError
 from spillover.sources import open_source
 from spillover.tasks import open_labeled_task
 from spillover.utils.hub import (
-    OFFLINE_SETTINGS,
     OFFLINE_VARIABLES,
     download,
     pinned,
+    pinning,
     read_lock,
-    recorded,
     revision,
     write_lock,
 )
-
-OLD, NEW = "1" * 40, "2" * 40
-"""Commits of the repository."""
-
-
-@dataclass
-class Hub:
-    """One repository, `owner/model`, with a folder per commit; the last one is its main branch."""
-
-    commits: dict[str, Path]
-    requests: list[str] = field(default_factory=list)
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append(f"{handler.command} {handler.path}")
-        path = handler.path.partition("?")[0]
-        if path.startswith("/api/models/owner/model/tree/"):
-            commit = path.rpartition("/")[2]
-            rows = [
-                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": digest(file.read_bytes())}
-                for file in sorted(self.commits[commit].iterdir())
-            ]
-            self.send(handler, json.dumps(rows).encode(), commit)
-        elif path.startswith("/api/models/owner/model"):
-            asked = path.rpartition("/revision/")[2] if "/revision/" in path else "main"
-            commit = list(self.commits)[-1] if asked == "main" else asked
-            files = [{"rfilename": file.name} for file in sorted(self.commits[commit].iterdir())]
-            self.send(handler, json.dumps({"id": "owner/model", "sha": commit, "siblings": files}).encode(), commit)
-        elif path.startswith("/owner/model/resolve/"):
-            commit, _, name = path.removeprefix("/owner/model/resolve/").partition("/")
-            self.send(handler, (self.commits[commit] / name).read_bytes(), commit)
-        else:
-            handler.send_error(404)
-
-    def send(self, handler: BaseHTTPRequestHandler, content: bytes, commit: str) -> None:
-        handler.send_response(200)
-        headers = {"ETag": f'"{digest(content)}"', "X-Repo-Commit": commit}
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(content)
-
-
-def digest(content: bytes) -> str:
-    return sha256(content).hexdigest()[:40]
 
 
 @pytest.fixture
@@ -87,32 +37,32 @@ def experiment(tmp_path: Path) -> Path:
     return tmp_path / "my.toml"
 
 
-@pytest.fixture
-def hub(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with one commit, which the libraries of this process ask; their cache is empty."""
-    served = Hub({OLD: tiny("llama")})
-    with serving(lambda handler, body: served.answer(handler)) as address:
-        for name in OFFLINE_VARIABLES:
-            monkeypatch.setenv(name, "0")
-        for name in OFFLINE_SETTINGS:
-            monkeypatch.setattr(f"{name}.HF_HUB_OFFLINE", False)
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield served
-
-
 def test_what_was_fetched_is_all_that_a_run_needs(call: Call, hub: Hub, experiment: Path, tmp_path: Path) -> None:
     fetched = call("fetch", experiment, "--runs", tmp_path / "runs")
     assert fetched.status == 0, fetched.err
     assert read_lock(experiment) == {"models": {"owner/model": OLD}}
-    hub.commits[NEW] = tmp_path  # the hub goes on, the lock does not
+    hub.repositories[MODEL][NEW] = tmp_path  # the hub goes on, the lock does not
     hub.requests.clear()
     linted = call("--offline", "lint", experiment)
     assert linted.status == 0, linted.err
     assert not hub.requests
+
+
+def test_a_tuned_run_keeps_its_lock_and_is_exported_with_the_same_base(
+    call: Call, hub: Hub, experiment: Path, tmp_path: Path
+) -> None:
+    options = ("--runs", tmp_path / "runs", "--set", "translate.with=parallel", "--set", "tune.epochs=1")
+    assert call("fetch", experiment, *options).status == 0
+    tuned = call("tune", experiment, *options)
+    assert tuned.status == 0, tuned.err
+    hub.repositories[MODEL][NEW] = tmp_path / "nothing"
+    exported = call("export", "model", tmp_path / "runs/my", tmp_path / "merged")
+    assert exported.status == 0, exported.err
+    assert (tmp_path / "merged/config.json").exists()
+
+    experiment.with_suffix(".lock.toml").unlink()
+    assert call("questions", experiment, *options).status == 0
+    assert read_lock(tmp_path / "runs/my/experiment.toml") == {}, "the run folder follows"
 
 
 def test_offline_nothing_is_asked(call: Call, hub: Hub) -> None:
@@ -145,14 +95,14 @@ def test_a_download_is_of_the_pinned_commit_and_is_recorded(monkeypatch: pytest.
         return str(tmp_path / "snapshots" / str(options.get("revision", NEW)))
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with recorded() as commits:
+    with pinned({"models": {"owner/model": OLD}}):
         download("owner/model", ["*"], "model.name", "anything")
-        with pinned({"models": {"owner/model": OLD}}):
+        with pinning() as commits, pinning() as same:
             download("owner/model", ["*"], "model.name", "anything")
-            assert commits == {"owner/model": OLD}
+            download("owner/model", ["*.json"], "model.name", "anything")
     download("owner/model", ["*"], "model.name", "anything")
-    assert asked == [None, OLD, None]
-    assert commits == {"owner/model": OLD}, "outside the block nothing is recorded"
+    assert asked == [OLD, None, NEW, None], "the newest is looked up once, and read from then on"
+    assert commits == same == {"models": {"owner/model": NEW}, "datasets": {}}, "outside the block nothing is recorded"
 
 
 def test_a_data_set_is_read_at_the_pinned_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +171,7 @@ def test_the_questions_of_an_unrelated_control_are_fetched_too(
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
     monkeypatch.setattr("spillover.sources.reach.obstacle", str)
-    monkeypatch.setattr("spillover.stages.fetch.latest_revision", lambda id, where: NEW)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda api, id, revision: SimpleNamespace(sha=NEW))
     table = {
         "model": {"name": str(tiny("llama"))},
         "questions": {"limit": 2},

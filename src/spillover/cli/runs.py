@@ -180,22 +180,24 @@ def sweep(
     from spillover.sweep.display import compared, failures, planned
     from spillover.sweep.forecast import forecast_sweep
     from spillover.utils.formatting import plural
+    from spillover.utils.hub import pinned, read_lock
 
-    trials, grid = grids.load_grid(file, overrides), name or file.stem
-    board = grids.open_schedule(trials, runs, grid)
-    missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
-    typer.echo(f"{grid}: {plural(len(trials), 'experiment')}, {len(trials) - len(missing)} of them finished.")
-    if missing:
-        Console().print(planned(forecast_sweep(missing), measured_costs(runs), workers))
-    if dry_run:
-        return
-    keep_in(runs / grid)
-    grids.sweep(board, executor, grids.Resources(workers, on, gpus))
-    report = grids.report(trials, board, runs, grid, tomli_w.dumps(read_table(file, overrides)))
-    if (settings := report / "tables" / "settings.csv").exists():
-        Console().print(compared(settings))
-    typer.echo(f"Report: {report}/index.html")
-    failed = failures(list(board.rows.values()))
-    for line in failed:
-        typer.echo(line, err=True)
-    raise typer.Exit(int(bool(failed)))
+    with pinned(read_lock(file)):
+        trials, grid = grids.load_grid(file, overrides), name or file.stem
+        board = grids.open_schedule(trials, runs, grid)
+        missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
+        typer.echo(f"{grid}: {plural(len(trials), 'experiment')}, {len(trials) - len(missing)} of them finished.")
+        if missing:
+            Console().print(planned(forecast_sweep(missing), measured_costs(runs), workers))
+        if dry_run:
+            return
+        keep_in(runs / grid)
+        grids.sweep(board, executor, grids.Resources(workers, on, gpus))
+        report = grids.report(trials, board, runs, grid, tomli_w.dumps(read_table(file, overrides)))
+        if (settings := report / "tables" / "settings.csv").exists():
+            Console().print(compared(settings))
+        typer.echo(f"Report: {report}/index.html")
+        failed = failures(list(board.rows.values()))
+        for line in failed:
+            typer.echo(line, err=True)
+        raise typer.Exit(int(bool(failed)))

@@ -1,10 +1,12 @@
 """The seven stages, one by one (`questions` to `report`) or all together (`run`, `demo`)."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillover.cli.interrupts import keep_in
 from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run
 from spillover.errors import SpilloverError
 
@@ -109,11 +111,21 @@ def run(
 
 @app.command()
 def fetch(file: File, overrides: Overrides = [], runs: Runs = Path("runs"), name: Name = "") -> None:  # noqa: B006
-    """Download all that a run needs: models, translator, data sets. Pin their revisions in a lock beside EXPERIMENT."""
-    from spillover.utils.hub import write_lock
+    """Download all that a run needs: models, translator, data sets. Pin their revisions in a lock beside EXPERIMENT.
 
-    with open_run(file, overrides, runs, name) as opened:
-        typer.echo(write_lock(file, opened.fetch()))
+    EXPERIMENT may also be the grid of a sweep.
+    """
+    from spillover.pipeline import Run
+    from spillover.store import Store
+    from spillover.sweep import experiments_to_fetch
+    from spillover.utils.hub import pinning, write_lock
+
+    with closing(Store(runs, name or file.stem)) as store, pinning() as commits:
+        keep_in(store.run)
+        for experiment in experiments_to_fetch(file, overrides):
+            with experiment.registered():
+                Run(experiment, store).fetch()
+        typer.echo(write_lock(file, commits))
 
 
 @app.command()

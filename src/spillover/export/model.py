@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from spillover.export.card import card, load_tuned
+from spillover.records import EXPERIMENT_FILE
 from spillover.store import new_folder
+from spillover.utils.hub import pinned, read_lock
 
 
 def export_model(run: Path, folder: Path) -> None:
@@ -13,7 +15,7 @@ def export_model(run: Path, folder: Path) -> None:
         SpilloverError: the run has no adapter, the folder exists, or it cannot be written.
     """
     experiment = load_tuned(run)
-    with new_folder(folder, "the model") as made:
+    with new_folder(folder, "the model") as made, pinned(read_lock(run / EXPERIMENT_FILE)):
         from spillover.models.merge import merge
 
         merge(experiment.model.name, experiment.model.dtype, run / "adapter", made)

@@ -16,10 +16,12 @@ from spillover.records import Item, Question
 from spillover.sources.documents import Document, refuse_differing_answers, why_unpaired
 from spillover.sources.families import FamilyError, manager, members, parts, reason, why_absent, yaml_file
 from spillover.sources.family_options import FamilyOptions, split_options
+from spillover.sources.pinned_sets import reading_pinned
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.written_families import FILTER, WrittenFamily
 from spillover.tasks import Task
 from spillover.utils.formatting import plural
+from spillover.utils.hub import revisions
 
 IDS = (("sample_id",), ("story_id",), ("link", "question_number"), ("idx",), ("id",))
 """The columns that name a document in every language, where a data set has them; else it is its number in the split."""
@@ -98,12 +100,18 @@ class Harness:
         return ""
 
     def _rows(self, language: str) -> tuple[Document, ...]:
-        return _rows(self._family, language, self._options)
+        pinned = frozenset(revisions().get("datasets", {}).items())
+        return _rows(self._family, language, self._options, pinned)
 
 
 @cache
-def _rows(family: str, language: str, options: FamilyOptions) -> tuple[Document, ...]:
-    """Return every document of a language's task, or of all tasks of its group."""
+def _rows(
+    family: str, language: str, options: FamilyOptions, pinned: frozenset[tuple[str, str]]
+) -> tuple[Document, ...]:
+    """Return every document of a language's task, or of all tasks of its group.
+
+    pinned: data sets and their commits; others than these would be other documents.
+    """
     name = members(family)[language]
     with _in_one_sentence(family, name):
         tasks = manager(family.rpartition("/")[0]).load([name])["tasks"]
@@ -121,7 +129,7 @@ def _rows(family: str, language: str, options: FamilyOptions) -> tuple[Document,
 def _in_one_sentence(family: str, name: str) -> Iterator[None]:
     """Refuse, with the YAML file of a task, whatever that file, its code, its data or the hub raises."""
     try:
-        with without_waiting():
+        with without_waiting(), reading_pinned():
             yield
     except SpilloverError as error:
         cause = str(error).removeprefix(f"harness:{name}: ")

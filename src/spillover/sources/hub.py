@@ -25,10 +25,10 @@ from spillover.records import Item, Question
 from spillover.sources.files import TableRow
 from spillover.sources.folder import answer_column, check_columns, label_index
 from spillover.sources.labels import Stated, of_task, open_legend
+from spillover.sources.pinned_sets import cached_configurations, read_options
 from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.table import answers, id_column, id_of
 from spillover.tasks import ChoiceTask, Task
-from spillover.utils.hub import revision
 
 QUESTIONS_SPLIT = "train"
 """Split with the questions."""
@@ -184,7 +184,7 @@ class Hub:
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
-        names = self._call_datasets("get_dataset_config_names")
+        names = self._config_names()
         if self._config in names:
             return {lookup(self._config) or ENGLISH: self._config}
         by_language = _by_language(names)
@@ -195,10 +195,15 @@ class Hub:
             f"{did_you_mean(self._config, names)}"
         )
 
+    def _config_names(self) -> list[str]:
+        """Return the set's configurations; without a network those in the cache, which `datasets` does not list."""
+        names: list[str] = [] if self._is_local or not obstacle() else cached_configurations(self._id)
+        return names or list(self._call_datasets("get_dataset_config_names"))
+
     def _rows(self, layout: HubLayout, language: str, kind: str) -> Iterator[tuple[str, TableRow]]:
         """Yield each row that has its texts, with its id."""
         if language not in layout.configs:
-            several = [name for name in self._call_datasets("get_dataset_config_names") if lookup(name) == language]
+            several = [name for name in self._config_names() if lookup(name) == language]
             subject = f"the configurations {', '.join(several)} for" if len(several) > 1 else "no"
             raise SpilloverError(
                 f"source 'hub:{self._id}': found {subject} {language!r}; languages that are there: "
@@ -238,11 +243,11 @@ class Hub:
         """Call a function of `datasets` for this set; whatever goes wrong is one sentence."""
         import datasets
 
-        commit = None if self._is_local else revision("datasets", self._id)
-        options |= {"revision": commit} if commit else {}
         try:
             with nullcontext() if self._is_local else without_waiting():
-                return getattr(datasets, function)(self._id, *arguments, **options)
+                return getattr(datasets, function)(self._id, *arguments, **options, **read_options(self._id))
+        except SpilloverError as error:
+            raise SpilloverError(f"source 'hub:{self._id}': {error}") from error
         except Exception as error:  # the hub, the network and the builders raise nearly everything
             raise self._unreadable(error) from error
 

@@ -1,7 +1,6 @@
 """Downloading all that a run needs, so that the run itself needs no network."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
@@ -9,7 +8,7 @@ from spillover.models.adapter_files import locate_adapter
 from spillover.models.locate import locate
 from spillover.plugins import TRANSLATORS
 from spillover.stages.inputs import Inputs
-from spillover.utils.hub import Revisions, latest_revision, pinned, recorded
+from spillover.utils.hub import Revisions, pinning
 from spillover.utils.progress import notify
 
 NETWORKED = ("stream",)
@@ -27,8 +26,8 @@ def fetch(experiment: Experiment, inputs: Inputs, open_translator: Callable[[], 
     Raises:
         SpilloverError: something cannot be had, or is read from the network each time.
     """
-    datasets = {id: latest_revision(id, key) for id, key in _hub_datasets(experiment)}
-    with pinned({"datasets": datasets}), recorded() as models:
+    _refuse_streams(experiment)
+    with pinning() as commits:
         for name, arm in experiment.all_arms.items():
             model = experiment.model_of(name).name
             notify(f"{name}: {locate(model)}")
@@ -39,7 +38,7 @@ def fetch(experiment: Experiment, inputs: Inputs, open_translator: Callable[[], 
         for reader in (inputs, *map(Inputs, _unrelated(experiment))) if experiment.tunes else ():
             _read_questions(reader)
         _ = inputs.items
-    return {"models": models, "datasets": datasets}
+    return commits
 
 
 def _read_questions(inputs: Inputs) -> None:
@@ -57,16 +56,13 @@ def _unrelated(experiment: Experiment) -> list[Experiment]:
     return [experiment.model_copy(update=changed)] if "unrelated" in recipes else []
 
 
-def _hub_datasets(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Yield the id of each data set of the hub, and the key that names it."""
+def _refuse_streams(experiment: Experiment) -> None:
+    """Refuse sources that are read from the network each time."""
     sources = {"evaluate.source": experiment.evaluate.source}
     if experiment.tunes or not experiment.evaluate.source:
         sources["questions.source"] = experiment.questions.source
     for other in _unrelated(experiment):
         sources["mixture.unrelated.source"] = other.questions.source
     for key, source in sources.items():
-        kind, _, rest = source.partition(":")
-        if kind in NETWORKED:
+        if source.partition(":")[0] in NETWORKED:
             raise SpilloverError(f"{key}: found {source!r}, which is read from the network each time, expected hub:ID")
-        if kind == "hub" and not Path(rest).exists():
-            yield rest.partition(":")[0], key

@@ -6,9 +6,10 @@ Finished experiments are left alone. Shared artifacts are made once, and remain 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from spillover.experiment import AnalyzeConfig, Experiment, ReportConfig, TuneConfig
 from spillover.plugins import EXECUTORS, resolve
 from spillover.records import ExperimentStatus, SweepFindings
-from spillover.store import Store
+from spillover.store import Store, digest
 from spillover.sweep.display import watched
 from spillover.sweep.grid import Trial, load_grid
 from spillover.sweep.plan import SweepTask, plan_tasks
@@ -16,7 +17,18 @@ from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
 from spillover.sweep.worker import is_finished, report_key, run_task
 
-__all__ = ["Resources", "Schedule", "Trial", "load_grid", "open_schedule", "report", "sweep"]
+__all__ = ["Resources", "Schedule", "Trial", "experiments_to_fetch", "load_grid", "open_schedule", "report", "sweep"]
+
+
+def experiments_to_fetch(file: Path, overrides: Sequence[str] = ()) -> list[Experiment]:
+    """Return the experiments of a grid, those once that need the same models and data; of an experiment file, its one.
+
+    Raises:
+        SpilloverError: the file is no grid.
+    """
+    alike = {"seed": 0, "tune": TuneConfig(), "analyze": AnalyzeConfig(), "report": ReportConfig()}
+    trials = load_grid(file, overrides)
+    return list({digest(trial.experiment.model_copy(update=alike)): trial.experiment for trial in trials}.values())
 
 
 def open_schedule(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:

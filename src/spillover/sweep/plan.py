@@ -11,6 +11,7 @@ from pathlib import Path
 from spillover.experiment import Experiment
 from spillover.store import digest
 from spillover.sweep.grid import Trial
+from spillover.utils.hub import Revisions, revisions, works_offline
 
 STEPS = {"translate": 0, "base": 1, "run": 2, "tune": 3}
 """Step of a task → its priority within a model: shared work first; then one experiment is finished before the next."""
@@ -38,6 +39,10 @@ class SweepTask:
     """Name of the grid's folder in it."""
     home: Path
     """Folder that relative paths of the experiment start from."""
+    revisions: Revisions
+    """Commits that the grid's lock pins."""
+    offline: bool
+    """Whether the worker asks the hub for nothing."""
 
 
 def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask]:
@@ -62,6 +67,8 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
             runs=runs.absolute(),
             grid=grid,
             home=Path.cwd(),
+            revisions=dict(revisions()),
+            offline=works_offline(),
         )
         for key, (step, name, experiment, needs) in steps.items()
         if key in keys

@@ -11,6 +11,7 @@ from spillover.experiment import Experiment
 from spillover.store import Artifact, Store, digest
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
+from spillover.utils.hub import pinned, revisions, work_offline
 
 if TYPE_CHECKING:
     from spillover.pipeline import Run
@@ -40,14 +41,17 @@ def run_task(task: SweepTask) -> TaskOutcome:
     from spillover.pipeline import Run  # with the statistics, it takes longest to load
 
     os.chdir(task.home)
+    if task.offline:
+        work_offline()
     store = open_store(task)
     store.run.mkdir(parents=True, exist_ok=True)
     with (store.run / OUTPUT).open("a", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):
         try:
             set_num_threads(task.experiment.model.threads)
-            steps()[task.step](Run(task.experiment, store))
-            if task.step == "run":
-                finish(store, task.experiment)
+            with pinned(task.revisions):
+                steps()[task.step](Run(task.experiment, store))
+                if task.step == "run":
+                    finish(store, task.experiment)
         except SpilloverError as error:
             store.log("failed", step=task.step, error=str(error))
             return TaskOutcome(str(error), refused=True)
@@ -72,17 +76,21 @@ def open_store(task: SweepTask) -> Store:
 
 
 def finish(store: Store, experiment: Experiment) -> None:
-    """Mark an experiment as finished."""
-    store.save(DONE, dumps({"experiment": digest(experiment)}))
+    """Mark an experiment as finished, with the revisions that are pinned here."""
+    store.save(DONE, dumps({"experiment": _done_key(experiment)}))
 
 
 def is_finished(store: Store, experiment: Experiment) -> bool:
-    """Return whether the run folder holds this very experiment, finished."""
+    """Return whether the run folder holds this very experiment, finished with the revisions that are pinned here."""
     try:
         marker = loads((store.run / DONE).read_text(encoding="utf-8"))
-        return bool(marker["experiment"] == digest(experiment))
+        return bool(marker["experiment"] == _done_key(experiment))
     except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return False
+
+
+def _done_key(experiment: Experiment) -> str:
+    return digest(experiment, revisions()) if revisions() else digest(experiment)
 
 
 def report_key(store: Store) -> str:

@@ -26,10 +26,12 @@ OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFL
 """Environment variables that keep the hub's libraries in their caches."""
 OFFLINE_SETTINGS = ("huggingface_hub.constants", "datasets.config")
 """Modules that read such a variable once, when they are imported."""
+NOTE = "# Revisions that `spillover fetch` found. Runs of the experiment read them. Delete the file to unpin them.\n"
+"""First line of a lock."""
 REMEDY = "run `spillover fetch EXPERIMENT` where there is a network"
 
 _PINNED: ContextVar[Revisions] = ContextVar("revisions that a lock pins", default=MappingProxyType({}))
-_DOWNLOADED: ContextVar[dict[str, str] | None] = ContextVar("commits of the models that were downloaded", default=None)
+_NEW: ContextVar[dict[str, dict[str, str]] | None] = ContextVar("revisions that are being pinned", default=None)
 
 
 def work_offline() -> None:
@@ -39,6 +41,11 @@ def work_offline() -> None:
     for name in OFFLINE_SETTINGS:
         if name in sys.modules:
             sys.modules[name].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+
+
+def works_offline() -> bool:
+    """Return whether `work_offline` was called, or the user's environment says the same."""
+    return os.environ.get(OFFLINE_VARIABLES[0], "").upper() in ("1", "ON", "YES", "TRUE")  # as the library reads it
 
 
 @contextmanager
@@ -51,36 +58,58 @@ def pinned(revisions: Revisions) -> Iterator[None]:
         _PINNED.reset(token)
 
 
+@contextmanager
+def pinning() -> Iterator[Revisions]:
+    """Yield the table of the newest commits of all models and data sets that the block reads; it grows meanwhile.
+
+    A commit is looked up once; after that the block reads this one. A block within such a block has the same table.
+    """
+    if (outer := _NEW.get()) is not None:
+        yield outer
+        return
+    commits: dict[str, dict[str, str]] = {"models": {}, "datasets": {}}
+    token = _NEW.set(commits)
+    try:
+        with pinned(commits):
+            yield commits
+    finally:
+        _NEW.reset(token)
+
+
+def revisions() -> Revisions:
+    """Return all commits that are pinned here."""
+    return _PINNED.get()
+
+
 def revision(kind: Kind, id: str) -> str | None:
     """Return the commit that is pinned for a model or data set; None if none is."""
     return _PINNED.get().get(kind, {}).get(id)
 
 
-@contextmanager
-def recorded() -> Iterator[dict[str, str]]:
-    """Yield a table that is filled with id → commit of every model that `download` returns within the block."""
-    commits: dict[str, str] = {}
-    token = _DOWNLOADED.set(commits)
-    try:
-        yield commits
-    finally:
-        _DOWNLOADED.reset(token)
+def dataset_revision(id: str, branch: str | None = None) -> str | None:
+    """Return the commit that is pinned for a data set; None if none is. Where commits are pinned, look it up first.
 
-
-def latest_revision(id: str, where: str) -> str:
-    """Return the commit of a data set that the hub has now.
+    Args:
+        id: `owner/name`.
+        branch: the branch or tag that a reader names itself. The lock calls it `owner/name@branch`.
 
     Raises:
-        SpilloverError: the hub cannot be reached, or has no such id.
+        SpilloverError: the commit is to be pinned, and the hub cannot be reached or has no such id.
     """
+    key = f"{id}@{branch}" if branch else id
+    commit, new = revision("datasets", key), _NEW.get()
+    if commit is None and new is not None:
+        commit = new["datasets"][key] = _newest_commit(id, branch)
+    return commit
+
+
+def _newest_commit(id: str, branch: str | None) -> str:
     from huggingface_hub import HfApi
 
     try:
-        return str(HfApi().dataset_info(id).sha)
+        return str(HfApi().dataset_info(id, revision=branch).sha)
     except (OSError, ValueError) as error:
-        raise SpilloverError(
-            f"{where}: cannot get the revision of {id!r} from the hub ({first_line(error)})"
-        ) from error
+        raise SpilloverError(f"cannot get the revision of {id!r} from the hub ({first_line(error)})") from error
 
 
 def download(id: str, patterns: Sequence[str], where: str, expected: str) -> Path:
@@ -106,9 +135,8 @@ def download(id: str, patterns: Sequence[str], where: str, expected: str) -> Pat
         offline = f"it is not in the cache{at}, and this process works offline; {REMEDY}"
         reason = offline if is_offline_mode() else first_line(error)
         raise SpilloverError(f"{where}: cannot get {id!r} from the hub ({reason}); expected {expected}") from error
-    commits = _DOWNLOADED.get()
-    if commits is not None:
-        commits[id] = folder.name  # the cache calls the folder of a snapshot by its commit
+    if (new := _NEW.get()) is not None:
+        new["models"][id] = folder.name  # the cache calls the folder of a snapshot by its commit
     return folder
 
 
@@ -140,13 +168,13 @@ def read_lock(experiment: Path) -> Revisions:
     return table
 
 
+def lock_text(revisions: Revisions) -> str:
+    """Return the lock of these revisions, as TOML."""
+    return NOTE + tomli_w.dumps({kind: dict(sorted(rows.items())) for kind, rows in revisions.items() if rows})
+
+
 def write_lock(experiment: Path, revisions: Revisions) -> Path:
     """Write the lock of an experiment file; return its path."""
     path = lock_path(experiment)
-    note = (
-        "# Revisions that `spillover fetch` found. Runs of the experiment read them. Delete the file to unpin them.\n"
-    )
-    path.write_text(
-        note + tomli_w.dumps({kind: dict(rows) for kind, rows in revisions.items() if rows}), encoding="utf-8"
-    )
+    path.write_text(lock_text(revisions), encoding="utf-8")
     return path
