@@ -87,7 +87,7 @@ def planned_gains(run: Run) -> list[str]:
         rows = max((sets[code] for code in unseen), key=len)
         clusters = clusters_of(rows)
         units = len({clusters.get(item.id, item.id) for item in rows})
-        gain = planned_gain(len(rows), len(unseen), units)
+        gain = planned_gain(len(rows), len(unseen), units, experiment.report.margin / 100)
         number = f"{len(rows)} items" if units == len(rows) else f"{len(rows)} items in {units} clusters"
         lines.append(
             f"{task}: {number} × {plural(len(unseen), 'language')} show a mean gain of {points(gain)} points with 80% "

@@ -83,11 +83,13 @@ def estimate(value: float, reach: float, n: int = ITEMS) -> Estimate:
 
 
 def verdict_of(difference: Estimate) -> Verdict:
+    if max(-difference.low, difference.high) <= 0.02:
+        return "equivalent"
     if difference.low > 0:
         return "improved"
     if difference.high < 0:
         return "harmed"
-    return "equivalent" if max(-difference.low, difference.high) <= 0.02 else "inconclusive"
+    return "inconclusive"
 
 
 def performance(accuracy: float, labels: int) -> ArmMetrics:

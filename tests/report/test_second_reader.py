@@ -283,9 +283,9 @@ def test_the_verdicts_follow_from_the_numbers(tables: dict[str, list[Row]]):
             low, high = ends(row, column)
             significant = name == "summary" or float(row["p_adjusted"]) < 0.05
             rules = (
+                ("equivalent", low >= -0.02 and high <= 0.02),
                 ("improved", significant and low > 0),
                 ("harmed", significant and high < 0),
-                ("equivalent", low >= -0.02 and high <= 0.02),
                 ("inconclusive", True),
             )
             assert row["verdict"] == next(word for word, holds in rules if holds)

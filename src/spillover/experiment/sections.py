@@ -228,7 +228,7 @@ class ReportConfig(Section):
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
     """Correction of p-values for the number of tasks and languages."""
     margin: Annotated[float, Field(ge=0, le=100)] = 2
-    """Differences within ± this many points count as equivalent."""
+    """The smallest change that matters, points: what surely lies within ± this is equivalent, whatever its sign."""
 
 
 class LanguageConfig(Section):

@@ -135,7 +135,8 @@ class Gain:
     verdict: Verdict
     """What the difference shows, corrected for the number of tests of all comparisons."""
     possible_harm: bool
-    """Whether the uncorrected interval of 30 items or more lies wholly below 0."""
+    """Whether the uncorrected interval of 30 items or more lies wholly below 0, and the corrected one not within the
+    margin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,10 +302,14 @@ def test_what_does_not_match_is_refused_in_a_sentence(base: list[Prediction], tu
     ("low", "high", "items", "significant", "expected"),
     [
         (0.01, 0.05, 500, True, "improved"),
+        (0.01, 0.0201, 500, True, "improved"),
         (-0.05, -0.01, 500, True, "harmed"),
         (0.01, 0.05, 500, False, "inconclusive"),
         (0.001, 0.015, 500, False, "equivalent"),
         (-0.015, 0.02, 500, True, "equivalent"),
+        (0.001, 0.02, 500, True, "equivalent"),
+        (-0.02, -0.001, 500, True, "equivalent"),
+        (0.001, 0.015, 29, True, "inconclusive"),
         (-0.015, 0.021, 500, True, "inconclusive"),
         (-0.0201, 0.0201, 500, False, "inconclusive"),
         (0.0, 0.0, 29, False, "inconclusive"),
@@ -315,6 +319,39 @@ def test_what_does_not_match_is_refused_in_a_sentence(base: list[Prediction], tu
 )
 def test_verdicts_follow_their_rules(low: float, high: float, items: int, significant: bool, expected: Verdict):
     assert verdict(Estimate((low + high) / 2, low, high, items), items, 0.02, significant) == expected
+
+
+def test_a_wider_margin_only_makes_changes_equivalent():
+    """So it adds no false alarm. The old order, the broken twin, called a sure change smaller than it improved."""
+
+    def by_sign_first(difference: Estimate, margin: float) -> Verdict:
+        return verdict(difference, 500, 0.0 if difference.low > 0 or difference.high < 0 else margin)
+
+    ends = np.linspace(-0.05, 0.05, 21)
+    for low, high in ((low, high) for low in ends for high in ends if low < high):
+        difference = Estimate((low + high) / 2, low, high, 500)
+        narrow, wide = (verdict(difference, 500, margin) for margin in (0.01, 0.03))
+        assert wide in (narrow, "equivalent")
+        assert (wide == "equivalent") == (max(-low, high) <= 0.03)
+    assert by_sign_first(Estimate(0.015, 0.011, 0.019, 500), 0.02) == "improved"
+
+
+def test_a_sure_loss_smaller_than_the_margin_is_equivalent_and_the_sentence_says_its_sign():
+    """The alarm stays where the corrected interval passes the margin, though the uncorrected one does not."""
+    golds, right, wrong = [0, 1] * 1000, ((-1.0, -2.0), (-2.0, -1.0)), ((-2.0, -1.0), (-1.0, -2.0))
+    before = [right[gold] for gold in golds]
+    after = [wrong[gold] if place < 20 else right[gold] for place, gold in enumerate(golds)]
+    codes = LANGUAGES[1:]
+    base, tuned = ([p for code in codes for p in one_cell(golds, scores, code)] for scores in (before, after))
+    known = [compare(base, tuned, ["zh"], margin=margin) for margin in (0.01, 0.016, 0.02)]
+    assert [found.summaries[0].verdict for found in known] == ["harmed", "equivalent", "equivalent"]
+    assert [gain_of(found, "th").verdict for found in known] == ["harmed", "equivalent", "equivalent"]
+    assert [gain_of(found, "th").possible_harm for found in known] == [True, True, False]
+    assert known[1].summaries[0].sentence.endswith("; a loss is shown, but it is smaller than the margin.")
+    assert "; possible harm in 5 of 5" in known[1].sentence
+    assert "harm" not in known[2].sentence
+    (gain,) = compare(tuned[:2000], base[:2000], [], margin=0.02).summaries
+    assert gain.sentence.endswith("; a gain is shown, but it is smaller than the margin.")
 
 
 def test_sentences_say_what_moved_or_what_could_have_been_seen():

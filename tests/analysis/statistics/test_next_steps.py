@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from spillover.analysis.statistics.estimate import detectable_gain
 from spillover.analysis.statistics.gains import compare
 from spillover.analysis.statistics.next_steps import ANY_RUN, ORDER, TUNED_RUN, next_steps
 from spillover.analysis.statistics.paired import mean_change
@@ -46,12 +46,17 @@ def comparison(gained: float, lost: float, items: int = ITEMS) -> Comparison:
     return compare(arms[0], arms[1], ("de",))
 
 
-def detectable(gained: float, lost: float, copies: int) -> float:
-    """The smallest gain that the same items show, in Thai and Swahili, if each occurs `copies` times."""
-    outcomes = np.repeat([1.0, -1.0, 0.0], np.round(np.array([gained, lost, 1 - gained - lost]) * ITEMS).astype(int))
+def powers(gained: float, lost: float, copies: int, margin: float) -> tuple[float, float]:
+    """How often the same items, each `copies` times, show a gain as large as the margin, and call none equivalent.
+
+    In Thai and Swahili. The estimate is normal around the truth, with the reach of the interval where nothing is true.
+    """
+    half = (gained + lost) / 2
+    outcomes = np.repeat([1.0, -1.0, 0.0], np.round(np.array([half, half, 1 - 2 * half]) * ITEMS).astype(int))
     columns = np.stack([np.roll(outcomes, turn * ITEMS // 4) for turn in (-2, -3)], axis=1)
-    change = mean_change(np.tile(columns, (copies, 1)))
-    return detectable_gain(change.effective(), gained + lost)
+    reach = mean_change(np.tile(columns, (copies, 1))).estimate().high
+    error = reach / norm.ppf(0.975)
+    return float(norm.sf((reach - margin) / error)), float(2 * norm.cdf((margin - reach) / error) - 1)
 
 
 def findings(compared: Comparison) -> Findings:
@@ -159,12 +164,21 @@ def test_the_most_urgent_step_is_first():
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0.08, 0.06), (0.2, 0.16), (0.06, 0.06)])
-def test_so_many_more_items_show_the_gain_that_the_step_names(gained: float, lost: float):
+def test_so_many_more_items_tell_the_gain_that_the_step_names_from_none(gained: float, lost: float):
+    """With half of them, the broken twin, no change would seldom be called equivalent."""
     (text,) = texts(findings(comparison(gained, lost)), "power")
-    (more, target), *_ = re.findall(r"([\d,]+) more items .* of ([\d.]+) points", text)
+    (more, target), *_ = re.findall(r"([\d,]+) more items .* of ([\d.]+) points from none", text)
     copies = round(1 + int(more.replace(",", "")) / ITEMS)
-    assert 100 * detectable(gained, lost, copies) == pytest.approx(float(target), rel=0.05)
-    assert 100 * detectable(gained, lost, copies // 2) > 1.2 * float(target)
+    shown, equivalent = powers(gained, lost, copies, float(target) / 100)
+    assert shown > equivalent == pytest.approx(0.8, abs=0.05)
+    assert powers(gained, lost, copies // 2, float(target) / 100)[1] < 0.5
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_more_items_are_named_also_without_a_margin_and_where_the_items_should_have_been_enough(margin: float):
+    (compared,) = UNCLEAR.comparisons
+    (text,) = texts(replace(UNCLEAR, comparisons=(replace(compared, margin=margin),)), "power")
+    assert int(re.findall(r"([\d,]+) more items", text)[0].replace(",", "")) >= ITEMS
 
 
 @pytest.mark.parametrize("items", [12, 24])

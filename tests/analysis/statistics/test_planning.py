@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spillover.analysis.statistics.estimate import detectable_gain
-from spillover.analysis.statistics.paired import mean_change
-from spillover.analysis.statistics.planning import CHANGED, planned_gain
+from spillover.analysis.statistics.estimate import detectable_gain, pairs_for_gain
+from spillover.analysis.statistics.paired import mean_change, score_interval
+from spillover.analysis.statistics.planning import CHANGED, pairs_to_settle, planned_gain
+from spillover.analysis.statistics.verdicts import verdict
 
 DRAWS = 200
 Plan = Callable[[int, int, int | None], float]
@@ -23,8 +24,8 @@ def common(random: np.random.Generator, shape: tuple[int, int], part: float, of_
     return np.sqrt(part) * items[:, None] + np.sqrt(1 - part) * random.standard_normal(shape)
 
 
-def power(gain: float, items: int, languages: int, in_threes: bool) -> tuple[float, float]:
-    """Return how often the interval shows a true gain, and the share of answers that change.
+def power(gain: float, items: int, languages: int, in_threes: bool, margin: float = 0.0) -> tuple[float, float]:
+    """Return how often a true gain is called improved, and the share of answers that change.
 
     A model that answers 70% right gains; items are hard alike in all languages, and change alike in part.
     """
@@ -35,7 +36,7 @@ def power(gain: float, items: int, languages: int, in_threes: bool) -> tuple[flo
         before = common(random, (items, languages), 0.5, of_premise)
         after = np.sqrt(0.55) * before + np.sqrt(0.45) * common(random, (items, languages), 0.3, of_premise)
         change = 1.0 * (after > -norm.ppf(0.7 + gain)) - (before > -norm.ppf(0.7))
-        shown.append(mean_change(change, clusters).estimate().low > 0)
+        shown.append(verdict(mean_change(change, clusters).estimate(), items, margin) == "improved")
         changed.append(np.abs(change).mean())
     return float(np.mean(shown)), float(np.mean(changed))
 
@@ -53,6 +54,30 @@ def planned_power(plan: Plan, items: int, languages: int, in_threes: bool) -> fl
 def test_a_planned_gain_is_shown_in_eighty_percent_of_evaluations(items: int, languages: int, in_threes: bool) -> None:
     """200 draws know a power of 80% to ±5.5 points; the interval's small corrections cost a little power."""
     assert 0.7 < planned_power(planned_gain, items, languages, in_threes) < 0.9
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.05])
+def test_a_planned_gain_reaches_beyond_the_margin(margin: float) -> None:
+    """A plan that ignores a wide margin, the broken twin, names a gain that is called equivalent."""
+    gain = planned_gain(600, 17, margin=margin)
+    assert 0.7 < power(gain, 600, 17, False, margin)[0] < 0.9
+    assert planned_gain(600, 17) == planned_gain(600, 17, margin=0.02) < planned_gain(600, 17, margin=0.05)
+    assert power(planned_gain(600, 17), 600, 17, False, 0.05)[0] < 0.3
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.05])
+def test_pairs_that_settle_a_question_call_no_change_equivalent(margin: float) -> None:
+    """As many as show the gain, the broken twin, do so in 60% of the draws only."""
+    random = np.random.default_rng(0)
+
+    def equivalent(pairs: float) -> float:
+        rates = [CHANGED / 2, CHANGED / 2, 1 - CHANGED]
+        draws = random.multinomial(round(pairs), rates, size=400) / round(pairs)
+        ends = score_interval(draws[:, 0], draws[:, 1], round(pairs), norm.ppf(0.975))
+        return float(np.mean(np.abs(ends).max(axis=0) <= margin))
+
+    assert 0.72 < equivalent(pairs_to_settle(margin, CHANGED)) < 0.88
+    assert equivalent(pairs_for_gain(margin, CHANGED)) < 0.7
 
 
 def test_a_plan_that_takes_answers_for_independent_promises_too_much() -> None:

@@ -14,7 +14,14 @@ from spillover.analysis.statistics.choices import LabelSplit, choice_gain, choic
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.analysis.statistics.estimate import adjust, detectable_gain, paired_test
 from spillover.analysis.statistics.groups import Group, group_of
-from spillover.analysis.statistics.paired import MeanChange, mean_change, mean_score, over_languages, share
+from spillover.analysis.statistics.paired import (
+    MeanChange,
+    critical,
+    mean_change,
+    mean_score,
+    over_languages,
+    share,
+)
 from spillover.analysis.statistics.pairing import (
     Array,
     LabelScores,
@@ -24,7 +31,7 @@ from spillover.analysis.statistics.pairing import (
     pair_arms,
 )
 from spillover.analysis.statistics.reasons import ReasonSplit, answer_metrics
-from spillover.analysis.statistics.verdicts import FEWEST_ITEMS, headline, sentence, verdict
+from spillover.analysis.statistics.verdicts import FEWEST_ITEMS, headline, sentence, verdict, within
 from spillover.languages import get_language
 from spillover.records import (
     CONFIDENCE,
@@ -204,8 +211,13 @@ def _gain(
         answer_language=language,
         language_harm=language is not None and language_harm(language),
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - CONFIDENCE),
-        possible_harm=n >= FEWEST_ITEMS and difference.high < 0,
+        possible_harm=n >= FEWEST_ITEMS and difference.high < 0 and not _surely_small(change, test.alpha, margin),
     )
+
+
+def _surely_small(change: MeanChange, alpha: float, margin: float) -> bool:
+    """Whether a change is smaller than the margin beyond doubt, in an interval corrected for the number of tests."""
+    return within(change.estimate(z=critical(change.units - 1, alpha)), margin)
 
 
 def _language_change(cell: PairedCell) -> Estimate | None:

@@ -6,7 +6,8 @@ Pure. A rule reads the primary comparison; `docs/report.md` lists the rules for 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, log10
 
-from spillover.analysis.statistics.estimate import detectable_gain, pairs_for_gain
+from spillover.analysis.statistics.estimate import pairs_for_gain
+from spillover.analysis.statistics.planning import pairs_to_settle
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.languages import get_language
 from spillover.records import EXPERIMENT_FILE, Findings, Gain, NextStep, Summary
@@ -123,7 +124,7 @@ def keep_plain_text(findings: Findings) -> Iterator[Step]:
 
 
 def measure_more(findings: Findings) -> Iterator[Step]:
-    """Inconclusive tasks: how many more items would show a gain as large as the margin."""
+    """Inconclusive tasks: how many more items would tell a gain as large as the margin from none."""
     comparison = findings.comparisons[0]
     unclear = [summary for summary in comparison.summaries if summary.verdict == "inconclusive"]
     for summary in unclear[:MAX_NAMED]:
@@ -201,11 +202,12 @@ def _more_items(summary: Summary, gains: Sequence[Gain], margin: float) -> str:
         return few
     discordance = sum(gain.fixed + gain.broken for gain in gains) / sum(gain.n for gain in gains)
     pairs = pairs_for_gain(least, discordance)
-    target = margin if margin < least else detectable_gain(2 * pairs, discordance)
-    times = pairs_for_gain(target, discordance) / pairs
+    target = margin or least / 2
+    times = pairs_to_settle(target, discordance) / pairs
+    times = times if times > 1 else 2.0  # enough on average, and not this time
     more = max(_rounded_up(summary.n * (times - 1)), FEWEST_ITEMS - summary.n)
-    start = f"{summary.task}: {more:,} more items per language would show a mean gain of {100 * target:.1f} points"
-    return f"{start} with 80% power; the {summary.n:,} of this run show {100 * least:.1f}."
+    start = f"{summary.task}: {more:,} more items per language would tell a mean gain of {100 * target:.1f} points"
+    return f"{start} from none with 80% power; the {summary.n:,} of this run show {100 * least:.1f}."
 
 
 def _rounded_up(count: float) -> int:

@@ -74,9 +74,9 @@ class MeanChange:
         return Estimate(self.value, float(low), float(high), self.units)
 
 
-def critical(degrees: float) -> float:
-    """Return Student's quantile for the two ends of an interval."""
-    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, max(degrees, 1)))
+def critical(degrees: float, alpha: float = 1 - CONFIDENCE) -> float:
+    """Return Student's quantile for the two ends of an interval, which miss with a chance of `alpha` together."""
+    return float(scipy.stats.t.ppf(1 - alpha / 2, max(degrees, 1)))
 
 
 def mean_change(values: Array, clusters: Clusters | None = None, influence: Array | None = None) -> MeanChange:

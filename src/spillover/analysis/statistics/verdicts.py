@@ -22,21 +22,28 @@ ANSWERS: dict[Reason, str] = {
 def verdict(difference: Estimate, items: int, margin: float, significant: bool = True) -> Verdict:
     """Say what a difference is; a missing significance alone never means "equivalent".
 
+    A change that is surely smaller than the margin is equivalent, also if its sign is sure (Lakens et al. 2018).
+
     Args:
         difference: with its interval, as shares.
         items: how many items are behind it.
-        margin: differences within ± this count as equivalent.
+        margin: the smallest change that matters; differences within ± this count as equivalent.
         significant: whether a test, corrected for the number of tests, also excludes 0.
     """
     if items < FEWEST_ITEMS:
         return "inconclusive"
+    if within(difference, margin):
+        return "equivalent"
     if significant and difference.low > 0:
         return "improved"
     if significant and difference.high < 0:
         return "harmed"
-    if -margin <= difference.low and difference.high <= margin:
-        return "equivalent"
     return "inconclusive"
+
+
+def within(difference: Estimate, margin: float) -> bool:
+    """Whether the whole interval of a difference lies within ± `margin`; both are shares."""
+    return -margin <= difference.low and difference.high <= margin
 
 
 def sentence(summary: Summary, languages: int, margin: float, changed: bool = True, tuned: bool = True) -> str:
@@ -56,8 +63,9 @@ def sentence(summary: Summary, languages: int, margin: float, changed: bool = Tr
     start = f"{summary.task}: {summary.verdict}"
     nothing = "" if changed else f"nothing changed in {summary.n} items"
     if summary.verdict == "equivalent":
-        same = f"; {nothing}" if nothing else ""
-        return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}{same}."
+        addition = nothing or _sure_sign(summary.unseen)
+        end = f"; {addition}" if addition else ""
+        return f"{start} within ±{100 * margin:g} points {over}, {_interval(summary.unseen)}{end}."
     if summary.verdict == "inconclusive":
         missed = f"with so few a mean change of up to {100 * summary.unseen.high:.1f} points could have been missed"
         power = f"a mean gain of {100 * summary.minimum_detectable:.1f} points would have been seen with 80% power"
@@ -91,6 +99,12 @@ def _harm(gains: Sequence[Gain]) -> str:
     shown = f"; harm in {harmed} {of}, corrected for their number" if harmed else ""
     chance = f"uncorrected; up to {FALSE_ALARM_RATE * len(gains):.1f} by chance"
     return shown + (f"; possible harm in {alarms}{' more' if harmed else f' {of}'} ({chance})" if alarms else "")
+
+
+def _sure_sign(difference: Estimate) -> str:
+    """Say that a change smaller than the margin is still a change; empty where its interval holds 0."""
+    change = "gain" if difference.low > 0 else "loss" if difference.high < 0 else ""
+    return f"a {change} is shown, but it is smaller than the margin" if change else ""
 
 
 def _moved(summary: Summary) -> str:
