@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_tickets_in_three_languages_are_measured_each_by_itself(call: Call, mode
     for code in CODES:  # against the rows themselves
         for row in starter(code):
             assert golds.get(row["text"], QUEUES[row["label"]]) == QUEUES[row["label"]]
-    assert len(golds) == 10 + 20 + 20 - 3 * 2
+    assert len(golds) == 15 + 20 + 20 - 3 * 2, "a half of so few would leave too few to measure"
 
 
 def test_ids_that_name_another_item_in_each_language_pair_nothing(call: Call, model: Path) -> None:
@@ -162,6 +163,94 @@ def test_ids_that_name_another_item_in_each_language_pair_nothing(call: Call, mo
     assert set(ids) == set(CODES) and not ids["en"] & ids["de"]
     file.write_text(file.read_text("utf-8").replace("?paired=false", ""), encoding="utf-8")
     assert call("lint", file).status == 1, "the same files, taken for translations"
+
+
+def test_texts_without_labels_are_tuned_on_and_every_labeled_row_is_measured(call: Call, model: Path) -> None:
+    rows: Rows = [{"text": row["text"], "mood": row["label"] if n < 40 else ""} for n, row in enumerate(starter("en"))]
+    write_csv(Path("one.csv"), rows)
+    write_csv(Path("two.csv"), rows[:40])
+    write_csv(Path("more.csv"), [{"text": row["text"]} for row in rows[38:]])
+    ended = call("init", "one.csv", "--model", model, "--task", "mood")
+    assert "Note: 20 rows in en without a label tuned on." in ended.out and ended.status == 0, ended
+    ended = call("init", "two.csv", "--questions", "more.csv", "--model", model, "--task", "mood")
+    assert "Note: 2 texts to tune on left out, since they are measured." in ended.out and ended.status == 0, ended
+    for folder in ("one", "two"):
+        tuned, measured = texts(load_experiment(Path(folder, "experiment.toml")))
+        assert tuned == {(str(row["text"]),) for row in rows[40:]}
+        assert measured == {(str(row["text"]),) for row in rows[:40]}
+
+
+def test_texts_that_one_language_lacks_are_tuned_on(call: Call, model: Path) -> None:
+    Path("reviews").mkdir()
+    for code, count in (("en", 60), ("de", 60), ("es", 40)):
+        write_csv(Path("reviews", f"{code}.csv"), starter(code)[:count])
+    ended = call("init", "reviews", "--model", model)
+    assert "20 labeled texts are not measured, since they are not in every language; missing in es (20)" in ended.out
+    inputs = Inputs(load_experiment(Path("reviews-experiment/experiment.toml")))
+    assert {len(rows) for rows in inputs.items.values()} == {40} and len(inputs.questions) == 20
+    assert inputs.experiment.translate.translator == "parallel"
+    call("init", "reviews", "--model", model, "--languages", "en,de", "--out", "two")
+    assert {language for _, language in Inputs(load_experiment(Path("two/experiment.toml"))).items} == {"en", "de"}
+
+
+def test_what_is_taken_for_a_translation_is_said_and_can_be_changed(call: Call, model: Path) -> None:
+    Path("rows").mkdir()
+    for code in CODES:
+        write_csv(Path("rows", f"{code}.csv"), [{"text": row["text"], "label": row["label"]} for row in starter(code)])
+    ended = call("init", "rows", "--model", model)
+    assert "rows with the same number in en, de, es are taken for translations of each other; --unpaired" in ended.out
+    for flag, source in (("--paired", "folder:paired/data"), ("--unpaired", "folder:unpaired/data?paired=false")):
+        call("init", "rows", "--model", model, flag, "--out", flag[2:])
+        assert load_experiment(Path(flag[2:], "experiment.toml")).evaluate.source == source
+
+
+def test_few_items_are_said_before_anything_runs(call: Call, model: Path) -> None:
+    write_csv(Path("few.csv"), [{"text": row["text"], "mood": row["label"]} for row in starter("en")[:30]])
+    ended = call("init", "few.csv", "--model", model, "--task", "mood")
+    assert "20 items in a language, and a verdict needs 30, so this run will be inconclusive" in ended.out, ended
+
+
+PAIRED_COLUMNS = (("premise", "hypothesis"), ("Sentence 1", "Sentence_2"), ("question1", "question2"))
+
+
+@pytest.mark.parametrize("pair", PAIRED_COLUMNS)
+def test_two_columns_that_belong_together_are_the_texts(pair: tuple[str, str], call: Call, model: Path) -> None:
+    rows = starter("en")
+    table: Rows = [
+        {pair[0]: one["text"], pair[1]: f"{two['text']} {two['text']}", "gold": n % 2}
+        for n, (one, two) in enumerate(pairwise(rows))
+    ]
+    write_csv(Path("pairs.csv"), table)
+    ended = call("init", "pairs.csv", "--model", model)
+    assert f"Text column(s): {','.join(pair)} (--text" in ended.out and ended.status == 0, ended
+    items = Inputs(load_experiment(Path("pairs/experiment.toml"))).items["pairs/task.toml", "en"]
+    assert {len(item.fields) for item in items} == {2}
+
+
+def test_an_unclear_language_is_asked_at_a_terminal(call: Call, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(
+        Path("short.csv"), [{"text": row["text"].split()[0], "mood": n % 2} for n, row in enumerate(starter("en"))]
+    )
+    asked: list[str] = []
+
+    def answer(words: str, default: str | None) -> str:
+        asked.append(words)
+        return default or "en"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", answer)
+    ended = call("init", "short.csv", "--model", model)
+    assert "Rows: en" in ended.out and len(asked) == 5, (asked, ended)
+    assert "code of their language" in asked[0]
+
+
+def test_a_folder_with_one_table_and_a_workbook_is_that_table(call: Call, model: Path) -> None:
+    Path("mine").mkdir()
+    write_csv(Path("mine", "reviews.csv"), [{"text": row["text"], "mood": row["label"]} for row in starter("en")])
+    Path("mine", "reviews.xlsx").write_bytes(b"PK")
+    ended = call("init", "mine", "--model", model)
+    assert "Note: reviews.xlsx not read: save its sheet as CSV UTF-8 to use it." in ended.out, ended
+    assert Path("reviews-experiment/experiment.toml").exists()
 
 
 def test_a_wide_table_has_its_own_translations(call: Call, model: Path) -> None:
@@ -191,7 +280,11 @@ BAD: dict[str, tuple[str, str, str]] = {
     "no such file": ("x.txt", "", "init none.csv"),
     "a workbook": ("t.xlsx", "PK", "init t.xlsx"),
     "another ending": ("t.txt", "a\nb\n", "init t.txt"),
-    "a folder without languages": ("d/rows.csv", "a\nb\n", "init d"),
+    "a folder without tables": ("d/rows.txt", "a\nb\n", "init d"),
+    "a folder with a workbook alone": ("d/rows.xlsx", "PK", "init d"),
+    "rows that are no pairs": ("t.csv", "id,text,y,lang\n1,abc,a,en\n2,abd,b,de\n", "init t.csv --label y --paired"),
+    "a language that is not there": ("en.csv", "text,lang\nabc,en\nabd,en\n", "init en.csv --languages en,fr"),
+    "questions in another language": ("en.csv", "text,lang\nabc,en\nabd,en\n", "init en.csv --questions german.csv"),
     "no language": ("t.csv", "text,lang\nabc,en\nabd,klingonish\n", "init t.csv"),
     "an unclear language": ("t.csv", "n\n12\n13\n", "init t.csv"),
     "no such text column": ("t.csv", "text,y\nabc,a\n", "init t.csv --language en --text txt"),
@@ -231,7 +324,11 @@ SENTENCES = {
     "no such file": "none.csv: found no such file or folder",
     "a workbook": "save the sheet as CSV UTF-8",
     "another ending": "found the ending 'txt', expected one of json",
-    "a folder without languages": "expected files such as en.csv and de.csv",
+    "a folder without tables": "expected files such as en.csv and de.csv",
+    "a folder with a workbook alone": "save the sheet of rows.xlsx as CSV UTF-8",
+    "rows that are no pairs": "--paired: t.csv: found no id that all of en, de have",
+    "a language that is not there": "--languages: found fr, expected some of en",
+    "questions in another language": "--questions: german.csv: found texts in de, expected en",
     "no language": "line 3: column 'lang': found 'klingonish', expected a language",
     "an unclear language": "say it with --language",
     "no such text column": "--text: found 'txt', expected a column; did you mean 'text'?",
@@ -256,6 +353,7 @@ def test_bad_input_ends_in_one_sentence(case: str, call: Call, tmp_path: Path, m
     name, text, command = BAD[case]
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text(text, encoding="utf-8")
+    write_csv(Path("german.csv"), [{"text": row["text"]} for row in starter("de")])
     ended = call(*command.split())
     assert ended.status == 2 and SENTENCES[case] in ended.err.splitlines()[-1], ended
     assert "Traceback" not in ended.err and not list(tmp_path.glob("*/experiment.toml"))

@@ -1,6 +1,7 @@
 """Sets of the hub, written here in the schema they have there and read by `datasets` from a folder of the same name."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Features, List, Value
 
+from hub_sets import write_hub_set
 from spillover.errors import SpilloverError
 from spillover.records import Item, Question
 from spillover.sources import open_source
@@ -48,44 +50,13 @@ LABELED = pytest.mark.parametrize("id", list(GOLDS))
 Write = Callable[..., None]
 
 
-def cell(column: str, config: str, split: str, number: int, kind: object) -> object:
-    """Return an invented cell which says where it stands."""
-    if isinstance(kind, ClassLabel):
-        return number % kind.num_classes
-    return f"{column} {number} of {split} in {config}" if kind is TEXT else 100 + number
-
-
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Return a function that writes a set into the folder in which the test then runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
-
-    def save(
-        id: str,
-        configs: list[str],
-        schema: dict[str, Any],
-        rows: int = 3,
-        splits: Sequence[str] = ("train", "test"),
-        /,
-        **changed: list[object],
-    ) -> None:
-        lines = ["---", "configs:"]
-        for config in configs:
-            lines += [f"- config_name: {config}", "  data_files:"]
-            for split in splits:
-                lines += [f"  - split: {split}", f"    path: {config}/{split}-*"]
-                made = {
-                    name: [cell(name, config, split, number, kind) for number in range(rows)]
-                    for name, kind in schema.items()
-                }
-                file = tmp_path / id / config / f"{split}-00000-of-00001.parquet"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                datasets.Dataset.from_dict(made | changed, features=Features(schema)).to_parquet(file)
-        (tmp_path / id / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
-
-    return save
+    return partial(write_hub_set, tmp_path)
 
 
 def preset(write: Write, id: str, **changed: list[object]) -> None:
@@ -249,7 +220,7 @@ def test_a_stream_reads_no_further_than_asked(write: Write, tmp_path: Path) -> N
 def test_a_set_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("spillover.sources.hub.obstacle", str)  # none, whatever the network is like
+    monkeypatch.setattr("spillover.sources.hub_set.obstacle", str)  # none, whatever the network is like
     with pytest.raises(SpilloverError, match="cannot read it: ") as caught:
         open_source("hub:./nowhere", {}, "test").items(open_labeled_task("sentiment"), "en")
     assert "\n" not in str(caught.value)

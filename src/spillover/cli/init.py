@@ -1,4 +1,4 @@
-"""`init`: from a file or a folder to an experiment that is checked and ready to run."""
+"""`init`: from a file, a folder or a set of the hub to an experiment that is checked and ready to run."""
 
 import sys
 from pathlib import Path
@@ -18,59 +18,89 @@ app = typer.Typer()
 
 @app.command()
 def init(
-    path: Annotated[
-        Path,
-        typer.Argument(help="CSV, TSV, JSON or Parquet, or a folder with a file per language.", parser=expanded_path),
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="CSV, TSV, JSON or Parquet, a folder with a file per language, or hub:ID or hub:ID:CONFIG.",
+        ),
     ],
     out: Annotated[
         str, typer.Option(help="The new folder. Default: the data's name; for a folder with -experiment.")
+    ] = "",
+    questions: Annotated[
+        str, typer.Option(metavar="FILE", help="More texts in the same columns, to tune on and not to measure.")
     ] = "",
     text: Annotated[str, typer.Option(help="Column of the texts; several with commas.")] = "",
     label: Annotated[str, typer.Option(help="Column of the labels, or none.")] = "",
     classes: Annotated[str, typer.Option(help="What numbered classes mean, in their order, with commas.")] = "",
     task: Annotated[str, typer.Option(help="A task that ships, or a name for your own.")] = "",
     to: Annotated[str, typer.Option(help="Codes of the languages to tune on, with commas.")] = "",
-    language: Annotated[str, typer.Option(help="Language of a file with one language.")] = "",
+    language: Annotated[str, typer.Option(help="Language of data in one language.")] = "",
+    languages: Annotated[str, typer.Option(metavar="CODES", help="Languages to use. Default: all in the data.")] = "",
+    paired: Annotated[
+        bool | None,
+        typer.Option(
+            "--paired/--unpaired", help="Whether rows with the same id or number are translations of each other."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="The model of the experiment.")] = "gemma-3-270m",
     runs: Runs = Path("runs"),
 ) -> None:
     """Make an experiment from your own data: look at them, ask at most five questions, write a folder and check it."""
-    from spillover.init import counts, decide, make_plan, read_corpus, require_new, write_plan
+    from spillover.init import counts, decide, in_languages, make_plan, require_new, with_questions, write_plan
 
-    corpus = read_corpus(path, language)
-    folder = require_new(Path(out or f"{corpus.name}{'-experiment' * path.is_dir()}"))
+    flags = {"text": text, "label": label, "classes": classes, "task": task, "to": to, "language": language}
+    ask = _asker(flags)
+    typer.echo(f"Looking at {data}")  # reading and the first imports take seconds
+    corpus = in_languages(_read(data, language, ask), languages)
+    folder = require_new(Path(out or f"{corpus.name}{'-experiment' * expanded_path(data).is_dir()}"))
+    if questions:
+        # where nothing says their language, they are what is needed
+        corpus = with_questions(corpus, _read(questions, language, _asker(flags | {"language": corpus.pivot})))
     _describe(corpus)
-    flags = {"text": text, "label": label, "classes": classes, "task": task, "to": to}
-    decisions = decide(corpus, _asker(flags))
+    decisions = decide(corpus, ask)
     if decisions.label:
         rows = counts(corpus, decisions.label)
         typer.echo(f"Classes: {', '.join(f'{name} {count}' for name, count in rows.items())}")
-    plan = make_plan(corpus, decisions)
-    for note in plan.notes:
+    plan = make_plan(corpus, decisions, paired)
+    for note in (*corpus.notes, *plan.notes):
         typer.echo(f"Note: {note}.")
-    file = write_plan(plan, folder, model)
+    file = write_plan(plan, corpus, folder, model)
     items = ", ".join(f"{code} {len(rows)}" for code, rows in plan.items.items()) or "those that ship"
-    typer.echo(f"Wrote {file}. Questions to tune on: {len(plan.questions[plan.pivot])}. Items to measure: {items}.")
+    texts = f"Texts to tune on, without labels: {plan.pivot} {len(plan.questions[plan.pivot])}"
+    typer.echo(f"Wrote {file}. {texts}. Items to measure: {items}.")
     _check(file, runs, folder.name)
+
+
+def _read(data: str, language: str, ask: "Ask") -> "Corpus":
+    from spillover.init import PREFIX, read_corpus, read_hub
+
+    if data.startswith(PREFIX):
+        return read_hub(data, language, ask)
+    return read_corpus(expanded_path(data), language, ask)
 
 
 def _describe(corpus: "Corpus") -> None:
     """Print what was seen."""
-    rows = ", ".join(f"{code} {len(each)}" for code, each in corpus.rows.items())
-    typer.echo(f"Rows: {rows} ({corpus.form})")
+    for kind, parts in (("Rows", corpus.rows), ("Rows only to tune on", corpus.questions)):
+        if parts:
+            rows = ", ".join(f"{code} {len(each)}" for code, each in parts.items())
+            typer.echo(f"{kind}: {rows}{f' ({corpus.form})' * (parts is corpus.rows)}")
     typer.echo(f"Columns: {', '.join(corpus.columns)}")
 
 
 def _asker(flags: dict[str, str]) -> "Ask":
     """Return who answers: a flag, else the user at a terminal, else the default, which is printed."""
 
-    def ask(flag: str, question: str, default: str) -> str:
+    def ask(flag: str, question: str, default: str, obvious: bool = False) -> str:
         if flags[flag]:
             return flags[flag]
         words = question[0].upper() + question[1:]
-        if sys.stdin.isatty():
-            return str(typer.prompt(words, default=default))
-        typer.echo(f"{words}: {default} (--{flag} changes it)")
+        if sys.stdin.isatty() and not obvious:
+            return str(typer.prompt(words, default=default or None))
+        if default:
+            typer.echo(f"{words}: {default} (--{flag} changes it)")
         return default
 
     return ask

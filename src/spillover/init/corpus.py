@@ -1,39 +1,51 @@
-"""A user's file or folder → rows per language, in whichever form they stand there.
+"""A user's data → rows per language, in whichever form they stand there.
 
-Four forms are known: a folder with a file per language, a column per language, a column that names the language, and
-one language. Files are read by the module that reads a run's own files.
+Files are read by the module that reads a run's own files. Sets of the hub are in `hub`.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from spillover.errors import SpilloverError
+from spillover.init.ask import Ask
 from spillover.init.choices import spread_choices
-from spillover.languages import ENGLISH, canonical, in_paper_order, languages, lookup
+from spillover.init.forms import by_language
+from spillover.languages import ENGLISH, canonical, in_paper_order
+from spillover.sources import places
 from spillover.sources.files import ENDINGS, TableRow, ending, read_rows
-from spillover.sources.places import FORMAT, by_language, file_of
+from spillover.sources.remarks import gathering
 from spillover.sources.table import id_column, id_of
-from spillover.utils.text import MIN_LETTERS, detector, identifies, lingua_codes, most_likely
 
 WORKBOOKS = ("xlsx", "xls", "xlsm", "ods", "numbers")
 """Endings of spreadsheets, which are not read."""
 
-NAMES_LANGUAGE = ("language", "lang", "locale", "language_code", "lang_code")
-"""Names of a column that says a row's language."""
+Rows = Mapping[str, Sequence[TableRow]]
+"""Language code → its rows, at least one; in the paper's order."""
 
-TEXT = "text"
-"""Column of the texts, if each language had a column of its own."""
 
-ID = "id"
-"""Column of the ids that rows with a column per language get."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rows of a set of the hub are."""
 
-SAMPLE = 50
-"""Most texts whose language is identified."""
+    source: str
+    """The source as an experiment names it: `hub:ID` or `hub:ID:CONFIG`."""
+    commit: str
+    """Commit that was read; empty: not known, as of a folder."""
+    questions_split: str
+    """Split of the rows that are only tuned on; empty: there is none."""
+    items_split: str
+    """Split of the other rows."""
+    readable: bool
+    """Whether a run takes the rows of that source for the same languages."""
+    sampled: bool
+    """Whether only some of its rows were read."""
 
-MIN_SHARE = 0.8
-"""Least share of the letters of these texts that must be in one language."""
+    @property
+    def id(self) -> str:
+        """Id of the set."""
+        return self.source.split(":")[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +53,25 @@ class Corpus:
     """The rows of a user's data."""
 
     name: str
-    """Name of the file or folder, without its ending."""
+    """Name of the file, folder or set, without its ending."""
+    place: str
+    """The file, folder or set, as the user wrote it."""
     form: str
     """How the rows stand there, in words."""
-    rows: Mapping[str, Sequence[TableRow]]
-    """Language code → its rows, at least one; in the paper's order."""
+    rows: Rows
+    """Language → rows that may be measured."""
+    questions: Rows
+    """Language → rows that are only tuned on: a training split, or a second file; none: there are no such rows."""
     parallel: bool = False
     """Whether one row held the translations of one text."""
     letters: tuple[str, ...] = ()
     """Columns of the choices, such as `A` to `D`; none if rows have no choices."""
+    origin: Origin | None = None
+    """Where the hub has them; None for files."""
+    classes: tuple[str, ...] = ()
+    """What numbered classes mean, in their order; none: nothing says so."""
+    notes: tuple[str, ...] = ()
+    """What was not read, a sentence each."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,125 +89,105 @@ class Corpus:
         every = [row for rows in self.rows.values() for row in rows]
         named = (column for column in self.columns if column.casefold().endswith("_id"))
         column = id_column(every, ()) or next(named, None)
-        ids = ([id_of(row, number, column) for number, row in enumerate(rows)] for rows in self.rows.values())
+        parts = [*self.rows.values(), *self.questions.values()]
+        if column is None or any(row.cells.get(column) in (None, "") for rows in parts for row in rows):
+            return None
+        ids = ([id_of(row, number, column) for number, row in enumerate(rows)] for rows in parts)
         return column if all(len(set(each)) == len(each) for each in ids) else None
 
 
-def read_corpus(path: Path, language: str = "") -> Corpus:
+def read_corpus(path: Path, language: str, ask: Ask) -> Corpus:
     """Return the rows of a file, or of a folder with a file per language.
 
     Args:
         path: the file or folder.
-        language: the language of a file with one; empty: it is identified.
+        language: the language of a file with one; empty: it is identified, and asked if it is not clear.
+        ask: who answers.
 
     Raises:
         SpilloverError: there is no such file, it is a workbook or cannot be read, or its language is not known.
     """
     if not path.exists():
         raise SpilloverError(f"{path}: found no such file or folder, expected the data to begin with")
-    corpus = _from_folder(path) if path.is_dir() else _from_file(path, language and canonical(language, "--language"))
+    code = language and canonical(language, "--language")
+    with gathering() as remarks:
+        corpus = _from_folder(path, code, ask) if path.is_dir() else _from_file(path, code, ask)
+    return in_order(replace(corpus, notes=(*corpus.notes, *remarks.values())))
+
+
+def in_order(corpus: Corpus) -> Corpus:
+    """Return the corpus with a column for each choice, and its languages in the paper's order."""
     rows, letters = spread_choices(corpus.rows)
-    return replace(corpus, rows={code: rows[code] for code in in_paper_order(rows)}, letters=letters)
+    questions, _ = spread_choices(corpus.questions) if corpus.questions else (corpus.questions, ())
+    ordered = ({code: each[code] for code in in_paper_order(each)} for each in (rows, questions))
+    return replace(corpus, rows=next(ordered), questions=next(ordered), letters=letters)
 
 
-def _from_folder(path: Path) -> Corpus:
-    name = f"<language>.{FORMAT}"
-    codes = by_language(path, name)
+def in_languages(corpus: Corpus, codes: str) -> Corpus:
+    """Return the corpus in some of its languages.
+
+    Args:
+        corpus: the rows.
+        codes: the languages, with commas between; empty: all.
+
+    Raises:
+        SpilloverError: the corpus lacks one of them.
+    """
     if not codes:
-        raise SpilloverError(f"{path}: found no file named after a language, expected files such as en.csv and de.csv")
-    rows = {code: read_rows(file_of(path, name, code), code) for code in codes}
-    return Corpus(path.resolve().name, "a file for each language", rows)
+        return corpus
+    chosen = {canonical(code.strip(), "--languages") for code in codes.split(",")}
+    if missing := chosen - set(corpus.rows):
+        raise SpilloverError(f"--languages: found {', '.join(missing)}, expected some of {', '.join(corpus.rows)}")
+    parts = ({code: rows for code, rows in each.items() if code in chosen} for each in (corpus.rows, corpus.questions))
+    return replace(corpus, rows=next(parts), questions=next(parts))
 
 
-def _from_file(path: Path, language: str) -> Corpus:
+def with_questions(corpus: Corpus, other: Corpus) -> Corpus:
+    """Return the corpus with another one's rows to tune on.
+
+    Raises:
+        SpilloverError: the other one has no rows in the pivot.
+    """
+    if corpus.pivot not in other.rows:
+        raise SpilloverError(
+            f"--questions: {other.place}: found texts in {', '.join(other.rows)}, expected {corpus.pivot}, the "
+            "language that texts are translated from"
+        )
+    shared = {code: rows for code, rows in other.rows.items() if code in corpus.rows}
+    return replace(corpus, questions=shared, notes=(*corpus.notes, *other.notes))
+
+
+def _from_folder(path: Path, language: str, ask: Ask) -> Corpus:
+    """Return the files that are named after languages, else the only file."""
+    name = f"<language>.{places.FORMAT}"
+    visible = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    books = [file.name for file in visible if ending(file) in WORKBOOKS]
+    notes = tuple(f"{book} not read: save its sheet as CSV UTF-8 to use it" for book in books)
+    tables = [file for file in visible if ending(file) in ENDINGS]
+    with gathering():  # the notes name every table that is not read
+        codes = places.by_language(path, name)
+    if codes:
+        rows = {code: read_rows(places.file_of(path, name, code), code) for code in codes}
+        unread = [file for file in tables if file not in chain.from_iterable(codes.values())]
+        notes += tuple(f"{file} not read; its texts are tuned on with --questions {file.as_posix()}" for file in unread)
+        return Corpus(path.resolve().name, str(path), "a file for each language", rows, {}, notes=notes)
+    if len(tables) == 1:
+        corpus = _from_file(tables[0], language, ask)
+        return replace(corpus, notes=(*notes, f"{tables[0].name} is the only table in the folder"))
+    others = f"; to use one file: spillover init {tables[0].as_posix()}" if tables else ""
+    workbook = f"; save the sheet of {books[0]} as CSV UTF-8" if books and not tables else ""
+    raise SpilloverError(
+        f"{path}: found no file named after a language, expected files such as en.csv and de.csv{others}{workbook}"
+    )
+
+
+def _from_file(path: Path, language: str, ask: Ask) -> Corpus:
     kind, stem = ending(path), path.name.partition(".")[0]
     if kind in WORKBOOKS:
-        raise SpilloverError(f"{path}: found a workbook, expected a text file; save the sheet as CSV UTF-8")
+        beside = next((path.with_suffix(f".{end}") for end in ENDINGS if path.with_suffix(f".{end}").exists()), None)
+        advice = f"use {beside}" if beside else "save the sheet as CSV UTF-8"
+        raise SpilloverError(f"{path}: found a workbook, expected a text file; {advice}")
     if kind not in ENDINGS:
         raise SpilloverError(f"{path}: found the ending {kind!r}, expected one of {', '.join(ENDINGS)}")
-    rows = read_rows(path, language or ENGLISH)
-    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-    if wide := _language_columns(rows, columns):
-        return Corpus(stem, "a column for each language", _narrow(rows, wide), parallel=True)
-    if column := _naming_column(rows, columns):
-        return Corpus(stem, f"the column {column!r} names the language", _by_value(rows, column))
-    return Corpus(stem, "one language", {language or _identified(path, rows): rows})
-
-
-def _language_columns(rows: Sequence[TableRow], columns: Sequence[str]) -> dict[str, str]:
-    """Return column → language, where two or more columns are named after languages; a column of ids is none."""
-    id = id_column(rows, ())
-    codes = {column: code for column in columns if column != id and (code := lookup(column))}
-    texts = {column: code for column, code in codes.items() if all(_is_text(row.cells.get(column)) for row in rows)}
-    if len(texts) < 2:
-        return {}
-    if len(set(texts.values())) < len(texts):
-        raise SpilloverError(f"{rows[0].place}: found two columns of one language among {', '.join(texts)}")
-    return texts
-
-
-def _is_text(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _narrow(rows: Sequence[TableRow], wide: Mapping[str, str]) -> dict[str, list[TableRow]]:
-    """Return a row per text; a row's id is the same in every language."""
-    id = id_column(rows, tuple(wide))
-    shared = [
-        {column: value for column, value in row.cells.items() if column not in wide and column not in (id, TEXT)}
-        | {ID: id_of(row, number, id)}
-        for number, row in enumerate(rows)
-    ]
-    return {
-        code: [
-            TableRow(row.place, cells | {TEXT: row.cells.get(column)}) for row, cells in zip(rows, shared, strict=True)
-        ]
-        for column, code in wide.items()
-    }
-
-
-def _naming_column(rows: Sequence[TableRow], columns: Sequence[str]) -> str:
-    """Return the column that names each row's language; empty where there is none."""
-    for column in columns:
-        if column.casefold() in NAMES_LANGUAGE:
-            return column
-    for column in columns:
-        values = {str(row.cells.get(column)) for row in rows}
-        if 2 <= len(values) < len(rows) and all(map(lookup, values)):
-            return column
-    return ""
-
-
-def _by_value(rows: Sequence[TableRow], column: str) -> dict[str, list[TableRow]]:
-    """Return the rows of each language, without the column that names it."""
-    groups: dict[str, list[TableRow]] = {}
-    for row in rows:
-        code = lookup(row.name(column))
-        if code is None:
-            raise SpilloverError(
-                f"{row.place}: column {column!r}: found {row.cells[column]!r}, expected a language; "
-                "`spillover languages --like TEXT` finds its code"
-            )
-        cells = {name: value for name, value in row.cells.items() if name != column}
-        groups.setdefault(code, []).append(TableRow(row.place, cells))
-    return groups
-
-
-def _identified(path: Path, rows: Sequence[TableRow]) -> str:
-    """Return the language that most of a file's texts are in, among the paper's and those of the experiment."""
-    advice = "say it with --language, such as --language en"
-    if not identifies():
-        raise SpilloverError(
-            f"{path}: found no column that names the language, and no package to identify it; {advice}"
-        )
-    texts = [max((v for v in row.cells.values() if isinstance(v, str)), key=len, default="") for row in rows[:SAMPLE]]
-    codes = lingua_codes()
-    letters = [sum(map(str.isalpha, text)) for text in texts]
-    looks = most_likely(detector(frozenset(codes.values()) & {*languages()}, True), texts)
-    votes: Counter[str] = Counter()
-    for look, weight in zip(looks, letters, strict=True):
-        votes[codes[look.language]] += weight
-    best, most = votes.most_common(1)[0]
-    if most < max(MIN_LETTERS, MIN_SHARE * votes.total()):
-        raise SpilloverError(f"{path}: found texts whose language is not clear, expected texts in one; {advice}")
-    return best
+    grouped = by_language(read_rows(path, language or ENGLISH), str(path), language, ask)
+    return Corpus(stem, str(path), grouped.form, grouped.rows, {}, grouped.parallel)

@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
 
 from spillover.errors import SpilloverError, did_you_mean
+from spillover.init.ask import Ask
 from spillover.init.choices import RIGHT
-from spillover.init.corpus import NAMES_LANGUAGE, Corpus
+from spillover.init.corpus import Corpus
+from spillover.init.forms import NAMES_LANGUAGE
 from spillover.languages import canonical
 from spillover.sources.files import TableRow
 from spillover.sources.labels import LETTERS, code_of
@@ -17,14 +19,17 @@ from spillover.tasks import TASKS, Task, has_labels, open_task
 from spillover.utils.formatting import plural
 from spillover.utils.text import is_empty, normal
 
-Ask = Callable[[str, str, str], str]
-"""Flag, what it decides, default → the user's answer."""
-
 LABELS = (
-    "label_text", "label_name", "class_name", "label", "class", "category", "sentiment", "topic", "intent", "queue",
-    "target",
+    "label_text", "label_name", "class_name", "label", "gold_label", "class", "category", "sentiment", "topic",
+    "intent", "queue", "target",
 )  # fmt: skip
 """Names of a column of labels, the preferred first."""
+
+PAIRS = (
+    ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"),
+    ("texta", "textb"), ("sentencea", "sentenceb"), ("context", "question"), ("passage", "question"),
+)  # fmt: skip
+"""Names of two columns whose texts belong together; case, blanks, `_` and `-` do not matter."""
 
 MAX_CLASSES = 24
 """Most classes that a column of labels may have."""
@@ -77,10 +82,12 @@ def decide(corpus: Corpus, ask: Ask) -> Decisions:
     label = "" if answer == NONE else _columns(corpus, answer, "--label")[0]
     fields = (*text, *corpus.letters)
     classes = _classes(corpus, label, ask) if label else {}
-    task = ask("task", "task: one that ships or a new name", _default_task(corpus, fields, classes))
+    # the labels settle the task, or that it is the user's own
+    default_task = _default_task(corpus, fields, classes)
+    task = ask("task", "task: one that ships or a new name", default_task, obvious=bool(classes))
     if not re.fullmatch(r"[\w-]+", task):
         raise SpilloverError(f"--task: found {task!r}, expected letters, digits, - and _")
-    to = ask("to", "languages to tune on", ",".join(default_languages(corpus)))
+    to = ask("to", "languages to tune on (the others show what spills over)", ",".join(default_languages(corpus)))
     codes = tuple(canonical(code.strip(), "--to") for code in to.split(","))
     if corpus.pivot in codes:
         raise SpilloverError(f"--to: found {corpus.pivot!r}, expected other languages: texts are translated from it")
@@ -120,12 +127,12 @@ def _columns(corpus: Corpus, answer: str, flag: str) -> tuple[str, ...]:
 
 
 def _default_text(corpus: Corpus) -> tuple[str, ...]:
-    """Return the fields of a task that ships, if all are there; else the column with the longest texts."""
+    """Return two columns whose texts belong together, if they are there; else the column with the longest texts."""
     columns = corpus.columns
-    for name in TASKS:
-        fields = open_task(name).fields
-        if len(fields) > 1 and set(fields) <= set(columns):
-            return fields
+    plain = {re.sub(r"[\s_-]", "", column.casefold()): column for column in reversed(columns)}
+    for pair in PAIRS:
+        if all(name in plain for name in pair):
+            return tuple(plain[name] for name in pair)
     excluded = {corpus.id, *corpus.letters}
     lengths = {
         column: sum(len(value) for row in _rows(corpus) if isinstance(value := row.cells.get(column), str))
@@ -168,7 +175,8 @@ def _classes(corpus: Corpus, label: str, ask: Ask) -> dict[str, str]:
         return {value: " ".join(value.split()) for value in values}
     rows = counts(corpus, label)
     shown = ", ".join(f"{value} ({plural(rows[value], 'row')})" for value in values)
-    listed = ask("classes", f"what the classes {shown} mean, in this order", ",".join(values))
+    known = corpus.classes if len(corpus.classes) == len(values) else values
+    listed = ask("classes", f"what the classes {shown} mean, in this order", ",".join(known))
     names = [name.strip() for name in listed.split(",")]
     if len(names) != len(values) or len(set(names)) != len(names) or any(map(is_empty, names)):
         raise SpilloverError(f"--classes: found {listed!r}, expected {len(values)} different words with commas between")

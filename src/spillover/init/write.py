@@ -9,10 +9,16 @@ import tomli_w
 from jinja2 import Environment
 
 from spillover.errors import SpilloverError
-from spillover.init.plan import Entry, Plan
+from spillover.init.corpus import Corpus
+from spillover.init.entries import Entry
+from spillover.init.plan import Plan
 from spillover.records import EXPERIMENT_FILE
+from spillover.utils.hub import write_lock
 
 TASK = "task.toml"
+
+MAX_ITEMS = 1000
+"""Items of a language up to which all are measured."""
 
 HEAD = """\
 # Written by `spillover init`. `fields`, `answer` and `labels` of a row are the words of its prompts: translate them.
@@ -28,36 +34,56 @@ def require_new(folder: Path) -> Path:
     return folder
 
 
-def write_plan(plan: Plan, folder: Path, model: str) -> Path:
-    """Write a new folder and return its experiment file.
+def write_plan(plan: Plan, corpus: Corpus, folder: Path, model: str) -> Path:
+    """Write a new folder and return its experiment file. Rows of the hub have the commit that was read in a lock.
 
     Args:
         plan: what is written.
+        corpus: the data that it comes from.
         folder: the folder, which is made.
         model: the experiment's model.
     """
-    for kind, entries in (("questions", plan.questions), ("items", plan.items)):
+    folder.mkdir(parents=True)
+    for kind, entries in (("questions", plan.questions), ("items", plan.items)) if not plan.carried else ():
         for language, rows in entries.items():
             path = folder / "data" / plan.task / kind / f"{language}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(_lines(plan.fields, rows, kind == "items")), encoding="utf-8")
     if plan.own_task:
         (folder / TASK).write_text(HEAD + tomli_w.dumps(plan.own_task), encoding="utf-8")
-    place = folder.as_posix()
     template = files("spillover.init").joinpath(f"{EXPERIMENT_FILE}.j2").read_text(encoding="utf-8")
-    text = (
-        Environment(keep_trailing_newline=True, autoescape=False)
-        .from_string(template)
-        .render(
-            plan=plan,
-            model=model,
-            folder=place,
-            task=f"{place}/{TASK}" if plan.own_task else plan.task,
-            to=json.dumps(plan.to),
-        )
+    environment = Environment(keep_trailing_newline=True, autoescape=False)
+    environment.filters["toml"] = _as_toml
+    place, items = folder.as_posix(), max(map(len, plan.items.values()), default=0)
+    text = environment.from_string(template).render(
+        plan=plan,
+        origin=_origin(corpus),
+        model=model,
+        source=plan.carried.source if plan.carried else f"folder:{place}/data",
+        task=f"{place}/{TASK}" if plan.own_task else plan.task,
+        items=items,
+        limit=MAX_ITEMS if items > MAX_ITEMS else 0,
     )
     (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+    if plan.carried and corpus.origin and corpus.origin.commit:
+        write_lock(folder / EXPERIMENT_FILE, {"datasets": {corpus.origin.id: corpus.origin.commit}})
     return folder / EXPERIMENT_FILE
+
+
+def _origin(corpus: Corpus) -> str:
+    """Return where the rows come from, in words."""
+    origin = corpus.origin
+    if origin is None:
+        return corpus.place
+    splits = " and ".join(filter(None, (origin.items_split, origin.questions_split)))
+    return f"{origin.source}, {splits}, {f'revision {origin.commit}' if origin.commit else 'revision not known'}"
+
+
+def _as_toml(value: object) -> str:
+    """Return a text, a list or a table as a value on one line; JSON writes texts as TOML reads them."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_as_toml(key)} = {_as_toml(part)}' for key, part in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _lines(fields: Sequence[str], entries: Sequence[Entry], labeled: bool) -> Iterator[str]:

@@ -11,22 +11,18 @@ could not translate into one language is left out of all, so that they keep the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import isnan
-from pathlib import Path
-from typing import Any
 
-from spillover.errors import SpilloverError, did_you_mean, first_line
+from spillover.errors import SpilloverError, did_you_mean
 from spillover.languages import ENGLISH, in_paper_order, lookup
 from spillover.records import Item, Question
 from spillover.sources.files import TableRow
 from spillover.sources.folder import answer_column, check_columns, label_index
+from spillover.sources.hub_set import HubSet
 from spillover.sources.labels import Stated, of_task, open_legend
-from spillover.sources.pinned_sets import cached_configurations, read_options
-from spillover.sources.reach import obstacle, out_of_reach, without_waiting
 from spillover.sources.table import answers, id_column, id_of
 from spillover.tasks import ChoiceTask, Task
 
@@ -116,7 +112,8 @@ class Hub:
         self._id, _, self._config = argument.partition(":")
         if not self._id:
             raise SpilloverError("source 'hub': found no data set, expected hub:ID or hub:ID:CONFIG")
-        self._columns, self._streaming, self._classes = columns, streaming, classes
+        self._set = HubSet(self._id, streaming)
+        self._columns, self._classes = columns, classes
 
     def questions(self, task: Task, language: str) -> Iterator[Question]:
         """Yield the questions as they are read; the label's column is never looked at."""
@@ -159,7 +156,7 @@ class Hub:
     def _has_labels(self, layout: HubLayout, language: str) -> bool:
         if self._preset():
             return bool(layout.label)
-        if layout.items_split not in self._call_datasets("get_dataset_split_names", layout.configs[language]):
+        if layout.items_split not in self._set.splits(layout.configs[language]):
             return False
         rows = self._cells(layout, layout.configs[language], layout.items_split)
         return any(layout.label in cells for cells in islice(rows, 1))
@@ -184,10 +181,10 @@ class Hub:
 
     def _configs(self) -> dict[str, str]:
         """Return language → configuration: those named by a language, else the only one, taken for English."""
-        names = self._config_names()
+        names = self._set.configurations()
         if self._config in names:
             return {lookup(self._config) or ENGLISH: self._config}
-        by_language = _by_language(names)
+        by_language = configurations_by_language(names)
         if not self._config and (by_language or len(names) == 1):
             return by_language or {ENGLISH: names[0]}
         raise SpilloverError(
@@ -195,15 +192,10 @@ class Hub:
             f"{did_you_mean(self._config, names)}"
         )
 
-    def _config_names(self) -> list[str]:
-        """Return the set's configurations; without a network those in the cache, which `datasets` does not list."""
-        names: list[str] = [] if self._is_local or not obstacle() else cached_configurations(self._id)
-        return names or list(self._call_datasets("get_dataset_config_names"))
-
     def _rows(self, layout: HubLayout, language: str, kind: str) -> Iterator[tuple[str, TableRow]]:
         """Yield each row that has its texts, with its id."""
         if language not in layout.configs:
-            several = [name for name in self._config_names() if lookup(name) == language]
+            several = [name for name in self._set.configurations() if lookup(name) == language]
             subject = f"the configurations {', '.join(several)} for" if len(several) > 1 else "no"
             raise SpilloverError(
                 f"source 'hub:{self._id}': found {subject} {language!r}; languages that are there: "
@@ -229,7 +221,7 @@ class Hub:
 
     def _cells(self, layout: HubLayout, config: str, split: str) -> Iterator[dict[str, object]]:
         """Yield the rows as the library reads them; a label that has a name in the set by that name."""
-        rows = self._call_datasets("load_dataset", config, split=split, streaming=self._streaming)
+        rows = self._set.rows(config, split)
         names = getattr((rows.features or {}).get(layout.label), "names", ())
         try:
             for cells in rows:
@@ -237,36 +229,14 @@ class Hub:
                 named = not layout.labels and isinstance(number, int) and 0 <= number < len(names)
                 yield cells | {layout.label: names[number]} if named else cells
         except Exception as error:
-            raise self._unreadable(error) from error
-
-    def _call_datasets(self, function: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401 - as the library does
-        """Call a function of `datasets` for this set; whatever goes wrong is one sentence."""
-        import datasets
-
-        try:
-            with nullcontext() if self._is_local else without_waiting():
-                return getattr(datasets, function)(self._id, *arguments, **options, **read_options(self._id))
-        except SpilloverError as error:
-            raise SpilloverError(f"source 'hub:{self._id}': {error}") from error
-        except Exception as error:  # the hub, the network and the builders raise nearly everything
-            raise self._unreadable(error) from error
-
-    @property
-    def _is_local(self) -> bool:
-        return self._id.startswith((".", "/")) or Path(self._id).exists()
-
-    def _unreadable(self, error: Exception) -> SpilloverError:
-        absent = isinstance(error, ConnectionError | FileNotFoundError)
-        if absent and not self._is_local and obstacle():
-            return out_of_reach(f"source 'hub:{self._id}'")
-        return SpilloverError(f"source 'hub:{self._id}': cannot read it: {first_line(error)}")
+            raise self._set.unreadable(error) from error
 
 
 stream = partial(Hub, streaming=True)
 """`Hub`, reading rows one by one and keeping none."""
 
 
-def _by_language(names: Sequence[str]) -> dict[str, str]:
+def configurations_by_language(names: Sequence[str]) -> dict[str, str]:
     """Return language → its configuration: the one called by its code, else the only one that names it, as `zh-CN`."""
     groups: dict[str, list[str]] = {}
     for name in names:
