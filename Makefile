@@ -26,8 +26,7 @@ test: $(STAMP)
 
 # what needs no model, process, browser or network; `tests/support/marks.py` says which tests those are
 fast: $(STAMP)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
-		-m 'not (model or process or browser or network or slow)' --ignore tests/models --ignore tests/harness
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --fast
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

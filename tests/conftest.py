@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from calls import Call, Ended, run
-from marks import mark
+from marks import is_fast, mark, markers_of
 from tiny_models import save_model, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only the tests without a marker: no model, process, browser")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave a module without fast tests out before its import, which may take seconds."""
+    return True if config.getoption("fast") and markers_of(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         mark(item)
+    if config.getoption("fast"):
+        items[:] = [item for item in items if is_fast(item)]
 
 
 @pytest.fixture

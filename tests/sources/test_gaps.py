@@ -96,6 +96,7 @@ def lint(root: Path, **keys: object) -> list[Defect]:
     return examine(Inputs(parse_experiment(table, "test")), READS)
 
 
+@pytest.mark.slow
 def test_the_experiment_says_so_and_lint_repeats_it(tmp_path: Path) -> None:
     for kind in ("questions", "items"):
         write(tmp_path, kind, ids=True)

@@ -121,6 +121,7 @@ def test_a_data_set_is_read_at_the_pinned_commit(monkeypatch: pytest.MonkeyPatch
     assert revisions == [NEW, None]
 
 
+@pytest.mark.model
 def test_a_lock_is_read_with_its_experiment(
     call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,12 +9,12 @@ FIXTURES = {
     "process": {"ray_on_loopback"},
     "browser": {"browser"},
     "network": {"server", "hub"},
-    "slow": {"identified"},
+    "slow": {"identified", "tables_and_page"},
 }
 """Marker → fixtures; a test that uses one of them, through others too, has the marker."""
 
 PLACES = {
-    "model": ("harness", "models", "translate/test_nllb.py", "test_api.py"),
+    "model": ("harness", "models", "stages/test_tune.py", "translate/test_nllb.py", "test_api.py"),
     "process": (
         "cli/test_help.py",
         "cli/test_refusals.py",
@@ -34,7 +34,7 @@ PLACES = {
         "translate/test_apertium.py",
         "translate/test_engine.py",
     ),
-    "network": ("test_serve.py", "translate/test_chat.py"),
+    "network": ("test_serve.py", "translate/test_chat.py", "translate/test_google.py"),
     "slow": (
         "analysis/statistics/test_bands.py",
         "analysis/statistics/test_estimate.py",
@@ -48,6 +48,7 @@ PLACES = {
         "report/test_arms.py",
         "report/test_drawing.py",
         "report/test_grid.py",
+        "report/test_items_beside.py",
         "report/test_run.py",
         "report/test_second_reader.py",
         "sources/test_paper.py",
@@ -59,8 +60,17 @@ PLACES = {
 def mark(item: pytest.Item) -> None:
     """Give a test its markers."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    place = item.path.relative_to(Path(__file__).parents[1])
-    ancestors = {path.as_posix() for path in (place, *place.parents)}
-    for name in FIXTURES | PLACES:
-        if fixtures & FIXTURES.get(name, set()) or ancestors.intersection(PLACES.get(name, ())):
-            item.add_marker(name)
+    for name in markers_of(item.path) | {name for name, users in FIXTURES.items() if fixtures & users}:
+        item.add_marker(name)
+
+
+def markers_of(path: Path) -> set[str]:
+    """Return the markers that all tests of a folder or module have by its place."""
+    place = path.relative_to(Path(__file__).parents[1])
+    ancestors = {ancestor.as_posix() for ancestor in (place, *place.parents)}
+    return {name for name, places in PLACES.items() if ancestors.intersection(places)}
+
+
+def is_fast(item: pytest.Item) -> bool:
+    """Whether a test has no marker of these tables, neither by them nor by its decorator."""
+    return not any(item.get_closest_marker(name) for name in FIXTURES | PLACES)

@@ -366,10 +366,6 @@ REFUSED_BASES = {
         r"a\.toml: extends: .*b\.toml: found a draft",
     ),
     "no text": ({"a": "extends = 3"}, r"a\.toml: extends: found 3, expected the name of a task or a TOML file"),
-    "rendered items": (
-        {"a": 'extends = "harness:xnli_{language}"'},
-        "expected a task with fields and words of its own",
-    ),
     "half a row": ({"a": 'extends = "sentiment"\n[rows.ca]\nanswer = "A"'}, r"a\.toml: rows\.ca\.fields: "),
     "rows of no kind": ({"a": 'extends = "sentiment"\nrows = 3'}, r"a\.toml: rows: found 3, expected"),
     "labels that no row fits": (
@@ -381,9 +377,19 @@ REFUSED_BASES = {
 
 @pytest.mark.parametrize("fault", REFUSED_BASES)
 def test_a_base_that_cannot_be_is_one_sentence(tmp_path: Path, fault: str) -> None:
-    tables, expected = REFUSED_BASES[fault]
+    assert_refused(tmp_path, *REFUSED_BASES[fault])
+
+
+@pytest.mark.slow
+def test_a_family_of_the_harness_is_no_base(tmp_path: Path) -> None:
+    """The harness renders its items itself. It reads all of its thousands of tables first, which takes seconds."""
+    tables = {"a": 'extends = "harness:xnli_{language}"'}
+    assert_refused(tmp_path, tables, "expected a task with fields and words of its own")
+
+
+def assert_refused(folder: Path, tables: dict[str, str], expected: str) -> None:
     with pytest.raises(SpilloverError, match=expected) as caught:
-        load_task(write(tmp_path, **tables))
+        load_task(write(folder, **tables))
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
-from sklearn.decomposition import PCA
 
 from spillover.analysis.interpretability import geometry as module
 from spillover.analysis.interpretability.alignment import States, shuffled
@@ -43,6 +42,8 @@ def layers(items: int = ITEMS, seed: int = 0) -> Iterator[Layer]:
 
 
 def check_components() -> None:
+    from sklearn.decomposition import PCA  # its import takes a second of each process that collects the tests
+
     for layer in layers():
         found = principal_components(layer.body_mean)
         flat = layer.body_mean.reshape(-1, WIDTH).astype(np.float64)
