@@ -5,7 +5,6 @@ Private names are private: tests and benchmarks neither use nor patch any.
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -31,9 +30,8 @@ def pronouns(text: str) -> Iterator[str]:
                     yield f"{node.lineno}: {name}"
 
 
-@pytest.mark.parametrize("module", package_sources())
-def test_no_variable_is_called_by_a_pronoun(module: str) -> None:
-    assert list(pronouns(package_sources()[module])) == []
+def test_no_variable_is_called_by_a_pronoun() -> None:
+    assert [f"{module}, {place}" for module, text in package_sources().items() for place in pronouns(text)] == []
 
 
 def test_a_pronoun_is_caught_in_a_long_function_alone() -> None:
@@ -79,9 +77,9 @@ def private_names(text: str) -> Iterator[str]:
         yield from (f"{node.lineno}: {name}" for name in names if private(name))
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=[path.relative_to(ROOT).as_posix() for path in SCRIPTS])
-def test_no_private_name_is_reached_for(path: Path) -> None:
-    assert list(private_names(path.read_text("utf-8"))) == []
+def test_no_private_name_is_reached_for() -> None:
+    assert len(SCRIPTS) > 100
+    assert [f"{path}, {name}" for path in SCRIPTS for name in private_names(path.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_scores_that_know_nothing_have_an_auc_of_one_half() -> None:
     assert roc_auc_score(gold == 0, margin) > 0.57
 
 
+@pytest.mark.slow
 def test_the_auc_s_interval_covers() -> None:
     random = np.random.default_rng(5)
 

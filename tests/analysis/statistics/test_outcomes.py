@@ -141,6 +141,7 @@ def test_of_whole_changes_the_permutation_test_is_mcnemars() -> None:
     assert sign_flip(np.zeros(5)) == 1.0
 
 
+@pytest.mark.slow
 def test_the_p_value_of_no_difference_is_not_too_small() -> None:
     """By simulation: p < 5% in at most 5% of comparisons of an arm with itself drawn anew."""
     random = np.random.default_rng(3)

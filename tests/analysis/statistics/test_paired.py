@@ -182,6 +182,7 @@ def test_another_variance_and_a_larger_quantile_widen():
     assert critical(9) == pytest.approx(stats.t.ppf(0.975, 9))
 
 
+@pytest.mark.slow
 def test_over_dependent_languages_and_clusters_it_covers():
     """17 languages that fall from 98 to 95% together with their cluster; items taken as independent miss."""
     random = np.random.default_rng(2)
@@ -210,6 +211,7 @@ def test_a_share_near_the_ceiling_has_room_on_both_sides():
     assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("languages", [2, 5, 17])
 def test_intervals_about_languages_in_general_cover(languages: int):
     """Those over items alone, the broken twin, do not where languages differ."""
@@ -263,6 +265,7 @@ def test_clusters_within_unpaired_languages_are_units():
     assert found.variance == pytest.approx(mean_change(halves).variance * 23 / 24 * 12 / 11)
 
 
+@pytest.mark.slow
 def test_over_unpaired_languages_it_covers():
     """Eight languages of 15 own items each. Items that are the same in all, taken for unpaired ones, are missed."""
     random = np.random.default_rng(7)

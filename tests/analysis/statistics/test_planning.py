@@ -47,6 +47,7 @@ def planned_power(plan: Plan, items: int, languages: int, in_threes: bool) -> fl
     return power(gain, items, languages, in_threes)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("items", "languages", "in_threes"),
     [(60, 17, False), (300, 17, False), (300, 17, True), (300, 5, False), (300, 1, False)],
@@ -56,6 +57,7 @@ def test_a_planned_gain_is_shown_in_eighty_percent_of_evaluations(items: int, la
     assert 0.7 < planned_power(planned_gain, items, languages, in_threes) < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.02, 0.05])
 def test_a_planned_gain_reaches_beyond_the_margin(margin: float) -> None:
     """A plan that ignores a wide margin, the broken twin, names a gain that is called equivalent."""
@@ -80,6 +82,7 @@ def test_pairs_that_settle_a_question_call_no_change_equivalent(margin: float) -
     assert equivalent(pairs_for_gain(margin, CHANGED)) < 0.7
 
 
+@pytest.mark.slow
 def test_a_plan_that_takes_answers_for_independent_promises_too_much() -> None:
     def independent(items: int, languages: int, _: int | None) -> float:
         return detectable_gain(items * languages, CHANGED)

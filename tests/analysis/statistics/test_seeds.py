@@ -105,6 +105,7 @@ def gains(random: np.random.Generator, deviation: float) -> np.ndarray:
     return (uniform < 0.2 + half) * 1.0 - (uniform > 0.8 + half)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [0.0, 0.06])
 def test_intervals_over_seeds_cover_a_recipes_gain(deviation: float) -> None:
     random, units = np.random.default_rng(3), np.arange(60)

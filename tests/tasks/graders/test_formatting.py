@@ -286,6 +286,7 @@ ENDLESS = [
 ENDLESS += ["\\boxed{" * 5_000, "9e99", "1e-99 × 10^99", "1/0", "0/0", "分之", "百分之", "点"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRADERS)
 @pytest.mark.parametrize("text", ENDLESS, ids=lambda text: text[:8].strip() or "lines")
 def test_a_model_that_does_not_stop_is_graded_at_once(name: str, text: str) -> None:
