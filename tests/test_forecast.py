@@ -69,7 +69,7 @@ def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, pl
     """And the model is not even looked for: there is none of that name."""
     found = forecast("--set", "model.name=nobody/nothing")
     assert found == [
-        "de: 0 characters to parallel",
+        "de: nothing to translate, since the data have the translations",
         f"tune: {QUESTIONS} examples: time and disk unknown",
         f"evaluate: {2 * 2 * ITEMS} items: time and disk unknown",
         "analyze: 8 items traced: time and disk unknown",
@@ -120,7 +120,8 @@ def test_the_gain_that_the_items_can_show_is_told_before_anything_is_measured(fo
     lines = forecast("--set", 'evaluate.languages=["en", "de", "th", "sw"]', name="planned")
     gain = 100 * planned_gain(ITEMS, 2)
     expected = f"sentiment: {ITEMS} items × 2 languages show a mean gain of +{gain:.1f} points with 80% power, "
-    assert f"{expected}if tuning changes 20% of the answers" in lines
+    few = "if tuning changes 20% of the answers; fewer than 30 items are given no verdict"
+    assert f"{expected}{few}" in lines
     assert not any("80% power" in line for line in forecast(name="seen"))
     passages = ('evaluate.tasks=["reading"]', "evaluate.limit=9", 'evaluate.languages=["th", "sw"]')
     lines = forecast(*(word for change in passages for word in ("--set", change)), name="passages")

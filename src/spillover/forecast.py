@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from spillover.analysis.statistics.clusters import clusters_of
 from spillover.analysis.statistics.groups import group_of
 from spillover.analysis.statistics.planning import CHANGED, planned_gain
+from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
@@ -59,7 +60,12 @@ def translation(run: Run) -> list[str]:
 
 def _characters(run: Run) -> list[str]:
     by = run.experiment.translate.translator
-    return [f"{cost.language}: {cost.new} characters to {by}" for cost in run.translation_costs()]
+    return [
+        f"{cost.language}: {cost.new} characters to {by}"
+        if cost.new or cost.known
+        else f"{cost.language}: nothing to translate, since the data have the translations"
+        for cost in run.translation_costs()
+    ]
 
 
 def forecast(run: Run) -> list[str]:
@@ -92,6 +98,8 @@ def planned_gains(run: Run) -> list[str]:
         lines.append(
             f"{task}: {number} × {plural(len(unseen), 'language')} show a mean gain of {points(gain)} points with 80% "
             f"power, if tuning changes {100 * CHANGED:.0f}% of the answers"
+            + f"; fewer than {FEWEST_ITEMS} items are given no verdict"
+            * (len(rows) < FEWEST_ITEMS)
         )
     return lines
 

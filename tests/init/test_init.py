@@ -180,6 +180,20 @@ def test_texts_without_labels_are_tuned_on_and_every_labeled_row_is_measured(cal
         assert measured == {(str(row["text"]),) for row in rows[:40]}
 
 
+def test_choices_without_an_answer_are_tuned_on(call: Call, model: Path) -> None:
+    quiz(Path())
+    rows = [json.loads(line) for line in Path("quiz.jsonl").read_text().splitlines()]
+    bare = [{key: value for key, value in row.items() if key != "answer"} for row in rows[20:]]
+    Path("some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*rows[:20], *bare)), encoding="utf-8")
+    ended = call("init", "some.jsonl", "--model", model)
+    assert "Note: 10 rows in en without a label tuned on." in ended.out and ended.status == 0, ended
+    tuned, measured = texts(load_experiment(Path("some/experiment.toml")))
+    assert len(tuned) == 10 and len(measured) == 20
+    Path("bare.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare), encoding="utf-8")
+    ended = call("init", "bare.jsonl", "--model", model)
+    assert ended.status == 2 and "no task that ships has 5 fields" in ended.err, "the default would not fit"
+
+
 def test_texts_that_one_language_lacks_are_tuned_on(call: Call, model: Path) -> None:
     Path("reviews").mkdir()
     for code, count in (("en", 60), ("de", 60), ("es", 40)):

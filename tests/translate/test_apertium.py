@@ -63,6 +63,8 @@ def test_a_direction_that_is_not_installed_names_those_that_are() -> None:
     message = r"'apertium' has no mode eng-tha \(en→th\); installed are .*eng-spa.*; more are packages"
     with pytest.raises(SpilloverError, match=message):
         open_translator(lambda code: [], "apertium").translate(quiz("a"), "th")
+    with pytest.raises(SpilloverError, match=message):
+        open_translator(lambda code: [], "apertium").characters(quiz("never translated"), "th")
 
 
 @needs_it

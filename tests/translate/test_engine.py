@@ -51,6 +51,14 @@ class Fails(Shout):
         return super().translate(texts, source, target)
 
 
+class Picky(Shout):
+    """Knows no Thai."""
+
+    def require(self, source: str, target: str) -> None:
+        if target == "th":
+            raise SpilloverError("no Thai")
+
+
 def by_text(engine: Engine, identity: str = "shout 1", budget: int = 0) -> EngineTranslator:
     return EngineTranslator(engine, identity, TranslationMemory(), budget)
 
@@ -65,6 +73,15 @@ def test_fields_are_translated_one_by_one_and_each_text_once() -> None:
     ]
     assert engine.seen == ["x", "y"]
     assert by_text(engine).translate([], "es") == []
+
+
+def test_a_language_that_the_engine_lacks_is_refused_while_characters_are_counted() -> None:
+    """The twin, an engine that says nothing before it is asked to translate, has its characters counted."""
+    questions, engine = quiz("a"), Picky()
+    assert by_text(engine).characters(questions, "es") == by_text(Shout()).characters(questions, "th") == (1, 0)
+    with pytest.raises(SpilloverError, match="no Thai"):
+        by_text(engine).characters(questions, "th")
+    assert not engine.seen
 
 
 def test_what_was_translated_is_never_translated_again() -> None:

@@ -88,6 +88,15 @@ def test_lines_say_stage_share_rate_and_time_left(clock: Clock, lines: Lines) ->
     assert lines.getvalue().splitlines()[-1] == "evaluate (items): 40 of 100, 1.6/s, loss 0.5, 25 s"
 
 
+def test_slow_work_has_seconds_each_and_a_time_left(clock: Clock, lines: Lines) -> None:
+    """Steps of 40 seconds: the rate of the last half minute would not exist."""
+    with progress.bar("tune (steps)", 10) as shown:
+        for now in (40, 80, 120):
+            clock.now = now
+            shown.advance(1)
+        assert lines.next() == "tune (steps): 3 of 10, 40.0 s each, 5 min left"
+
+
 @pytest.mark.usefixtures("as_json")
 def test_json_has_the_same_as_fields(clock: Clock, lines: Lines) -> None:
     texts = work(clock, lines.next)

@@ -129,8 +129,12 @@ def fetch(file: File, overrides: Overrides = [], runs: Runs = Path("runs"), name
 
 
 @app.command()
-def demo(overrides: Overrides = [], runs: Runs = Path("runs")) -> None:  # noqa: B006
+def demo(
+    overrides: Overrides = [],  # noqa: B006
+    runs: Runs = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the work that is left; run nothing.")] = False,
+) -> None:
     """Run the demo: Gemma-3-270M tuned on the starter corpus, zh/de=>en, and measured in twenty languages."""
     from importlib.resources import files
 
-    run(Path(str(files("spillover").joinpath("data", "demo.toml"))), overrides, runs)
+    run(Path(str(files("spillover").joinpath("data", "demo.toml"))), overrides, runs, dry_run=dry_run)

@@ -44,7 +44,7 @@ def spread_choices(
         return rows, ()
     letters = tuple(ascii_uppercase[: len(_texts(every[0], holders))])
     right = next((c for name in RIGHT for c in columns if c.casefold() == name and c not in holders), "")
-    answers = {_plain(row.cells.get(right)) for row in every}
+    answers = {_plain(row.cells.get(right)) for row in every}  # a row without an answer is tuned on
     if {"0", str(len(letters))} <= answers:
         raise SpilloverError(
             f"{every[0].place}: column {right!r}: found both 0 and {len(letters)}, expected {len(letters)} numbers"
@@ -93,7 +93,7 @@ def _spread(row: TableRow, holders: Sequence[str], letters: Sequence[str], right
         raise SpilloverError(f"{row.place}: found {len(texts)} choices, expected {len(letters)} as in the first row")
     cells = {column: value for column, value in row.cells.items() if column not in holders}
     if right:
-        cells[right] = _letter(row, right, texts, letters, base)
+        cells[right] = None if row.cells.get(right) in (None, "") else _letter(row, right, texts, letters, base)
     return TableRow(row.place, cells | dict(zip(letters, texts, strict=True)))
 
 

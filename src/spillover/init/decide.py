@@ -192,7 +192,12 @@ def _default_task(corpus: Corpus, fields: Sequence[str], classes: Mapping[str, s
             name for name in same if has_labels(task := open_task(name)) and set(map(normal, task.labels)) == words
         )
         return next(fitting, re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "task")
+    if not same:
+        raise SpilloverError(
+            f"found no labels, and no task that ships has {len(fields)} fields as {', '.join(fields)} are; expected "
+            "rows with a label, or --text with other columns; texts without labels go behind --questions"
+        )
     named = [name for name in same if set(open_task(name).fields) == set(fields)]
     near = get_close_matches(corpus.name, same, n=1)
     first = [name for name in ("sentiment", "entailment") if name in same]
-    return next(chain(near, named, first), next(iter(TASKS)))
+    return next(chain(near, named, first), same[0])

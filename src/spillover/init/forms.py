@@ -129,7 +129,10 @@ def _one_language(rows: Sequence[TableRow], place: str, ask: Ask) -> str:
 def _identified(rows: Sequence[TableRow]) -> tuple[str, str]:
     """Return the language that most texts are in, among those of the experiment; or why it is not clear."""
     if not identifies():
-        return "", "found no column that names the language, and no package to identify it"
+        return (
+            "",
+            "found no column that names the language, and no package to identify it (pip install 'spillover[quality]')",
+        )
     texts = [max((v for v in row.cells.values() if isinstance(v, str)), key=len, default="") for row in rows[:SAMPLE]]
     codes = lingua_codes()
     letters = [sum(map(str.isalpha, text)) for text in texts]

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from math import ceil
 from pathlib import Path
 
 import tomli_w
 from jinja2 import Environment
 
+from spillover.analysis.statistics.treatment import FEWEST_PAIRS
 from spillover.errors import SpilloverError
+from spillover.experiment import TuneConfig
 from spillover.init.corpus import Corpus
 from spillover.init.entries import Entry
 from spillover.init.plan import Plan
@@ -63,11 +66,23 @@ def write_plan(plan: Plan, corpus: Corpus, folder: Path, model: str) -> Path:
         task=f"{place}/{TASK}" if plan.own_task else plan.task,
         items=items,
         limit=MAX_ITEMS if items > MAX_ITEMS else 0,
+        share=_held_out_share(len(plan.questions[plan.pivot])),
     )
     (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
     if plan.carried and corpus.origin and corpus.origin.commit:
         write_lock(folder / EXPERIMENT_FILE, {"datasets": {corpus.origin.id: corpus.origin.commit}})
     return folder / EXPERIMENT_FILE
+
+
+def _held_out_share(questions: int) -> float:
+    """Return the share that holds out enough questions to check whether tuning took; 0: the default share does.
+
+    Args:
+        questions: how many there are. Of fewer than `4 * FEWEST_PAIRS` no more than a quarter is held out.
+    """
+    share = TuneConfig.model_fields["validation_share"].default
+    needed = ceil(100 * FEWEST_PAIRS / questions) / 100
+    return min(needed, 0.25) if needed > share else 0
 
 
 def _origin(corpus: Corpus) -> str:

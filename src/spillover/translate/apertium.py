@@ -32,16 +32,25 @@ class Apertium:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """Translate line by line; blank lines and the white space around a line stay as they are."""
-        mode = f"{get_language(source).iso639_3}-{get_language(target).iso639_3}"
+        self.require(source, target)
+        lines = {line.strip(): "" for text in texts for line in text.split("\n") if line.strip()}
+        translated = dict(zip(lines, _paragraphs(_mode(source, target), list(lines)), strict=True)) | {"": ""}
+        return ["\n".join(_replaced(line, translated) for line in text.split("\n")) for text in texts]
+
+    def require(self, source: str, target: str) -> None:
+        """Refuse two languages without an installed mode."""
+        mode = _mode(source, target)
         modes = run_apertium(["-l"]).split()
         if mode not in modes:
             raise SpilloverError(
                 f"translate.with: 'apertium' has no mode {mode} ({source}→{target}); installed are "
-                f"{', '.join(modes) or 'none'}; more are packages such as apertium-eng-spa"
+                f"{', '.join(modes) or 'none'}; more are packages such as apertium-eng-spa, but not for every pair: "
+                "`apt-cache search apertium` lists them, and with = 'nllb' has most languages"
             )
-        lines = {line.strip(): "" for text in texts for line in text.split("\n") if line.strip()}
-        translated = dict(zip(lines, _paragraphs(mode, list(lines)), strict=True)) | {"": ""}
-        return ["\n".join(_replaced(line, translated) for line in text.split("\n")) for text in texts]
+
+
+def _mode(source: str, target: str) -> str:
+    return f"{get_language(source).iso639_3}-{get_language(target).iso639_3}"
 
 
 def _replaced(line: str, translated: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ BATCH_SIZE = 16
 class Engine(Protocol):
     """Translates texts. `batch` (texts at once), `jobs` (batches at once) and `version` may be left out.
 
+    An engine may have `require(source, target)`, which refuses a language that it lacks before anything is translated.
     An engine with a tokenizer may have `unknown_shares(texts, language)`: the share of `<unk>` in each text.
     """
 
@@ -71,10 +72,17 @@ class EngineTranslator:
         return [Question(q.task, q.id, language, tuple(known[text] for text in q.fields)) for q in questions]
 
     def characters(self, questions: Sequence[Question], language: str) -> tuple[int, int]:
-        """Return how many characters were never translated, and how many were, each text counted once."""
+        """Return how many characters were never translated, and how many were, each text counted once.
+
+        Raises:
+            SpilloverError: there are new texts, and the engine lacks the language.
+        """
         if not questions:
             return 0, 0
         known, new = self._known(MemoryKey(self.identity, questions[0].language, language), questions)
+        require = getattr(self._engine, "require", None)
+        if new and require:
+            require(questions[0].language, language)
         return sum(map(len, new)), sum(map(len, known))
 
     def unknown_shares(self, questions: Sequence[Question]) -> list[float] | None:

@@ -96,6 +96,10 @@ class Nllb:
         """Translate line by line, because these models know no line breaks."""
         return by_line(texts, lambda lines: self._lines(lines, source, target))
 
+    def require(self, source: str, target: str) -> None:
+        """Refuse a language that the model lacks."""
+        self._token(source, target)
+
     def unknown_shares(self, texts: Sequence[str], language: str) -> list[float]:
         """Return the share of tokens in each text that the model does not know, in [0, 1]."""
         unknown = self.tokenizer.unk_token_id

@@ -50,6 +50,10 @@ class Prompted:
         translated = iter(self._write(full, form) if full else ())
         return [next(translated) if text.strip() else text for text in texts]
 
+    def require(self, source: str, target: str) -> None:
+        """Refuse a language that the model card does not name."""
+        self._row.form(source, target)
+
     def _write(self, texts: Sequence[str], form: PromptForm) -> list[str]:
         return [answer.strip() for answer in self._writer.write(texts, form)]
 

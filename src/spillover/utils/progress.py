@@ -33,6 +33,9 @@ console = Console(stderr=True, highlight=False, emoji=False, quiet=not is_main_p
 PERIODS = {"text": 30.0, "json": 1.0}
 """Format of lines → seconds between two lines of one bar."""
 
+WINDOW = 120.0
+"""Seconds over which the recent rate is estimated: some steps take half a minute."""
+
 _as_json = False
 
 
@@ -75,7 +78,14 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Render the speed, once there is one."""
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+        return Text(_rate(task.speed), style="progress.data.speed")
+
+
+def _rate(per_second: float | None) -> str:
+    """Return a rate in words: seconds each where one takes longer than a second; empty if there is none yet."""
+    if not per_second:
+        return ""
+    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{1 / per_second:,.1f} s each"
 
 
 @contextmanager
@@ -96,10 +106,10 @@ def bar(what: str, total: float) -> Iterator[Bar]:
             _Speed(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=console) as progress:
+        with Progress(*columns, console=console, speed_estimate_period=WINDOW) as progress:
             yield Bar(progress, progress.add_task(what, total=total, note=""))
         return
-    progress = Progress(console=console, disable=True)
+    progress = Progress(console=console, disable=True, speed_estimate_period=WINDOW)
     number = progress.add_task(what, total=total, note="")
     with _repeated(partial(_tell, progress.tasks[number]), PERIODS["json" if _as_json else "text"]):
         yield Bar(progress, number)
@@ -149,7 +159,7 @@ def _tell(task: Task, event: str) -> None:
     ended = event == "end"
     rate, left = (done / taken if taken else None, 0.0) if ended else (task.speed, task.time_remaining)
     time = duration(taken) if ended else "time left unknown" if left is None else f"{duration(left)} left"
-    parts = f"{done:,.0f} of {total:,.0f}", f"{rate:,.1f}/s" if rate else "", str(task.fields["note"]), time
+    parts = f"{done:,.0f} of {total:,.0f}", _rate(rate), str(task.fields["note"]), time
     notify(
         f"{task.description}: {', '.join(part for part in parts if part)}",
         event,
