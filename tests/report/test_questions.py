@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from spillover.languages import get_language
-from spillover.records import Findings, Internals
+from spillover.records import Findings, Internals, NextStep
 from spillover.report.questions import TITLES, Question, questions
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def test_bad_news_is_an_alarm_and_no_news_is_none(findings: Findings):
     (comparison,) = findings.comparisons
     calm = [replace(gain, verdict="inconclusive", possible_harm=False) for gain in comparison.gains]
     quiet = replace(findings, comparisons=(replace(comparison, gains=tuple(calm)),), forgetting=())
-    assert asked(quiet)["broke"] == Question("broke", TITLES["broke"], "No language is harmed beyond doubt.")
+    least = -100 * min(gain.difference.low for gain in calm)
+    unshown = f"No language is shown to be harmed; a loss of {least:.1f} points is not excluded."
+    assert asked(quiet)["broke"] == Question("broke", TITLES["broke"], unshown)
+    collapse = replace(quiet, next_steps=(NextStep("collapse", "", ""),))
+    assert asked(collapse)["broke"].alarm and "one label is now chosen nearly always" in asked(collapse)["broke"].answer
     harmed = replace(comparison, gains=(replace(calm[0], verdict="harmed", possible_harm=True), *calm[1:]))
     loud = asked(replace(quiet, comparisons=(harmed,)))["broke"]
     assert loud.alarm

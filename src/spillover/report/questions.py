@@ -27,6 +27,9 @@ INSIDE = ("lens", "neurons", "patches", "geometry")
 TREATMENT = frozenset({"treatment", "translations", "parts"})
 """Tables about what tuning taught."""
 
+COLLAPSE = "collapse"
+"""Rule of the next steps that speaks if tuning made one label the answer to nearly everything."""
+
 MAX_NAMED = 3
 """Most languages that an answer names."""
 
@@ -106,12 +109,16 @@ def _broke(findings: Findings) -> tuple[str, bool]:
     strayed = sum(gain.language_harm for gain in gains)
     measured = [row for row in findings.forgetting if (row.reference, row.arm) == arms]
     forgotten = sum(row.difference.low > 0 for row in measured)
-    clauses = [f"Harm in {_languages(harmed)}" if harmed else "No language is harmed beyond doubt"]
+    lowest = min(gain.difference.low for gain in gains)
+    unshown = f"No language is shown to be harmed; a loss of {-100 * lowest:.1f} points is not excluded"
+    clauses = [f"Harm in {_languages(harmed)}" if harmed else unshown if lowest < 0 else "No language is harmed"]
+    one_sided = any(step.rule == COLLAPSE for step in findings.next_steps)
+    clauses += ["in some languages one label is now chosen nearly always (see the next step)"] if one_sided else []
     clauses += [f"possible harm in {alarms} of {len(gains)} cells"] if alarms else []
     clauses += [f"answers in another language in {plural(strayed, 'cell')}"] if strayed else []
     if measured:
         clauses.append(f"plain text is predicted worse in {forgotten} of {plural(len(measured), 'language')}")
-    return f"{'; '.join(clauses)}.", bool(harmed or strayed)
+    return f"{'; '.join(clauses)}.", bool(harmed or strayed or one_sided)
 
 
 def _languages(gains: Collection[Gain]) -> str:

@@ -21,6 +21,7 @@ from spillover.records import (
     Prediction,
     Provenance,
     Setup,
+    TranslationGain,
     TreatmentCheck,
     Tuning,
 )
@@ -107,13 +108,44 @@ def defect(severity: str) -> Findings:
     return replace(UNCLEAR, data=Data((Defect(severity, "swap", ""),), "", (), ()))  # type: ignore[arg-type]
 
 
+def choosing(before: tuple[float, float], after: tuple[float, float], auc: float = 0.7) -> Findings:
+    """Change in how many items of Thai each label is chosen, before and after tuning; half of the golds are each."""
+    gain = next(gain for gain in UNCLEAR.comparisons[0].gains if gain.language == "th")
+    arms = [
+        replace(arm, choices=replace(arm.choices, chosen=chosen, auc=Estimate(auc, auc - 0.1, auc + 0.1, ITEMS)))
+        for arm, chosen in ((gain.reference, before), (gain.arm, after))
+    ]
+    choices = replace(gain.choices, gold=(0.5, 0.5))
+    return alarmed("th", reference=arms[0], arm=arms[1], choices=choices)
+
+
+def guessing(auc: float, code: str = "en", right: float = 0.5) -> Findings:
+    """Let the reference be right by chance in a language; its scores rank the labels with this AUC."""
+    gain = next(gain for gain in UNCLEAR.comparisons[0].gains if gain.language == code)
+    choices = replace(gain.reference.choices, auc=Estimate(auc, auc - 0.1, auc + 0.1, ITEMS))
+    score = Estimate(right, right - 0.1, right + 0.1, ITEMS)
+    return alarmed(code, reference=replace(gain.reference, score=score, choices=choices))
+
+
 def took(answer: bool | None) -> Findings:
     return replace(UNCLEAR, treatment=TreatmentCheck(answer, ""))
 
 
+ONE = Estimate(1.0, 0.5, 1.5, 2)
+FEW = TranslationGain("", 2, 5.0, 6.0, ONE, 4.0, ONE, None, None, None, None)
+"""Two held-out pairs."""
+
 RULES: dict[str, tuple[Findings, Findings, str]] = {
     "data": (defect("error"), defect("warning"), "1 error"),
     "overlap": (replace(UNCLEAR, data=Data((), "3 items", (), ())), UNCLEAR, "test items"),
+    "guessing": (guessing(0.55), guessing(0.7), "shown to do better than guessing (50.0% right in English, 50.0% by"),
+    "collapse": (choosing((0.6, 0.4), (0.97, 0.03)), choosing((0.97, 0.03), (0.97, 0.03)), "97% of the items in Thai"),
+    "labels": (choosing((0.9, 0.1), (0.6, 0.4)), choosing((0.8, 0.2), (0.6, 0.4)), "one label in 90% of the items"),
+    "held out": (
+        replace(UNCLEAR, treatment=TreatmentCheck(None, "", (FEW,))),
+        took(None),
+        "hold out more",
+    ),
     "treatment": (took(False), took(None), "did not take"),
     "longer": (losses(2.0, 1.5, 1.4), losses(2.0, 1.5, 1.49), "from 1.50 to 1.40 nats"),
     "questions": (losses(2.0, 1.5, 1.6), losses(2.0, 1.5, 1.51), "from 1.50 to 1.60 nats"),
@@ -156,6 +188,12 @@ def test_no_language_is_suggested_for_what_tuning_itself_read_or_wrote(code: str
     (step,) = [step for step in next_steps(alarmed(code, verdict="harmed")) if step.rule == "harm"]
     assert step.text.startswith("Tune less")
     assert not step.command
+
+
+def test_more_items_are_not_advised_for_a_model_that_guesses_in_the_pivot():
+    """The twin guesses in another language only: more items there may show a gain."""
+    assert not texts(guessing(0.55), "power")
+    assert texts(guessing(0.55, "th"), "power") and not texts(guessing(0.55, "th"), "guessing")
 
 
 def test_the_most_urgent_step_is_first():

@@ -3,14 +3,15 @@
 Pure. A rule reads the primary comparison; `docs/report.md` lists the rules for readers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil, log10
 
+from spillover.analysis.statistics.choosing import collapsed, guessed_tasks, largest_share, one_label
 from spillover.analysis.statistics.estimate import pairs_for_gain
 from spillover.analysis.statistics.planning import pairs_to_settle
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.languages import get_language
-from spillover.records import EXPERIMENT_FILE, Findings, Gain, NextStep, Summary
+from spillover.records import EXPERIMENT_FILE, ArmMetrics, Findings, Gain, NextStep, Summary
 from spillover.utils.formatting import listed, plural
 
 FALLING = 0.03
@@ -61,8 +62,50 @@ def part_test_from_training(findings: Findings) -> Iterator[Step]:
 def make_treatment_take(findings: Findings) -> Iterator[Step]:
     """A null after a treatment that did not take says nothing."""
     if findings.treatment and findings.treatment.took is False:
-        remedy = "more questions, more epochs or a higher learning rate may teach more"
+        remedy = "more questions, more epochs, a rate 5 to 10 times as high or targets = 'all-linear' may teach more"
         yield f"The treatment did not take, so unchanged scores say nothing: {remedy}.", ""
+
+
+def hold_out_more(findings: Findings) -> Iterator[Step]:
+    """Pairs were held out, and too few of them to tell whether tuning took."""
+    check = findings.treatment
+    if check and check.took is None and (check.translations or check.retrievals):
+        text = "Add questions, or hold out more of them: too few were held out to tell whether the treatment took."
+        yield text, f"run {EXPERIMENT_FILE} --set tune.validation_share=0.2"
+
+
+def take_a_model_that_can(findings: Findings) -> Iterator[Step]:
+    """A model that guesses in the pivot has nothing that could spill over, and more items would not help."""
+    comparison = findings.comparisons[0]
+    for task, gains in [*guessed_tasks(comparison.gains).items()][:MAX_NAMED]:
+        first = next((gain for gain in gains if gain.group == "pivot"), gains[0])
+        right, chance = 100 * first.reference.score.value, 100 * first.choices.chance if first.choices else 0.0
+        shown = f"{right:.1f}% right in {get_language(first.language).name}, {chance:.1f}% by chance"
+        yield (
+            f"{task}: take a larger model, or ask in another way, before anything else: {comparison.reference} is not "
+            f"shown to do better than guessing ({shown}).",
+            "",
+        )
+
+
+def balance_labels(findings: Findings) -> Iterator[Step]:
+    """The reference ranks items well, and one label wins nearly always: other prompts may gain more than tuning."""
+    comparison = findings.comparisons[0]
+    guessed = guessed_tasks(comparison.gains)
+    gains = [gain for gain in comparison.gains if gain.task not in guessed and one_label(gain, gain.reference)]
+    if gains:
+        text = f"{comparison.reference} chooses one label in {_shares(gain.reference for gain in gains)} of the items"
+        remedy = "Other words for the labels or other exemplars may gain more than tuning"
+        yield f"{text} in {_languages(_codes(gains))}. {remedy}; the accuracy without this bias is `centered`.", ""
+
+
+def tune_without_collapse(findings: Findings) -> Iterator[Step]:
+    """Tuning made the arm choose one label nearly always: its gains and losses measure that."""
+    gains = [gain for gain in findings.comparisons[0].gains if collapsed(gain)]
+    if gains:
+        before, after = (_shares(arms) for arms in ((g.reference for g in gains), (g.arm for g in gains)))
+        text = f"Tune less, or with a lower rate: one label is now chosen in {after} of the items in"
+        yield f"{text} {_languages(_codes(gains))} (before: {before}), so these gains and losses measure that.", ""
 
 
 def tune_longer(findings: Findings) -> Iterator[Step]:
@@ -126,7 +169,8 @@ def keep_plain_text(findings: Findings) -> Iterator[Step]:
 def measure_more(findings: Findings) -> Iterator[Step]:
     """Inconclusive tasks: how many more items would tell a gain as large as the margin from none."""
     comparison = findings.comparisons[0]
-    unclear = [summary for summary in comparison.summaries if summary.verdict == "inconclusive"]
+    guessed = guessed_tasks(comparison.gains)
+    unclear = [row for row in comparison.summaries if row.verdict == "inconclusive" and row.task not in guessed]
     for summary in unclear[:MAX_NAMED]:
         members = [gain for gain in comparison.gains if gain.task == summary.task and gain.group == "unseen"]
         yield _more_items(summary, members, comparison.margin), ""
@@ -164,6 +208,8 @@ Rule = Callable[[Findings], Iterator[Step]]
 ANY_RUN: dict[str, Rule] = {
     "data": repair_data,
     "overlap": part_test_from_training,
+    "guessing": take_a_model_that_can,
+    "labels": balance_labels,
     "alarms": settle_alarms,
     "power": measure_more,
 }
@@ -171,6 +217,8 @@ ANY_RUN: dict[str, Rule] = {
 
 TUNED_RUN: dict[str, Rule] = {
     "treatment": make_treatment_take,
+    "held out": hold_out_more,
+    "collapse": tune_without_collapse,
     "longer": tune_longer,
     "questions": add_questions,
     "harm": mend_harm,
@@ -182,8 +230,8 @@ TUNED_RUN: dict[str, Rule] = {
 """Rules of a run that tuned on pairs, and not as a control."""
 
 ORDER = (
-    *("data", "overlap", "treatment", "longer", "questions", "harm", "answers", "alarms", "forgetting"),
-    *("power", "languages", "cause"),
+    *("data", "overlap", "guessing", "collapse", "treatment", "held out", "longer", "questions", "harm", "answers"),
+    *("alarms", "forgetting", "labels", "power", "languages", "cause"),
 )
 """The rules, the most urgent first."""
 
@@ -208,6 +256,11 @@ def _more_items(summary: Summary, gains: Sequence[Gain], margin: float) -> str:
     more = max(_rounded_up(summary.n * (times - 1)), FEWEST_ITEMS - summary.n)
     start = f"{summary.task}: {more:,} more items per language would tell a mean gain of {100 * target:.1f} points"
     return f"{start} from none with 80% power; the {summary.n:,} of this run show {100 * least:.1f}."
+
+
+def _shares(arms: Iterable[ArmMetrics]) -> str:
+    low, high = (f"{100 * share:.0f}" for share in largest_share(arms))
+    return f"{low}%" if low == high else f"{low} to {high}%"
 
 
 def _rounded_up(count: float) -> int:
