@@ -36,6 +36,14 @@ def test_a_dry_run_of_the_demo_imports_nothing_heavy(tmp_path: Path) -> None:
     assert heavy_modules(tmp_path, "run", demo, "--dry-run") == []
 
 
+def test_a_finished_run_imports_no_torch(tmp_path: Path) -> None:
+    """It computes the statistics again, and reads the rest. The first command, which tunes and scores, is the twin."""
+    smaller = "questions.limit=40", "tune.epochs=1", "evaluate.limit=40", "analyze.limit=4"
+    command = "run", str(ROOT / "examples" / "organism.toml"), *(f"--set={change}" for change in smaller)
+    assert {"torch", "transformers", "altair"} <= set(heavy_modules(tmp_path, *command))
+    assert set(heavy_modules(tmp_path, *command)) <= {"pandas", "scipy.stats", "statsmodels"}
+
+
 def test_what_a_dry_run_imports_is_seen(tmp_path: Path) -> None:
     """The twin: a lens of the user's own is imported, and all that its module imports."""
     lens = 'analyze.lenses=["pandas:DataFrame"]'

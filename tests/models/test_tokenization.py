@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from spillover.models.model import Model
 from spillover.models.token_counts import token_counter
-from spillover.models.tokenization import Tokenization
+from spillover.models.tokenization import Tokenization, spelled, spelling
 from spillover.models.tuning.loss import encode as example_row
 from spillover.records import Example
 from spillover.sources import open_source
@@ -94,8 +94,8 @@ def test_a_text_never_becomes_a_special_token_that_it_spells(fast: PreTrainedTok
 def test_texts_that_spell_none_are_not_changed_by_a_single_token(fast: PreTrainedTokenizerFast) -> None:
     assert Tokenization(fast).encode(PLAIN) == fast(list(PLAIN), add_special_tokens=False)["input_ids"]
     assert Tokenization(fast).encode([]) == []
-    assert Tokenization(fast).spelled(PLAIN) == []
-    assert Tokenization(fast).spelled(SPELLED) == ["</s>", "<s>", "<|im_end|>", "<|im_start|>"]
+    assert spelled(spelling(Tokenization(fast).control), PLAIN) == []
+    assert spelled(spelling(Tokenization(fast).control), SPELLED) == ["</s>", "<s>", "<|im_end|>", "<|im_start|>"]
 
 
 def test_in_a_chat_the_templates_own_tokens_are_special_and_no_others(fast: PreTrainedTokenizerFast) -> None:

@@ -90,16 +90,17 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the work that is left; run nothing.")] = False,
 ) -> None:
     """Run all seven stages. Print the main table and the path of the page, then test the gates."""
-    from rich.console import Console
-
-    from spillover import forecast
     from spillover.stages.evaluation import read_gates
 
     with open_run(file, overrides, runs, name) as opened:
         parsed = read_gates(opened.experiment, gates)  # a wrong gate is refused before an hour of tuning
         if dry_run:
-            typer.echo("\n".join(forecast.forecast(opened)))
+            from spillover.forecast import forecast
+
+            typer.echo("\n".join(forecast(opened)))
             return
+        from rich.console import Console
+
         from spillover.analysis.statistics.gates import check_gates
         from spillover.report.tables.run import summary_text
 

@@ -1,12 +1,8 @@
 """The examination of a run, kept in its folder: data that did not change are not examined again."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from spillover.experiment import Experiment
 from spillover.lint.examine import examine, read_questions
@@ -18,6 +14,7 @@ from spillover.sources.remarks import gathering
 from spillover.stages.inputs import Inputs
 from spillover.store import Store
 from spillover.tasks import Task
+from spillover.utils.digests import package_digest
 
 FOLDER, FILE = "lint", "defects.json"
 """Where a run folder keeps its defects."""
@@ -62,13 +59,3 @@ def _of_task(inputs: Inputs, task: Task) -> object:
 def _of_reading(reading: RawItems) -> object:
     published = sorted(reading.published_exemplar_ids)
     return [reading.language, reading.entries, reading.faults, published, reading.unreachable]
-
-
-@cache
-def package_digest() -> str:
-    """Return a digest of the code and tables of this package, since a check may have changed."""
-    root = Path(str(files("spillover")))
-    sha = hashlib.sha256()
-    for path in sorted(path for pattern in ("*.py", "*.toml") for path in root.rglob(pattern)):
-        sha.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return sha.hexdigest()

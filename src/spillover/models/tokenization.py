@@ -51,8 +51,7 @@ class Tokenization:
     @cached_property
     def _spelling(self) -> re.Pattern[str]:
         """Matches the first character of every control token in a text."""
-        longest_first = sorted(self.control, key=len, reverse=True)
-        return re.compile(f"(?=({'|'.join(map(re.escape, longest_first))}))." if longest_first else "(?!)", re.DOTALL)
+        return spelling(self.control)
 
     @cached_property
     def beginning(self) -> tuple[int, ...]:
@@ -87,10 +86,6 @@ class Tokenization:
         words = self.tokenizer.convert_ids_to_tokens(list(ids))
         return [str(word) if "\ufffd" in text else text for text, word in zip(texts, words, strict=True)]
 
-    def spelled(self, texts: Iterable[str]) -> list[str]:
-        """Return the control tokens that some of the texts spell, sorted."""
-        return sorted({match[1] for text in texts for match in self._spelling.finditer(text)})
-
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without BOS or EOS; a special token that the text spells is read as text."""
         if not texts:
@@ -113,7 +108,7 @@ class Tokenization:
     def _as_text(self, text: str) -> list[int]:
         """Tokenize as if there were no special tokens; in pieces if the vocabulary has a special token as a word."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        special = {self.control[token] for token in self.spelled([text])}
+        special = {self.control[token] for token in spelled(self._spelling, [text])}
         return self._in_pieces(self.mark(text)) if special.intersection(ids) else ids
 
     def _in_pieces(self, marked: str) -> list[int]:
@@ -129,6 +124,17 @@ class Tokenization:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def spelling(control: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of the first character of every control token in a text; its group 1 is the token."""
+    longest_first = sorted(control, key=len, reverse=True)
+    return re.compile(f"(?=({'|'.join(map(re.escape, longest_first))}))." if longest_first else "(?!)", re.DOTALL)
+
+
+def spelled(pattern: re.Pattern[str], texts: Iterable[str]) -> list[str]:
+    """Return the control tokens that some of the texts spell, sorted; the pattern is that of `spelling`."""
+    return sorted({match[1] for text in texts for match in pattern.finditer(text)})
 
 
 def declares_bos(folder: Path) -> bool | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
+from spillover.models.identity import identify
 from spillover.records import Cell, Item, Prompt
 from spillover.stages.items import Items
 from spillover.store import Artifact
@@ -164,12 +165,8 @@ def _items_translator(experiment: Experiment) -> Translator:
 
 def model_key(experiment: Experiment) -> list[str]:
     """Return the identity of the base model as loaded: files, precision, quantization, template and its prompts."""
-    from spillover.models.load import resolve_dtype
-    from spillover.models.locate import fingerprint, locate
-
-    model = experiment.model
-    identity = [fingerprint(locate(model.name)), resolve_dtype(model.dtype), model.quantize, model.template]
-    return [*identity, *reads(experiment).prompt_key]
+    model, identity = experiment.model, identify(experiment.model)
+    return [identity.fingerprint, identity.dtype, model.quantize, model.template, *identity.prompt_key]
 
 
 def num_parameters(experiment: Experiment) -> int:
@@ -205,7 +202,7 @@ def as_text(experiment: Experiment, texts: Iterable[str]) -> list[str]:
 
     Other texts add nothing to a key, so their artifacts stay valid.
     """
-    return reads(experiment).tokenization.spelled(texts)
+    return identify(experiment.model).spelled(texts)
 
 
 def of_prompts(prompts: Iterable[Prompt]) -> Iterator[str]:

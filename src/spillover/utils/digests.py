@@ -1,4 +1,4 @@
-"""SHA-256 of a file's whole content, remembered as long as the file does not change.
+"""SHA-256 of a file's whole content, remembered as long as the file does not change; and one of this package.
 
 Reading the whole file is the only way to tell two models apart: training, merging and editing all leave the size and
 most bytes as they were. So that a large file is read once, its digest is kept in one SQLite file in the user's cache,
@@ -11,6 +11,8 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -58,6 +60,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@cache
+def package_digest() -> str:
+    """Return a digest of the code and tables of this package, since a check may have changed."""
+    root = Path(str(files("spillover")))
+    sha = hashlib.sha256()
+    for path in sorted(path for pattern in ("*.py", "*.toml") for path in root.rglob(pattern)):
+        sha.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return sha.hexdigest()
+
+
 def _state(path: Path) -> str:
     """Return what changes when a file does. No program can set ctime."""
     status = path.stat()
@@ -67,9 +79,9 @@ def _state(path: Path) -> str:
 def _remembered(path: Path, state: str) -> str:
     """Return the digest of a file in this state; an empty text if it is not known."""
     try:
-        with closing(_cache()) as cache:
+        with closing(_cached_digests()) as table:
             query = "SELECT sha256 FROM digests WHERE path = ? AND state = ?"
-            row = cache.execute(query, (str(path), state)).fetchone()
+            row = table.execute(query, (str(path), state)).fetchone()
     except (sqlite3.Error, OSError):
         return ""
     return str(row[0]) if row else ""
@@ -77,15 +89,15 @@ def _remembered(path: Path, state: str) -> str:
 
 def _remember(path: Path, state: str, sha256: str) -> None:
     try:
-        with closing(_cache()) as cache, cache:
-            cache.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (str(path), state, sha256))
+        with closing(_cached_digests()) as table, table:
+            table.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (str(path), state, sha256))
     except (sqlite3.Error, OSError):
         return  # a cache that cannot be written costs time and nothing else
 
 
-def _cache() -> sqlite3.Connection:
+def _cached_digests() -> sqlite3.Connection:
     folder = user_cache_path("spillover")
     folder.mkdir(parents=True, exist_ok=True)
-    cache = sqlite3.connect(folder / "digests.sqlite", timeout=PATIENCE)
-    cache.execute(SCHEMA)
-    return cache
+    table = sqlite3.connect(folder / "digests.sqlite", timeout=PATIENCE)
+    table.execute(SCHEMA)
+    return table
