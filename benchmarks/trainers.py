@@ -5,6 +5,7 @@ Each is a block within which one Trainer is ready to train. No clock runs here.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from peft import LoraConfig, get_peft_model
@@ -59,28 +60,26 @@ class _Synchronize(TrainerCallback):  # type: ignore[misc] # transformers is unt
 
 @contextmanager
 def ours(
-    model: Model, settings: TuneConfig, rows: Sequence[TokenizedExample], options: dict[str, Any]
+    model: Model,
+    settings: TuneConfig,
+    rows: Sequence[TokenizedExample],
+    options: dict[str, Any],
+    depth: float | None = None,
 ) -> Iterator[Trainer]:
-    """Train with ours."""
+    """Train with ours; with a depth on pairs, whose states are compared there inside the model."""
     set_seed(SEED)
     order, arguments = Steps(len(rows), settings.batch, SEED), TrainingArguments(**options)
     with prepared(model, rows, settings) as parts, loss_as_forward(model, parts.rows), parts.learning():
-        trainer = TargetTrainer(parts.network, rows, [], order, arguments)
+        kind = TargetTrainer if depth is None else ContrastiveTrainer
+        trainer = kind(parts.network, rows, [], order, arguments)
+        if isinstance(trainer, ContrastiveTrainer) and depth is not None:
+            trainer.prepare(model, depth)
         trainer.add_callback(_Synchronize(parts))
         yield trainer
 
 
-@contextmanager
-def contrastive(
-    model: Model, settings: TuneConfig, rows: Sequence[TokenizedExample], options: dict[str, Any]
-) -> Iterator[Trainer]:
-    """Train with ours on pairs, whose states are compared inside the model."""
-    set_seed(SEED)
-    order, arguments = Steps(len(rows), settings.batch, SEED), TrainingArguments(**options)
-    with prepared(model, rows, settings) as parts, parts.learning():
-        trainer = ContrastiveTrainer(parts.network, rows, [], order, arguments)
-        trainer.add_callback(_Synchronize(parts))
-        yield trainer.prepare(model, DEPTH)
+contrastive: Contender = partial(ours, depth=DEPTH)
+"""Trains with ours on pairs."""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.contrastive import encode_pair
 from spillover.models.tuning.held_out import HeldOut, alignments, read, retrievals, target_losses
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode
+from spillover.models.tuning.phases import Phase
 from spillover.models.tuning.tune import tune
 from spillover.records import Example, PartPlan, PhasePlan
 
@@ -81,7 +82,7 @@ def test_what_is_read_was_never_learned_and_is_a_translation(
     learned: set[Example] = set()
     begun = tune_module.learn_phase
 
-    def learn_phase(model: Model, parts: object, phase: tune_module.Phase, *rest: object) -> object:
+    def learn_phase(model: Model, parts: object, phase: Phase, *rest: object) -> object:
         learned.update(row.example for row in phase.learned)
         return begun(model, parts, phase, *rest)  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ from spillover.models.tuning import trainer as trainer_module
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate, encode, loss_as_forward
 from spillover.models.tuning.parts import Adapter
+from spillover.models.tuning.phases import Phase
 from spillover.models.tuning.trainer import TargetTrainer
 from spillover.models.tuning.tune import tune
 from spillover.records import Example
@@ -77,7 +78,7 @@ def trainer(
     model: Model, settings: TuneConfig = SETTINGS, rows: Sequence[TokenizedExample] | None = None
 ) -> TargetTrainer:
     learned = [module.encode(model, example) for example in EXAMPLES] if rows is None else rows
-    phase = tune_module.Phase(0, list(learned), [], settings, SEED)
+    phase = Phase(0, list(learned), [], settings, SEED)
     arguments = tune_module.training_arguments(model, phase, Path("unused"))
     network = Adapter(model, [], settings).network
     return TargetTrainer(network, phase.learned, [], phase.order, arguments)
@@ -196,7 +197,7 @@ def plain_losses(folder: Path, count: int, batch: int) -> list[float]:
     model = load(str(folder), "float32")
     set_seed(SEED)
     rows = [encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    phase = tune_module.Phase(0, rows, [], settings, SEED)
+    phase = Phase(0, rows, [], settings, SEED)
     order, arguments = phase.order, tune_module.training_arguments(model, phase, Path("unused"))
     plain = Plain(model=Adapter(model, [], settings).network, args=arguments, train_dataset=rows)
     plain.remove_callback(PrinterCallback)
@@ -210,7 +211,7 @@ def our_losses(folder: Path, count: int, batch: int, place: Path) -> list[float]
     model = load(str(folder), "float32")
     set_seed(SEED)
     rows = [module.encode(model, EXAMPLES[place % len(EXAMPLES)]) for place in range(count)]
-    phase, parts = tune_module.Phase(0, rows, [], settings, SEED), Adapter(model, rows, settings)
+    phase, parts = Phase(0, rows, [], settings, SEED), Adapter(model, rows, settings)
     with bar("test", 1) as progress:
         log = tune_module.learn_phase(model, parts, phase, place, progress)
     return [line["loss"] for line in log if "loss" in line]
@@ -415,7 +416,7 @@ def test_stages_are_learned_one_after_the_other_each_with_its_own_schedule(
     random.Random(SEED).shuffle(shuffled)
     with bar("test", 1) as progress:
         log = tune_module.learn_phase(
-            model, parts, tune_module.Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
+            model, parts, Phase(1, shuffled, [], settings, SEED), tmp_path / "second", progress
         )
     assert history.losses[5:] == pytest.approx([line["loss"] for line in log if "loss" in line], rel=1e-6)
     expected = {name: p for name, p in parts.network.named_parameters() if "lora_" in name}

@@ -5,13 +5,9 @@ micro-batches of similar length. The loss of a step is the sum over its target t
 that was killed resumes from its last checkpoint, and ends with the same adapter.
 """
 
-import math
 import os
-import random
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, islice, zip_longest
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,62 +19,19 @@ from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.model import Model
 from spillover.models.tuning import checkpoints
-from spillover.models.tuning.contrastive import ContrastiveTrainer, encode_pair
+from spillover.models.tuning.contrastive import ContrastiveTrainer
 from spillover.models.tuning.held_out import HeldOut, Reading, alignments, read, retrievals, translations
 from spillover.models.tuning.history import write_history
-from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode, loss_as_forward
+from spillover.models.tuning.loss import IGNORED, loss_as_forward
 from spillover.models.tuning.parts import Parts, prepared, restrict
+from spillover.models.tuning.phases import Phase, held_out_examples, longest_example, make_phases
 from spillover.models.tuning.probes import ProbeCallback, Prober, logged_probes
-from spillover.models.tuning.schedule import Steps, WeightedSteps
 from spillover.models.tuning.targets import ALL
 from spillover.models.tuning.trainer import TargetTrainer
 from spillover.models.tuning.translations import chrf
-from spillover.records import Example, LearnedPart, PartPlan, PhasePlan, ProbeCell, Tuning
+from spillover.records import Example, PhasePlan, ProbeCell, Tuning
 from spillover.utils import distributed
 from spillover.utils.progress import Bar, bar, notify
-
-ONE_PART = PhasePlan(())
-"""The plan of a phase that is not listed: its examples are one part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """The examples of one schedule of the learning rate: those of one value of `Example.stage`."""
-
-    number: int
-    learned: list[TokenizedExample]
-    held_out: list[TokenizedExample]
-    settings: TuneConfig
-    seed: int
-    plan: PhasePlan = ONE_PART
-    """Its parts, each with the number of examples to learn from; none: they are one."""
-    begin: int = 0
-    """Optimizer steps of the phases before it."""
-    apart: tuple[int, ...] = ()
-    """Number of each part's held-out examples, which follow each other too."""
-
-    @property
-    def order(self) -> Steps:
-        """The examples of each step."""
-        sizes, weights = [part.examples for part in self.plan.parts], [part.weight for part in self.plan.parts]
-        if len(sizes) <= 1:
-            return Steps(len(self.learned), self.settings.batch, self.seed)
-        return WeightedSteps(sizes, weights, self.settings.batch, self.seed)
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps."""
-        return math.ceil(len(self.order) * self.settings.epochs)
-
-    def drawn(self) -> Iterator[LearnedPart]:
-        """Yield per part what is drawn from it."""
-        places, start = self.order.drawn(self.steps), 0
-        tokens = [sum(label != IGNORED for label in row.labels) for row in self.learned]
-        for part in self.plan.parts:
-            own = [place for place in places if start <= place < start + part.examples]
-            drawn_tokens = sum(tokens[place] for place in own)
-            yield LearnedPart(self.number, part.name, part.examples, len(own), len(set(own)), drawn_tokens)
-            start += part.examples
 
 
 def tune(
@@ -111,37 +64,52 @@ def tune(
         SpilloverError: a target cannot be adapted, the tokenizer has no token that ends a text, every example is too
             long, or the loss is not finite.
     """
+    _require_end(model)
+    set_seed(seed)
+    phases = make_phases(model, examples, settings, seed, plans)
+    held_out, checkpoint_folder = held_out_examples(phases, translates), folder / "checkpoints"
+    rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
+    with prepared(model, rows, settings) as parts:
+        logs, *readings = _learn(model, parts, phases, held_out, cells, checkpoint_folder)
+        if distributed.is_main_process():
+            with checkpoints.saving(folder):
+                parts.save(folder)
+    if left_out := len(examples) - len(rows):
+        longest, key = longest_example(model, settings)
+        notify(f"{left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out")
+    history = _history(phases, logs, left_out, bool(plans), held_out, *readings)
+    if distributed.is_main_process():
+        write_history(folder, history)
+        shutil.rmtree(checkpoint_folder)
+    return history
+
+
+def _require_end(model: Model) -> None:
+    """Refuse a model whose texts have no end."""
     if not model.chat and model.tokenizer.eos_token_id is None:
         raise SpilloverError(
             "tune: the model's tokenizer has no EOS token, which ends each target that is learned; expected eos_token "
             "in tokenizer_config.json"
         )
-    set_seed(seed)
-    phases = _phases(model, examples, settings, seed, plans)
-    begun, held_out = folder / "checkpoints", _held_out(phases, translates)
-    rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
+
+
+def _learn(
+    model: Model, parts: Parts, phases: Sequence[Phase], held_out: HeldOut, cells: Sequence[ProbeCell], folder: Path
+) -> tuple[list[dict[str, Any]], Reading, Reading]:
+    """Learn all phases, with checkpoints in a folder.
+
+    Returns:
+        The Trainer's log, and what the model makes of the held-out examples before and after.
+    """
+    model.network.eval()  # dropout in an adapter would change what the reader tries
+    reader, logs = PrefixReader(model), []
+    before, prober = read(reader, held_out), Prober(reader, parts, held_out, cells)
     steps = sum(phase.steps for phase in phases)
-    with prepared(model, rows, settings) as parts:
-        model.network.eval()  # dropout in an adapter would change what the reader tries
-        reader, logs = PrefixReader(model), []
-        before, prober = read(reader, held_out), Prober(reader, parts, held_out, cells)
-        with bar("tune (steps)", steps) as progress:
-            for phase in phases:
-                logs += learn_phase(
-                    model, parts, phase, begun / str(phase.number), progress, _callbacks(prober, phase, steps)
-                )
-        after = read(reader, held_out)
-        if distributed.is_main_process():
-            with checkpoints.saving(folder):
-                parts.save(folder)
-    if left_out := len(examples) - len(rows):
-        longest, key = _longest(model, settings)
-        notify(f"{left_out} of {len(examples)} examples are longer than {longest} tokens ({key}) and were left out")
-    history = _history(phases, logs, left_out, bool(plans), (held_out, before, after))
-    if distributed.is_main_process():
-        write_history(folder, history)
-        shutil.rmtree(begun)
-    return history
+    with bar("tune (steps)", steps) as progress:
+        for phase in phases:
+            callbacks = _callbacks(prober, phase, steps)
+            logs += learn_phase(model, parts, phase, folder / str(phase.number), progress, callbacks)
+    return logs, before, read(reader, held_out)
 
 
 def _callbacks(prober: Prober, phase: Phase, steps: int) -> list[ProbeCallback]:
@@ -155,13 +123,11 @@ def _history(
     logs: Sequence[dict[str, Any]],
     left_out: int,
     listed: bool,
-    measured: tuple[HeldOut, Reading, Reading],
+    held_out: HeldOut,
+    before: Reading,
+    after: Reading,
 ) -> Tuning:
-    """Return what `history.json` holds.
-
-    measured: the held-out examples, and what the model made of them before and after.
-    """
-    held_out, *readings = measured
+    """Return what `history.json` holds; `before` and `after` are what the model made of the held-out examples."""
     targets = [row.example.target for row in held_out.translated]
     return Tuning(
         losses=tuple(line["loss"] for line in logs if "loss" in line),
@@ -169,77 +135,13 @@ def _history(
         examples=sum(len(phase.learned) for phase in phases),
         left_out=left_out,
         target_tokens=sum(label != IGNORED for phase in phases for row in phase.learned for label in row.labels),
-        chrf=tuple(chrf(reading.translations, targets) for reading in readings if targets),
-        translations=translations(*measured),
+        chrf=tuple(chrf(reading.translations, targets) for reading in (before, after) if targets),
+        translations=translations(held_out, before, after),
         parts=tuple(part for phase in phases for part in phase.drawn()) if listed else (),
-        retrievals=retrievals(*measured),
-        alignments=tuple(alignments(*measured)),
+        retrievals=retrievals(held_out, before, after),
+        alignments=tuple(alignments(held_out, before, after)),
         probes=logged_probes(logs),
     )
-
-
-def _phases(
-    model: Model, examples: Sequence[Example], settings: TuneConfig, seed: int, plans: Sequence[PhasePlan]
-) -> list[Phase]:
-    """Return the phases in their order, each part shuffled and split; examples that are too long are left out."""
-    longest, key = _longest(model, settings)
-    compared = {number for number, plan in enumerate(plans) if plan.depth is not None}
-    rows = [(encode_pair if example.stage in compared else encode)(model, example) for example in examples]
-    if not any(len(row.tokens) <= longest for row in rows):
-        raise SpilloverError(f"{key}: all {len(examples)} examples are longer than {longest} tokens")
-    phases: list[Phase] = []
-    for number in sorted({row.example.stage for row in rows}):
-        inside = iter([row for row in rows if row.example.stage == number])
-        plan = plans[number] if plans else PhasePlan((PartPlan("", 1, len(rows)),))
-        learned: list[TokenizedExample] = []
-        held_out: list[TokenizedExample] = []
-        parts, counts = [], []
-        for part in plan.parts:
-            shuffled = [row for row in islice(inside, part.examples) if len(row.tokens) <= longest]
-            random.Random(seed).shuffle(shuffled)
-            apart = int(len(shuffled) * settings.validation_share)
-            if plans and not shuffled:
-                raise SpilloverError(f"{key}: all examples of {part.name!r} are longer than {longest} tokens")
-            parts.append(replace(part, examples=len(shuffled) - apart))
-            learned += shuffled[apart:]
-            held_out += shuffled[:apart]
-            counts.append(apart)
-        changed = {"epochs": plan.epochs, "learning_rate": plan.learning_rate}
-        changed = {name: value for name, value in changed.items() if value is not None}
-        if learned:
-            schedule = settings.model_copy(update=changed)
-            planned = replace(plan, parts=tuple(parts))
-            begin = sum(phase.steps for phase in phases)
-            phases.append(Phase(number, learned, held_out, schedule, seed, planned, begin, tuple(counts)))
-    return phases
-
-
-def _held_out(phases: Sequence[Phase], translates: Sequence[Sequence[bool]]) -> HeldOut:
-    """Return the held-out examples that the main process reads before and after tuning, of all parts in turn."""
-    translated: list[list[TokenizedExample]] = []
-    compared: list[list[TokenizedExample]] = []
-    depths: list[float] = []
-    for phase in phases if distributed.is_main_process() else ():
-        if phase.plan.depth is not None:
-            depths.append(phase.plan.depth)
-            compared += [phase.held_out] if phase.plan.depth == depths[0] else []
-        elif phase.number < len(translates):
-            ends = list(accumulate(phase.apart))
-            rows = [phase.held_out[end - count : end] for count, end in zip(phase.apart, ends, strict=True)]
-            translated += [part for part, written in zip(rows, translates[phase.number], strict=False) if written]
-    limit = phases[0].settings.translations
-    return HeldOut(_in_turn(translated, limit), _in_turn(compared, limit), *depths[:1])
-
-
-def _in_turn(parts: Sequence[Sequence[TokenizedExample]], limit: int) -> tuple[TokenizedExample, ...]:
-    """Return the first examples of the parts: one of each, then another of each, up to a limit in all."""
-    rows = (row for rows in zip_longest(*parts) for row in rows if row is not None)
-    return tuple(islice(rows, limit))
-
-
-def _longest(model: Model, settings: TuneConfig) -> tuple[int, str]:
-    """Return how many tokens an example may have, and the source of that limit."""
-    return min((settings.cutoff, "tune.cutoff"), (model.context, "the model's context"))
 
 
 def learn_phase(
