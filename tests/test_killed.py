@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import tomli_w
@@ -144,33 +144,47 @@ def tune_within(size: int) -> None:
     setattr(module, "tune", tune)  # noqa: B010
 
 
-def copied(unbroken: Path, folder: Path) -> Path:
-    """Return a copy of run folders."""
-    return shutil.copytree(unbroken, folder / "runs", symlinks=True)
+@pytest.fixture
+def runs(unbroken: Path, tmp_path: Path) -> Path:
+    """A copy of the unbroken run's folders."""
+    return shutil.copytree(unbroken, tmp_path / "runs", symlinks=True)
+
+
+class Untuned(NamedTuple):
+    """Run folders whose adapter is gone."""
+
+    command: list[str]
+    """Arguments that make it again."""
+    adapter: Path
+    """Where it was."""
+    contents: dict[str, bytes]
+    """What it held."""
+
+
+@pytest.fixture
+def untuned(experiment: Path, runs: Path) -> Untuned:
+    (adapter,) = runs.glob(".stages/adapter-*/")
+    expected = contents(adapter)
+    shutil.rmtree(adapter)
+    return Untuned(["tune", str(experiment), "--runs", str(runs)], adapter, expected)
 
 
 @pytest.mark.parametrize("size", [2_000, 14_000])
 def test_a_disk_that_fills_up_in_tuning_is_one_sentence_and_loses_nothing(
-    experiment: Path, unbroken: Path, tmp_path: Path, size: int
+    untuned: Untuned, tmp_path: Path, size: int
 ) -> None:
-    runs = copied(unbroken, tmp_path)
-    (adapter,) = runs.glob(".stages/adapter-*/")
-    expected = contents(adapter)
-    shutil.rmtree(adapter)
-    command = ["tune", str(experiment), "--runs", str(runs)]
-    assert run(command, tmp_path, prepare=partial(tune_within, size)) == 2
+    assert run(untuned.command, tmp_path, prepare=partial(tune_within, size)) == 2
     refused = [line for line in (tmp_path / "output").read_text().splitlines() if line.startswith("spillover: ")]
     assert len(refused) == 1
     assert "cannot write stage 'adapter': " in refused[0]
     assert "Traceback" not in (tmp_path / "output").read_text()
-    assert run(command, tmp_path) == 0
-    assert contents(adapter) == expected
+    assert run(untuned.command, tmp_path) == 0
+    assert contents(untuned.adapter) == untuned.contents
 
 
 def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
-    experiment: Path, unbroken: Path, tmp_path: Path
+    experiment: Path, unbroken: Path, runs: Path, tmp_path: Path
 ) -> None:
-    runs = copied(unbroken, tmp_path)
     (weights,) = runs.glob(".stages/adapter-*/adapter_model.safetensors")
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
@@ -185,21 +199,16 @@ def test_a_flipped_byte_in_an_adapter_is_noticed_and_the_run_mends_it(
 
 
 def test_a_signal_in_tuning_is_one_sentence_and_the_same_command_goes_on(
-    experiment: Path, unbroken: Path, tmp_path: Path
+    untuned: Untuned, runs: Path, tmp_path: Path
 ) -> None:
-    runs = copied(unbroken, tmp_path)
-    (adapter,) = runs.glob(".stages/adapter-*/")
-    expected = contents(adapter)
-    shutil.rmtree(adapter)
-    command = ["tune", str(experiment), "--runs", str(runs)]
     point = Point("tune", "os.rename", r"/checkpoint-2/complete\.json$", number=signal.SIGTERM)
-    assert run(command, tmp_path, point) == 143
+    assert run(untuned.command, tmp_path, point) == 143
     output = (tmp_path / "output").read_text()
     assert f"spillover: interrupted by SIGTERM; all that is finished is kept in {runs / 'small'}, " in output
     assert "Traceback" not in output
-    assert list(adapter.with_name(f"{adapter.name}.partial").rglob("checkpoint-1"))
-    assert run(command, tmp_path) == 0
-    assert contents(adapter) == expected
+    assert list(untuned.adapter.with_name(f"{untuned.adapter.name}.partial").rglob("checkpoint-1"))
+    assert run(untuned.command, tmp_path) == 0
+    assert contents(untuned.adapter) == untuned.contents
 
 
 def in_place() -> None:

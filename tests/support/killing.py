@@ -13,36 +13,29 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PATHS = {"os.rename": 1, "os.symlink": 1, "open": 0, "written": 0}
 """Audit event → which of its arguments is the path concerned."""
 
 SERVER = get_context("forkserver")
-"""Forks children from a process that has imported everything once and run nothing."""
+SERVER.set_forkserver_preload(["preloaded"])
 
-SERVER.set_forkserver_preload(
-    [
-        "spillover.pipeline",
-        "spillover.report.run",
-        "spillover.analysis.interpretability.latent",
-        "spillover.analysis.statistics.gains",
-        "scipy.stats",
-        *(
-            f"spillover.models.{name}"
-            for name in (
-                "tuning.tune",
-                "scoring.score",
-                "scoring.likelihood",
-                "tracing.trace",
-                "tracing.lenses",
-                "tracing.patch",
-            )
-        ),
-    ]
-)
+
+def child(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Return a process, not started yet, that is forked from one that has imported `preloaded` and run nothing.
+
+    Python 3.11 does not tell the forking process where this process finds modules.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
+    return SERVER.Process(target=target, args=arguments)
 
 
 @dataclass(frozen=True)
@@ -215,8 +208,8 @@ def run(arguments: Sequence[str], home: Path, point: Point | None = None, prepar
         point: where to die.
         prepare: a function of a module that the child calls first.
     """
-    child = SERVER.Process(target=_run, args=(arguments, home, point, prepare))
-    child.start()
-    child.join(300)
-    assert child.exitcode is not None, "it hangs"
-    return child.exitcode
+    process = child(_run, arguments, home, point, prepare)
+    process.start()
+    process.join(300)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from calls import run
-from killing import SERVER
+from killing import child
 from spillover.models.tuning import trainer
 
 RUNNER = """
@@ -67,15 +67,12 @@ def fork(experiment: Path, runs: Path, prepare: Callable[[], None] | None = None
     runs.mkdir()
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     command = ["tune", str(experiment), "--runs", str(runs)]
-    children = [
-        SERVER.Process(target=share, args=(place | {"RANK": rank, "LOCAL_RANK": rank}, command, runs, prepare))
-        for rank in "01"
-    ]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(300)
-    assert [child.exitcode for child in children] == [0, 0], [path.read_text() for path in runs.glob("output-*")]
+    processes = [child(share, place | {"RANK": rank, "LOCAL_RANK": rank}, command, runs, prepare) for rank in "01"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0, 0], [path.read_text() for path in runs.glob("output-*")]
     return runs / "small" / "adapter"
 
 
