@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spillover.languages import get_language
 from spillover.records import Findings, Internals, NextStep
 from spillover.report.questions import TITLES, Question, questions
+from spillover.utils.formatting import with_interval
 
 if TYPE_CHECKING:
     from playwright.sync_api import FloatRect, Page
@@ -89,6 +90,11 @@ def test_an_answer_names_the_ends_and_counts_the_verdicts(findings: Findings):
     improved = sum(gain.verdict == "improved" for gain in gains)
     assert answer.startswith(f"{improved} of {len(gains)} cells")
     assert answer.index(get_language(best.language).name) < answer.index(get_language(worst.language).name)
+    for summary in findings.comparisons[0].summaries:
+        assert f"{with_interval(summary.tuned)} points ({summary.task})" in answer
+    without = [replace(summary, tuned=None) for summary in findings.comparisons[0].summaries]
+    nothing_tuned = replace(findings.comparisons[0], summaries=tuple(without))
+    assert "tuned on" not in asked(replace(findings, comparisons=(nothing_tuned,)))["where"].answer
     verdicts = [summary.verdict for summary in findings.comparisons[0].summaries]
     for verdict in set(verdicts):
         assert f"{verdicts.count(verdict)} {verdict}" in asked(findings)["better"].answer
@@ -107,6 +113,9 @@ def test_bad_news_is_an_alarm_and_no_news_is_none(findings: Findings):
     loud = asked(replace(quiet, comparisons=(harmed,)))["broke"]
     assert loud.alarm
     assert loud.answer == f"Harm in {get_language(calm[0].language).name}."
+    fell = replace(comparison, gains=tuple(calm), summaries=(replace(comparison.summaries[0], verdict="harmed"),))
+    answer = asked(replace(quiet, comparisons=(fell,)))["broke"]
+    assert answer == Question("broke", TITLES["broke"], f"The mean of {comparison.summaries[0].task} fell.", alarm=True)
     worse = sum(row.difference.low > 0 for row in findings.forgetting)
     rows = (*findings.forgetting, *(replace(row, arm="mine") for row in findings.forgetting))
     answer = asked(replace(quiet, forgetting=rows))["broke"].answer  # another arm's forgetting is not this one's

@@ -7,7 +7,7 @@ from typing import get_args
 
 from spillover.languages import get_language
 from spillover.records import EXPERIMENT_FILE, Comparison, Findings, Gain, Severity, Verdict
-from spillover.utils.formatting import listed, plural, points
+from spillover.utils.formatting import listed, plural, points, with_interval
 
 TITLES = {
     "took": "Did the treatment take?",
@@ -61,7 +61,7 @@ def questions(findings: Findings, figures: Collection[str], tables: Collection[s
     parts = {
         "took": _took(findings) if "training" in figures or not TREATMENT.isdisjoint(tables) else None,
         "better": (_better(comparison), any(summary.verdict == "harmed" for summary in comparison.summaries)),
-        "where": (_where(comparison.gains), False),
+        "where": (f"{_where(comparison.gains)}{_tuned_on(comparison)}", False),
         "broke": _broke(findings),
         "why": (_why(inside), False) if inside or findings.provenance.experiment else None,
         "trust": _trust(findings),
@@ -87,13 +87,19 @@ def _better(comparison: Comparison) -> str:
 
 
 def _where(gains: Collection[Gain]) -> str:
-    """Name the largest and the smallest gain, and count the languages that improved."""
+    """Name the highest and the lowest change, and count the languages that improved."""
     ranked = sorted(gains, key=lambda gain: gain.difference.value, reverse=True)
     improved = sum(gain.verdict == "improved" for gain in gains)
-    ends = f"The largest gain is {_named(ranked[0])}"
+    ends = f"The highest change is {_named(ranked[0])}"
     if len(ranked) > 1:
-        ends += f", the smallest {_named(ranked[-1])}"
+        ends += f", the lowest {_named(ranked[-1])}"
     return f"{improved} of {len(gains)} cells (task × language) improved. {ends}."
+
+
+def _tuned_on(comparison: Comparison) -> str:
+    """Say the change over the languages tuned on, which the verdict leaves out; empty without any."""
+    means = [f"{with_interval(row.tuned)} points ({row.task})" for row in comparison.summaries if row.tuned]
+    return f" Over the languages tuned on the mean change is {listed(means[:MAX_NAMED])}." if means else ""
 
 
 def _named(gain: Gain) -> str:
@@ -101,24 +107,27 @@ def _named(gain: Gain) -> str:
 
 
 def _broke(findings: Findings) -> tuple[str, bool]:
-    """Name the languages harmed, and count those whose texts, or whose answers, became worse."""
+    """Name the tasks and languages harmed, and count the languages whose texts, or whose answers, became worse."""
     comparison = findings.comparisons[0]
     gains, arms = comparison.gains, (comparison.reference, comparison.arm)
+    fallen = [summary.task for summary in comparison.summaries if summary.verdict == "harmed"]
     harmed = [gain for gain in gains if gain.verdict == "harmed"]
     alarms = sum(gain.possible_harm and gain.verdict != "harmed" for gain in gains)
     strayed = sum(gain.language_harm for gain in gains)
     measured = [row for row in findings.forgetting if (row.reference, row.arm) == arms]
     forgotten = sum(row.difference.low > 0 for row in measured)
     lowest = min(gain.difference.low for gain in gains)
-    unshown = f"No language is shown to be harmed; a loss of {-100 * lowest:.1f} points is not excluded"
-    clauses = [f"Harm in {_languages(harmed)}" if harmed else unshown if lowest < 0 else "No language is harmed"]
+    excluded = f"; a loss of {-100 * lowest:.1f} points is not excluded" if lowest < 0 else ""
+    clauses = [f"The mean of {listed(fallen[:MAX_NAMED])} fell"] if fallen else []
+    clauses += [f"Harm in {_languages(harmed)}"] if harmed else []
+    clauses = clauses or [f"No language is shown to be harmed{excluded}"]
     one_sided = any(step.rule == COLLAPSE for step in findings.next_steps)
     clauses += ["in some languages one label is now chosen nearly always (see the next step)"] if one_sided else []
     clauses += [f"possible harm in {alarms} of {len(gains)} cells"] if alarms else []
     clauses += [f"answers in another language in {plural(strayed, 'cell')}"] if strayed else []
     if measured:
         clauses.append(f"plain text is predicted worse in {forgotten} of {plural(len(measured), 'language')}")
-    return f"{'; '.join(clauses)}.", bool(harmed or strayed or one_sided)
+    return f"{'; '.join(clauses)}.", bool(fallen or harmed or strayed or one_sided)
 
 
 def _languages(gains: Collection[Gain]) -> str:

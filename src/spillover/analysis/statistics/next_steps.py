@@ -26,9 +26,6 @@ RISING = 0.01
 MAX_NAMED = 3
 """Most languages or tasks that a sentence names."""
 
-EXPERIMENT = "experiment.toml"
-"""Name of the experiment file in a run folder, for commands."""
-
 
 def next_steps(findings: Findings, control: bool = False) -> tuple[NextStep, ...]:
     """Return the next steps of a run, the most urgent first; none if the findings call for nothing.

@@ -23,7 +23,7 @@ from spillover.utils.formatting import listed, minus, percent, plural, points
 FEWEST_PAIRS = 5
 """Fewest questions in held-out pairs for an answer."""
 
-NULL = "so a null in other languages says nothing about spill-over"
+NO_ANSWER = "so unchanged scores do not mean that translating does not help"
 
 
 def check_treatment(tuning: Tuning, taught: bool = True, control: bool = False) -> TreatmentCheck:
@@ -63,7 +63,7 @@ def _sentence(took: bool, control: bool, numbers: str) -> str:
             "The control taught a translation, which it should not" if took else "As a control should, this taught none"
         )
         return f"{start}: {numbers}."
-    return f"The treatment took: {numbers}." if took else f"The treatment did not take: {numbers}, {NULL}."
+    return f"The treatment took: {numbers}." if took else f"The treatment did not take: {numbers}, {NO_ANSWER}."
 
 
 def translation_gains(rows: Sequence[Translation]) -> tuple[TranslationGain, ...]:
