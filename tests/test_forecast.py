@@ -74,7 +74,8 @@ def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, pl
         f"evaluate: {2 * 2 * ITEMS} items: time and disk unknown",
         "analyze: 8 items traced: time and disk unknown",
         "texts: 8 texts: time and disk unknown",
-        f"in all: time and disk unknown: no finished run of nobody/nothing in {place / 'runs'} to go by",
+        f"in all: time and disk unknown: {place / 'runs'} has no finished run of nobody/nothing with all these parts "
+        "to go by",
     ]
     assert made(place) == {"questions", "pairs", "examples"}
 

@@ -77,9 +77,14 @@ def forecast(run: Run) -> list[str]:
     steps = list(_steps(run))
     total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
     runs, model = run.store.run.parent, run.experiment.model.name
-    why = "" if total.known else f": no finished run of {model} in {runs} to go by"
+    why = "" if total.known else f": {runs} has no finished run of {model} with all these parts to go by"
     work = [*_characters(run), *map(str, steps), *planned_gains(run), f"in all: {total}{why}"]
     return [*work, *map(str, licenses(run.experiment))]
+
+
+def known_before_translating(run: Run) -> list[str]:
+    """Return what the items can show, and the licenses: what is known before a translator is opened."""
+    return [*planned_gains(run), *map(str, licenses(run.experiment))]
 
 
 def planned_gains(run: Run) -> list[str]:

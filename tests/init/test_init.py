@@ -180,6 +180,21 @@ def test_texts_without_labels_are_tuned_on_and_every_labeled_row_is_measured(cal
         assert measured == {(str(row["text"]),) for row in rows[:40]}
 
 
+def test_choices_are_asked_by_their_texts_too(call: Call, model: Path) -> None:
+    """The same items, whose right choice is the text that the source names, in the harness's own reading."""
+    quiz(Path())
+    call("init", "quiz.jsonl", "--model", model)
+    source = [json.loads(line) for line in Path("quiz.jsonl").read_text().splitlines()]
+    right = {row["question"]: row["choices"][row["answer"]] for row in source}
+    inputs = Inputs(load_experiment(Path("quiz/experiment.toml")))
+    by_letter, by_text = inputs.items.values()
+    assert len(by_letter) == len(by_text)
+    for item in by_text:
+        context, *choices = item.fields
+        question = context.removeprefix("Question: ").removesuffix("\nAnswer:")
+        assert choices[item.gold].strip() == right[question]
+
+
 def test_choices_without_an_answer_are_tuned_on(call: Call, model: Path) -> None:
     quiz(Path())
     rows = [json.loads(line) for line in Path("quiz.jsonl").read_text().splitlines()]
@@ -188,7 +203,8 @@ def test_choices_without_an_answer_are_tuned_on(call: Call, model: Path) -> None
     ended = call("init", "some.jsonl", "--model", model)
     assert "Note: 10 rows in en without a label tuned on." in ended.out and ended.status == 0, ended
     tuned, measured = texts(load_experiment(Path("some/experiment.toml")))
-    assert len(tuned) == 10 and len(measured) == 20
+    by_letter = {fields for fields in measured if fields[0] in {row["question"] for row in rows}}
+    assert len(tuned) == 10 and len(by_letter) == 20
     Path("bare.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare), encoding="utf-8")
     ended = call("init", "bare.jsonl", "--model", model)
     assert ended.status == 2 and "no task that ships has 5 fields" in ended.err, "the default would not fit"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spillover.cli.options import Runs, open_run
-from spillover.errors import SpilloverError
 from spillover.utils.paths import expanded_path
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def init(
     items = ", ".join(f"{code} {len(rows)}" for code, rows in plan.items.items()) or "those that ship"
     texts = f"Texts to tune on, without labels: {plan.pivot} {len(plan.questions[plan.pivot])}"
     typer.echo(f"Wrote {file}. {texts}. Items to measure: {items}.")
-    _check(file, runs, folder.name)
+    _check(file, runs, folder.name, plan.translated)
 
 
 def _read(data: str, language: str, ask: "Ask") -> "Corpus":
@@ -106,9 +105,9 @@ def _asker(flags: dict[str, str]) -> "Ask":
     return ask
 
 
-def _check(file: Path, runs: Path, name: str) -> None:
+def _check(file: Path, runs: Path, name: str, translated: bool) -> None:
     """Print the doctor's list, what a run would do, and the next command; end with status 1 if there is an error."""
-    from spillover.forecast import forecast
+    from spillover.forecast import forecast, known_before_translating
     from spillover.lint import FORMATS, lint_experiment
 
     with open_run(file, [], runs, name) as run:
@@ -117,9 +116,9 @@ def _check(file: Path, runs: Path, name: str) -> None:
         if any(defect.severity == "error" for defect in defects):
             raise typer.Exit(1)
         command = f"spillover run {file.as_posix()} --name {name}"
-        try:
+        if translated:
             typer.echo("\n".join(forecast(run)))
-        except SpilloverError as error:  # such as a translator that is not there yet: what was written is sound
-            typer.echo(f"The dry run stopped: {error}")
-            command += " --dry-run"
+        else:
+            typer.echo("\n".join(known_before_translating(run)))
+            command += " --dry-run"  # it opens the translator, which may download a model
     typer.echo(f"Next: {command}")

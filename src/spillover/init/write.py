@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jinja2 import Environment
 from spillover.analysis.statistics.treatment import FEWEST_PAIRS
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
+from spillover.init.choice_texts import write_choice_texts
 from spillover.init.corpus import Corpus
 from spillover.init.entries import Entry
 from spillover.init.plan import Plan
@@ -57,6 +59,9 @@ def write_plan(plan: Plan, corpus: Corpus, folder: Path, model: str) -> Path:
     template = files("spillover.init").joinpath(f"{EXPERIMENT_FILE}.j2").read_text(encoding="utf-8")
     environment = Environment(keep_trailing_newline=True, autoescape=False)
     environment.filters["toml"] = _as_toml
+    by_text = ""
+    if corpus.letters:
+        by_text = write_choice_texts(folder, plan.own_task, corpus.letters, list(plan.items), not plan.unpaired)
     place, items = folder.as_posix(), max(map(len, plan.items.values()), default=0)
     text = environment.from_string(template).render(
         plan=plan,
@@ -64,6 +69,8 @@ def write_plan(plan: Plan, corpus: Corpus, folder: Path, model: str) -> Path:
         model=model,
         source=plan.carried.source if plan.carried else f"folder:{place}/data",
         task=f"{place}/{TASK}" if plan.own_task else plan.task,
+        by_text=by_text,
+        reads_harness=find_spec("lm_eval") is not None,
         items=items,
         limit=MAX_ITEMS if items > MAX_ITEMS else 0,
         share=_held_out_share(len(plan.questions[plan.pivot])),

@@ -66,6 +66,7 @@ def same_items(rows: Sequence[Item], reference: Sequence[Item], ids: Sequence[st
         has, lacks = (here, there) if differing[0] in by_id else (there, here)
         raise SpilloverError(
             f"{where}: task {rows[0].task!r}: {has} has an item {differing[0]!r} that {lacks} lacks "
-            f"({len(differing)} ids differ), expected the same ids in every language"
+            f"({len(differing)} ids differ), expected the same ids in every language; "
+            "missing = 'leave-out' beside the source leaves such items out in all"
         )
     return [by_id[id] for id in ids]
