@@ -4,7 +4,8 @@
     python benchmarks/recipes.py runs/recipes docs/results/recipes.csv
 
 Reads the finished experiments of the sweep. A recipe counts with the seeds that all recipes have finished, so all
-means are over the same seeds. Intervals are for tuning again and for other items, as in `spillover compare`.
+means are over the same seeds. Intervals of the first table are for tuning again and for other items, as in `spillover
+compare`. The second table subtracts the first recipe, paired by seed: 95% t-intervals over seeds.
 """
 
 import csv
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from organism import GROUPS
+from organism import GROUPS, interval
 from spillover.analysis.statistics.estimate import macro_auc
 from spillover.analysis.statistics.pairing import Array, PairedCell, pair_arms
 from spillover.analysis.statistics.seeds import over_seeds, seed_spread
@@ -99,6 +100,21 @@ def table(runs: list[TunedRun]) -> str:
     return "\n".join([*head, *(f"| {recipe} | {' | '.join(cells)} |" for recipe, cells in texts.items())])
 
 
+def duels(runs: list[TunedRun], groups: tuple[str, ...] = ("pivot", "other sisters")) -> str:
+    """Return a Markdown table: how much more each recipe gains than the first one, paired by seed."""
+
+    def by_seed(recipe: str, group: str) -> Array:
+        values: Array = 100 * differences(runs, recipe, GROUPS[group]).mean((1, 2))
+        return values
+
+    first, *others = dict.fromkeys(run.recipe for run in runs)
+    lines = [f"| gain − that of {first} | {' | '.join(groups)} |", f"|---|{'--:|' * len(groups)}"]
+    for recipe in others:
+        cells = [interval(by_seed(recipe, group) - by_seed(first, group)) for group in groups]
+        lines.append(f"| {recipe} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def differences(runs: list[TunedRun], recipe: str, languages: tuple[str, ...]) -> Array:
     """Return tuned − base of a recipe (seeds, items, languages), as shares."""
     values: Any = [
@@ -120,7 +136,7 @@ def main(sweep: Path, results: Path) -> None:
         writer = csv.writer(file)
         writer.writerow((*COLUMNS, *DOSE))
         writer.writerows(rows(runs))
-    print(f"{len({run.seed for run in runs})} seeds\n", table(runs), sep="\n")
+    print(f"{len({run.seed for run in runs})} seeds", table(runs), duels(runs), sep="\n\n")
 
 
 if __name__ == "__main__":
