@@ -1,5 +1,6 @@
 """What a text becomes: never a special token that it spells, never an end that nobody asked for; else unchanged."""
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_padding_and_truncation_that_a_file_keeps_change_no_count(
 
 
 def test_pieces_are_the_text_that_each_token_adds(fast: PreTrainedTokenizerFast) -> None:
-    """Together they are the text; a part of a character is as the vocabulary spells it."""
+    """Together they are the text; a part of a character is given by its bytes."""
     tokenization = Tokenization(fast)
     for text in ("Der Tee ist heiß.", " two  blanks\nand a line", "</s> spelled", "ดีมาก"):
         (ids,) = tokenization.encode([text])
@@ -170,4 +171,11 @@ def test_pieces_are_the_text_that_each_token_adds(fast: PreTrainedTokenizerFast)
         assert "\ufffd" not in "".join(pieces)
         if not any("\ufffd" in fast.decode([token]) for token in ids):
             assert "".join(pieces).strip() == fast.decode(ids).strip()
-    assert tokenization.pieces([fast.eos_token_id]) == ["</s>"]
+    texts = "".join(tokenization.pieces(tokenization.encode(["ดีมาก"])[0]))
+    parts = re.split(r"((?:<0x[0-9A-F]{2}>)+)", texts)
+    spelled = b"".join(
+        bytes.fromhex(part.replace("<0x", "").replace(">", "")) if n % 2 else part.encode()
+        for n, part in enumerate(parts)
+    )
+    assert spelled.decode().strip() == fast.decode(tokenization.encode(["ดีมาก"])[0]).strip()
+    assert tokenization.pieces([fast.eos_token_id, 10**6]) == ["</s>", "<1000000>"]

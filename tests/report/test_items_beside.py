@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spillover.records import Findings
-from spillover.report import items
+from spillover.report import blocks, items
 from spillover.report.run import render
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def large(findings: Findings) -> dict[str, Any]:
     nothing = replace(findings.internals, trajectories=(), lens_summaries=(), neurons=(), patches=())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spillover.report.run.pictures", lambda *_: {})
-        patch.setattr(items, "MAX_BYTES", LIMIT)
+        patch.setattr(blocks, "MAX_BYTES", LIMIT)
         return render(replace(findings, internals=nothing))
 
 

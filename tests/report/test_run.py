@@ -142,8 +142,8 @@ def test_right_to_left_text_has_its_own_direction_wherever_it_is_shown(
     task = from_the_right.comparisons[0].summaries[0].task
     assert f'| <span dir="auto">{task}</span> |' in made["tables/summary.md"]
     assert "dir=" not in made["tables/summary.csv"] + made["tables/summary.tex"] + made["tables/cost.md"]
-    shown = re.findall(r'element\("(?:h4|p|th)", (?!name)[^;]*', made["index.html"])
-    assert len(shown) == 6
+    shown = re.findall(r'element\("(?:h4|h5|p|th)", (?!name|layer|")[^;]*', made["index.html"])
+    assert len(shown) == 16
     assert all('dir: "auto"' in call for call in shown)
 
 

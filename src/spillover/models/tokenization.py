@@ -79,12 +79,18 @@ class Tokenization:
         return next((token for token in (bos, eos, first) if token is not None), None)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each token as it follows another; the vocabulary's spelling for a part of a character."""
+        """Return the text of each token as it follows another.
+
+        A part of a character is given by its bytes, as `<0xE0>`, and a number that is no token by itself, as `<999>`.
+        """
         anchor = self._ids("a")
         before = self.tokenizer.decode(anchor)
         texts = [str(self.tokenizer.decode([*anchor, token])).removeprefix(before) for token in ids]
         words = self.tokenizer.convert_ids_to_tokens(list(ids))
-        return [str(word) if "\ufffd" in text else text for text, word in zip(texts, words, strict=True)]
+        return [
+            f"<{token}>" if word is None else _bytes(str(word)) if "\ufffd" in text else text
+            for token, text, word in zip(ids, texts, words, strict=True)
+        ]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without BOS or EOS; a special token that the text spells is read as text."""
@@ -135,6 +141,14 @@ def spelling(control: Iterable[str]) -> re.Pattern[str]:
 def spelled(pattern: re.Pattern[str], texts: Iterable[str]) -> list[str]:
     """Return the control tokens that some of the texts spell, sorted; the pattern is that of `spelling`."""
     return sorted({match[1] for text in texts for match in pattern.finditer(text)})
+
+
+def _bytes(word: str) -> str:
+    """Return a word of a byte-level vocabulary, which has a letter for each byte, as its bytes; others as they are."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    numbers = {letter: byte for byte, letter in bytes_to_unicode().items()}
+    return "".join(f"<0x{numbers[letter]:02X}>" for letter in word) if numbers.keys() >= set(word) else word
 
 
 def declares_bos(folder: Path) -> bool | None:

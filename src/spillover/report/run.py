@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
-from typing import Any
 
 import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -19,12 +18,14 @@ from markupsafe import Markup
 
 from spillover.languages import ENGLISH, get_language, known_languages
 from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
+from spillover.report.blocks import Block, beside
 from spillover.report.card import card
-from spillover.report.figures.charts import LANGUAGE, STYLES
+from spillover.report.explorer import first_language, packed_explorations
+from spillover.report.figures.charts import DASHES, LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
 from spillover.report.figures.run import FIGURES, for_file, for_page
-from spillover.report.items import beside, packed, packed_answers
+from spillover.report.items import packed, packed_answers
 from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
@@ -71,8 +72,8 @@ class Section:
 def render(findings: Findings) -> dict[str, Content]:
     """Return path → content of every file of the report; paths are within the report's folder.
 
-    `index.html` needs no other file, except the items of a run with very many. The others hold its tables (Markdown,
-    LaTeX, CSV), its charts and the card with the verdict (SVG, PNG).
+    `index.html` needs no other file, except the items and the explorer of a large run. The others hold its tables
+    (Markdown, LaTeX, CSV), its charts and the card with the verdict (SVG, PNG).
     """
     figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
     tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
@@ -88,9 +89,9 @@ def render(findings: Findings) -> dict[str, Content]:
         for name, figure in figures.items()
         if figure.plots
     ]
-    blocks = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
-    sheets, item_files = beside(blocks)
-    return {"index.html": _page(findings, sections, tables, tuple(contents), sheets)} | contents | item_files
+    items = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
+    blocks, files_beside = beside({"items": items, "explorer": packed_explorations(findings)})
+    return {"index.html": _page(findings, sections, tables, tuple(contents), blocks)} | contents | files_beside
 
 
 def described(setup: Setup) -> str:
@@ -132,15 +133,15 @@ def _page(
     sections: list[Section],
     tables: Mapping[str, list[Table]],
     paths: Collection[str],
-    sheets: Sequence[Mapping[str, Any]],
+    blocks: Mapping[str, Sequence[Block]],
 ) -> str:
-    comparison = findings.comparisons[0]
-    measured = list(dict.fromkeys(sheet["code"] for sheet in sheets))
+    comparison, explored = findings.comparisons[0], blocks["explorer"]
+    measured = list(dict.fromkeys(block["code"] for block in blocks["items"]))
     return render_page(
         "page.html.j2",
         sections,
-        ("page.js", "items.js"),
-        loads=any("file" in sheet for sheet in sheets),
+        ("page.js", "blocks.js", "items.js", "explorer.js"),
+        loads=any("file" in block for of_part in blocks.values() for block in of_part),
         findings=findings,
         comparison=comparison,
         tables=tables,
@@ -159,7 +160,11 @@ def _page(
         nats=nats_with_interval,
         parameter=LANGUAGE,
         total=sum(cost.seconds for cost in findings.costs),
-        sheets=_inert(sheets),
+        sheets=_inert(blocks["items"]),
+        explored=explored,
+        explorations=_inert(explored),
+        first=first_language(explored),
+        dashes=DASHES,
         compared=_inert([comparison.reference, comparison.arm]),
         measured=measured,
         reference=_reference(comparison, measured),

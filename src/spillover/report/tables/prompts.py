@@ -3,17 +3,13 @@
 Pure: findings in, tables out.
 """
 
-from collections.abc import Iterable
-
 from spillover.languages import get_language
 from spillover.records import Findings, FirstPrompt
 from spillover.report.tables.table import Table
+from spillover.report.visible import visible
 
 SEPARATOR = "│"
 """Stands between two tokens."""
-
-VISIBLE = str.maketrans({"\n": "↵", " ": "␣", "\t": "⇥"})
-"""White space → how it is shown."""
 
 
 def prompts(findings: Findings) -> list[Table]:
@@ -28,7 +24,7 @@ def prompts(findings: Findings) -> list[Table]:
             get_language(language).name,
             item,
             str(len(ids)),
-            SEPARATOR.join(_visible(alike[0].tokens)),
+            SEPARATOR.join(map(visible, alike[0].tokens)),
         )
         for (task, language, item, ids), alike in arms.items()
     )
@@ -37,7 +33,3 @@ def prompts(findings: Findings) -> list[Table]:
         "for a line end. A special token is one token; one that a text spells is several."
     )
     return [Table(caption, ("arms", "task", "language", "item", "tokens", "prompt"), rows, keys=6)] if rows else []
-
-
-def _visible(tokens: Iterable[str]) -> Iterable[str]:
-    return (token.translate(VISIBLE) for token in tokens)

@@ -8,41 +8,11 @@
   const [task, language, change] = section.querySelectorAll("select");
   const search = section.querySelector("input");
   const [list, status, more] = ["ol", "[role=status]", "button"].map((name) => section.querySelector(name));
-  const unpacked = new Map();
   let shown = { rows: [], draw: () => {}, count: 0 };
-
-  const waiting = new Map(); // path of a file → what takes its data
-  window.unpackItems = (file, data) => waiting.get(file)?.(data);
-
-  // A page opened as a file may not fetch the files beside it, but may run them.
-  const load = (file) => new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    waiting.set(file, resolve);
-    script.onload = script.onerror = () => reject(new Error(file)); // without effect once the data are there
-    script.src = file;
-    document.head.append(script);
-  });
-
-  const unpack = (sheet) => {
-    if (!sheet) return null;
-    if (!unpacked.has(sheet)) unpacked.set(sheet, Promise.resolve(sheet.data ?? load(sheet.file)).then((data) => {
-      const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-      return new Response(stream).json();
-    }));
-    return unpacked.get(sheet);
-  };
 
   const missing = (error) => {
     status.textContent = `These items are in the file ${error.message}, which is missing beside this page.`;
     return null;
-  };
-
-  const element = (name, text = "", attributes = {}) => {
-    const made = document.createElement(name);
-    made.textContent = text; // never markup: texts of data sets are untrusted
-    Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
-    return made;
   };
 
   const kind = (arms, columns, i) => {
@@ -126,7 +96,7 @@
     const choice = () => [task.value, language.value, change.value, search.value].join("\n");
     const wanted = choice();
     const other = own.find(({ code }) => code === REFERENCE);
-    const [columns, reference] = await Promise.all([unpack(sheet), Promise.resolve(unpack(other)).catch(() => null)])
+    const [columns, reference] = await Promise.all([unpack(sheet), other && unpack(other).catch(() => null)])
       .catch((error) => (wanted === choice() ? [missing(error)] : [null]));
     if (!columns || wanted !== choice()) return; // chosen anew in the meantime
     const rows = [...columns.ids.keys()].filter(
