@@ -5,9 +5,10 @@ Time and disk per example and item are those of earlier runs of the same model i
 runs they are unknown. All other work of a run takes seconds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from spillover.analysis.interpretability.neurons import Activity
 from spillover.analysis.statistics.clusters import clusters_of
 from spillover.analysis.statistics.groups import group_of
 from spillover.analysis.statistics.planning import CHANGED, planned_gain
@@ -16,8 +17,10 @@ from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
+from spillover.stages.analyze import cell_activity
 from spillover.stages.answers import write_answers
 from spillover.stages.arms import Arm, cells_of, open_arm
+from spillover.stages.deactivate import MeasuredCell, count_deactivations, count_stored, languages_off
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
 from spillover.stages.licenses import licenses, translator_license
@@ -123,6 +126,29 @@ def _steps(run: Run) -> Iterator[Step]:
         measured = _measured_arms(experiment, name)
         done = sum(_done(items, measure, arm, run.store) for arm in arms if arm.name in measured)
         yield Step(name, len(measured) * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
+    if readings := len(_measured_arms(experiment, "analyze")) * count_deactivations(experiment, run.traced_items):
+        yield Step("deactivate", readings - _deactivated(run, arms), rates.get("deactivate", UNKNOWN))
+
+
+def _deactivated(run: Run, arms: Sequence[Arm]) -> int:
+    """Return the number of items that arms have read with neurons on and off. Which neurons those are, traces say."""
+    experiment, store, idle, count = run.experiment, run.store.read_only(), no_bar(), 0
+    activity: list[Activity] = []
+    for arm in arms:
+        if arm.name not in _measured_arms(experiment, "analyze"):
+            continue
+        try:
+            traces = [
+                trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, idle)
+                for cell, rows in cells_of(arm, run.traced_items)
+            ]
+        except MissingArtifactError:
+            return count
+        cells = [MeasuredCell(traced.cell, traced.task, traced.rows) for traced in traces]
+        of_arm = [*activity, *map(cell_activity, traces)]
+        activity = activity or of_arm  # the first arm's thresholds hold for all
+        count += count_stored(store, arm, cells, of_arm, languages_off(experiment, run.traced_items), idle)
+    return count
 
 
 def _measured_arms(experiment: Experiment, part: str) -> list[str]:

@@ -63,10 +63,19 @@ def _rows(artifact: Artifact) -> float:
 
 
 def _traced(artifact: Artifact) -> float:
+    return _length(artifact, "last")
+
+
+def _read_items(artifact: Artifact) -> float:
+    return _length(artifact, "right")
+
+
+def _length(artifact: Artifact, name: str) -> float:
+    """Return the number of items in an array of this name, whose first axis they are."""
     items = 0
     for file in artifact.path.glob("*.safetensors"):
         with safe_open(file, "numpy") as arrays:
-            items += arrays.get_slice("last").get_shape()[0]
+            items += arrays.get_slice(name).get_shape()[0]
     return items
 
 
@@ -85,7 +94,10 @@ class Workload:
 WORKLOADS = {
     "tune": Workload("examples", _examples, ("adapter",)),
     "evaluate": Workload("items", _rows, ("predictions",)),
-    "analyze": Workload("items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry", "explorer")),
+    "analyze": Workload(
+        "items traced", _traced, ("traces", "lenses", "readings", "patches", "geometry", "explorer", "answer-activity")
+    ),
+    "deactivate": Workload("items read with neurons on and off", _read_items, ("deactivations",)),
     "answers": Workload("items answered in words", _rows, ("answers",)),
     "texts": Workload("texts", _rows, ("bits-per-byte",)),
 }

@@ -19,7 +19,7 @@ from spillover.languages import ENGLISH
 from spillover.plugins import LENSES, check_name, resolve
 from spillover.records import AffineLens, Deactivation, Exploration, Internals, Item, Patch, Prompt
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
-from spillover.stages.deactivate import MeasuredCell, answer_activity, count_readings, deactivate, languages_off
+from spillover.stages.deactivate import MeasuredCell, answer_activity, count_deactivations, deactivate, languages_off
 from spillover.stages.explore import EXPLORED, PROBABILITIES, TOKENS, explore
 from spillover.stages.geometry import check_metrics
 from spillover.stages.items import Items, subsets
@@ -96,9 +96,10 @@ def lens_training_prompts(items: Items, traced: Items) -> list[Prompt]:
 
 
 def count_passes(experiment: Experiment, items: Items) -> int:
-    """Return the number of items to trace, to patch and to read with neurons off, in one arm."""
-    traced = sum(len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
-    return traced + count_readings(experiment, items)
+    """Return the number of items to trace, to patch and to read with neurons on and off, in one arm."""
+    passes = 1 + experiment.analyze.answers
+    traced = sum(passes * len(rows) + min(experiment.analyze.patch, len(rows)) for rows in items.values())
+    return traced + count_deactivations(experiment, items)
 
 
 def analyze_arm(
@@ -120,7 +121,7 @@ def analyze_arm(
         trace_cell(store, arm, open_labeled_task(cell.task), cell, rows, progress)
         for cell, rows in cells_of(arm, items)
     ]
-    activity = [_activity(traced) for traced in cells]
+    activity = [cell_activity(traced) for traced in cells]
     known = [*(reference.activity if reference else ()), *activity]
     measured = [MeasuredCell(traced.cell, traced.task, traced.rows) for traced in cells]
     readings = [read_through_lens(store, arm, traced, lens) for traced in cells for lens in lenses]
@@ -160,7 +161,8 @@ def compare_arms(arms: Sequence[ArmInternals]) -> Internals:
     )
 
 
-def _activity(traced: CellTrace) -> Activity:
+def cell_activity(traced: CellTrace) -> Activity:
+    """Return how active neurons are in a cell's prompts."""
     arrays = traced.load("active", "counted")
     return Activity(traced.cell, arrays["active"], int(arrays["counted"][0]))
 

@@ -1,7 +1,8 @@
 """The work behind language neurons: counting them in answers, and what switching them off changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from spillover.experiment import Experiment
 from spillover.records import Cell, Deactivation, Item, Prompt
 from spillover.stages.arms import Arm, as_text, of_prompts
 from spillover.stages.items import Items
-from spillover.store import Store, read_arrays, write_arrays
+from spillover.store import MissingArtifactError, Store, read_arrays, write_arrays
 from spillover.tasks import ChoiceTask
 from spillover.utils.progress import Bar
+
+PLAIN = "none"
+"""Name of the reading with all neurons on."""
 
 Neurons = NDArray[np.bool_]
 """(blocks, neurons): which are switched off."""
@@ -53,11 +57,22 @@ def languages_off(experiment: Experiment, items: Items) -> tuple[str, ...]:
     return chosen
 
 
-def count_readings(experiment: Experiment, items: Items) -> int:
-    """Return the number of items that one arm reads with neurons on and off, and for the activity in answers."""
-    off = languages_off(experiment, items)
-    times = (1 + len(off) * (1 + DRAWS) if off else 0) + experiment.analyze.answers
-    return times * sum(map(len, items.values()))
+def readings_per_item(experiment: Experiment, languages: Collection[str]) -> int:
+    """Return how often one arm reads an item with neurons on or off, in a task that is traced in these languages.
+
+    In one language alone no neuron is one of a language, so none is switched off.
+    """
+    chosen = experiment.analyze.deactivate
+    off = len(languages) if chosen == "all" else sum(code in languages for code in chosen)
+    return 1 + off * (1 + DRAWS) if off and len(languages) > 1 else 0
+
+
+def count_deactivations(experiment: Experiment, items: Items) -> int:
+    """Return the number of items that one arm reads with neurons on and off, each as often as it is read."""
+    languages: dict[str, list[str]] = {}
+    for task, language in items:
+        languages.setdefault(task, []).append(language)
+    return sum(len(rows) * readings_per_item(experiment, languages[task]) for (task, _), rows in items.items())
 
 
 def answer_activity(
@@ -98,33 +113,50 @@ def deactivate(
 
     activity: of the first arm, whose thresholds hold for all, and of this one.
     """
+    for of_task, chosen in _sets(arm, cells, activity, off):
+        plain = {m.cell.language: _read(store, arm, m, None, PLAIN, bar) for m in of_task}
+        for code in (code for code in off if code in chosen.languages):
+            settings = _settings(chosen, code)
+            for measured in of_task:
+                without, *random = [_read(store, arm, measured, neurons, title, bar) for title, neurons in settings]
+                sizes = np.array([len(text.encode()) for text in measured.texts])
+                compared = (plain[measured.cell.language], without, random)
+                number = int(chosen.members[chosen.languages.index(code)].sum())
+                yield deactivation(measured.cell, chosen.score, code, number, compared, sizes)
+
+
+def count_stored(
+    store: Store, arm: Arm, cells: Sequence[MeasuredCell], activity: Sequence[Activity], off: Sequence[str], bar: Bar
+) -> int:
+    """Return how many items of those that `deactivate` reads are read already. Nothing is read by the model."""
+    count = 0
+    for of_task, chosen in _sets(arm, cells, activity, off):
+        settings: list[tuple[str, Neurons | None]] = [(PLAIN, None)]
+        settings += [setting for code in off if code in chosen.languages for setting in _settings(chosen, code)]
+        for measured, (title, neurons) in product(of_task, settings):
+            try:
+                _read(store.read_only(), arm, measured, neurons, title, bar)
+                count += len(measured.rows)
+            except MissingArtifactError:
+                continue
+    return count
+
+
+def _sets(
+    arm: Arm, cells: Sequence[MeasuredCell], activity: Sequence[Activity], off: Sequence[str]
+) -> Iterator[tuple[list[MeasuredCell], NeuronSets]]:
+    """Yield the cells of each task with a language of `off`, and its language neurons in an arm's prompts."""
     for chosen in neuron_sets(activity):
-        if (chosen.arm, chosen.part, chosen.score) == (arm.name, "prompts", arm.experiment.analyze.deactivate_by):
-            of_task = [measured for measured in cells if measured.cell.task == chosen.task]
-            plain = {m.cell.language: _read(store, arm, m, None, "none", bar) for m in of_task}
-            for code in off:
-                yield from _of_language(store, arm, of_task, chosen, code, plain, bar)
+        wanted = (arm.name, "prompts", arm.experiment.analyze.deactivate_by)
+        if (chosen.arm, chosen.part, chosen.score) == wanted and not set(off).isdisjoint(chosen.languages):
+            yield [measured for measured in cells if measured.cell.task == chosen.task], chosen
 
 
-def _of_language(
-    store: Store,
-    arm: Arm,
-    cells: Sequence[MeasuredCell],
-    chosen: NeuronSets,
-    off: str,
-    plain: dict[str, Readings],
-    bar: Bar,
-) -> Iterator[Deactivation]:
-    if off not in chosen.languages:
-        return
+def _settings(chosen: NeuronSets, off: str) -> list[tuple[str, Neurons]]:
+    """Return which neurons are off for one language, and the name of each setting: its own, then random ones."""
     members = chosen.members[chosen.languages.index(off)]
-    draws = [random_neurons(members, draw) for draw in range(DRAWS)]
-    for measured in cells:
-        without = _read(store, arm, measured, members, off, bar)
-        random = [_read(store, arm, measured, d, f"{off}-random-{n}", bar) for n, d in enumerate(draws, start=1)]
-        sizes = np.array([len(text.encode()) for text in measured.texts])
-        readings = (plain[measured.cell.language], without, random)
-        yield deactivation(measured.cell, chosen.score, off, int(members.sum()), readings, sizes)
+    random = [(f"{off}-random-{draw + 1}", random_neurons(members, draw)) for draw in range(DRAWS)]
+    return [(off, members), *random]
 
 
 def _read(store: Store, arm: Arm, measured: MeasuredCell, neurons: Neurons | None, title: str, bar: Bar) -> Readings:

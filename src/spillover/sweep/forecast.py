@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, ModelConfig
 from spillover.languages import languages
+from spillover.stages.deactivate import readings_per_item
 from spillover.stages.inputs import Inputs
 from spillover.store import digest
 from spillover.sweep.grid import Trial
@@ -96,9 +97,14 @@ def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, s
     tuned = digest(tune_key(experiment))
     yield "tune", tuned, examples * experiment.tune.epochs
     narrow = experiment.evaluate.model_dump(exclude={"tasks", "languages"})
+    items_in = counts.items(experiment)
     for arm in (digest(base_key(experiment)[:3]), tuned):
-        for (task, code), items in counts.items(experiment).items():
+        for (task, code), items in items_in.items():
             yield "evaluate", digest(arm, narrow, task, code), items
+            times = readings_per_item(experiment, [language for name, language in items_in if name == task])
+            if times and experiment.analyze.limit:
+                key = digest(arm, narrow, task, code, experiment.analyze)
+                yield "deactivate", key, times * min(items, experiment.analyze.limit)
             for part, limit in (("analyze", experiment.analyze.limit), ("texts", experiment.analyze.texts)):
                 if limit:
                     yield part, digest(arm, narrow, task, code, limit), min(items, limit)

@@ -124,6 +124,7 @@ def test_neurons_are_counted_over_the_answers_tokens(
 # --- a planted neuron -------------------------------------------------------------------------------------------------
 
 NEURON = 7
+ITEMS = 4
 
 
 def plant(folder: Path, copy: Path) -> Path:
@@ -171,8 +172,8 @@ def _byte_letters() -> dict[int, str]:
 def experiment(tiny: Callable[[str], Path], tmp_path: Path) -> Path:
     table = {
         "model": {"name": str(plant(tiny("llama"), tmp_path / "planted")), "dtype": "float32"},
-        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de", "th"], "limit": 4},
-        "analyze": {"limit": 4, "patch": 0, "metrics": [], "lenses": [], "answers": True, "deactivate": ["th"]},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en", "de", "th"], "limit": ITEMS},
+        "analyze": {"limit": ITEMS, "patch": 0, "metrics": [], "lenses": [], "answers": True, "deactivate": ["th"]},
     }
     path = tmp_path / "planted.toml"
     path.write_text(tomli_w.dumps(table), encoding="utf-8")
@@ -203,6 +204,43 @@ def test_fails_where_nothing_is_switched_off(experiment: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "neurons_off", lambda model, off: neurons_off(model, np.zeros_like(off)))
     with pytest.raises(AssertionError):
         check_planted(experiment)
+
+
+def test_the_forecast_counts_the_items_that_are_read(
+    call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of an arm more. Each reading is one artifact of `ITEMS` items; the same neurons twice are one."""
+    readings: list[object] = []
+    get_or_make = Store.get_or_make
+
+    def count(store: Store, kind: str, *inputs: object) -> object:
+        readings.extend([inputs] if kind == "deactivation" else [])
+        return get_or_make(store, kind, *inputs)  # type: ignore[arg-type]
+
+    options: tuple[object, ...] = (
+        "--runs",
+        experiment.parent / "runs",
+        "--set",
+        "analyze.texts=0",
+        "--set",
+        'arms.a.dtype="float32"',
+    )
+    options += ("--set", 'analyze.deactivate=["th", "de"]', "--set", 'arms.b.dtype="bfloat16"')
+
+    def forecast(*more: str) -> int:
+        ended = call("run", experiment, *options, *more, "--dry-run")
+        assert ended.status == 0, ended.err
+        line = next(line for line in ended.out.splitlines() if line.startswith("deactivate: "))
+        return 0 if "nothing" in line else int(line.split()[1].replace(",", ""))
+
+    forecast_before = forecast()
+    monkeypatch.setattr(Store, "get_or_make", count)
+    analyzed = call("analyze", experiment, *options)
+    monkeypatch.undo()
+    assert analyzed.status == 0, analyzed.err
+    assert forecast_before == ITEMS * len(readings) == 2 * 3 * ITEMS * (1 + 2 * 20), "arms × languages × items × times"
+    assert forecast() == 0
+    assert forecast("--set", 'arms.c.dtype="float16"') == 3 * ITEMS * (1 + 2 * 20)
 
 
 def test_a_language_that_is_not_measured_is_refused(call: Call, experiment: Path) -> None:
