@@ -9,20 +9,25 @@ nothing is made twice and nothing stale is read.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from operator import attrgetter
 from typing import TypeVar
 
+from spillover.analysis.statistics.dose import dose
+from spillover.analysis.statistics.fertility import correlations
+from spillover.analysis.statistics.forgetting import forgetting
+from spillover.analysis.statistics.next_steps import next_steps
+from spillover.analysis.statistics.treatment import check_treatment
 from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.lint import open_reads, stored_defects
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
-    CLUSTERS_FILE,
     EXPERIMENT_FILE,
     PROVENANCE_FILE,
     Answer,
     Cell,
+    Comparison,
     Data,
     Defect,
     Example,
@@ -32,10 +37,12 @@ from spillover.records import (
     Pair,
     Prediction,
     ProbeCell,
+    Provenance,
     Question,
     Result,
     TextNLL,
     TranslationCost,
+    Tuning,
 )
 from spillover.runs.readme import README, readme
 from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
@@ -49,13 +56,19 @@ from spillover.stages.fetch import fetch
 from spillover.stages.first_prompts import first_prompts
 from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
-from spillover.stages.items import Items, answered_in_words, clusters, machine_translated, subsets, with_choices
-from spillover.stages.licenses import licenses, tell_restriction
-from spillover.stages.quality import PairScore, distributions, flagged, pair_checks, pair_scores, unreadable
-from spillover.stages.translate import checked_pairs, translation_costs
+from spillover.stages.items import Items, answered_in_words, subsets, with_choices
+from spillover.stages.licenses import licenses
+from spillover.stages.report import compare_arms, data_quality, write_report
+from spillover.stages.translate import (
+    TranslatedQuestions,
+    open_question_translator,
+    translate_questions,
+    translation_costs,
+    unflagged_pairs,
+)
 from spillover.stages.tune import probe_cells, tune_adapter
 from spillover.store import Artifact, MissingArtifactError, Store, write_records
-from spillover.translate import Translator, open_translator, pairs, without_flags
+from spillover.translate import Translator
 from spillover.utils.environment import provenance
 from spillover.utils.hub import Revisions, lock_path, lock_text, revisions
 from spillover.utils.progress import bar
@@ -98,12 +111,15 @@ class Run:
         return self.inputs.questions
 
     @part
+    def translated(self) -> TranslatedQuestions:
+        """The questions translated into the languages to tune on, paired with the pivot and checked."""
+        questions = self.questions
+        return translate_questions(self.store, self.experiment, questions, self._translator)
+
+    @property
     def pairs(self) -> dict[str, list[Pair]]:
-        """The questions paired with the pivot, per language to tune on: checked and flagged, none dropped yet."""
-        chosen, scores, unread = self.experiment.translate, self._pair_scores, self._unread
-        return {
-            code: flagged(chosen, rows, scores.get(code, ()), unread) for code, rows in self._unscored_pairs.items()
-        }
+        """The pairs per language to tune on: checked and flagged, none dropped yet."""
+        return self.translated.pairs
 
     @part
     def training_set(self) -> TrainingSet:
@@ -228,59 +244,53 @@ class Run:
         return replace(internals, geometry=tuple(geometry))
 
     @part
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The gains of each pair of arms, the primary comparison first."""
+        return compare_arms(self.experiment, self.arms, self.items, self.results)
+
+    @part
+    def tuning(self) -> Tuning:
+        """The course of the tuning; empty where nothing is tuned."""
+        return read_history(self.adapter.path) if self.experiment.tunes else no_history()
+
+    @part
+    def data(self) -> Data:
+        """The quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
+        training = self.training_set if self.experiment.tunes else None
+        translated = self.translated if training and training.paired else None  # unused pairs are not translated
+        return data_quality(self.experiment, self.defects, self.items, training, translated)
+
+    @part
     def findings(self) -> Findings:
         """All results. The report is written from them: tables, figures and one page."""
-        from spillover.analysis.statistics.dose import dose
-        from spillover.analysis.statistics.fertility import correlations
-        from spillover.analysis.statistics.forgetting import forgetting
-        from spillover.analysis.statistics.gains import compare_pairs
-        from spillover.analysis.statistics.next_steps import next_steps
-        from spillover.analysis.statistics.treatment import check_treatment
-        from spillover.report import code_digest
-
-        _ = self.traced_items  # refuses lenses and metrics before an hour of tuning, not after it
-        defects, results, internals = self.defects, self.results, self.internals
-        adapter = self.adapter if self.experiment.tunes else None
-        tuning = read_history(adapter.path) if adapter else no_history()
-        clusters_of_items, pairs = clusters(self.items), self.experiment.pairs
-        fertility = measure_fertility(self.store, self.experiment, self.items)
-        comparisons = compare_pairs(
-            by_arm(self.arms, results),
-            pairs,
-            clusters=clusters_of_items,
-            tuned_on=self.experiment.tuned_on,
-            pivot=self.experiment.pivot,
-            margin=self.experiment.report.margin / 100,
-            correction=self.experiment.report.correction,
-            tuned=self.experiment.tunes,
-        )
+        _ = self.traced_items, self.defects  # refused before an hour of tuning, not after it
+        _ = self.results, self.internals
+        experiment, tuning = self.experiment, self.tuning
+        fertility = measure_fertility(self.store, experiment, self.items)
         findings = Findings(
             name=self.store.run.name,
-            setup=self.experiment.setup,
-            comparisons=comparisons,
+            setup=experiment.setup,
+            comparisons=self.comparisons,
             item_scores=tuple(item_scores(self.items, self.predictions)),
             first_prompts=tuple(first_prompts(self.store, self.arms, self.items)),
-            licenses=licenses(self.experiment),
+            licenses=licenses(experiment),
             item_answers=tuple(item_answers(self.items, self.answers, self.outcomes)),
-            internals=internals,
+            internals=self.internals,
             tuning=tuning,
-            treatment=check_treatment(tuning, self.experiment.teaches, self.experiment.is_control) if adapter else None,
+            treatment=check_treatment(tuning, experiment.teaches, experiment.is_control) if experiment.tunes else None,
             dose=dose(tuning.probes),
-            forgetting=forgetting(by_arm(self.arms, self.text_likelihoods), pairs_of_plain_arms(self.arms, pairs)),
-            data=self._data(defects),
+            forgetting=forgetting(
+                by_arm(self.arms, self.text_likelihoods), pairs_of_plain_arms(self.arms, experiment.pairs)
+            ),
+            data=self.data,
             costs=self.store.costs(),
             translation_costs=tuple(self.translation_costs()),
             fertility=tuple(fertility),
-            fertility_correlations=tuple(correlations(fertility, comparisons[0].gains)),
-            provenance=provenance(
-                dump_experiment(self.experiment),
-                parameters=num_parameters(self.experiment),
-                adapter=adapter.key if adapter else "",
-            ),
+            fertility_correlations=tuple(correlations(fertility, self.comparisons[0].gains)),
+            provenance=self._provenance(),
         )
-        findings = replace(findings, next_steps=next_steps(findings, self.experiment.is_control))
-        self.store.save(CLUSTERS_FILE, json.dumps(clusters_of_items, ensure_ascii=False))
-        self.store.replace("report", [findings, code_digest()], lambda: _render(findings))
+        findings = replace(findings, next_steps=next_steps(findings, experiment.is_control))
+        write_report(self.store, self.items, findings)
         return findings
 
     def complete(self) -> Findings:
@@ -319,76 +329,28 @@ class Run:
 
     @part
     def _translator(self) -> Translator:
-        chosen, log = self.experiment.translate, partial(self.store.log, "translated")
-        tell_restriction(self.experiment)
-        return open_translator(
-            self.inputs.questions_in, chosen.translator, chosen.model, chosen.endpoint, chosen.budget, log
-        )
+        return open_question_translator(self.store, self.inputs)
 
     @part
     def _probe_cells(self) -> tuple[ProbeCell, ...]:
         """The items that are asked during tuning; none, and no item is read, unless the experiment asks for it."""
         return probe_cells(self.experiment, self.items) if self.experiment.tune.probe_every else ()
 
-    @part
-    def _unread(self) -> set[str] | None:
-        """The ids of questions that the engine's tokenizer cannot read; None if it cannot tell."""
-        return unreadable(self._translator, self.questions)
-
-    @part
-    def _unscored_pairs(self) -> dict[str, list[Pair]]:
-        """The pairs with the flags of their texts alone, per language to tune on."""
-        pivot, brought = self._questions_in(self.experiment.mixture.pivot), self.experiment.languages
-        return {
-            code: checked_pairs(self.store, pairs(self._questions_in(code), pivot), code, brought)
-            for code in self.experiment.translate.to
-        }
-
-    @part
-    def _pair_scores(self) -> dict[str, list[PairScore]]:
-        """The scores of quality estimation, per language to tune on; none where the experiment names no scorer."""
-        chosen = self.experiment.translate
-        rows = self._unscored_pairs if chosen.quality else {}
-        return {code: pair_scores(self.store, chosen, of_code, code) for code, of_code in rows.items()}
-
-    @part
+    @property
     def _question_source(self) -> QuestionSource:
-        return QuestionSource(self.experiment.questions, lambda: self.questions, lambda: self._unflagged_pairs)
-
-    @part
-    def _unflagged_pairs(self) -> list[Pair]:
-        drop = self.experiment.translate.drop
-        rows = [pair for checked in self.pairs.values() for pair in without_flags(checked, drop)]
-        if not rows:
-            raise SpilloverError(f"translate.drop: {list(drop)} leaves no pair to tune on")
-        return rows
-
-    def _questions_in(self, language: str) -> list[Question]:
-        original = self.experiment.questions.language
-        return self.questions if language == original else self._translator.translate(self.questions, language)
+        return QuestionSource(
+            self.experiment.questions,
+            lambda: self.questions,
+            lambda: unflagged_pairs(self.pairs, self.experiment.translate.drop),
+        )
 
     def _write_records(self, kind: str, record: type, rows: Sequence[object]) -> Artifact:
         name = f"{kind}.parquet"
         return self.store.get_or_make(kind, rows, name, lambda folder: write_records(folder / name, record, rows))
 
-    def _data(self, defects: Sequence[Defect]) -> Data:
-        """Return the quality of the data: defects, leakage, the pairs' flags, machine-translated test sets."""
-        if not self.experiment.tunes:
-            return Data(tuple(defects), overlap="", pairs=(), translated=machine_translated(self.items))
-        chosen, paired = self.experiment.translate, self.training_set.paired  # unused pairs are not translated
-        return Data(
-            defects=tuple(defects),
-            overlap=self.training_set.overlap,
-            pairs=pair_checks(chosen, self.pairs.values(), self._unread) if paired else (),
-            translated=machine_translated(self.items),
-            quality=distributions(chosen, self._pair_scores) if paired else (),
-        )
-
-
-def _render(findings: Findings) -> dict[str, str | bytes]:
-    from spillover.report.run import render  # altair and a browser engine load slowly
-
-    return render(findings)
+    def _provenance(self) -> Provenance:
+        adapter = self.adapter.key if self.experiment.tunes else ""
+        return provenance(dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter)
 
 
 STAGES: dict[str, Callable[[Run], object]] = {
