@@ -16,7 +16,10 @@ ARCHIVE = Path(__file__).parent / "fixtures" / "run-0.1.0.tar.gz"
 CHANGED = {"pairs": "more is checked of a translation than in 0.1.0, so the checks are run again"}
 """Kind of stage that is made anew on purpose → why."""
 
-ADDED = {"fertility.parquet": "0.1.0 did not count the tokens of a language's texts"}
+ADDED = {
+    "fertility.parquet": "0.1.0 did not count the tokens of a language's texts",
+    "first_prompts.parquet": "0.1.0 did not show an arm's first prompt",
+}
 """Link of a stage that 0.1.0 did not have → why."""
 
 RUN = Path("runs", "before")
@@ -60,7 +63,7 @@ def test_a_run_folder_of_the_first_version_opens(call: Call) -> None:
 
     ended = call("run", "experiment.toml", "--name", "before")
     assert ended.status == 0, ended.err
-    assert {kind(stage) for stage in made()[len(then) :]} == {*CHANGED, "fertility"}
+    assert {kind(stage) for stage in made()[len(then) :]} == {*CHANGED, "fertility", "first_prompts"}
     new = links()
     assert new.keys() == old.keys() | ADDED.keys()
     assert {kind(stage) for link, stage in old.items() if new[link] != stage} == set(CHANGED)

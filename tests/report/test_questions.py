@@ -114,8 +114,8 @@ def test_bad_news_is_an_alarm_and_no_news_is_none(findings: Findings):
     assert loud.alarm
     assert loud.answer == f"Harm in {get_language(calm[0].language).name}."
     fell = replace(comparison, gains=tuple(calm), summaries=(replace(comparison.summaries[0], verdict="harmed"),))
-    answer = asked(replace(quiet, comparisons=(fell,)))["broke"]
-    assert answer == Question("broke", TITLES["broke"], f"The mean of {comparison.summaries[0].task} fell.", alarm=True)
+    fallen = asked(replace(quiet, comparisons=(fell,)))["broke"]
+    assert fallen == Question("broke", TITLES["broke"], f"The mean of {comparison.summaries[0].task} fell.", alarm=True)
     worse = sum(row.difference.low > 0 for row in findings.forgetting)
     rows = (*findings.forgetting, *(replace(row, arm="mine") for row in findings.forgetting))
     answer = asked(replace(quiet, forgetting=rows))["broke"].answer  # another arm's forgetting is not this one's
