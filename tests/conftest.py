@@ -1,5 +1,6 @@
 """Fixtures of all tests: the command line, a tokenizer, tiny models."""
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark(item)
     if config.getoption("fast"):
         items[:] = [item for item in items if is_fast(item)]
+
+
+def pytest_collection_finish() -> None:
+    """Spare what is imported now from garbage collection: statsmodels starts one in each comparison of two arms."""
+    gc.freeze()
 
 
 @pytest.fixture
