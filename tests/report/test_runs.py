@@ -5,6 +5,7 @@ import io
 import shutil
 import subprocess
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from spillover.languages import languages
 from spillover.records import Estimate, FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.report import runs
-from spillover.report.runs import by_language, duels, means, render, sizes
+from spillover.report.runs import by_language, means, paired, render, sizes
 from spillover.report.tables.table import Table, latex
 
 PAPER = tomllib.loads(files("spillover.data").joinpath("published.toml").read_text(encoding="utf-8"))
@@ -101,13 +102,18 @@ def test_gain_against_model_size_begins_with_the_smallest():
 
 def test_every_table_is_written_in_every_format_and_csv_holds_its_numbers():
     made = lineup("table1", [("Mistral-7B-v0.1", "sentiment", "english")], each_language=True)
-    duel = PairedComparison("sentiment", "a & b", "c_d", 17, Estimate(-0.02, -0.03, -0.01, 500), "harmed")
-    made = RunComparison(made.recipes, (duel,))
+    mean = PairedComparison("sentiment", "a & b", "c_d", 17, Estimate(-0.02, -0.03, -0.01, 500), "harmed")
+    thai = replace(mean, languages=1, language="th", difference=Estimate(1 / 3, 0.0, 0.5, 500), verdict="inconclusive")
+    made = RunComparison(made.recipes, (mean,), per_language=(thai,))
     found = render(made)
     assert set(found) == {f"{name}.{end}" for name in runs.TABLES for end in ("md", "tex", "csv")}
-    rows = list(csv.reader(io.StringIO(found["duels.csv"])))
-    assert rows[1] == ["sentiment", "a & b", "c_d", "17", "-2.0 [-3.0, -1.0]", "harmed"]
-    assert duels(RunComparison(made.recipes, ())) == []
+    rows = list(csv.reader(io.StringIO(found["paired.csv"])))
+    assert rows[0] == ["task", "first", "second", "languages", "difference", "low", "high", "verdict"]
+    assert rows[1] == ["sentiment", "a & b", "c_d", "17", "-0.02", "-0.03", "-0.01", "harmed"]
+    (row,) = csv.DictReader(io.StringIO(found["paired_by_language.csv"]))
+    assert (row["language"], float(row["difference"]), row["verdict"]) == ("th", 1 / 3, "inconclusive")
+    assert "| th | +33.3 \\[0.0, +50.0\\] | inconclusive |" in found["paired_by_language.md"]
+    assert paired(RunComparison(made.recipes, ())) == []
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

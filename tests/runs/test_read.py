@@ -76,7 +76,7 @@ def test_compare_prints_and_writes_its_tables(call: Call, tmp_path: Path):
     assert "improved" in ended.out
     assert "zh=>en" in ended.out
     written = {path.name for path in (tmp_path / "both" / "tables").iterdir()}
-    assert written >= {"duels.csv", "duels.md", "duels.tex", "by_language.md", "means.csv", "sizes.md"}
+    assert written >= {"paired.csv", "paired.md", "paired_by_language.tex", "by_language.md", "means.csv", "sizes.md"}
 
 
 def test_what_is_no_finished_run_is_refused(tmp_path: Path):

@@ -90,9 +90,11 @@ class PairedComparison:
     languages: int
     """Number of languages that neither recipe read or wrote."""
     difference: Estimate
-    """Mean difference of the scores over those languages, one − other, in [-1, 1]; interval over seeds."""
+    """Mean difference of the scores over the languages, one − other, in [-1, 1]; interval over seeds."""
     verdict: Verdict
     """What the difference shows about the first recipe; see `docs/statistics.md`."""
+    language: str = ""
+    """Code of the language, if the difference is that of one language; `languages` is 1 then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class RunComparison:
     """One per pair of recipes and task with languages new to both."""
     treatments: tuple[str, ...] = ()
     """Per run that tuned, its name and whether its treatment took, in a sentence."""
+    per_language: tuple[PairedComparison, ...] = ()
+    """One per pair of recipes, task and language that all runs measured, the tuned ones too; not corrected."""
 
     def _repr_html_(self) -> str:
         from spillover.records.notebook import of_runs

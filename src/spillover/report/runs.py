@@ -11,7 +11,7 @@ from statistics import fmean
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from spillover.records import RecipeResult, RunComparison, TaskResult
+from spillover.records import Estimate, PairedComparison, RecipeResult, RunComparison, TaskResult
 from spillover.report.tables.run import table_rows
 from spillover.report.tables.table import FORMATS, Table, terminal
 from spillover.utils.formatting import percent, with_interval
@@ -81,25 +81,47 @@ def sizes(comparison: RunComparison) -> list[Table]:
     return [Table(caption, header, tuple(rows))] if rows else []
 
 
-def duels(comparison: RunComparison) -> list[Table]:
+def paired(comparison: RunComparison) -> list[Table]:
     """Return the paired difference between the tuned arms of every two recipes."""
-    rows = [
-        (d.task, d.one, d.other, str(d.languages), with_interval(d.difference), d.verdict)
-        for d in comparison.comparisons
-    ]
     caption = (
         "Tuned arms, paired item by item: mean difference (first − second) in points over the languages that neither "
         "was tuned on, with 95% intervals. The verdict is about the first."
     )
-    header = ("task", "first", "second", "languages", "difference", "verdict")
-    return [Table(caption, header, tuple(rows), keys=3)] if rows else []
+    return _paired(comparison.comparisons, "languages", lambda row: str(row.languages), caption)
+
+
+def paired_by_language(comparison: RunComparison) -> list[Table]:
+    """Return the same in each language that all runs measured, those tuned on among them."""
+    caption = (
+        "Tuned arms, paired item by item, in each language: difference (first − second) in points, with 95% intervals "
+        "that are not corrected for their number."
+    )
+    return _paired(comparison.per_language, "language", lambda row: row.language, caption)
+
+
+def _paired(
+    rows: Sequence[PairedComparison], column: str, name: Callable[[PairedComparison], str], caption: str
+) -> list[Table]:
+    def keys(row: PairedComparison) -> tuple[str, ...]:
+        return row.task, row.one, row.other, name(row)
+
+    header = ("task", "first", "second", column)
+    texts = tuple((*keys(row), with_interval(row.difference), row.verdict) for row in rows)
+    numbers = tuple((*keys(row), *_ends(row.difference), row.verdict) for row in rows)
+    in_full = (*header, "difference", "low", "high", "verdict"), numbers
+    return [Table(caption, (*header, "difference", "verdict"), texts, keys=3, in_full=in_full)] if rows else []
+
+
+def _ends(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
 
 
 TABLES: dict[str, Callable[[RunComparison], list[Table]]] = {
     "by_language": by_language,
     "means": means,
     "sizes": sizes,
-    "duels": duels,
+    "paired": paired,
+    "paired_by_language": paired_by_language,
 }
 """Name of the files → the function that makes their tables."""
 
@@ -112,7 +134,9 @@ def render(comparison: RunComparison) -> dict[str, str]:
 
 def terminal_text(comparison: RunComparison) -> RenderableType:
     """Return all tables for a terminal."""
-    tables = [table for make in TABLES.values() for table in make(comparison)]
+    several = len(comparison.recipes) > 2  # then the files alone have each language
+    shown_tables = [make for make in TABLES.values() if not (several and make is paired_by_language)]
+    tables = [table for make in shown_tables for table in make(comparison)]
     shown = (part for table in tables for part in (Text(table.caption, "bold"), terminal(table), Text()))
     return Group(*map(Text, comparison.treatments), *([Text()] if comparison.treatments else []), *shown)
 

@@ -13,6 +13,7 @@ from spillover.records import FinishedRun, Prediction, Result
 
 CODES = ("en", "zh", "de", "th", "sw")
 ITEMS = 120
+SHORT = 80
 
 
 def arm(skill: float, seed: int, task: str = "sentiment", items: int = ITEMS) -> tuple[Prediction, ...]:
@@ -39,24 +40,24 @@ def accuracy(results: Iterable[Result], code: str) -> float:
     return float(np.mean([p.chosen == p.gold for p in rows]))
 
 
-def test_a_duel_is_the_paired_mean_over_languages_new_to_both():
+def test_the_paired_difference_is_the_mean_over_languages_new_to_both():
     one, other = run("one", 1.0, 1), run("other", 0.2, 2, "de=>en")
-    (duel,) = compare_runs([one, other], 0.02).comparisons
+    (pair,) = compare_runs([one, other], 0.02).comparisons
     expected = np.mean([accuracy(one.arm, code) - accuracy(other.arm, code) for code in ("th", "sw")])
-    assert (duel.one, duel.other, duel.languages) == ("one", "other", 2)
-    assert duel.difference.value == pytest.approx(expected)
-    assert duel.verdict == "improved"
+    assert (pair.one, pair.other, pair.languages) == ("one", "other", 2)
+    assert pair.difference.value == pytest.approx(expected)
+    assert pair.verdict == "improved"
     (back,) = compare_runs([other, one], 0.02).comparisons
     found = (-back.difference.value, -back.difference.high, -back.difference.low)
-    assert found == pytest.approx((duel.difference.value, duel.difference.low, duel.difference.high), abs=0.01)
+    assert found == pytest.approx((pair.difference.value, pair.difference.low, pair.difference.high), abs=0.01)
     assert back.verdict == "harmed"
 
 
-def test_a_duel_of_single_runs_is_the_comparison_of_their_tuned_arms():
+def test_the_paired_difference_of_single_runs_is_the_comparison_of_their_tuned_arms():
     one, other = run("one", 0.5, 1), run("other", 0.2, 2)
-    (duel,) = compare_runs([one, other], 0.02).comparisons
+    (pair,) = compare_runs([one, other], 0.02).comparisons
     expected = compare(other.arm, one.arm, ["zh"]).summaries[0].unseen
-    assert (duel.difference.value, duel.difference.low, duel.difference.high) == pytest.approx(
+    assert (pair.difference.value, pair.difference.low, pair.difference.high) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
 
@@ -82,7 +83,30 @@ def test_seeds_of_one_recipe_are_taken_together_and_widen_the_interval():
     assert single.high - single.low > gain.high - gain.low, "one seed, but it is known how far seeds are apart"
 
 
-def test_without_languages_new_to_both_there_is_no_duel():
+def test_each_language_has_the_paired_difference_of_its_own_items():
+    one, other = (shortened(run(*row)) for row in (("one", 1.0, 1), ("other", 0.2, 2, "de=>en")))
+    pairs = compare_runs([one, other], 0.02).per_language
+    assert [pair.language for pair in pairs] == list(CODES), "those tuned on too"
+    gains = compare(other.arm, one.arm, []).gains
+    for pair, gain in zip(pairs, gains, strict=True):
+        assert (pair.language, pair.languages) == (gain.language, 1)
+        difference = accuracy(one.arm, pair.language) - accuracy(other.arm, pair.language)
+        assert pair.difference.value == pytest.approx(difference)
+        ends = gain.difference.low, gain.difference.high
+        assert (pair.difference.low, pair.difference.high) == pytest.approx(ends)
+    assert pairs[CODES.index("sw")].difference.n == SHORT < pairs[0].difference.n
+
+
+def shortened(made: FinishedRun) -> FinishedRun:
+    """Return a run whose Swahili lacks the last items."""
+    reference, arm = (
+        tuple(p for p in rows if isinstance(p, Prediction) and (p.language != "sw" or int(p.id) < SHORT))
+        for rows in (made.reference, made.arm)
+    )
+    return replace(made, reference=reference, arm=arm)
+
+
+def test_without_languages_new_to_both_there_is_no_paired_mean():
     one, other = run("one", 1.0, 1, "zh/de/th=>en"), run("other", 0.2, 2, "sw=>en")
     lineup = compare_runs([one, other], 0.02)
     assert lineup.comparisons == ()

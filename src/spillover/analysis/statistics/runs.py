@@ -3,12 +3,13 @@
 `docs/statistics.md` has the rules and formulas.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
-from spillover.analysis.statistics.pairing import Array, PairedCell, item_table, pair_arms
+from spillover.analysis.statistics.pairing import Array, PairedCell, Units, item_table, pair_arms
 from spillover.analysis.statistics.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
 from spillover.analysis.statistics.verdicts import verdict
 from spillover.errors import SpilloverError
@@ -41,18 +42,20 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
     groups = list(recipes.values())
     results: list[list[TaskResult]] = [[] for _ in groups]
     comparisons: list[PairedComparison] = []
+    per_language: list[PairedComparison] = []
     for task, codes in shared.items():
         comparison = _TaskComparison(runs, groups, [[run_cells[task, code] for code in codes] for run_cells in cells])
         for task_results, members in zip(results, groups, strict=True):
             task_results.append(comparison.result(members))
         for first, second in combinations(groups, 2):
             comparisons += comparison.compared(first, second, margin)
+            per_language += comparison.per_language(first, second, margin)
     recipe_results = [
         RecipeResult(" + ".join(names[place] for place in members), runs[members[0]], len(members), tuple(task_results))
         for members, task_results in zip(groups, results, strict=True)
     ]
     treatments = tuple(f"{run.name}: {run.treatment.sentence}" for run in runs if run.treatment)
-    return RunComparison(tuple(recipe_results), tuple(comparisons), treatments)
+    return RunComparison(tuple(recipe_results), tuple(comparisons), treatments, tuple(per_language))
 
 
 def _shared(runs: Sequence[FinishedRun], cells: Sequence[Cells]) -> dict[str, list[str]]:
@@ -121,7 +124,7 @@ class _TaskComparison:
         new, gain = self.new(members), None
         if new:
             outcomes = (self.arm - self.reference)[:, :, new]
-            gain = over_seeds(outcomes[members], self.units, self._spread(outcomes))
+            gain = over_seeds(outcomes[members], self.units, self._spread(outcomes, self.units))
         reference, arm = (
             tuple(np.nanmean(scores[members], axis=1).mean(axis=0).tolist()) for scores in (self.reference, self.arm)
         )
@@ -131,12 +134,23 @@ class _TaskComparison:
         new = self.new([*one, *other])
         if not new:
             return []
-        hits = self.arm[:, :, new]
-        difference = difference_over_seeds(hits[one], hits[other], self.units, self._spread(hits))
-        names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
-        word = verdict(difference, len(self.units), margin)
-        return [PairedComparison(self.cells[0][0].task, names[0], names[1], len(new), difference, word)]
+        return [self._paired(one, other, new, margin)]
 
-    def _spread(self, outcomes: Array) -> SeedSpread:
+    def per_language(self, one: Sequence[int], other: Sequence[int], margin: float) -> Iterator[PairedComparison]:
+        """Yield the difference of two recipes in each language, on the items that it has."""
+        for column, code in enumerate(self.codes):
+            yield replace(self._paired(one, other, [column], margin), language=code)
+
+    def _paired(
+        self, one: Sequence[int], other: Sequence[int], columns: Sequence[int], margin: float
+    ) -> PairedComparison:
+        measured = ~np.isnan(self.arm[0][:, columns]).all(axis=1)
+        hits, units = self.arm[:, measured][:, :, columns], self.units[measured]
+        difference = difference_over_seeds(hits[one], hits[other], units, self._spread(hits, units))
+        names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
+        word = verdict(difference, len(units), margin)
+        return PairedComparison(self.cells[0][0].task, names[0], names[1], len(columns), difference, word)
+
+    def _spread(self, outcomes: Array, units: Units) -> SeedSpread:
         """Return how far seeds are apart in (runs, items, languages) outcomes, pooled over the recipes."""
-        return seed_spread([outcomes[members] for members in self.recipes], self.units)
+        return seed_spread([outcomes[members] for members in self.recipes], units)

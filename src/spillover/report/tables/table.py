@@ -43,6 +43,8 @@ class Table:
     """Number of columns at the left that name the row."""
     bold: frozenset[tuple[int, int]] = frozenset()
     """(row, column) of the texts in bold."""
+    in_full: tuple[tuple[str, ...], tuple[tuple[object, ...], ...]] | None = None
+    """Header and rows of the CSV, with numbers in full; None: the texts."""
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -109,10 +111,12 @@ def _escape_latex(text: str) -> str:
 
 
 def csv_text(tables: Sequence[Table]) -> str:
-    """Return the tables as CSV, one after the other. The texts are those of the page, with an ASCII minus."""
-    return "".join(
-        csv_rows(table.header, ([ascii_minus(text) for text in row] for row in table.rows)) for table in tables
-    )
+    """Return the tables as CSV, one after the other: numbers in full, or the page's texts with an ASCII minus."""
+    return "".join(csv_rows(*(table.in_full or _plain(table))) for table in tables)
+
+
+def _plain(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
+    return table.header, [[ascii_minus(text) for text in row] for row in table.rows]
 
 
 def csv_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
