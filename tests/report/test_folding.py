@@ -41,6 +41,9 @@ def test_the_extremes_are_those_of_the_gains(many: Findings, name: str) -> None:
     expected = {get_language(gain.language).name for gain in (*ranked[:10], *ranked[-10:])}
     datasets = for_page(figure, plot).to_dict()["datasets"].values()
     rows = [row for rows in datasets for row in rows if "extreme" in row and not row["language"].startswith("Mean")]
+    gaps = [place for place, row in enumerate(rows) if "gap" in row]
+    assert gaps == ([LANGUAGES - 10] if name == "gains" else []), "between the halves of a chart that is sorted"
+    rows = [row for row in rows if "gap" not in row]
     assert {row["language"] for row in rows if row["extreme"]} == expected
     assert len({row["language"] for row in rows}) == LANGUAGES
 
@@ -70,13 +73,16 @@ def test_a_button_shows_all_and_a_search_finds_rows(
     button.scroll_into_view_if_needed()
     page.wait_for_selector("#chart-gains-sentiment svg")
     few = rows_drawn(page)
+    assert page.get_by_text("⋯ 40 more ⋯").count() == 1
+    assert page.get_by_text("The 40 languages between them are left out").count() == 2, "gains and accuracy"
     assert button.inner_text() == f"Show all {LANGUAGES} languages"
     button.focus()
     page.keyboard.press("Enter")
     page.wait_for_function(
-        "few => document.querySelectorAll('#chart-gains-sentiment .role-axis-label text').length >= few + 40", arg=few
+        "few => document.querySelectorAll('#chart-gains-sentiment .role-axis-label text').length >= few + 39", arg=few
     )
     assert button.get_attribute("aria-expanded") == "true"
+    assert page.get_by_text("⋯ 40 more ⋯").count() == 0, "nothing is left out"
     page.keyboard.press("Enter")
     page.wait_for_function(
         "few => document.querySelectorAll('#chart-gains-sentiment .role-axis-label text').length === few", arg=few

@@ -29,7 +29,7 @@ class Plot:
     @property
     def height(self) -> int:
         """Height of the chart in the page when it opens, in pixels."""
-        return ROW * (2 * EXTREMES + 1) if self.languages else int(self.chart.height)
+        return ROW * (2 * EXTREMES + 2) if self.languages else int(self.chart.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,14 @@ def extremes(gains: Mapping[str, float]) -> frozenset[str]:
 
 def folding(chart: alt.Chart, rows: Rows) -> alt.Chart:
     """Leave out the languages between the extremes while `SHOWN` is `few`, if the rows tell which are `extreme`."""
-    return chart.transform_filter(f"{SHOWN} === '{ALL}' || datum.extreme") if "extreme" in rows[0] else chart
+    shown = f"{SHOWN} === '{ALL}' ? !datum.gap : datum.extreme"
+    return chart.transform_filter(shown) if "extreme" in rows[0] else chart
+
+
+def gap(count: int) -> dict[str, object]:
+    """Return the row that stands in a folded chart, sorted by gain, for the languages that are left out between."""
+    empty = dict.fromkeys(("value", "low", "high", "text", "group"))
+    return {"language": f"⋯ {count} more ⋯", "gap": True, "extreme": True, **empty}
 
 
 def show(chart: alt.LayerChart, value: str) -> alt.LayerChart:

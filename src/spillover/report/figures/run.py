@@ -18,7 +18,7 @@ from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.dose import dose
 from spillover.report.figures.figure import Figure, Plot, slugs
-from spillover.report.figures.folding import ALL, FEW, extremes, show
+from spillover.report.figures.folding import ALL, EXTREMES, FEW, extremes, gap, show
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
@@ -78,6 +78,7 @@ def _forests(comparison: Comparison, group_of: Mapping[str, str], pair: str = ""
         if ends_of:
             shown = {first_row, *ends_of}
             rows = [row | {"extreme": row["language"] in shown} for row in rows]
+            rows.insert(len(rows) - EXTREMES, gap(len(ranked) - len(ends_of)))
         first, last = (
             f"{points(g.difference.value)} in {get_language(g.language).name}" for g in (ranked[0], ranked[-1])
         )
