@@ -94,3 +94,43 @@ def test_no_private_name_is_reached_for() -> None:
 )
 def test_a_private_name_is_caught(line: str, name: str) -> None:
     assert list(private_names(line)) == ([f"1: {name}"] if name else [])
+
+
+MODULE_LINES, FUNCTION_LINES = 300, 40
+"""Most lines of a module, and most lines of a function besides its docstring."""
+
+LONG = {
+    "pipeline": "it imports the work of every stage, and names every part of a run",
+    "cli.init: init": "typer reads the options of a command from its parameters",
+    "cli.runs: compare": "typer reads the options of a command from its parameters",
+    "cli.runs: sweep": "typer reads the options of a command from its parameters",
+    "report.run: _page": "it lists the values that the page's template reads",
+}
+"""Module, or module and function, that is longer → the reason."""
+
+
+def long_parts(name: str, text: str) -> Iterator[str]:
+    """Yield the module's name if it is long, and `module: function` for each long function."""
+    if len(text.splitlines()) > MODULE_LINES:
+        yield name
+    for function in ast.walk(ast.parse(text)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = function.body[0]
+            documented = ast.get_docstring(function, clean=False) is not None
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+            if (function.end_lineno or 0) - function.lineno + 1 - docstring > FUNCTION_LINES:
+                yield f"{name}: {function.name}"
+
+
+def test_modules_and_functions_are_short() -> None:
+    parts = [part for name, text in package_sources().items() for part in long_parts(name, text)]
+    assert sorted(parts) == sorted(LONG), "a part is too long, or a reason is no longer needed"
+
+
+def test_a_long_part_is_caught() -> None:
+    long = "    pass\n" * FUNCTION_LINES
+    assert list(long_parts("m", f"def f():\n{long}")) == ["m: f"]
+    assert list(long_parts("m", f"def f():\n{long[9:]}")) == []
+    docstring = "\n".join(["line"] * 20)
+    assert list(long_parts("m", f'def f():\n    """{docstring}"""\n{long[9:]}')) == []
+    assert list(long_parts("m", "x = 1\n" * (MODULE_LINES + 1))) == ["m"]

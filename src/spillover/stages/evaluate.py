@@ -7,13 +7,13 @@ from typing import TypeVar
 
 import scipy
 
-from spillover.records import Answer, Cell, Item, ItemScores, Prediction, TextNLL
+from spillover.records import Answer, Cell, Item, ItemScores, Prediction, Prompt, TextNLL
 from spillover.stages.arms import Arm, as_text, cells_of, of_prompts
 from spillover.stages.ask import asked_items
 from spillover.stages.engines import SCORING_ENGINES
 from spillover.stages.items import Items, clusters, with_choices
 from spillover.store import Store, read_predictions, read_records, write_predictions, write_records
-from spillover.tasks import ChoiceTask, has_labels, open_task
+from spillover.tasks import ChoiceTask, Task, has_labels, open_task
 from spillover.utils.progress import Bar, bar, notify
 
 Measured = TypeVar("Measured", Prediction, Answer, TextNLL)
@@ -55,10 +55,7 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
             Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
             for item, values, by_length in zip(rows, scores.choices[:items], per_token, strict=True)
         ]
-        labels = (task.labels if has_labels(task) else ()) or tuple(
-            map(str, range(max(len(p.choices) for p in prompts)))
-        )
-        write_predictions(folder / name, predictions, labels)
+        write_predictions(folder / name, predictions, _choice_names(task, prompts))
 
     inputs = [
         arm.key,
@@ -78,6 +75,12 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
         return predictions
     lengths = {item.id: task.lengths(read, chosen.labels) for item, read in zip(rows, items_read, strict=True)}
     return [replace(prediction, lengths=lengths[prediction.id]) for prediction in predictions]
+
+
+def _choice_names(task: Task, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    """Return the names of a cell's choices: the task's labels, else their numbers."""
+    labels = task.labels if has_labels(task) else ()
+    return labels or tuple(map(str, range(max(len(prompt.choices) for prompt in prompts))))
 
 
 def _content_free_logprobs(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:

@@ -92,26 +92,12 @@ def suggest(
     columns = [measured.languages.index(code) for code in targets] if measured.mixtures else []
     results = measured.gains[:, columns].mean(axis=1) if columns else np.empty(0)
     near = np.stack([space.near(choice, targets).mean(axis=1) for choice in choices])
-    validation, predicted = None, np.full(len(choices), np.nan)
-    if len(measured.mixtures) >= MIN_MIXTURES:
-        raw = space.features(measured.mixtures, measured.languages)
-        scale = _scale(raw, space.groups)
-        sample, features = raw / scale, space.features(choices, targets) / scale
-        validation, ridge = _cross_validate(sample, measured.gains, columns)
-        offsets = (features - sample.mean(axis=0)[columns]).mean(axis=1)
-        predicted = results.mean() + (offsets @ _coefficients(sample, measured.gains, ridge))[:, 0]
+    validation, predicted = _predicted(space, measured, columns, targets, choices)
     predictive = validation is not None and validation.p < ALPHA and validation.error < validation.baseline
-    measured_gains = {
-        frozenset(mixture): float(result) for mixture, result in zip(measured.mixtures, results, strict=True)
-    }
+    gains = {frozenset(mixture): float(gain) for mixture, gain in zip(measured.mixtures, results, strict=True)}
     candidates = [
-        Candidate(
-            choice,
-            float(value) if predictive else None,
-            measured_gains.get(frozenset(choice)),
-            tuple(similarities.tolist()),
-        )
-        for choice, value, similarities in zip(choices, predicted, near, strict=True)
+        Candidate(choice, value if predictive else None, gains.get(frozenset(choice)), tuple(similarities))
+        for choice, value, similarities in zip(choices, predicted.tolist(), near.tolist(), strict=True)
     ]
     order = np.argsort(-(predicted if predictive else _standardized(near).sum(axis=1)), kind="stable")
     return Suggestion(
@@ -123,6 +109,30 @@ def suggest(
         best=_best(measured, results, space, targets) if columns else None,
         candidates=tuple(candidates[place] for place in order),
     )
+
+
+def _predicted(
+    space: "_Space",
+    measured: Measured,
+    columns: Sequence[int],
+    targets: Sequence[str],
+    choices: Sequence[tuple[str, ...]],
+) -> tuple[CrossValidation | None, Array]:
+    """Return the cross-validation of the prediction, and each choice's predicted mean gain of the targets.
+
+    Fewer than `MIN_MIXTURES` mixtures predict nothing: the validation is None, and each gain is nan.
+    """
+    if len(measured.mixtures) < MIN_MIXTURES:
+        return None, np.full(len(choices), np.nan)
+    raw = space.features(measured.mixtures, measured.languages)
+    scale = _scale(raw, space.groups)
+    sample, features = raw / scale, space.features(choices, targets) / scale
+    validation, ridge = _cross_validate(sample, measured.gains, columns)
+    offsets = (features - sample.mean(axis=0)[columns]).mean(axis=1)
+    predicted = (
+        measured.gains[:, columns].mean(axis=1).mean() + (offsets @ _coefficients(sample, measured.gains, ridge))[:, 0]
+    )
+    return validation, predicted
 
 
 def _best(measured: Measured, results: Array, space: "_Space", targets: Sequence[str]) -> Candidate:
