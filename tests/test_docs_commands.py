@@ -66,6 +66,26 @@ def test_a_wrong_command_is_found(command: str, expected: str) -> None:
     assert fault(command) == expected
 
 
+EMOJI = re.compile(r":[a-z0-9_]+:", re.IGNORECASE)
+"""What rich draws as a picture in help texts."""
+
+
+def helps(group: object) -> list[str]:
+    """Return the help texts of a command, its parameters and the commands below it."""
+    texts = [
+        getattr(group, "help", ""),
+        *(getattr(parameter, "help", "") for parameter in getattr(group, "params", ())),
+    ]
+    below = getattr(group, "commands", {}).values()
+    return [text for text in texts if text] + [text for command in below for text in helps(command)]
+
+
+def test_no_help_text_holds_what_would_be_drawn_as_an_emoji() -> None:
+    texts = helps(get_command(app))
+    assert len(texts) > 50 and not [text for text in texts if EMOJI.search(text)]
+    assert EMOJI.search("hub:ID:CONFIG"), "the broken twin"
+
+
 HOW_TO = sorted((ROOT / "docs/how-to").glob("*.md"))
 BLOCK = re.compile(r'```\w+ title="([\w./-]+)"\n(.*?)```', re.DOTALL)
 

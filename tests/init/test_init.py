@@ -133,7 +133,7 @@ def test_tickets_in_three_languages_are_measured_each_by_itself(call: Call, mode
     tickets(Path())
     out = call("init", "tickets.csv", "--model", model).out
     assert "Rows: en 21, de 20, es 20 (the column 'lang' names the language)" in out
-    assert "Classes: praise 31, complaint 30" in out and "Note: 1 row whose texts stand there before left out." in out
+    assert "Classes: praise 31, complaint 30" in out and "Note: left out: 1 row whose texts stand there before." in out
     assert "no translations of each other (no id is in both languages)" in out
     experiment = load_experiment(Path("tickets/experiment.toml"))
     assert experiment.evaluate.source.endswith("?paired=false") and experiment.translate.translator == "nllb"
@@ -171,9 +171,9 @@ def test_texts_without_labels_are_tuned_on_and_every_labeled_row_is_measured(cal
     write_csv(Path("two.csv"), rows[:40])
     write_csv(Path("more.csv"), [{"text": row["text"]} for row in rows[38:]])
     ended = call("init", "one.csv", "--model", model, "--task", "mood")
-    assert "Note: 20 rows in en without a label tuned on." in ended.out and ended.status == 0, ended
+    assert "Note: tuned on: 20 rows in en without a label." in ended.out and ended.status == 0, ended
     ended = call("init", "two.csv", "--questions", "more.csv", "--model", model, "--task", "mood")
-    assert "Note: 2 texts to tune on left out, since they are measured." in ended.out and ended.status == 0, ended
+    assert "Note: left out: 2 texts to tune on, since they are measured." in ended.out and ended.status == 0, ended
     for folder in ("one", "two"):
         tuned, measured = texts(load_experiment(Path(folder, "experiment.toml")))
         assert tuned == {(str(row["text"]),) for row in rows[40:]}
@@ -201,7 +201,7 @@ def test_choices_without_an_answer_are_tuned_on(call: Call, model: Path) -> None
     bare = [{key: value for key, value in row.items() if key != "answer"} for row in rows[20:]]
     Path("some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*rows[:20], *bare)), encoding="utf-8")
     ended = call("init", "some.jsonl", "--model", model)
-    assert "Note: 10 rows in en without a label tuned on." in ended.out and ended.status == 0, ended
+    assert "Note: tuned on: 10 rows in en without a label." in ended.out and ended.status == 0, ended
     tuned, measured = texts(load_experiment(Path("some/experiment.toml")))
     by_letter = {fields for fields in measured if fields[0] in {row["question"] for row in rows}}
     assert len(tuned) == 10 and len(by_letter) == 20
@@ -219,6 +219,8 @@ def test_texts_that_one_language_lacks_are_tuned_on(call: Call, model: Path) -> 
     inputs = Inputs(load_experiment(Path("reviews-experiment/experiment.toml")))
     assert {len(rows) for rows in inputs.items.values()} == {40} and len(inputs.questions) == 20
     assert inputs.experiment.translate.translator == "parallel"
+    ended = call("init", "reviews", "--model", model, "--to", "de,es", "--out", "three")
+    assert "a translator is needed" in ended.out and "(de 20, es 0); the translations of your own" in ended.out
     call("init", "reviews", "--model", model, "--languages", "en,de", "--out", "two")
     assert {language for _, language in Inputs(load_experiment(Path("two/experiment.toml"))).items} == {"en", "de"}
 

@@ -94,7 +94,7 @@ def test_texts_in_both_splits_are_copied_once(call: Call, model: Path) -> None:
     for code in ("en", "de", "es"):
         write_split(Path("me/reviews"), code, "train", POLARITY, columns(code, "label", 30, 60))
     ended = call("init", "hub:me/reviews", "--model", model)
-    assert ended.status == 0 and "Note: 10 texts to tune on left out, since they are measured." in ended.out, ended
+    assert ended.status == 0 and "Note: left out: 10 texts to tune on, since they are measured." in ended.out, ended
     inputs = Inputs(load_experiment(Path("reviews/experiment.toml")))
     assert len(inputs.questions) == 20 and Path("reviews/data").exists()
 

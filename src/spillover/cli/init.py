@@ -21,7 +21,7 @@ def init(
         str,
         typer.Argument(
             metavar="DATA",
-            help="CSV, TSV, JSON or Parquet, a folder with a file per language, or hub:ID or hub:ID:CONFIG.",
+            help="CSV, TSV, JSON or Parquet, a folder with a file per language, or hub:ID, perhaps with :CONFIG.",
         ),
     ],
     out: Annotated[
@@ -61,7 +61,8 @@ def init(
     decisions = decide(corpus, ask)
     if decisions.label:
         rows = counts(corpus, decisions.label)
-        typer.echo(f"Classes: {', '.join(f'{name} {count}' for name, count in rows.items())}")
+        names = {value: f"{value} = {name}" if name != value else value for value, name in decisions.classes.items()}
+        typer.echo(f"Classes: {', '.join(f'{names.get(value, value)} {count}' for value, count in rows.items())}")
     plan = make_plan(corpus, decisions, paired)
     for note in (*corpus.notes, *plan.notes):
         typer.echo(f"Note: {note}.")

@@ -65,7 +65,8 @@ def divide(corpus: Corpus, decisions: Decisions, rows: Entries, spare: Entries, 
     free = _unmeasured(questions, items, pivot)
     overlapping = len(questions[pivot]) - len(free[pivot])
     parts = Parts(_translations(free, (pivot, *decisions.to), why), items, why, notes, overlapping)
-    return replace(parts, notes=(*notes, *_notes(labeled, rest, parts, pivot)))
+    unused = () if why else _unused(free, parts.questions, pivot, decisions.to)
+    return replace(parts, notes=(*notes, *_notes(labeled, rest, parts, pivot), *unused))
 
 
 def _notes(labeled: Entries, rest: Entries, parts: Parts, pivot: str) -> tuple[str, ...]:
@@ -79,14 +80,27 @@ def _notes(labeled: Entries, rest: Entries, parts: Parts, pivot: str) -> tuple[s
         lacking = ", ".join(f"{code} ({count})" for code, count in missing.items() if count)
         notes.append(
             f"{len(lost)} labeled texts are not measured, since they are not in every language; missing in {lacking}; "
-            f"{len(lost & tuned)} of them are tuned on; --languages leaves a language out"
+            f"{len(lost & tuned)} of them are tuned on; to leave a language out, name the others with --languages"
         )
     unlabeled = [entry for entry in rest.get(pivot, ()) if not entry.label and entry.id in tuned]
     if unlabeled:
-        notes.append(f"{plural(len(unlabeled), 'row')} in {pivot} without a label tuned on")
+        notes.append(f"tuned on: {plural(len(unlabeled), 'row')} in {pivot} without a label")
     if parts.overlapping:
-        notes.append(f"{plural(parts.overlapping, 'text')} to tune on left out, since they are measured")
+        notes.append(f"left out: {plural(parts.overlapping, 'text')} to tune on, since they are measured")
     return tuple(notes)
+
+
+def _unused(free: Entries, questions: Entries, pivot: str, languages: Sequence[str]) -> tuple[str, ...]:
+    """Return a note if the data have translations into the languages to tune on, and a translator is needed anyway."""
+    ids = {entry.id for entry in free[pivot]}
+    counts = {code: sum(entry.id in ids for entry in free.get(code, ())) for code in languages}
+    if len(questions) > 1 or not any(counts.values()):
+        return ()
+    there = ", ".join(f"{code} {count}" for code, count in counts.items())
+    return (
+        f"a translator is needed, since not every language of --to has enough of the {len(ids)} texts to tune on "
+        f"({there}); the translations of your own that are there are not used; change --to to use them",
+    )
 
 
 def _labeled(rows: Entries) -> dict[str, list[Entry]]:

@@ -50,7 +50,7 @@ def read_entries(rows: Rows, id: str | None, decisions: Decisions) -> tuple[dict
         blank += len(entries) - len(filled)
         twice += len(filled) - len(read[language])
     counted = {"without a text": blank, "whose texts stand there before": twice}
-    return read, [f"{plural(count, 'row')} {why} left out" for why, count in counted.items() if count]
+    return read, [f"left out: {plural(count, 'row')} {why}" for why, count in counted.items() if count]
 
 
 def _entry(row: TableRow, number: int, id: str | None, decisions: Decisions) -> Entry:

@@ -243,7 +243,7 @@ def _more_items(summary: Summary, gains: Sequence[Gain], margin: float) -> str:
     """Say how many more items a task needs. The variance per item stays as it was measured."""
     least = summary.minimum_detectable
     few = f"{summary.task}: measure at least {FEWEST_ITEMS} items, since fewer are given no verdict."
-    if least is None or least >= 1:
+    if least is None or least >= 1 or summary.n < FEWEST_ITEMS:  # so few items say too little of what items vary
         return few
     discordance = sum(gain.fixed + gain.broken for gain in gains) / sum(gain.n for gain in gains)
     pairs = pairs_for_gain(least, discordance)
