@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from scripts import LETTER_NAMES
 from spillover.languages import languages
 from spillover.records import Item, Question
 from spillover.sources import open_source
@@ -187,22 +188,11 @@ def test_numbers_are_kept(task: str, kind: str, code: str) -> None:
 
 # Script and language
 
-BLOCKS = {
-    "Latin": ("LATIN",),
-    "Cyrillic": ("CYRILLIC",),
-    "Devanagari": ("DEVANAGARI",),
-    "Bengali": ("BENGALI",),
-    "Thai": ("THAI",),
-    "Han": ("CJK",),
-    "Japanese": ("CJK", "HIRAGANA", "KATAKANA"),
-}
-"""Script of `languages.toml` → how the Unicode names of its letters begin."""
-
 
 def share(text: str, script: str) -> float:
     """Return the share of a text's letters and marks that belong to a script."""
     letters = [unicodedata.name(char) for char in text if unicodedata.category(char)[0] in "LM"]
-    return sum(name.startswith(BLOCKS[script]) for name in letters) / len(letters)
+    return sum(name.startswith(LETTER_NAMES[script]) for name in letters) / len(letters)
 
 
 def test_the_share_tells_scripts_apart() -> None:

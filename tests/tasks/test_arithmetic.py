@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import LETTER_NAMES
 from spillover.languages import languages
 
 DATA = Path(str(files("spillover").joinpath("data")))
@@ -206,21 +207,9 @@ def test_exemplars_are_clean(code: str) -> None:
         assert not re.search("[\u00a0\u200b\u2060\ufeff\u202f\ufffd]", text), ascii(text)
 
 
-BLOCKS = {
-    "Latin": ("LATIN",),
-    "Cyrillic": ("CYRILLIC",),
-    "Devanagari": ("DEVANAGARI",),
-    "Bengali": ("BENGALI",),
-    "Thai": ("THAI",),
-    "Han": ("CJK",),
-    "Japanese": ("CJK", "HIRAGANA", "KATAKANA"),
-}
-"""Script of `languages.toml` → how the Unicode names of its letters begin."""
-
-
 @by_language
 def test_everything_is_in_the_languages_script(code: str) -> None:
-    row, blocks = TABLE["rows"][code], BLOCKS[languages()[code].script]
+    row, blocks = TABLE["rows"][code], LETTER_NAMES[languages()[code].script]
     for text in [*row["fields"], row["answer"], row["conclusion"], *texts(code)]:
         letters = [unicodedata.name(char) for char in text if unicodedata.category(char)[0] in "LM"]
         assert all(name.startswith(blocks) for name in letters), text

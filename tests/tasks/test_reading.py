@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import regex
 
+from scripts import LETTER_NAMES
 from spillover.languages import languages
 from spillover.plugins import GRADERS, resolve
 from spillover.records import Item
@@ -39,17 +40,6 @@ MARKS = {"zh": ("", "？"), "ja": ("", "か。"), "th": ("", ""), "es": ("¿", "
 
 STOPS = {"zh": "。", "ja": "。", "th": "", "hi": "।", "bn": "।"}
 """Language → what ends its sentences; elsewhere a full stop."""
-
-SCRIPTS = {
-    "Latin": ("LATIN",),
-    "Cyrillic": ("CYRILLIC",),
-    "Devanagari": ("DEVANAGARI",),
-    "Bengali": ("BENGALI",),
-    "Thai": ("THAI",),
-    "Han": ("CJK",),
-    "Japanese": ("CJK", "HIRAGANA", "KATAKANA"),
-}
-"""Script of `languages.toml` → how the Unicode names of its letters begin."""
 
 by_language = pytest.mark.parametrize("code", languages())
 
@@ -174,7 +164,7 @@ def test_questions_differ_and_name_no_answer(code: str) -> None:
 
 @by_language
 def test_exemplars_answers_and_names_are_written_in_the_languages_script(code: str) -> None:
-    begins, row = SCRIPTS[languages()[code].script], TABLE["rows"][code]
+    begins, row = LETTER_NAMES[languages()[code].script], TABLE["rows"][code]
     shown = [row["answer"], *row["fields"], *(text for exemplar in row["exemplars"] for text in exemplar)]
     for text in [*shown, *(answer for _, _, answers in item_rows(code) for answer in answers)]:
         letters = [unicodedata.name(char) for char in text if unicodedata.category(char)[0] in "LM"]
