@@ -71,9 +71,9 @@ def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, pl
     assert found == [
         "de: nothing to translate, since the data have the translations",
         f"tune: {QUESTIONS} examples: time and disk unknown",
-        f"evaluate: {2 * 2 * ITEMS} items: time and disk unknown",
-        "analyze: 8 items traced: time and disk unknown",
-        "texts: 8 texts: time and disk unknown",
+        f"evaluate: {2 * 2 * ITEMS} items ({2 * ITEMS} × 2 arms): time and disk unknown",
+        "analyze: 8 items traced (4 × 2 arms): time and disk unknown",
+        "texts: 8 texts (4 × 2 arms): time and disk unknown",
         f"in all: time and disk unknown: {place / 'runs'} has no finished run of nobody/nothing with all these parts "
         "to go by",
     ]
@@ -107,7 +107,7 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     expected = UnitCost(seconds, size).times(2 * ITEMS)
     assert found[1:3] == ["tune: nothing", f"evaluate: {2 * ITEMS} items: {expected}"]
     again = forecast("--set", "tune.epochs=3", name="longer")
-    assert again[1].startswith(f"tune: {3 * QUESTIONS} examples: about ")
+    assert again[1].startswith(f"tune: {3 * QUESTIONS} examples ({QUESTIONS} × 3 epochs): about ")
     assert again[2].startswith(f"evaluate: {2 * ITEMS} items: about ")
     assert (made(place), stages(place)) == before, "nothing was made"
     assert again[3].startswith("analyze: 4 items traced: about ")
@@ -120,14 +120,16 @@ def test_the_gain_that_the_items_can_show_is_told_before_anything_is_measured(fo
     """Over the languages that are neither tuned on nor the pivot; where there is none, nothing is told."""
     lines = forecast("--set", 'evaluate.languages=["en", "de", "th", "sw"]', name="planned")
     gain = 100 * planned_gain(ITEMS, 2)
-    expected = f"sentiment: {ITEMS} items × 2 languages show a mean gain of +{gain:.1f} points with 80% power, "
+    expected = (
+        f"sentiment: {ITEMS} items × 2 languages not tuned on show a mean gain of +{gain:.1f} points with 80% power, "
+    )
     few = "if tuning changes 20% of the answers; fewer than 30 items are given no verdict"
     assert f"{expected}{few}" in lines
     assert not any("80% power" in line for line in forecast(name="seen"))
     passages = ('evaluate.tasks=["reading"]', "evaluate.limit=9", 'evaluate.languages=["th", "sw"]')
     lines = forecast(*(word for change in passages for word in ("--set", change)), name="passages")
     gain = 100 * planned_gain(9, 2, units=3)
-    expected = f"reading: 9 items in 3 clusters × 2 languages show a mean gain of +{gain:.1f} points with"
+    expected = f"reading: 9 items in 3 clusters × 2 languages not tuned on show a mean gain of +{gain:.1f} points with"
     assert any(line.startswith(expected) for line in lines)
 
 

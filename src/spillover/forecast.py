@@ -42,6 +42,8 @@ class Step:
     """Amount of work, in the part's units."""
     unit_cost: UnitCost
     """Time and disk per unit."""
+    note: str = ""
+    """What the amount consists of, for the words; empty where it explains itself."""
 
     @property
     def cost(self) -> UnitCost:
@@ -50,9 +52,10 @@ class Step:
 
     def __str__(self) -> str:
         """Return the step in words."""
-        return (
-            f"{self.name}: {f'{self.work:,.0f} {WORKLOADS[self.name].unit}: {self.cost}' if self.work else 'nothing'}"
-        )
+        if not self.work:
+            return f"{self.name}: nothing"
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.name}: {self.work:,.0f} {WORKLOADS[self.name].unit}{note}: {self.cost}"
 
 
 def translation(run: Run) -> list[str]:
@@ -103,11 +106,11 @@ def planned_gains(run: Run) -> list[str]:
         units = len({clusters.get(item.id, item.id) for item in rows})
         gain = planned_gain(len(rows), len(unseen), units, experiment.report.margin / 100)
         number = f"{len(rows)} items" if units == len(rows) else f"{len(rows)} items in {units} clusters"
+        languages = plural(len(unseen), "language") + (" not tuned on" if experiment.tunes else "")
         lines.append(
-            f"{task}: {number} × {plural(len(unseen), 'language')} show a mean gain of {points(gain)} points with 80% "
-            f"power, if tuning changes {100 * CHANGED:.0f}% of the answers"
-            + f"; fewer than {FEWEST_ITEMS} items are given no verdict"
-            * (len(rows) < FEWEST_ITEMS)
+            f"{task}: {number} × {languages} show a mean gain of {points(gain)} points with 80% power, if tuning changes "
+            f"{100 * CHANGED:.0f}% of the answers"
+            + f"; fewer than {FEWEST_ITEMS} items are given no verdict" * (len(rows) < FEWEST_ITEMS)
         )
     return lines
 
@@ -119,13 +122,16 @@ def _steps(run: Run) -> Iterator[Step]:
     # without an earlier run of the model no artifact of it exists, and the hub need not be asked for the model
     adapter = run.existing_adapter() if experiment.tunes and translated and rates else None
     if experiment.tunes:
-        examples = _num_examples(run, translated) * experiment.tune.epochs
-        yield Step("tune", 0 if adapter else examples, rates.get("tune", UNKNOWN))
+        examples, epochs = _num_examples(run, translated), experiment.tune.epochs
+        note = f"{examples:,} × {epochs:g} epochs" if epochs != 1 else ""
+        yield Step("tune", 0 if adapter else examples * epochs, rates.get("tune", UNKNOWN), note)
     arms = _existing_arms(experiment, adapter) if rates else []
     for name, (items, measure) in _measures(run).items():
         measured = _measured_arms(experiment, name)
         done = sum(_done(items, measure, arm, run.store) for arm in arms if arm.name in measured)
-        yield Step(name, len(measured) * sum(map(len, items.values())) - done, rates.get(name, UNKNOWN))
+        num_items = sum(map(len, items.values()))
+        note = f"{num_items:,} × {len(measured)} arms" if len(measured) > 1 and not done else ""
+        yield Step(name, len(measured) * num_items - done, rates.get(name, UNKNOWN), note)
     if readings := len(_measured_arms(experiment, "analyze")) * count_deactivations(experiment, run.traced_items):
         yield Step("deactivate", readings - _deactivated(run, arms), rates.get("deactivate", UNKNOWN))
 
