@@ -108,9 +108,10 @@ def planned_gains(run: Run) -> list[str]:
         number = f"{len(rows)} items" if units == len(rows) else f"{len(rows)} items in {units} clusters"
         languages = plural(len(unseen), "language") + (" not tuned on" if experiment.tunes else "")
         lines.append(
-            f"{task}: {number} × {languages} show a mean gain of {points(gain)} points with 80% power, if tuning changes "
-            f"{100 * CHANGED:.0f}% of the answers"
-            + f"; fewer than {FEWEST_ITEMS} items are given no verdict" * (len(rows) < FEWEST_ITEMS)
+            f"{task}: {number} × {languages} show a mean gain of {points(gain)} points with 80% power, if tuning "
+            f"changes {100 * CHANGED:.0f}% of the answers"
+            + f"; fewer than {FEWEST_ITEMS} items are given no verdict"
+            * (len(rows) < FEWEST_ITEMS)
         )
     return lines
 
