@@ -1,9 +1,9 @@
 """What flows through the stages and what is computed from it, as frozen records.
 
-One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, one run, several
-runs, the names of a run folder's files, results of other tools, transfer, suggestion. A record says what a number
-means, with its unit. It does not say how the number is computed. Results of whole runs show themselves in a notebook
-(`notebook`), and turn into data frames (`frames`).
+One module per subject: data, scoring, estimates, comparison, interpretability, tuning, data quality, fertility, one
+run, several runs, the names of a run folder's files, results of other tools, transfer, suggestion. A record says what
+a number means, with its unit. It does not say how the number is computed. Results of whole runs show themselves in a
+notebook (`notebook`), and turn into data frames (`frames`).
 """
 
 from spillover.records.comparison import (
@@ -33,6 +33,7 @@ from spillover.records.data import (
 )
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
+from spillover.records.fertility import Fertility, FertilityCorrelation
 from spillover.records.folder import CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
 from spillover.records.interpretability import (
     AffineLens,
@@ -53,8 +54,6 @@ from spillover.records.outcomes import REASONS, Answer, Completion, Grade, Langu
 from spillover.records.quality import (
     Data,
     Defect,
-    Fertility,
-    FertilityCorrelation,
     MachineTranslated,
     PairChecks,
     PairQuality,

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spillover.records.comparison import Comparison, Gain, ItemAnswers, ItemScores
+from spillover.records.fertility import Fertility, FertilityCorrelation
 from spillover.records.interpretability import Internals
-from spillover.records.quality import Data, Fertility, FertilityCorrelation
+from spillover.records.quality import Data
 from spillover.records.tuning import Dose, Forgetting, TreatmentCheck, Tuning
 
 if TYPE_CHECKING:
