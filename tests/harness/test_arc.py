@@ -80,6 +80,13 @@ def test_through_a_whole_run_and_equal_to_the_harness(
         assert [len(p.logprobs) for p in found] == [len(p.logprobs_per_token) for p in found] == [*NUMBERS, *NUMBERS]
         for prediction, sample in zip(found, samples, strict=True):
             expected = [score for ((score, _),) in sample["resps"]]
+            choices = sample["doc"]["choices"]
+            expected_lengths = {
+                "characters": tuple(map(len, choices)),
+                "bytes": tuple(len(c.encode()) for c in choices),
+            }
+            assert prediction.lengths == {unit: expected_lengths[unit] for unit in prediction.lengths}
+            assert "characters" in prediction.lengths, "acc_norm can be computed from the stored scores"
             assert prediction.logprobs == pytest.approx(expected, abs=1e-4, rel=5e-7)
             assert float(prediction.chosen == prediction.gold) == sample["acc"]
     for row in csv.DictReader((run / "report/tables/gains.csv").open(encoding="utf-8", newline="")):

@@ -90,7 +90,7 @@ class Prediction:
     content_free: tuple[float, ...] = ()
     """Scores of the cell's content-free prompts, nats, one per label, the same for all items; empty without any."""
     lengths: Mapping[Length, tuple[int, ...]] = field(default_factory=dict)
-    """Length of each choice, without delimiters, in the units that its task asks for. Not stored: prompts have them."""
+    """Length of each choice, without delimiters, in the units that its task asks for."""
 
     @property
     def chosen(self) -> int:

@@ -55,7 +55,8 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
             Prediction(item.id, task.name, cell.language, item.gold, values, by_length, prior)
             for item, values, by_length in zip(rows, scores.choices[:items], per_token, strict=True)
         ]
-        write_predictions(folder / name, predictions, _choice_names(task, prompts))
+        stored = _with_lengths(predictions, task, items_read, chosen.labels)
+        write_predictions(folder / name, stored, _choice_names(task, prompts))
 
     inputs = [
         arm.key,
@@ -71,10 +72,20 @@ def predict(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: 
     with progress.counting(len(rows)):
         artifact = store.get_or_make("predictions", inputs, f"predictions/{cell.arm}/{task.name}/{name}", write)
     predictions = read_predictions(artifact.path / name, task.name, cell.language)
+    # not the stored lengths: the file may be of another task with the same prompts, or of an earlier version
+    return _with_lengths(predictions, task, items_read, chosen.labels)
+
+
+def _with_lengths(
+    predictions: Sequence[Prediction], task: Task, items_read: Sequence[Item], labels: str
+) -> list[Prediction]:
+    """Return the predictions with the lengths of the choices that were read, in the units that the task asks for."""
     if not (isinstance(task, ChoiceTask) and task.normalize):
-        return predictions
-    lengths = {item.id: task.lengths(read, chosen.labels) for item, read in zip(rows, items_read, strict=True)}
-    return [replace(prediction, lengths=lengths[prediction.id]) for prediction in predictions]
+        return [replace(prediction, lengths={}) for prediction in predictions]
+    return [
+        replace(prediction, lengths=task.lengths(read, labels))
+        for prediction, read in zip(predictions, items_read, strict=True)
+    ]
 
 
 def _choice_names(task: Task, prompts: Sequence[Prompt]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from spillover.errors import SpilloverError, as_os_error
-from spillover.records import Outcome, Prediction, Result
+from spillover.records import Length, Outcome, Prediction, Result
 from spillover.store.stages import check_whole
 
 Record = TypeVar("Record")
@@ -91,9 +91,14 @@ def read_layer(path: Path, name: str, layer: int) -> np.ndarray[Any, Any]:
         return array
 
 
+LENGTHS: tuple[Length, ...] = get_args(Length)
+"""Units in which lengths of choices are stored."""
+
+
 def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Sequence[str]) -> None:
     """Write a cell's predictions: id, gold, and per label a column of log-probabilities and one of them per token.
 
+    Where the task asks for accuracy by length: also per label a column of its choice's characters, or bytes.
     labels: as many as the item with most of them has; the cells of an item with fewer are empty in the last columns.
     The scores of the content-free prompts stand once in the file's metadata, as `content_free`: a JSON list.
     """
@@ -103,6 +108,9 @@ def write_predictions(path: Path, predictions: Sequence[Prediction], labels: Seq
     if all(p.logprobs_per_token for p in predictions):
         for index, label in enumerate(labels):
             columns[f"normalized:{label}"] = [_at(p.logprobs_per_token, index) for p in predictions]
+    for unit in LENGTHS if predictions else ():
+        for index, label in enumerate(labels if unit in predictions[0].lengths else ()):
+            columns[f"{unit}:{label}"] = [_at(p.lengths[unit], index) for p in predictions]
     content_free = json.dumps(predictions[0].content_free if predictions else ())
     pq.write_table(pa.table(columns, metadata={"content_free": content_free}), path)
 
@@ -138,6 +146,7 @@ def read_predictions(path: Path, task: str, language: str) -> list[Prediction]:
                 logprobs=_scores(row, "logprob:"),
                 logprobs_per_token=_scores(row, "normalized:"),
                 content_free=content_free,
+                lengths={unit: values for unit in LENGTHS if (values := tuple(map(int, _scores(row, f"{unit}:"))))},
             )
             for row in table.to_pylist()
         ]
