@@ -205,7 +205,8 @@ def test_gains_are_means_over_tasks_and_seeds() -> None:
 
 def test_on_the_organism_it_claims_nothing_and_guesses_by_the_families_that_it_was_built_with() -> None:
     """Gains that were measured once: five languages tuned on, each alone."""
-    rows = list(csv.DictReader((ROOT / "docs" / "results" / "organism-mixtures.csv").open(encoding="utf-8")))
+    table = csv.DictReader((ROOT / "docs" / "results" / "organism-mixtures.csv").open(encoding="utf-8"))
+    rows = [row for row in table if "/" not in row["mixture"]]  # pairs were measured later, to see whether it was right
     gains = {
         (row["mixture"], row["language"]): (float(row["tuned_accuracy"]) - float(row["base_accuracy"])) / 100
         for row in rows
