@@ -420,7 +420,7 @@ def test_a_wrong_override_is_one_sentence(tmp_path: Path, override: str, expecte
 def test_the_bundled_demo_is_an_experiment() -> None:
     found = load_experiment(Path(str(files("spillover").joinpath("data", "demo.toml"))))
     assert (found.mixture_name, found.model.name, found.evaluate.languages) == ("zh/de=>en", "gemma-3-270m", "all")
-    assert (found.questions.source, found.evaluate.tasks, found.analyze.limit) == ("starter", ("sentiment",), 20)
+    assert (found.questions.source, found.evaluate.tasks, found.analyze.limit) == ("starter", ("sentiment",), 10)
 
 
 def test_home_and_variables_are_replaced_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
