@@ -298,6 +298,12 @@ def test_a_wide_table_has_its_own_translations(call: Call, model: Path) -> None:
     assert [item.id for item in rows] == [item.id for item in items_of("wide", "sentiment", "en")]
 
 
+def test_a_wide_table_without_labels_needs_no_translator_however_few_its_rows(call: Call, model: Path) -> None:
+    write_csv(Path("two.csv"), [{"en": "It works.", "de": "Es geht."}, {"en": "It broke.", "de": "Es ist kaputt."}])
+    assert call("init", "two.csv", "--model", model, "--to", "de").status == 0
+    assert load_experiment(Path("two/experiment.toml")).translate.translator == "parallel"
+
+
 def test_the_index_of_a_choice_becomes_its_letter(call: Call, model: Path) -> None:
     quiz(Path())
     call("init", "quiz.jsonl", "--model", model)

@@ -50,7 +50,7 @@ def divide(corpus: Corpus, decisions: Decisions, rows: Entries, spare: Entries, 
     Raises:
         SpilloverError: no text is left to tune on, or `paired` does not fit the ids.
     """
-    pivot = corpus.pivot
+    pivot, certain = corpus.pivot, corpus.parallel or bool(paired)
     labeled = _labeled(rows) if decisions.label else dict(rows)
     why, notes = _relation(corpus, labeled, paired)
     whole = labeled if why else _shared(labeled)
@@ -58,13 +58,13 @@ def divide(corpus: Corpus, decisions: Decisions, rows: Entries, spare: Entries, 
         raise SpilloverError(f"--paired: {corpus.place}: found no id that all of {', '.join(whole)} have")
     if not decisions.label or (decisions.shipped and len(whole) == 1):
         more = _joined({} if corpus.origin and spare else rows, spare)  # the set's split that others measure stays out
-        return Parts(_translations(more, (pivot, *decisions.to), why), {}, why, notes)
+        return Parts(_translations(more, (pivot, *decisions.to), why, certain), {}, why, notes)
     rest = {code: [entry for entry in each if entry not in whole.get(code, ())] for code, each in rows.items()}
     unmeasurable = spare if corpus.origin and spare else _joined(rest, _renamed(spare, rows))
     questions, items = _split(whole, unmeasurable, pivot, not why)
     free = _unmeasured(questions, items, pivot)
     overlapping = len(questions[pivot]) - len(free[pivot])
-    parts = Parts(_translations(free, (pivot, *decisions.to), why), items, why, notes, overlapping)
+    parts = Parts(_translations(free, (pivot, *decisions.to), why, certain), items, why, notes, overlapping)
     unused = () if why else _unused(free, parts.questions, pivot, decisions.to)
     return replace(parts, notes=(*notes, *_notes(labeled, rest, parts, pivot), *unused))
 
@@ -181,13 +181,16 @@ def _unmeasured(questions: Entries, items: Entries, pivot: str) -> Entries:
     return {language: [entry for entry in each if entry.id in ids] for language, each in questions.items()}
 
 
-def _translations(questions: Entries, languages: Sequence[str], unpaired: str) -> Mapping[str, Sequence[Entry]]:
+def _translations(
+    questions: Entries, languages: Sequence[str], unpaired: str, certain: bool
+) -> Mapping[str, Sequence[Entry]]:
     """Return the questions with their translations if the data have those of at least half, else the pivot's alone.
 
     Args:
         questions: language → texts.
         languages: the pivot, then those to tune on.
         unpaired: why texts with the same id are no translations of each other; empty where they are.
+        certain: whether that needs no look at the texts: they were in one row, or the user says so.
     """
     pivot = languages[0]
     if not questions.get(pivot):
@@ -195,7 +198,7 @@ def _translations(questions: Entries, languages: Sequence[str], unpaired: str) -
             f"found no text in {pivot} to tune on beside those that are measured, expected more rows, or --questions"
         )
     needed = {code: questions[code] for code in languages if questions.get(code)}
-    if unpaired or len(needed) < len(languages) or _why_unpaired(needed, pivot):
+    if unpaired or len(needed) < len(languages) or (not certain and _why_unpaired(needed, pivot)):
         return {pivot: questions[pivot]}
     translated = _shared(needed)
     if 2 * len(translated[pivot]) < len(questions[pivot]):
