@@ -22,8 +22,11 @@ STAGES = {
     "build": ("examples.parquet", {"examples": 1}),
     "tune": ("adapter", {"adapter": 1}),
     "evaluate": ("predictions", {"predictions": 2 * 2 * 3}),
-    "analyze": ("traces", {"lens": 2, "trace": 2 * 2 * 3, "reading": 2 * 2 * 3, "patch": 2 * 2 * 3, "geometry": 2}),
-    "report": ("report/index.html", {"bits-per-byte": 2 * 2 * 3, "fertility": 1}),
+    "analyze": (
+        "traces",
+        {"lens": 2, "trace": 2 * 2 * 3, "reading": 2 * 2 * 3, "patch": 2 * 2 * 3, "geometry": 2, "explorer": 2 * 2},
+    ),
+    "report": ("report/index.html", {"bits-per-byte": 2 * 2 * 3, "fertility": 1, "first_prompts": 1}),
 }
 """Command → its output, and how many stages of which kind it makes."""
 
@@ -129,7 +132,7 @@ def test_another_lens_traces_nothing_anew(call: Call, whole: Path, experiment: P
     name, lenses = "relens", 'analyze.lenses=["logit", "spillover.models.tracing.lenses:logit"]'
     options = ("--runs", whole.parent, "--name", name, "--set", lenses)
     assert call("analyze", experiment, *options).status == 0
-    assert made(whole.parent, name) == Counter(lens=2, reading=2 * 2 * 3)
+    assert made(whole.parent, name) == Counter(lens=2, reading=2 * 2 * 3, explorer=2 * 2)
 
 
 def test_run_prints_the_main_table_and_where_the_page_is(small_run: SmallRun) -> None:
