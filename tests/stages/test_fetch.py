@@ -9,6 +9,7 @@ import datasets
 import pytest
 import tomli_w
 
+import spillover.sources.hub_set  # noqa: F401 - first imported while `obstacle` is replaced, it would keep that
 from calls import Call
 from hubs import MODEL, NEW, OLD, Hub
 from spillover.errors import SpilloverError
