@@ -418,13 +418,13 @@ def test_a_fault_of_another_kind_is_another_error(corpus: Path) -> None:
     ]
 
 
-def test_what_was_read_otherwise_than_usual_is_a_warning(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_was_read_otherwise_than_usual_is_a_note(corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = corpus / "sentiment" / "items"
     (folder / "tlh.jsonl").write_text("{}", encoding="utf-8")
     (folder / "de-Cyrl.csv").write_text("", encoding="utf-8")
     assert sorted((one.severity, one.place, one.message.rpartition(": ")[2]) for one in lint(corpus)) == [
-        ("warning", str(folder), "de-Cyrl.csv"),
-        ("warning", str(folder), "tlh.jsonl"),
+        ("note", str(folder), "de-Cyrl.csv"),
+        ("note", str(folder), "tlh.jsonl"),
     ]
     assert capfd.readouterr().err == "", "what stands in the list is not said beside it"
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from spillover.languages import get_language
-from spillover.records import Findings, Internals, NextStep
+from spillover.records import Defect, Findings, Internals, NextStep
 from spillover.report.questions import TITLES, Question, questions
 from spillover.utils.formatting import with_interval
 
@@ -128,6 +128,8 @@ def test_trust_says_the_errors_first_and_what_the_items_would_show(findings: Fin
     assert trust.answer == (
         "The data have 1 error and 1 warning. A mean gain of 1.7 points would have been seen with 80% power."
     )
+    notes = replace(findings.data, defects=(Defect("note", "file", "columns are separated by semicolons"),))
+    assert asked(replace(findings, data=notes))["trust"].answer.startswith("No fault was found in the data.")
     (comparison,) = findings.comparisons
     first, *others = comparison.summaries
     uneven = replace(comparison, summaries=(replace(first, minimum_detectable=0.031), *others))

@@ -38,8 +38,8 @@ def examine(inputs: Inputs, reads: Reads, earlier: Remarks = MappingProxyType({}
         defects += _questions(inputs, questions) if inputs.experiment.tunes else ()
         for task in inputs.tasks.values():
             defects += _task(inputs, task, questions if task.name == inputs.task.name else {}, reads)
-    notes = (from_error(SpilloverError(remark), "file") for remark in {**earlier, **remarks}.values())
-    defects += (replace(note, severity="warning") for note in notes)
+    read = (from_error(SpilloverError(remark), "file") for remark in {**earlier, **remarks}.values())
+    defects += (replace(remark, severity="note") for remark in read)
     return errors_first(list(dict.fromkeys(defects)))  # an unreachable hub is met twice: for questions and for items
 
 

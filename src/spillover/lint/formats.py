@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from spillover.errors import SpilloverError
-from spillover.records import Defect
+from spillover.records import Defect, Severity
 
 PLACE = re.compile(r"(?P<file>.*?)(?:: (?:row|line) (?P<row>\d+))?")
 """A defect's place: a file, and perhaps a row or line of it."""
@@ -23,15 +25,16 @@ def from_error(error: SpilloverError, check: str, language: str = "") -> Defect:
 
 
 def errors_first(defects: Sequence[Defect]) -> list[Defect]:
-    """Return the errors, then the warnings, each in the order in which they were found."""
-    return sorted(defects, key=lambda defect: defect.severity != "error")
+    """Return the errors, then the warnings and the notes, each in the order in which they were found."""
+    return sorted(defects, key=lambda defect: get_args(Severity).index(defect.severity))
 
 
 def as_text(defects: Sequence[Defect]) -> str:
     """Return a line for each defect and one that counts them."""
     lines = [f"{defect.severity}: {defect} [{defect.check}]" for defect in defects]
-    errors = sum(defect.severity == "error" for defect in defects)
-    return "\n".join([*lines, f"{errors} errors, {len(defects) - errors} warnings"])
+    counts = Counter(defect.severity for defect in defects)
+    notes = f", {counts['note']} notes" if counts["note"] else ""
+    return "\n".join([*lines, f"{counts['error']} errors, {counts['warning']} warnings{notes}"])
 
 
 def as_json(defects: Sequence[Defect]) -> str:

@@ -5,13 +5,14 @@ from typing import Literal
 
 from spillover.records.data import PairFlag
 
-Severity = Literal["error", "warning"]
-"""`error`: a run would stop, or measure something else than its report claims. `warning`: it may be intended."""
+Severity = Literal["error", "warning", "note"]
+"""`error`: a run would stop, or measure something else than its report claims. `warning`: it may be intended. `note`:
+how files were read, which is no fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One fault of the data, however many rows have it."""
+    """One fault of the data, or a note on how they were read, however many rows have it."""
 
     severity: Severity
     """How bad it is."""

@@ -145,7 +145,7 @@ def _why(inside: bool) -> str:
 def _trust(findings: Findings) -> tuple[str, bool]:
     """Say what is wrong with the data, and how small a gain the items would show."""
     data = findings.data
-    counts = Counter(defect.severity for defect in data.defects)
+    counts = Counter(defect.severity for defect in data.defects if defect.severity != "note")
     clauses = ["Test items are among the questions tuned on"] if data.overlap else []
     if counts:
         named = (plural(counts[severity], severity) for severity in get_args(Severity) if counts[severity])
