@@ -36,7 +36,7 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask the hub for nothing: read its caches alone.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub; read only its caches.")] = False,
     json_progress: Annotated[
         bool, typer.Option("--json-progress", help="Write progress and messages as JSON objects on standard error.")
     ] = False,
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def command() -> None:
-    """Run the command line as a process of its own: `main`, and after a signal no wait for threads that still work."""
+    """Run `main` as a process of its own. After a signal, the process does not wait for threads that still work."""
     try:
         main()
     except SystemExit as end:

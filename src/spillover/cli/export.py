@@ -24,7 +24,7 @@ def export_tuned(
 ) -> None:
     """Merge the run's adapter into its base model. Plain transformers loads the folder. The folder has a model card.
 
-    A run that has only been tuned will do; its card says that nothing was measured.
+    The run must be tuned; it need not be measured. Without measurements, the card says that nothing was measured.
     """
     from spillover.export.model import export_model
 

@@ -18,7 +18,7 @@ def status(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="Name or folder of a run. Default: all runs.")] = "",
     runs: Runs = Path("runs"),
 ) -> None:
-    """Say what is done and what is missing: per stage of a run, or of all runs."""
+    """Show which stages of a run are done and which are missing. Without RUN: of all runs."""
     from spillover.records import EXPERIMENT_FILE
     from spillover.runs.status import run_folders, run_status
 

@@ -21,22 +21,22 @@ def init(
         str,
         typer.Argument(
             metavar="DATA",
-            help="CSV, TSV, JSON or Parquet, a folder with a file per language, or hub:ID, perhaps with :CONFIG.",
+            help="A CSV, TSV, JSON or Parquet file, a folder with a file per language, hub:ID or hub:ID:CONFIG.",
         ),
     ],
     out: Annotated[
-        str, typer.Option(help="The new folder. Default: the data's name; for a folder with -experiment.")
+        str, typer.Option(help="The new folder. Default: name of the data (with -experiment for a folder).")
     ] = "",
     questions: Annotated[
-        str, typer.Option(metavar="FILE", help="More texts in the same columns, to tune on and not to measure.")
+        str, typer.Option(metavar="FILE", help="More texts in the same columns. They are tuned on, not measured.")
     ] = "",
-    text: Annotated[str, typer.Option(help="Column of the texts; several with commas.")] = "",
+    text: Annotated[str, typer.Option(help="Columns of the texts, separated by commas.")] = "",
     label: Annotated[str, typer.Option(help="Column of the labels, or none.")] = "",
-    classes: Annotated[str, typer.Option(help="What numbered classes mean, in their order, with commas.")] = "",
-    task: Annotated[str, typer.Option(help="A task that ships, or a name for your own.")] = "",
-    to: Annotated[str, typer.Option(help="Codes of the languages to tune on, with commas.")] = "",
-    language: Annotated[str, typer.Option(help="Language of data in one language.")] = "",
-    languages: Annotated[str, typer.Option(metavar="CODES", help="Languages to use. Default: all in the data.")] = "",
+    classes: Annotated[str, typer.Option(help="Names of numbered classes, in their order, with commas.")] = "",
+    task: Annotated[str, typer.Option(help="A task that ships, or a name for your own task.")] = "",
+    to: Annotated[str, typer.Option(help="Codes of the languages to tune on, separated by commas.")] = "",
+    language: Annotated[str, typer.Option(help="Language of the data, if they are in one.")] = "",
+    languages: Annotated[str, typer.Option(metavar="CODES", help="Languages to use. Default: all of the data.")] = "",
     paired: Annotated[
         bool | None,
         typer.Option(
@@ -46,7 +46,7 @@ def init(
     model: Annotated[str, typer.Option(help="The model of the experiment.")] = "gemma-3-270m",
     runs: Runs = Path("runs"),
 ) -> None:
-    """Make an experiment from your own data: look at them, ask at most five questions, write a folder and check it."""
+    """Make an experiment from your own data. It asks at most five questions, writes a folder and checks it."""
     from spillover.init import counts, decide, in_languages, make_plan, require_new, with_questions, write_plan
 
     flags = {"text": text, "label": label, "classes": classes, "task": task, "to": to, "language": language}
@@ -55,7 +55,7 @@ def init(
     corpus = in_languages(_read(data, language, ask), languages)
     folder = require_new(Path(out or f"{corpus.name}{'-experiment' * expanded_path(data).is_dir()}"))
     if questions:
-        # where nothing says their language, they are what is needed
+        # if nothing says the language of the questions, it is the pivot
         corpus = with_questions(corpus, _read(questions, language, _asker(flags | {"language": corpus.pivot})))
     _describe(corpus)
     decisions = decide(corpus, ask)
@@ -82,7 +82,7 @@ def _read(data: str, language: str, ask: "Ask") -> "Corpus":
 
 
 def _describe(corpus: "Corpus") -> None:
-    """Print what was seen."""
+    """Print the number of rows per language, and the columns."""
     for kind, parts in (("Rows", corpus.rows), ("Rows only to tune on", corpus.questions)):
         if parts:
             rows = ", ".join(f"{code} {len(each)}" for code, each in parts.items())
@@ -91,7 +91,7 @@ def _describe(corpus: "Corpus") -> None:
 
 
 def _asker(flags: dict[str, str]) -> "Ask":
-    """Return who answers: a flag, else the user at a terminal, else the default, which is printed."""
+    """Return a function that answers by a flag, else asks the user at a terminal, else prints and takes the default."""
 
     def ask(flag: str, question: str, default: str, obvious: bool = False) -> str:
         if flags[flag]:
@@ -107,7 +107,7 @@ def _asker(flags: dict[str, str]) -> "Ask":
 
 
 def _check(file: Path, runs: Path, name: str, translated: bool) -> None:
-    """Print the doctor's list, what a run would do, and the next command; end with status 1 if there is an error."""
+    """Print the defects, the work of a run, and the next command. End with status 1 if a defect is an error."""
     from spillover.forecast import forecast, known_before_translating
     from spillover.lint import FORMATS, lint_experiment
 

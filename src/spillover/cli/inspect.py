@@ -58,12 +58,12 @@ def list_languages(
     like: Annotated[
         str | None,
         typer.Option(
-            help="A language in any spelling, which is listed with its branch, or a part of a name, code, branch or "
-            "script. Empty: all languages."
+            help="A language in any spelling; it is listed with the other languages of its branch. Or a part of a "
+            "name, code, branch or script. Empty: all languages."
         ),
     ] = None,
 ) -> None:
-    """List the languages of the shipped tasks, or with --like any of more than 200, with their codes."""
+    """List the languages of the shipped tasks with their codes. With --like, search more than 200 languages."""
     from rich.console import Console
     from rich.table import Table
 
@@ -120,7 +120,7 @@ def make_model(
     folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the languages, texts and weights.")] = SEED,
 ) -> None:
-    """Pretrain a model organism from its recipe. This takes minutes; `organism:SEED` is the source in its languages."""
+    """Pretrain a model organism from its recipe. This takes minutes. The source `organism:SEED` has its languages."""
     from dataclasses import replace
 
     if name not in WORLDS:

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: one sentence, and the end within a second, whatever the process is doing.
+"""Ctrl-C and SIGTERM: the process writes one sentence and ends within a second, whatever it is doing.
 
 The signal raises `Interrupted` in the main thread, so that scratch files are removed and locks released. A library may
 compute for seconds outside Python, swallow the exception or wait for its threads. So a second thread ends the process
-after `GRACE`. A result is made as a whole or not at all, and a lock ends with its process, so nothing is lost by that.
+after `GRACE`. Nothing is lost: a result is written completely or not at all, and a lock ends with its process.
 """
 
 import os
@@ -27,7 +27,7 @@ STATUSES = frozenset(128 + number for number in SIGNALS)
 """Exit statuses after a signal, as shells have them: 130 and 143."""
 
 NOTHING = "nothing half-made is left in place of a result; run the same command again"
-"""What a command without a run folder leaves."""
+"""The end of the sentence for a command without a run folder."""
 
 _kept = NOTHING
 
@@ -98,7 +98,7 @@ def _watch(signals: socket.socket, said: threading.Lock, ended: threading.Event)
 
 
 def _say(number: int, said: threading.Lock) -> None:
-    """Write the sentence once, past all buffers, which the main thread may hold."""
+    """Write the sentence once, without buffers, because the main thread may hold them."""
     from spillover.utils.progress import as_line
 
     if is_main_process() and said.acquire(blocking=False):

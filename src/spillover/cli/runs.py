@@ -19,8 +19,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN|FILE…",
-            help="Names or folders of finished runs; or results of other tools, the reference first: samples of "
-            "lm-evaluation-harness (a file or a results folder), logs of inspect, CSV or JSONL.",
+            help="Names or folders of finished runs. Or files with results of other tools, the reference first: "
+            "samples of lm-evaluation-harness (a file or a results folder), logs of inspect, CSV or JSONL.",
         ),
     ],
     margin: Annotated[
@@ -32,19 +32,19 @@ def compare(
         typer.Option("--name", help="Also write the tables (for files also the page) into a run folder of this name."),
     ] = "",
     language: Annotated[
-        str, typer.Option(metavar="CODE", help="For files: their language, if no column and no task name says it.")
+        str, typer.Option(metavar="CODE", help="For files: their language, if no column or task name says it.")
     ] = "",
     metric: Annotated[
-        str, typer.Option(metavar="NAME", help="For files: metric, scorer or column of the score, if unusual.")
+        str, typer.Option(metavar="NAME", help="For files: metric, scorer or score column. Default: the usual.")
     ] = "",
     tuned_on: Annotated[
         str, typer.Option(metavar="CODES", help="For files: languages that a model was tuned on: zh,de. Default: none.")
     ] = "",
     gates: Gates = [],  # noqa: B006
 ) -> None:
-    """Compare finished runs of the same items, or files with other tools' results of the same items.
+    """Compare finished runs of the same items, or files with results of other tools for the same items.
 
-    Seeds of one recipe are averaged. For files, the first is the reference of all others.
+    Seeds of one recipe are averaged. The first file is the reference for all other files.
     """
     from spillover.runs.samples.read import is_samples
 
@@ -165,10 +165,10 @@ def sweep(
     runs: Runs = Path("runs"),
     name: Annotated[str, typer.Option("--name", help="Name of the grid's folder. Default: the name of the file.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Tasks at once. 0: one; on a cluster, all that fit.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Parallel tasks. 0: one; on a cluster, all that fit.")] = 0,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     on: Annotated[str, typer.Option(metavar="ADDRESS", help="Address of a Ray cluster: auto or ray://HOST:PORT.")] = "",
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs per task. 0.5: two tasks share one.")] = 0,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs per task. 0.5: two tasks share a GPU.")] = 0,
 ) -> None:
     """Run all unfinished experiments of a grid. End with status 1 if one fails."""
     import tomli_w

@@ -49,9 +49,7 @@ def translate(
     name: Name = "",
     items: Annotated[
         bool,
-        typer.Option(
-            "--items", help="Translate the items instead of the questions, from the language of the questions."
-        ),
+        typer.Option("--items", help="Translate the items, not the questions, from the language of the questions."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the number of characters per translator; translate nothing.")

@@ -11,10 +11,13 @@ TUNE = "tune"
 
 
 class ArmConfig(Section):
-    """One arm. What it does not say is as in the reference, the first arm, which in turn follows `[model]`."""
+    """One arm. Keys of `[model]` that it leaves out are as in the reference, the first arm.
+
+    The reference takes the keys that it leaves out from `[model]`.
+    """
 
     model: Place = ""
-    """Another model: an alias, a hub id, a folder or a GGUF file; empty: that of the reference."""
+    """Another model: an alias, a hub id, a folder or a GGUF file; empty: the reference's model."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     """As in `model`."""
     quantize: Literal["none", "nf4"] | None = None
@@ -28,29 +31,30 @@ class ArmConfig(Section):
     shots_as: Literal["one turn", "turns"] | None = None
     """As in `model`."""
     adapter: Place = ""
-    """`tune`: what this experiment tunes; else the folder or hub id of an adapter made elsewhere; empty: none."""
+    """`tune`: the adapter that this experiment tunes. Otherwise: folder or hub id of another adapter; empty: none."""
     ask: Literal["item", "translate-test", "self-translate"] = "item"
-    """The item in its own language, or its translation into the pivot: by `[translate]`, or by the arm's model."""
+    """`item`: items in their own language. `translate-test`: items that the engine of `[translate]` translates into the
+    pivot. `self-translate`: items that the arm's model translates into the pivot."""
     shots: Literal["item", "en"] | NonNegative = "item"
-    """Exemplars: all in the item's language, all in English, or so many of the first; 0: none."""
+    """Exemplars. `item`: all, in the item's language; `en`: all, in English; a number: the first ones; 0: none."""
 
     @property
     def tuned(self) -> bool:
-        """Whether it is what this experiment tunes."""
+        """Whether the arm has the adapter that this experiment tunes."""
         return self.adapter == TUNE
 
     @property
     def plain(self) -> bool:
-        """Whether it reads items as they are."""
+        """Whether the arm reads items in their own language, with all exemplars."""
         return (self.ask, self.shots) == ("item", "item")
 
     @property
     def brings_adapter(self) -> bool:
-        """Whether it has an adapter made elsewhere."""
+        """Whether the arm has an adapter that was made elsewhere."""
         return self.adapter not in ("", TUNE)
 
     def described(self, reference: str) -> str:
-        """Return what it is, in words; `reference` is the model of the first arm."""
+        """Return the arm in words; `reference` is the model of the first arm."""
         parts = [self.model or reference]
         if self.adapter:
             parts.append("tuned here" if self.tuned else f"with the adapter {self.adapter}")
@@ -65,7 +69,7 @@ class ArmConfig(Section):
 
     @property
     def loading(self) -> dict[str, Any]:
-        """The keys of `[model]` that it replaces."""
+        """The keys of `[model]` that the arm replaces."""
         keys = ("dtype", "quantize", "template", "template_arguments", "system", "shots_as")
         named = {"name": self.model} if self.model else {}
         without_chat = {"system": "", "shots_as": "one turn"} if self.template == "none" else {}

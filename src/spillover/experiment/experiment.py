@@ -31,7 +31,7 @@ from spillover.utils.frozen import frozen
 
 
 class Experiment(Section):
-    """One experiment. Without `arms` it has two, which differ in the adapter and in nothing else."""
+    """One experiment. Without `arms` it has two arms, which differ only in the adapter."""
 
     younger: ClassVar[frozenset[str]] = frozenset({"arms", "primary", "compare"})
 
@@ -49,9 +49,9 @@ class Experiment(Section):
         default_factory=dict
     )
     arms: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,39}$")], ArmConfig] = Field(default_factory=dict)
-    """The arms by name, the reference first; none: the base model, and the tuned one."""
+    """The arms by name, the reference first. Without this section: the base model and the tuned model."""
     primary: tuple[str, str] | None = None
-    """The primary comparison, [arm, reference]; unset: that of the second arm with the first."""
+    """The primary comparison, [arm, reference]; unset: the second arm with the first."""
     compare: tuple[tuple[str, str], ...] = ()
     """Further pairs to compare, each [arm, reference]."""
 
@@ -162,7 +162,7 @@ class Experiment(Section):
 
     @property
     def tunes(self) -> bool:
-        """Whether an arm is what this experiment tunes; else it needs no questions."""
+        """Whether this experiment tunes an arm. If not, it needs no questions."""
         return any(arm.tuned for arm in self.all_arms.values())
 
     @property
@@ -172,7 +172,7 @@ class Experiment(Section):
 
     @property
     def pivot(self) -> str:
-        """The language that tuning writes or that items are translated into; empty if no arm does either."""
+        """The language that tuning teaches to write, or that items are translated into; empty if no arm needs one."""
         translates = any(arm.ask != "item" for arm in self.all_arms.values())
         return self.mixture.pivot if self.tunes or translates else ""
 

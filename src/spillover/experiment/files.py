@@ -1,4 +1,7 @@
-"""Experiment files: TOML and overrides in, a checked experiment out; errors name file, key, found and expected."""
+"""Experiment files: TOML and overrides become a checked experiment.
+
+An error names the file, the key, the value and the values expected.
+"""
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence

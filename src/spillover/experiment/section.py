@@ -1,4 +1,4 @@
-"""What all sections of an experiment are: frozen, without unknown keys, and part of digests."""
+"""The base of all sections of an experiment: frozen, without unknown keys, and part of digests."""
 
 from typing import Annotated, Any, ClassVar, Self
 
@@ -32,13 +32,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     younger: ClassVar[frozenset[str]] = frozenset()
-    """Keys that version 0.1.0 had not. Digests depend on them only where they are set: old artifacts stay valid."""
+    """Keys that version 0.1.0 lacks. Digests contain them only if they are set, so old artifacts stay valid."""
 
     old_defaults: ClassVar[dict[str, Any]] = {}
-    """Keys whose default version 0.1.0 had otherwise, with that default, which stands for today's in digests."""
+    """Key → its default in version 0.1.0, if that has changed. Digests contain the old default in place of the new."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what the section's keys say in a digest."""
+        """Return the section's keys as a digest contains them."""
         return self.model_dump(mode="json", context=IN_DIGEST)
 
     @model_serializer(mode="wrap")

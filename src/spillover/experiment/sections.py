@@ -1,4 +1,4 @@
-"""The sections of the experiment file but `[tune]` and `[arms]`, every key with a default."""
+"""The sections of the experiment file, except `[tune]` and `[arms]`, every key with a default."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,7 +16,7 @@ Classes = tuple[str, ...] | dict[str, str]
 
 
 class ModelConfig(Section):
-    """Which model, and how it is loaded."""
+    """The model, and how it is loaded."""
 
     younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as"})
 
@@ -27,11 +27,11 @@ class ModelConfig(Section):
     quantize: Literal["none", "nf4"] = "none"
     """`nf4`: weights of four bits, on a GPU."""
     template: Literal["none", "chat"] = "none"
-    """`chat`: the prompt is a turn of the user in the model's chat template, and the answer the assistant's."""
+    """`chat`: the model's chat template is used. The prompt is the user's turn, the answer the assistant's turn."""
     template_arguments: dict[str, Any] = Field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the processor that compute; 0: as many as torch chooses. A score's last digits depend on it."""
+    """Threads of the processor that compute; 0: torch chooses. The last digits of scores depend on this key."""
     system: str = ""
     """Text of the system turn before each chat; empty: no such turn."""
     shots_as: Literal["one turn", "turns"] = "one turn"
@@ -60,7 +60,7 @@ class _SourceConfig(Section):
     missing: Literal["error", "leave-out"] = "error"
     """`leave-out`: a row that lacks a text in one language is left out in every language."""
     gaps: tuple[str, ...] = ()
-    """What stands where a translation is missing, such as `NS`; a blank text always means that."""
+    """Texts that mark a missing translation, such as `NS`. A blank text always marks one."""
 
     @model_validator(mode="after")
     def _gaps_have_a_use(self) -> Self:
@@ -80,32 +80,35 @@ class QuestionsConfig(_SourceConfig):
     younger: ClassVar[frozenset[str]] = frozenset({"language"})
 
     source: Place = "starter"
-    """Where the questions are: a name with what it needs, such as `folder:DIR`, `hub:ID` or `paper:DIR`."""
+    """The source of the questions: `starter`, or a name with its argument, such as `folder:DIR` or `hub:ID`."""
     task: Place = "sentiment"
-    """The task whose questions they are: a name, or a TOML file."""
+    """The task of the questions: a name, or a TOML file."""
     limit: NonNegative = 10_000
     """The most questions to read."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Field → the column that holds it, where the two have different names."""
     classes: Classes = ()
-    """Which labels the numbers or letters in a column of labels stand for: in their order from 0, or each by itself."""
+    """The labels that codes (numbers or letters) in a label column mean: in their order from 0, or code → label."""
     language: str = ENGLISH
-    """Code of the language that they are asked in, and translated from."""
+    """Code of the language of the questions, from which they are translated."""
 
 
 class TranslateConfig(Section):
-    """Into which languages the questions are translated, by what, and which flags drop a pair (the paper: none)."""
+    """The languages that the questions are translated into, the translator, and the flags that drop a pair.
+
+    In the paper no flag drops a pair.
+    """
 
     younger: ClassVar[frozenset[str]] = frozenset({"quality", "quality_model", "quality_threshold"})
 
     to: tuple[str, ...] = ("zh", "de")
     """Codes of the languages to tune on."""
     translator: Annotated[str, Field(alias="with")] = "parallel"
-    """What translates; `parallel`: the source has the translations."""
+    """The translator; `parallel`: the source itself has the translations."""
     drop: tuple[PairFlag, ...] = ()
     """Pairs with one of these flags are left out of tuning."""
     model: Place = ""
-    """The engine's model, if it has a choice; empty: its default."""
+    """The engine's model, for an engine with several; empty: its default."""
     endpoint: str = ""
     """Address of the engine's server, if it has one."""
     budget: NonNegative = 0
@@ -113,9 +116,9 @@ class TranslateConfig(Section):
     quality: str = ""
     """Scorer of the translations' quality; empty: none."""
     quality_model: Place = ""
-    """The scorer's model, if it has a choice; empty: its default."""
+    """The scorer's model, for a scorer with several; empty: its default."""
     quality_threshold: float | None = None
-    """Score beyond which a pair has the flag `quality`, in the scorer's unit."""
+    """A pair with a worse score than this has the flag `quality`. In the scorer's unit."""
 
     @model_validator(mode="after")
     def _quality_is_scored(self) -> Self:
@@ -140,17 +143,17 @@ class MixtureConfig(Section):
     frame: Literal["plain", "task-frame", "paper"] = "plain"
     """How a pair is written."""
     sizes: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
-    """Language → how many of its pairs are learned; a language that is not named gives all."""
+    """Language → number of its pairs that are learned. Of other languages all pairs are learned."""
     unrelated: QuestionsConfig = QuestionsConfig()
-    """Where the questions of the recipe `unrelated` come from."""
+    """The source of the questions for the recipe `unrelated`."""
     allow_overlap: bool = False
     """Whether questions for tuning may also be items of the evaluation."""
     phases: tuple[PhaseConfig, ...] = ()
-    """In their order; none: those that `recipe` stands for."""
+    """The phases in their order; none: the phases of `recipe`."""
 
     @property
     def all_phases(self) -> tuple[PhaseConfig, ...]:
-        """The phases, or the one whose only part is the recipe."""
+        """The phases, or one phase whose only part is the recipe."""
         return self.phases or (PhaseConfig(parts=(PartConfig(recipe=self.recipe),)),)
 
     @model_validator(mode="after")
@@ -169,31 +172,31 @@ class MixtureConfig(Section):
 
 
 class EvaluateConfig(_SourceConfig):
-    """On what both arms are measured."""
+    """The items on which the arms are measured, and how they are scored."""
 
     source: Place = ""
-    """Where the items are; empty: where the questions are, or the starter corpus where that has none."""
+    """The source of the items; empty: the questions' source, or the starter corpus if that source has no items."""
     tasks: tuple[Place, ...] = ("sentiment", "entailment", "paraphrase")
     """Names of tasks, TOML files, or families of lm-evaluation-harness such as `harness:xnli_{language}`."""
     languages: Literal["all", "available"] | tuple[str, ...] = "all"
-    """`all`: the twenty, those of the task's own rows and those of `[languages]`, where they have items; `available`:
-    every language that has items."""
+    """`all`: the twenty languages, those of the task's rows and those of `[languages]`, if they have items.
+    `available`: every language that has items."""
     labels: Literal["english", "native", "agnostic"] = "english"
     """The words of the labels: English, in the item's language, or words unrelated to the task."""
     scoring: Literal["exact", "constrained", "first-token"] = "exact"
-    """What the score of a choice is; `exact`: the log-probability of the whole choice."""
+    """The score of a choice; `exact`: the log-probability of the whole choice."""
     overflow: Literal["drop-exemplars", "error"] = "drop-exemplars"
-    """Where a prompt is longer than the model's context: it loses exemplars, or the run stops with an error."""
+    """For prompts that are longer than the model's context: drop exemplars, or stop the run with an error."""
     limit: NonNegative = 0
     """The most items per task and language; 0: all."""
     columns: dict[str, str] = Field(default_factory=dict)
     """As in `questions`."""
     classes: Classes | dict[str, Classes] = ()
-    """As in `questions`; for several tasks an entry for each, by its name."""
+    """As in `questions`. For several tasks: name of the task → its classes."""
     merged: bool = False
     """Whether the adapter is added to the weights before the tuned arm is measured."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What computes the scores."""
+    """The program that computes the scores."""
 
 
 class AnalyzeConfig(Section):
@@ -213,7 +216,7 @@ class AnalyzeConfig(Section):
     ] = 100
     """Items per cell whose bits per byte measure what was forgotten; 0: none. The old name `texts` stays in digests."""
     patch: NonNegative = 2
-    """How many of these items are patched between languages; 0: none."""
+    """Number of the traced items that are patched between languages; 0: none."""
     answers: bool = False
     """Whether neurons are also counted over the tokens of the right answers."""
     deactivate: Literal["all"] | tuple[str, ...] = ()
@@ -228,11 +231,11 @@ class ReportConfig(Section):
     correction: Literal["holm", "benjamini-hochberg"] = "holm"
     """Correction of p-values for the number of tasks and languages."""
     margin: Annotated[float, Field(ge=0, le=100)] = 2
-    """The smallest change that matters, points: what surely lies within ± this is equivalent, whatever its sign."""
+    """The smallest change that matters, in points. Changes that surely lie within ± this count as equivalent."""
 
 
 class LanguageConfig(Section):
-    """A language that this project does not have, and what other tools call it."""
+    """A language that spillover does not have, and its codes in other tools."""
 
     name: str
     """English name."""
@@ -243,7 +246,7 @@ class LanguageConfig(Section):
     family: str
     """Branch or family, such as `Romance`."""
     tier: Literal["high", "low"]
-    """Whether many texts are written in it; tables group languages by it."""
+    """`high`: many texts are written in the language. Tables group languages by tier."""
     nllb: str = ""
     """Its code in NLLB, such as `cat_Latn`; empty: NLLB lacks it."""
     iso639_3: str = ""

@@ -11,7 +11,7 @@ class Treatment:
     name: str
     """As the paper writes it, `{to}=>{pivot}`. A recipe tunes on the languages that its name mentions."""
     sentence: str
-    """What follows `tuned on zh/de=>en:`."""
+    """The words after `tuned on zh/de=>en:`."""
     teaches: bool = True
     """Whether it has pairs that tuning is to learn from."""
     control: bool = False
@@ -76,7 +76,7 @@ TREATMENTS = {
 """Recipe → its words."""
 
 CONTROLS = {"none": "", "shuffled-pairs": " (shuffled)", "copy": " (copied)"}
-"""Control of a part → what follows its name and its sentence."""
+"""Control of a part → the words after its name and its sentence."""
 
 CUSTOM_TREATMENT = Treatment(
     "{to}=>{pivot} ({recipe})", f"a recipe of one's own on questions in {{sources}} and {{target}} {_FRAMED}"

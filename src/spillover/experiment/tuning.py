@@ -1,4 +1,4 @@
-"""What is tuned and how: the section `tune`, and the phases of a mixture."""
+"""The section `[tune]`, and the phases of a mixture."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -12,7 +12,7 @@ Block = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True,
 
 
 class TuneConfig(Section):
-    """What is tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
+    """The weights that are tuned, and the optimizer. `docs/tuning.md` says which defaults are the paper's."""
 
     younger: ClassVar[frozenset[str]] = frozenset({"method", "layers", "embeddings", "probe_every"})
     old_defaults: ClassVar[dict[str, Any]] = {"translations": 40}  # what is measured changes no weight
@@ -24,25 +24,25 @@ class TuneConfig(Section):
     targets: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "v_proj")
     """Names of the linear maps that get an update."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
-    """Peak of a cosine with warm-up."""
+    """Highest learning rate. It rises in a warm-up and then falls along a cosine."""
     epochs: Annotated[float, Field(gt=0)] = 3
     """Passes over the examples."""
     batch: Annotated[int, Field(ge=1)] = 16
-    """Examples of an optimizer step, over all processes."""
+    """Examples per optimizer step, over all processes."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the rate rises from 0."""
     cutoff: Annotated[int, Field(ge=8)] = 2048
-    """Tokens; longer examples are left out and counted."""
+    """Most tokens of an example. Longer examples are left out and counted."""
     validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the examples that is held out; the epoch with the lowest loss on it is kept."""
+    """Share of the examples that is held out. The epoch with the lowest loss on these examples is kept."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
     """Dropout of the update's inputs."""
     translations: NonNegative = 200
-    """Most held-out pairs that are read before and after tuning, to see whether it taught anything."""
+    """Most held-out pairs that are read before and after tuning, to see whether the model learned anything."""
     report_to: tuple[str, ...] = ()
     """Trackers, such as `tensorboard` or `wandb`."""
     method: Literal["lora", "dora", "rslora", "full"] = "lora"
-    """Which weights learn: those of an adapter, or with `full` the model's own."""
+    """The weights that learn: those of an adapter, or with `full` the model's own."""
     layers: Literal["all", "middle", "ends"] | tuple[Block, ...] = "all"
     """Blocks that learn: whole numbers count from 0, or backward from −1; decimals are relative depths."""
     embeddings: Literal["none", "seen"] = "none"
@@ -84,11 +84,11 @@ class PartConfig(Section):
     weight: Annotated[float, Field(gt=0)] = 1
     """Share of the phase's examples, relative to the other parts' weights."""
     control: Literal["none", "shuffled-pairs", "copy"] = "none"
-    """The control that takes the place of the pairs which the recipe reads."""
+    """The control that replaces the pairs of the recipe."""
     source: Place = ""
-    """Where the texts of `replay` are: `folder:DIR`."""
+    """The folder with the texts of `replay`: `folder:DIR`."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of the content words that `code-switch` replaces, of those that have a translation."""
+    """Share of the content words with a translation that `code-switch` replaces."""
     depth: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Relative depth at which `contrastive` compares the texts of a pair."""
 
@@ -97,13 +97,13 @@ class PhaseConfig(Section):
     """Parts that are learned together, and the keys of `tune` that differ in this phase."""
 
     parts: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
-    """With `contrastive`, which has an objective of its own, there is one."""
+    """The parts. A phase with `contrastive` has no other part, since this recipe has an objective of its own."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the examples of this phase; unset: as in `tune`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak rate of this phase; unset: as in `tune`."""
     layers: Layers | None = None
-    """Of the blocks of `tune.layers`, those that learn in this phase."""
+    """The blocks of `tune.layers` that learn in this phase."""
 
     @model_validator(mode="after")
     def _one_objective(self) -> Self:
