@@ -21,7 +21,7 @@ def init(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A CSV, TSV, JSON or Parquet file, a folder with a file per language, hub:ID or hub:ID:CONFIG.",
+            help="A CSV, TSV, JSON or Parquet file, a folder with a file per language, or hub:ID (may end in :CONFIG).",
         ),
     ],
     out: Annotated[
