@@ -43,7 +43,7 @@ class Step:
     unit_cost: UnitCost
     """Time and disk per unit."""
     note: str = ""
-    """What the amount consists of, for the words; empty where it explains itself."""
+    """The parts of the amount, in words; empty if it needs no explanation."""
 
     @property
     def cost(self) -> UnitCost:
@@ -89,7 +89,7 @@ def forecast(run: Run) -> list[str]:
 
 
 def known_before_translating(run: Run) -> list[str]:
-    """Return what the items can show, and the licenses: what is known before a translator is opened."""
+    """Return what is known before a translator is opened: the gain that the items can show, and the licenses."""
     return [*planned_gains(run), *map(str, licenses(run.experiment))]
 
 
@@ -138,7 +138,7 @@ def _steps(run: Run) -> Iterator[Step]:
 
 
 def _deactivated(run: Run, arms: Sequence[Arm]) -> int:
-    """Return the number of items that arms have read with neurons on and off. Which neurons those are, traces say."""
+    """Return the number of items that arms have read with neurons on and off. Traces say which neurons."""
     experiment, store, idle, count = run.experiment, run.store.read_only(), no_bar(), 0
     activity: list[Activity] = []
     for arm in arms:

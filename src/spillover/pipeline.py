@@ -144,7 +144,7 @@ class Run:
         """The adapter tuned on the examples.
 
         Raises:
-            SpilloverError: no arm is what this experiment tunes.
+            SpilloverError: this experiment tunes no arm.
             FollowerDone: this process is not the main one of its launch, and its share of the tuning is done.
         """
         if not self.experiment.tunes:
@@ -333,7 +333,7 @@ class Run:
 
     @part
     def _probe_cells(self) -> tuple[ProbeCell, ...]:
-        """The items that are asked during tuning; none, and no item is read, unless the experiment asks for it."""
+        """The items that probes ask during tuning. Without probes there are none, and no item is read."""
         return probe_cells(self.experiment, self.items) if self.experiment.tune.probe_every else ()
 
     @property

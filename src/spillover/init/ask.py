@@ -12,6 +12,6 @@ class Ask(Protocol):
         Args:
             flag: the name of the option that answers it too, without dashes.
             question: what is decided.
-            default: the answer of somebody who says nothing; empty: there is none, and the answer may be empty.
+            default: the answer if the user says nothing; empty: there is no default, and the answer may be empty.
             obvious: whether the default is nearly always right: then it is printed, and nobody is asked.
         """

@@ -1,4 +1,4 @@
-"""The same items asked by the text of the choice: tasks of lm-evaluation-harness that read the files of the items.
+"""Tasks of lm-evaluation-harness that ask the items by the text of the choice. They read the files of the items.
 
 Small base models often guess by letter, and know the right text.
 """

@@ -20,7 +20,7 @@ COLUMN = re.compile(r"(|option|choice|answer|mc_answer|ending|sol)[ _-]?([a-j]|\
 """Name of a column that holds one choice."""
 
 STARTS = ("a", "0", "1")
-"""What the first such column is called, behind what they share."""
+"""The end of the first such column's name. The columns share the part before it."""
 
 RIGHT = (
     "answer", "answerkey", "answer_key", "correct", "correct_answer", "correct_answer_num", "correct_option", "label",

@@ -71,7 +71,7 @@ class Corpus:
     classes: tuple[str, ...] = ()
     """What numbered classes mean, in their order; none: nothing says so."""
     notes: tuple[str, ...] = ()
-    """What was not read, a sentence each."""
+    """A sentence for each part that was not read."""
 
     @property
     def columns(self) -> tuple[str, ...]:

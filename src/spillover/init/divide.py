@@ -32,7 +32,7 @@ class Parts:
     unpaired: str
     """Why items of different languages are no translations of each other; empty where they are."""
     notes: tuple[str, ...]
-    """How they were divided, a sentence each."""
+    """Sentences about how the data were divided."""
     overlapping: int = 0
     """How many texts to tune on were left out, since they are measured."""
 

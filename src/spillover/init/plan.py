@@ -1,4 +1,4 @@
-"""Decisions → what is written: the two parts of the data, the task, and what the user should know of them."""
+"""Decisions → a plan of the files: the two parts of the data, the task, and notes for the user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Plan:
     carried: Carried | None
     """How a run reads these rows from the hub; None: they are copied."""
     notes: tuple[str, ...]
-    """What the user should know of it, a sentence each."""
+    """Sentences that the user should read."""
 
     @property
     def translated(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong with an experiment's data, said before anything is spent."""
+"""The faults of an experiment's data, reported before anything is spent."""
 
 from spillover.experiment import Experiment
 from spillover.lint.examine import examine
@@ -12,6 +12,6 @@ __all__ = ["FORMATS", "Reads", "examine", "lint_experiment", "open_reads", "stor
 
 
 def lint_experiment(experiment: Experiment) -> list[Defect]:
-    """Return all that is wrong with an experiment's data; of the model, weights are not read."""
+    """Return all faults of an experiment's data. The model's weights are not read."""
     with experiment.registered():
         return examine(Inputs(experiment), open_reads(experiment))

@@ -25,7 +25,7 @@ from spillover.translate.parallel import Parallel
 
 
 def examine(inputs: Inputs, reads: Reads, earlier: Remarks = MappingProxyType({})) -> list[Defect]:
-    """Return all that is wrong with an experiment's data, errors first.
+    """Return all faults of an experiment's data, errors first.
 
     Args:
         inputs: the questions and items.

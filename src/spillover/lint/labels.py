@@ -26,7 +26,7 @@ Readings = Mapping[str, RawItems]
 
 
 def agreed(readings: Readings) -> dict[str, int]:
-    """Return id → the label that most languages give it; where as many give another, that of the first of them."""
+    """Return id → the label that most languages give it; on a tie, the label of the first of these languages."""
     votes: dict[str, Counter[int]] = {}
     for reading in readings.values():
         for entry in reading.entries:

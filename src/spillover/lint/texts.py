@@ -1,4 +1,4 @@
-"""Faults of the texts: test items that prompts show, that became identical in translation, or in another language.
+"""Faults of the texts: test items that prompts show, items identical only in translation, items in a wrong language.
 
 Pure: raw items in, defects out. Two texts are near duplicates if in every field 90% of the characters, in order, are
 the same. All pairs are compared, so none is missed.

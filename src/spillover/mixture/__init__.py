@@ -1,1 +1,1 @@
-"""What a model is tuned on: recipes, frames, and the questions that leak from the evaluation."""
+"""The training examples: recipes, frames, and the questions that leak from the evaluation."""

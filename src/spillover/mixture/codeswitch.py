@@ -85,7 +85,7 @@ def code_switched(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     Args:
         pairs: of one or more languages with one pivot; each language is aligned by itself.
         share: how many of the content words that have a translation are replaced, in (0, 1], rounded up.
-        seed: which.
+        seed: chooses the words.
     """
     tables = {
         code: model_1([_bitext(pair) for pair in pairs if pair.source_language == code])

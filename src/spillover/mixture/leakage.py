@@ -1,9 +1,9 @@
 """Leakage: is a question that is tuned on among those that the evaluation asks?
 
-Two questions are the same if their texts are, but for case, white space, punctuation and the encoding of characters, in
-any language; or if they have one id in the same source and task. A benchmark's rendered item is searched for the
-question's texts: they have to stand in it from word to word. An id of digits alone is a row's number and names
-nothing: row 7 of a file of questions is not row 7 of a file of items.
+Two questions are the same if, in any language, their texts differ only in case, white space, punctuation and the
+encoding of characters. They are also the same if they have one id in the same source and task. A benchmark's rendered
+item is searched for the question's texts, which must be whole words of it. An id that has only digits is a row number
+and identifies nothing: row 7 of a file of questions is not row 7 of a file of items.
 """
 
 import unicodedata
@@ -49,7 +49,7 @@ class Overlap:
     id: str
     """Id of the question tuned on."""
     match: str
-    """What matches in the evaluation: the text or the id of which item or exemplar."""
+    """The match in the evaluation: the item or exemplar, and whether its text or its id matches."""
 
 
 def normalized(fields: Sequence[str]) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class _Rendered:
     """Where in the text a word may begin or end."""
 
     def holds(self, part: str) -> bool:
-        """Whether a text stands in it from word to word."""
+        """Whether a text is in it as whole words."""
         start = self.text.find(part)
         while start >= 0 and not {start, start + len(part)} <= self.edges:
             start = self.text.find(part, start + 1)

@@ -76,8 +76,9 @@ def _sources_of(pairs: Sequence[Pair]) -> Iterator[str]:
 def derange(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     """Permute the targets so that no source keeps a target of its own text.
 
-    Equal targets are laid side by side, in an order drawn from the seed, and all move on by the size of the largest
-    group: none lands in its own. Where all differ this is a random cycle through all pairs.
+    Targets get an order that is drawn from the seed, with equal targets side by side. Then each target moves on by
+    the size of the largest group of equal targets, so none stays in its group. If all targets differ, the result is
+    a random cycle through all pairs.
     """
     order = list(range(len(pairs)))
     random.Random(seed).shuffle(order)
@@ -106,7 +107,7 @@ def copied(pairs: Sequence[Pair], seed: int) -> list[Pair]:
 
 
 CONTROLS: dict[str, Callable[[Sequence[Pair], int], list[Pair]]] = {"shuffled-pairs": shuffled, "copy": copied}
-"""Control of a part → what it makes of pairs and a seed. The targets stay, each as often."""
+"""Control of a part → function of pairs and a seed. It keeps the targets, each as often as before."""
 
 
 def unrelated(
@@ -123,7 +124,7 @@ def unrelated(
     The token that ends each target is one of them.
 
     Raises:
-        SpilloverError: there are not as many.
+        SpilloverError: the other source has fewer target tokens.
     """
     wanted = sum(_target_tokens(question_translation(pairs, task, frame, seed), count))
     examples = question_translation(unrelated, unrelated_task, frame, seed)
@@ -146,9 +147,9 @@ def _target_tokens(examples: Sequence[Example], count: TokenCounter) -> list[int
 
 
 def annotated_english(labeled: Sequence[LabeledQuestion], task: Task, labels: str, seed: int) -> list[Example]:
-    """Answer labeled questions as the evaluation asks them, without exemplars: what annotating in English gives.
+    """Answer labeled questions as the evaluation asks them, without exemplars: training on English annotations.
 
-    `labels` says in which words: those that the evaluation scores.
+    `labels` is the kind of the labels' words, the same as in the evaluation.
     """
     examples = [_answered(task, row, labels) for row in labeled]
     random.Random(seed).shuffle(examples)
@@ -158,9 +159,9 @@ def annotated_english(labeled: Sequence[LabeledQuestion], task: Task, labels: st
 def annotated_multilingual(
     labeled: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
 ) -> list[Example]:
-    """Answer them in every language too, the answer taken over from the original: translate-train.
+    """Answer labeled questions in every language too, with the answer of the original: translate-train.
 
-    So an answer in words stays in the original's language. A pair whose question has no answer is left out.
+    So an answer in words stays in the language of the original. A pair whose question has no answer is left out.
     """
     originals = {row.id: row for row in labeled}
     translated = [
@@ -174,7 +175,7 @@ def annotated_multilingual(
 def annotated_pivot(
     labeled: Sequence[LabeledQuestion], pairs: Sequence[Pair], task: Task, labels: str, seed: int
 ) -> list[Example]:
-    """Answer labeled questions in the pivot, each once: what annotating in a pivot other than English gives.
+    """Answer labeled questions in the pivot, each once: training on annotations in a pivot other than English.
 
     A question without a translation into the pivot is left out.
     """

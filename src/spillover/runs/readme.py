@@ -1,4 +1,4 @@
-"""The README of a run folder: what is where, in a few lines, for whoever finds the folder."""
+"""The README of a run folder: a few lines that say what each file is for."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ class StageStatus:
     missing: int
     """Number of results that are not there; 0: the stage is finished, or this run does not need it."""
     detail: str
-    """What is there, in words."""
+    """The existing results, in words."""
     begun: bool = False
     """Whether some of the results are there."""
 
@@ -58,7 +58,7 @@ def run_status(folder: Path) -> list[StageStatus]:
 
 
 Look = tuple[int, str, bool]
-"""Results that are missing, what is there in words, and whether anything is."""
+"""Number of missing results, the existing results in words, and whether any exist."""
 
 
 def _file(name: str, needed: Callable[[Experiment], bool]) -> Callable[[Path, Experiment], Look]:

@@ -29,7 +29,7 @@ class Document:
     answers: tuple[str, ...] = ()
     """The answers that count as right where the answer is written."""
     delimiter: str = ""
-    """What stands before each choice and is no part of it."""
+    """The text before each choice, which is no part of the choice."""
 
 
 def why_unpaired(rows: Sequence[Document], others: Sequence[Document]) -> str:

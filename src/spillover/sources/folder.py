@@ -23,7 +23,7 @@ CLUSTER = "cluster"
 """Name of the column of clusters, unless `columns` says another."""
 
 UNPAIRED = "?paired=false"
-"""Stands behind a folder whose languages have items of their own, as behind a family of the harness."""
+"""Stands behind a folder whose languages have different items, as it does behind a family of the harness."""
 
 
 class Folder:

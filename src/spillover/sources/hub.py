@@ -6,8 +6,8 @@
 Questions come from `train`, items from `test` (in XQuAD from `validation`). A set in `PRESETS` needs no column map; a
 map replaces the preset. In a preset without a column of ids, row numbers from 0 are ids: a row is the same question in
 every language. In other sets it is the column of ids, if there is one.
-Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. What PAWS-X
-could not translate into one language is left out of all, so that they keep the same rows.
+Rows without text, or without a gold label (SNLI's −1), are left out: nobody can mend them on the hub. A row that
+PAWS-X could not translate into one language is left out in all languages, so that they have the same rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,13 +41,13 @@ class HubLayout:
     configs: Mapping[str, str]
     """Language code → the configuration with its rows."""
     task: str = ""
-    """Name of the task it is of; empty: any with as many fields."""
+    """Name of the set's task; empty: any task with as many fields."""
     label: str = "label"
-    """Column of the label; empty: it has none, and serves for tuning only."""
+    """Column of the label; empty: the set has no labels, and serves only for tuning."""
     labels: tuple[str, ...] = ()
     """The task's labels in the order in which the set numbers them; empty: the task's own words and numbers."""
     id: str | None = ""
-    """Column of the id; empty: the row's number; None: the column that is called so (`table.IDS`), if there is one."""
+    """Column of the id; empty: the row's number; None: the column with a usual name (`table.IDS`), if any."""
     items_split: str = "test"
     """Split with the items."""
     missing_marker: str = ""

@@ -12,7 +12,7 @@ from spillover.records import Example
 from spillover.sources.files import ENDINGS, TableRow, read_rows
 
 KIND = "folder:"
-"""What a place of texts begins with."""
+"""The beginning of a place of texts."""
 
 ROLES = ["user", "assistant"]
 """The speakers of a chat, in their order."""

@@ -38,7 +38,7 @@ class InspectableSource(Protocol):
     """A source that returns its items unchecked, so that `lint` can list all their faults."""
 
     def item_table(self, task: Task, language: str) -> LabeledTable:
-        """Return the items of a task in a language as they stand. Raises where there are no rows to be had."""
+        """Return the items of a task in a language as they stand. Raises if there are no rows."""
 
 
 @runtime_checkable

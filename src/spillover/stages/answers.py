@@ -1,4 +1,4 @@
-"""Answers in words: what an arm writes for a cell's items, and what became of each."""
+"""Answers in words: the answers that an arm writes for a cell's items, and the outcome of each item."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ from spillover.utils.progress import Bar
 
 
 def write_answers(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item], progress: Bar) -> list[Answer]:
-    """Return what an arm writes for a cell's items, written first if there is nothing.
+    """Return the answers that an arm writes for a cell's items. Missing answers are written first.
 
-    The right answers are no part of the key: a corrected one is graded anew, and nothing is written again.
+    The right answers are no part of the key. After a correction the answers are graded again, but not written again.
     """
     task, overflow = open_written_task(cell.task), arm.experiment.evaluate.overflow
     items_read = asked_items(store, arm, cell, rows)
@@ -60,7 +60,7 @@ def complete(
 
 
 def answers_to(items: Sequence[Item], completions: Sequence[Completion]) -> list[Answer]:
-    """Return what was written for each item beside what is right."""
+    """Return the written answer of each item beside its right answers."""
     return [
         Answer(item.id, item.task, item.language, item.answers, row.text, row.tokens, row.ended)
         for item, row in zip(items, completions, strict=True)
@@ -70,7 +70,7 @@ def answers_to(items: Sequence[Item], completions: Sequence[Completion]) -> list
 def grade_answers(
     store: Store, answers: Mapping[Cell, Sequence[Answer]], asked_in: Mapping[str, str]
 ) -> dict[Cell, list[Outcome]]:
-    """Return what became of each item, and store it: finished runs are compared by it.
+    """Return the outcome of each item, and store it: finished runs are compared by their outcomes.
 
     asked_in: arm → the language that it asks all items in; the others ask each item in its own.
     """
@@ -94,7 +94,7 @@ def grade_answers(
 def item_answers(
     items: Items, answers: Mapping[Cell, Sequence[Answer]], outcomes: Mapping[Cell, Sequence[Outcome]]
 ) -> Iterator[ItemAnswers]:
-    """Yield the items of each task and language with what every arm wrote and what became of it."""
+    """Yield the items of each task and language with every arm's answers and their outcomes."""
     arms, cluster_of = tuple(dict.fromkeys(cell.arm for cell in answers)), clusters(items)
     for (name, code), rows in answered_in_words(items).items():
         task, cells = open_written_task(name).name, [Cell(arm, name, code) for arm in arms]

@@ -49,7 +49,7 @@ class Arm:
     shots: str | int = "item"
     """Its exemplars: in the item's language (`item`) or in English (`en`), or the number of the first ones."""
     translator: Callable[[], Translator] | None = None
-    """Opens what translates its items, if it asks so."""
+    """Opens the translator of its items, for an arm that asks items in translation."""
 
     @cached_property
     def key(self) -> list[str]:
@@ -60,7 +60,7 @@ class Arm:
 
     @property
     def plain(self) -> bool:
-        """Whether it reads items as they are. Measurements inside other arms would say the same once more."""
+        """Whether the arm reads items as they are. Measurements inside other arms would only repeat this arm's."""
         return (self.ask, self.shots) == ("item", "item")
 
     @property
@@ -131,8 +131,8 @@ def open_arm(
 ) -> Arm:
     """Return an arm by its name.
 
-    tuned: returns the adapter that this experiment tunes; called if the arm is that; translator: opens what translates
-    items; by default it is opened as `[translate]` says.
+    tuned: returns the adapter that this experiment tunes; called only if the arm has that adapter. translator: opens
+    the translator of items; by default the one of `[translate]`.
     """
     from spillover.models.adapter_files import locate_adapter
     from spillover.models.locate import fingerprint

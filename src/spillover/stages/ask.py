@@ -31,7 +31,7 @@ SPARE = 16
 
 
 def asked_items(store: Store, arm: Arm, cell: Cell, rows: Sequence[Item]) -> Sequence[Item]:
-    """Return a cell's items as an arm reads them, translated first if the arm asks so and they are not yet.
+    """Return a cell's items as an arm reads them. If the arm reads translations, missing ones are made first.
 
     Raises:
         SpilloverError: the arm translates items, and the task's items come rendered.

@@ -23,7 +23,7 @@ PLAIN = "none"
 """Name of the reading with all neurons on."""
 
 Neurons = NDArray[np.bool_]
-"""(blocks, neurons): which are switched off."""
+"""(blocks, neurons): whether a neuron is switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def languages_off(experiment: Experiment, items: Items) -> tuple[str, ...]:
 def readings_per_item(experiment: Experiment, languages: Collection[str]) -> int:
     """Return how often one arm reads an item with neurons on or off, in a task that is traced in these languages.
 
-    In one language alone no neuron is one of a language, so none is switched off.
+    With one language alone, no neuron belongs to a language, so none is switched off.
     """
     chosen = experiment.analyze.deactivate
     off = len(languages) if chosen == "all" else sum(code in languages for code in chosen)
@@ -128,7 +128,7 @@ def deactivate(
 def count_stored(
     store: Store, arm: Arm, cells: Sequence[MeasuredCell], activity: Sequence[Activity], off: Sequence[str], bar: Bar
 ) -> int:
-    """Return how many items of those that `deactivate` reads are read already. Nothing is read by the model."""
+    """Return how many of the items that `deactivate` reads are read already. The model reads nothing here."""
     count = 0
     for of_task, chosen in _sets(arm, cells, activity, off):
         settings: list[tuple[str, Neurons | None]] = [(PLAIN, None)]

@@ -14,9 +14,9 @@ FILE = "first_prompts.parquet"
 
 
 def first_prompts(store: Store, arms: Sequence[Arm], items: Items) -> list[FirstPrompt]:
-    """Return the prompt of the first item of each arm's first cell in another language than the pivot, if there is one.
+    """Return each arm's prompt for the first item of its first cell that is not in the pivot, if there is one.
 
-    In the pivot, arms that translate items or have exemplars in English ask as the others do.
+    In the pivot, arms that translate items or have English exemplars ask in the same way as the other arms.
     """
     prompts = list(_asked(store, arms, items))
 

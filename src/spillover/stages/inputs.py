@@ -49,7 +49,7 @@ class Inputs:
         return list(islice(self.questions_in(chosen.language), chosen.limit or None))
 
     def questions_in(self, language: str) -> Iterable[Question]:
-        """Return the source's questions in a language. They are read from it only as far as somebody iterates."""
+        """Return the source's questions in a language. They are read only as far as the caller iterates."""
         if language not in self._questions:
             self._questions[language] = _Replayed(self.question_source.questions(self.task, language))
         return self._questions[language]
@@ -80,7 +80,7 @@ class Inputs:
         return languages
 
     def item_table(self, task: Task, language: str) -> LabeledTable | None:
-        """Return a task's raw rows; None if the source has finished items alone."""
+        """Return a task's raw rows; None if the source has only finished items."""
         source, _ = self._source(task)
         if not isinstance(source, InspectableSource):
             return None
@@ -90,7 +90,7 @@ class Inputs:
         return self._tables[key]
 
     def items_in(self, task: Task, language: str) -> list[Item]:
-        """Return all of a task's items in a language, read strictly; unpaired ones have ids of their language alone."""
+        """Return all of a task's items in a language, read strictly. Ids of unpaired items name their language."""
         key = task.name, language
         if key not in self._items:
             table, (source, _) = self.item_table(task, language), self._source(task)
@@ -101,7 +101,7 @@ class Inputs:
         return self._items[key]
 
     def why_unpaired(self, task: Task) -> str:
-        """Return why a task's items are no translations of each other; empty where an id is one item in all."""
+        """Return why a task's items are no translations of each other; empty if an id is one item in all languages."""
         if task.name not in self._unpaired:
             source, _ = self._source(task)
             self._unpaired[task.name] = (

@@ -15,10 +15,10 @@ from spillover.tasks import GenerationTask, open_task
 
 
 def render_prompts(experiment: Experiment, limit: int, scores: bool) -> Iterator[dict[str, object]]:
-    """Yield a line per item: task, language, header, body, choices; with `scores`, what the model makes of it.
+    """Yield a line per item: task, language, header, body, choices; with `scores` also the model's results.
 
-    That is the score of each choice, or the answer that the model writes with its score and the reason. In a chat a
-    line also has the prompt as the template renders it.
+    The results are the score of each choice, or the answer that the model writes, its score and the reason. In a
+    chat, a line also has the prompt as the template renders it.
 
     limit: items per cell, balanced over labels; 0: all.
 

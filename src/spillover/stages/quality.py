@@ -75,7 +75,7 @@ def _distribution(chosen: TranslateConfig, scores: Sequence[PairScore], code: st
 
 
 def unreadable(translator: Translator, questions: Sequence[Question]) -> set[str] | None:
-    """Return the ids of questions of which an engine's tokenizer knows too little; None if it cannot tell."""
+    """Return the ids of questions with too many tokens unknown to an engine; None if it cannot tell."""
     shares = translator.unknown_shares(questions) if isinstance(translator, EngineTranslator) else None
     if shares is None:
         return None

@@ -37,13 +37,13 @@ def probe_cells(experiment: Experiment, items: Items) -> tuple[ProbeCell, ...]:
 def tune_adapter(
     store: Store, experiment: Experiment, training: TrainingSet, examples: Artifact, cells: Sequence[ProbeCell] = ()
 ) -> Artifact:
-    """Return the adapter tuned on a training set, tuned first if it was not; resume if tuning was begun.
+    """Return the adapter tuned on a training set. Tune it first if it is missing; resume a tuning that was interrupted.
 
     Args:
-        store: where it is, or will be.
+        store: holds the adapter.
         experiment: says what is tuned, and how.
         training: the examples.
-        examples: the same, as stored.
+        examples: the training set's examples, as stored.
         cells: the items that probes ask.
 
     Raises:

@@ -61,7 +61,7 @@ def _submit(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let a process that the block starts never see Ctrl-C. It ends with this process, which tells of it."""
+    """Let a process that the block starts never see Ctrl-C. It ends with this process, which reports the signal."""
     if sys.platform == "win32":
         yield
         return

@@ -42,7 +42,7 @@ class SweepTask:
     revisions: Revisions
     """Commits that the grid's lock pins."""
     offline: bool
-    """Whether the worker asks the hub for nothing."""
+    """Whether the worker works without the hub."""
 
 
 def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask]:

@@ -1,4 +1,4 @@
-"""The tasks: what is asked, in which words, in every language, and how what comes back is graded."""
+"""The tasks: the questions, their words in every language, and how the answers are graded."""
 
 from spillover.tasks.choice import LABEL_KINDS, ChoiceLanguage, ChoiceTask
 from spillover.tasks.files import TASKS, Task, has_labels, load_task, open_labeled_task, open_task, open_written_task

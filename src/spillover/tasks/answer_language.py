@@ -1,8 +1,8 @@
-"""The language of an answer: of its text, of each line, and whether that is the one that was asked for.
+"""The language of an answer and of each of its lines, and whether it is the language that was asked for.
 
 The measures are those of the language confusion benchmark (Marchisio et al. 2024). The identifier is not: lingua, which
 chooses among the languages in question. None means "cannot tell": the text has few letters, or fits several
-languages. Without the extra `quality` nothing can be told.
+languages. Without the extra `quality`, no language can be identified.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -43,7 +43,7 @@ def answer_language(text: str, candidates: Collection[str]) -> str | None:
 def answer_languages(texts: Sequence[str], candidates: Collection[str]) -> list[str | None]:
     """Return `answer_language` of each text; many at once are far faster.
 
-    No text is told if lingua lacks one of the candidates: it would take that language for another one.
+    If lingua lacks one of the candidates, no text is identified: lingua would take that language for another.
     """
     choices = {ENGLISH, *candidates}
     codes = lingua_codes() if identifies() else {}
@@ -68,8 +68,8 @@ def line_languages(text: str, candidates: Collection[str]) -> list[str | None]:
 def language_checks(texts: Sequence[str], expected: str, candidates: Collection[str]) -> list[LanguageCheck]:
     """Return whether each text keeps to the language `expected`, by answer, line and word.
 
-    Lines that cannot be told count neither way, as in the benchmark. Its line-level pass rate is the share of `lines`
-    that are true, of those that are not None; its word-level pass rate that of `words`.
+    As in the benchmark, a line whose language is not clear counts neither way. The benchmark's line-level pass rate is
+    the share of `lines` that are true, of those that are not None. Its word-level pass rate is that share of `words`.
     """
     choices = {expected, *candidates}
     lines = [list(_lines(text)) for text in texts]

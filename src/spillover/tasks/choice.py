@@ -26,11 +26,11 @@ class ChoiceTask(BaseTask):
     """A classification task, the same in every language."""
 
     kind: Literal["choice"] = "choice"
-    """Tells its file from that of a task answered in words."""
+    """Distinguishes its file from the file of a task answered in words."""
     labels: tuple[Text, ...]
     """The labels; a gold index counts in this order. These are the words of `labels = "english"`."""
     agnostic: tuple[Text, ...]
-    """As many semantically unrelated labels, words that say nothing of the task: for `labels = "agnostic"`."""
+    """Words that say nothing about the task, one per label: for `labels = "agnostic"`."""
     exemplar_labels: tuple[str, ...]
     """The label of each exemplar."""
     normalize: tuple[Length, ...] = ()

@@ -13,14 +13,14 @@ from spillover.tasks.reasons import reason_of
 from spillover.tasks.task import CLOSING, BaseTask, TaskLanguage, Text
 
 COLONS = (":", "：")
-"""What may follow the name of a field: a model that goes on with a question of its own writes either."""
+"""Characters that may follow the name of a field. A model that goes on with another question writes one of them."""
 
 
 class GenerationLanguage(TaskLanguage):
     """How a task answered in words reads in one language."""
 
     exemplars: tuple[tuple[Text, ...], ...]
-    """The fields of each exemplar, and its answer as the last text: worked, where the task wants reasoning."""
+    """The fields of each exemplar. The last text is its answer: a worked one, if the task wants reasoning."""
     conclusion: str = ""
     """Words before the final answer of a worked one, such as `The answer is`; empty: the whole text is the answer."""
 
@@ -29,7 +29,7 @@ class GenerationTask(BaseTask):
     """A task answered in words, the same in every language."""
 
     kind: Literal["generation"]
-    """Tells its file from that of a task with labels."""
+    """Distinguishes its file from the file of a task with labels."""
     max_tokens: Annotated[int, Field(ge=1)]
     """Most tokens that the model may write for one item."""
     stop: tuple[str, ...] = (CLOSING,)
@@ -49,7 +49,7 @@ class GenerationTask(BaseTask):
     def prompt(self, item: Item, labels: str = "english") -> Prompt:
         """Render an item as the exemplars with their answers, and the item up to where its answer begins.
 
-        It has no labels in other words.
+        `labels` changes nothing: there are no labels.
         """
         exemplars = self.row(item.language).exemplars
         answers = tuple(f" {answer}{CLOSING}" for *_, answer in exemplars)
@@ -72,7 +72,7 @@ class GenerationTask(BaseTask):
         return {"item": language, "any": None}.get(self.answer_language, self.answer_language)
 
     def read(self, answer: Answer) -> Grade:
-        """Return what the grader makes of an answer."""
+        """Return the grader's result for an answer."""
         grader = resolve(GRADERS, self.grader, f"task {self.name!r}: grader")
         return grade_text(grader, answer.text, answer.golds, answer.language, self.row(answer.language).conclusion)
 

@@ -8,8 +8,8 @@ def reason_of(answer: Answer, grade: Grade, in_language: bool) -> Reason:
 
     Args:
         answer: what the model wrote.
-        grade: what the grader made of it.
-        in_language: whether it is in no other language than the one that was asked for, as far as one can tell.
+        grade: the grader's result for it.
+        in_language: whether it is in the language that was asked for, as far as one can tell.
     """
     if grade.score == 1:
         return "right"

@@ -14,7 +14,7 @@ class RenderedTask(ChoiceTask):
     """The first of an item's texts is the prompt's, the others are its choices."""
 
     def prompt(self, item: Item, labels: str = "english") -> Prompt:
-        """Return the item as it is; it has no labels in other words."""
+        """Return the item as it is. `labels` changes nothing: the item brings its choices."""
         return Prompt(exemplars=(), body=item.fields[0], choices=item.fields[1:])
 
     def choice_texts(self, item: Item, labels: str = "english") -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class BaseTask(Table):
     draft: bool = False
     """Whether a machine drafted some of it and nobody has confirmed it."""
     source: str = ""
-    """Where its items come from, if it brings its own: as in `evaluate.source`."""
+    """The source of its items, as in `evaluate.source`; empty: the experiment names the source."""
     rows: Mapping[str, TaskLanguage]
     """Language code → how the task reads in it."""
 

@@ -1,6 +1,6 @@
 """Faults of translated pairs, as flags. A flag drops no pair: the experiment says which flags do.
 
-Every check takes the pairs of one direction and returns the indices of those that it accuses. Pure. A model reads the
+Every check takes the pairs of one direction and returns the indices of the faulty ones. Pure. A model reads the
 source of a pair in tuning, so the source is the translation and the target is the original.
 """
 
@@ -114,7 +114,7 @@ def lost_lines(source: str, target: str) -> bool:
 
 
 def any_field(accuses: Callable[[str, str], bool]) -> Callable[[Sequence[Pair]], set[int]]:
-    """Return a check that accuses a pair if any of its fields is accused."""
+    """Return a check for which a pair is faulty if any of its fields is."""
 
     def check(pairs: Sequence[Pair]) -> set[int]:
         return {index for index, pair in enumerate(pairs) if any(map(accuses, pair.source, pair.target))}
@@ -123,7 +123,7 @@ def any_field(accuses: Callable[[str, str], bool]) -> Callable[[Sequence[Pair]],
 
 
 def odd_lengths(pairs: Sequence[Pair]) -> set[int]:
-    """Accuse what is far shorter or longer, against its original, than the batch's translations are.
+    """Return the indices of pairs whose translation is, against its original, far shorter or longer than is usual.
 
     Log ratios of the lengths in characters, their median and median absolute deviation: a few bad pairs move neither.
     """
@@ -140,7 +140,7 @@ def _length(fields: tuple[str, ...]) -> int:
 
 
 def collapsed(pairs: Sequence[Pair]) -> set[int]:
-    """Accuse what became identical in translation but is not in the original: two fields of a pair, or two pairs."""
+    """Return the indices of pairs with texts identical only in translation: two fields of a pair, or two pairs."""
     accused: set[int] = set()
     first: dict[int, tuple[int, int]] = {}  # digest of a translation → the first original's digest, and its index
     for index, pair in enumerate(pairs):
@@ -154,7 +154,7 @@ def collapsed(pairs: Sequence[Pair]) -> set[int]:
 
 
 def in_another_language(pairs: Sequence[Pair]) -> set[int]:
-    """Accuse translations that are surely in another language than they should be."""
+    """Return the indices of pairs whose translation is surely in a wrong language."""
     accused: set[int] = set()
     for start in range(0, len(pairs), BATCH_SIZE):
         batch = pairs[start : start + BATCH_SIZE]

@@ -24,10 +24,10 @@ class Translator(Protocol):
     """Turns questions into the same questions in another language: same ids, same order, every field."""
 
     def translate(self, questions: Sequence[Question], language: str) -> list[Question]:
-        """Return `questions` in `language`. Raises SpilloverError naming the first that cannot be had."""
+        """Return `questions` in `language`. Raises SpilloverError, which names the first question without one."""
 
     def characters(self, questions: Sequence[Question], language: str) -> tuple[int, int]:
-        """Return how many characters `translate` would have translated anew, and of how many it keeps translations."""
+        """Return the number of characters that `translate` would translate anew, and of those that it has already."""
 
 
 def open_translator(

@@ -20,7 +20,7 @@ MYRIADS = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12
 """Character → what it multiplies everything before it by, back to a larger one."""
 
 KOREAN = {"천": 1000, "만": 10**4, "억": 10**8}
-"""The same behind digits in Korean."""
+"""Korean character behind digits → what it multiplies them by."""
 
 UNITS = {**TENS, **MYRIADS, **KOREAN}
 LARGE = frozenset(MYRIADS) | {"만", "억"}

@@ -12,7 +12,7 @@ from spillover.tasks.graders import han
 from spillover.tasks.graders.marks import Marks, marks
 
 MAX_CHARACTERS = 300
-"""A longer number is none, but a model that does not stop."""
+"""Most characters of a number. A longer one comes from a model that does not stop."""
 
 BLANKS = "\u00a0\u2009\u202f\u2007"
 """Blanks at which no line breaks: between digits they group thousands in every language."""
@@ -37,7 +37,7 @@ SIGN = regex.compile(
     r"|(?<!\p{N}\s?)(?:\b(?:minus|минус|mínus)\s|[负負]|マイナス))(?:\p{L}?\p{Sc}\s?)?$",
     regex.IGNORECASE,
 )
-"""A minus before a number. After another number it takes away."""
+"""A minus before a number. After another number it means subtraction."""
 
 POWER = regex.compile(
     r"\s?[×x*]\s?10(?:\s?\^\s?\{?\s?(?P<power>[-−]?[0-9]{1,2})\s?\}?|(?P<raised>[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}))"
