@@ -31,12 +31,14 @@ def init(
         str, typer.Option(metavar="FILE", help="More texts in the same columns. They are tuned on, not measured.")
     ] = "",
     text: Annotated[str, typer.Option(help="Columns of the texts, separated by commas.")] = "",
-    label: Annotated[str, typer.Option(help="Column of the labels, or none.")] = "",
+    label: Annotated[str, typer.Option(help="Column of the labels. none: the data have no labels.")] = "",
     classes: Annotated[str, typer.Option(help="Names of numbered classes, in their order, with commas.")] = "",
     task: Annotated[str, typer.Option(help="A task that ships, or a name for your own task.")] = "",
     to: Annotated[str, typer.Option(help="Codes of the languages to tune on, separated by commas.")] = "",
-    language: Annotated[str, typer.Option(help="Language of the data, if they are in one.")] = "",
-    languages: Annotated[str, typer.Option(metavar="CODES", help="Languages to use. Default: all of the data.")] = "",
+    language: Annotated[str, typer.Option(help="Language of the data, if it is only one.")] = "",
+    languages: Annotated[
+        str, typer.Option(metavar="CODES", help="Languages to use. Default: all languages of the data.")
+    ] = "",
     paired: Annotated[
         bool | None,
         typer.Option(

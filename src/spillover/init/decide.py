@@ -35,7 +35,7 @@ MAX_CLASSES = 24
 """Most classes that a column of labels may have."""
 
 MIN_ROWS_PER_CLASS = 4
-"""Least rows per class in a column of labels that no name shows."""
+"""Least rows per class in a column of labels that has no usual name."""
 
 MAX_LABEL_LENGTH = 40
 """Most characters of a label."""

@@ -1,4 +1,4 @@
-"""Faults of tasks answered in words: golds that nothing can reach, exemplars that contradict themselves, short limits.
+"""Faults of tasks answered in words: unreachable gold answers, exemplars that contradict themselves, low limits.
 
 Each check is a pure function over items, exemplars or the task.
 """

@@ -37,7 +37,7 @@ KINDS: dict[str, Callable[[str], bool]] = {
 
 
 def one_language_alone(readings: Sequence[RawItems]) -> Iterator[Defect]:
-    """Yield, once per kind of character, the languages whose items have it while most other languages' have not."""
+    """Yield, once per kind of character, the languages whose items have it, while most other languages do not."""
     for kind, has in KINDS.items():
         entries = {reading.language: [entry for entry in reading.entries if _any(entry, has)] for reading in readings}
         habits = [items for items in readings if len(entries[items.language]) >= max(1, SHARE * len(items.entries))]

@@ -11,7 +11,7 @@ STRAY = re.compile("  |[^\\S \u3000]|[\u200b\u2060\ufeff]")
 
 
 def white_space(task: Task, languages: Sequence[str]) -> Iterator[Defect]:
-    """Yield the languages whose names, labels or exemplars have stray white space while others' have none."""
+    """Yield the languages whose names, labels or exemplars have stray white space, while other languages have none."""
     strays_by_language = {code: _strays(task.rows[code]) for code in languages if code in task.rows}
     faulty = {code: strays for code, strays in strays_by_language.items() if strays}
     if len(faulty) == len(languages):

@@ -1,6 +1,6 @@
 """The bytes of a file → its text: compression, byte-order marks, and the code pages of Windows.
 
-UTF-8 is what a file should be. Anything else is read only where the bytes leave one reading, and is reported as a note.
+UTF-8 is what a file should be. Another encoding is read only if the bytes allow one reading, and a note reports it.
 """
 
 import gzip
@@ -27,13 +27,13 @@ NO_TEXT = {
     b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
     b"PAR1": "a Parquet file; call it .parquet",
 }
-"""First bytes of what is often saved under a text file's name → what it is."""
+"""First bytes of other formats that are often saved under a text file's name → the format."""
 
 LINE_END_OF_UTF_16 = re.compile(rb"\n\0|\0\n")
 """In UTF-16 a zero byte stands beside each line feed."""
 
 WORD = re.compile(r"\w*[^\W\0-\x7f]\w*")
-"""A word with a letter beyond ASCII: where a code page is wrong, it shows."""
+"""A word with a letter beyond ASCII: a wrong code page shows in such words."""
 
 ADVICE = "save the file as UTF-8 (in Excel: `CSV UTF-8`)"
 

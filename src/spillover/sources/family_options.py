@@ -13,7 +13,7 @@ OPTIONS = "?"
 
 @dataclass(frozen=True, slots=True)
 class FamilyOptions:
-    """How a family is read otherwise than its YAML says."""
+    """Options that replace what a family's YAML says."""
 
     num_fewshot: int | None = None
     """Number of exemplars in each prompt; None: as many as the YAML says."""
@@ -28,7 +28,7 @@ class FamilyOptions:
 
     @property
     def label(self) -> str:
-        """What tells a family with these options from the family without, as a part of a name; empty for none."""
+        """The part of a name that distinguishes a family with these options; empty without options."""
         parts = {
             "num_fewshot": self.num_fewshot,
             "split": self.split,

@@ -1,6 +1,6 @@
 """Files of rows: JSON, JSON lines, CSV, Parquet → rows that know their place.
 
-Every way a file can be wrong ends in one sentence that names the place.
+Every fault of a file ends in one sentence that names the place.
 """
 
 import re
@@ -131,7 +131,7 @@ def read_rows(path: Path, language: str) -> list[TableRow]:
 
 
 class FileCache:
-    """Files of rows, each read once, however many languages are held against it."""
+    """Files of rows. Each file is read once, even if many languages are compared with it."""
 
     def __init__(self) -> None:
         """Read nothing yet."""

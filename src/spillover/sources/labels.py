@@ -27,7 +27,7 @@ BESIDE = ("label_text", "label_name", "label_str", "{label}_text", "{label}_name
 NUMBERS = tuple(map(str, range(100)))
 LETTERS = tuple(string.ascii_lowercase)
 TRUTH = ("false", "true")
-"""The codes in their order. Numbers count from 0: what counts from 1 has to be stated code by code."""
+"""The codes in their order. Numbers count from 0; codes that count from 1 have to be stated one by one."""
 
 NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?")
 LETTER = re.compile("[a-z]")

@@ -1,6 +1,6 @@
 """JSON in its usual shapes → rows: a list of objects, an object per line, rows under one key, lists per column.
 
-The shape is told by the content, not by the file's name: people call JSON lines `.json` and lists `.jsonl`.
+The content decides the shape, not the file's name: people call JSON lines `.json` and lists `.jsonl`.
 """
 
 import json

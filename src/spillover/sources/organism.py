@@ -57,7 +57,7 @@ class Organism:
         ]
 
     def item_languages(self, task: Task) -> tuple[str, ...]:
-        """Return the languages in which the task is asked; none for another's task."""
+        """Return the languages in which the task is asked; none for a task of another source."""
         return in_paper_order(task.rows) if task.rows.keys() <= self._lexicon.words.keys() else ()
 
 

@@ -1,6 +1,6 @@
 """Where files are: a folder and the shape of its files' names → a file per language.
 
-Every way a folder can be wrong ends in one sentence. A file that looks like a language's and is not read is named.
+Every fault of a folder ends in one sentence. A file that looks like a language's file and is not read is named.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached, tried once, so that no library waits for it again and again."""
+"""Whether the Hugging Face hub can be reached. One attempt decides, so that no library waits for it repeatedly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ def _offline(settings: ModuleType) -> Iterator[None]:
 
 
 def out_of_reach(where: str) -> UnreachableError:
-    """Return the refusal of a set that is neither in the cache nor to be had; `where` names the key that needs it."""
+    """Return the error about a set that is not cached and cannot be reached; `where` names the key that needs it."""
     return UnreachableError(
         f"{where}: the hub cannot be reached ({obstacle()}) and the set is not in the cache; {REMEDY}, then use "
         "--offline (or HF_HUB_OFFLINE=1) to work without one"

@@ -1,4 +1,4 @@
-"""CSV and its kin → rows: comma, semicolon, tab or bar between cells, as spreadsheets and scripts write them."""
+"""CSV and similar files → rows. A comma, semicolon, tab or bar stands between the cells."""
 
 import csv
 import io

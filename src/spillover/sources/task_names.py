@@ -19,7 +19,7 @@ MAX_LANGUAGE_PARTS = 3
 
 
 class NamedLanguage(NamedTuple):
-    """A task's name, taken apart."""
+    """The parts of a task's name."""
 
     family: str
     """The name with the placeholder in place of its language: `xnli_{language}`."""
@@ -42,9 +42,9 @@ def named_languages(names: Iterable[str]) -> dict[str, NamedLanguage]:
     """Return name → its family and language, of those names that say a language.
 
     Where a name could be taken apart in several ways, the family with the most members among `names` wins; then the
-    longer language, then the later one. A language that is not one of `languages` is read in a name only where it is
-    written with its script (`yor_Latn`), or where other names of the family say languages: few are named so often that
-    `sun`, `run` or `min` would mean one.
+    longer language, then the later one. A language that is not one of `languages` counts only if it is
+    written with its script (`yor_Latn`), or if other names of the family say languages. Otherwise words such as `sun`,
+    `run` or `min` would count as languages.
     """
     readings = {name: list(_readings(name)) for name in dict.fromkeys(names)}
     sizes = Counter(reading.family for members in readings.values() for reading in members)

@@ -26,7 +26,7 @@ TASKS = {
 
 
 Task = ChoiceTask | GenerationTask
-"""What an experiment may ask. Each kind renders its items and grades what a model makes of them."""
+"""A task of any kind. Each kind renders its items and grades a model's results."""
 
 KINDS: dict[str, type[ChoiceTask | GenerationTask]] = {"choice": ChoiceTask, "generation": GenerationTask}
 """The `kind` that a file says → its task. A file that says none has labels."""

@@ -50,13 +50,13 @@ ANY_QUOTE = re.compile("['‘’‚‹›`´\"“”„‟«»「」『』《》
 
 
 def copied(source: str, target: str) -> bool:
-    """Whether a text came back as it went in."""
+    """Whether a text came back unchanged."""
     same = normal(source)
     return same == normal(target) and len(same.split()) >= MIN_COPIED_WORDS
 
 
 def repeating(source: str, target: str) -> bool:
-    """Whether a translation says something over and over that the original does not."""
+    """Whether a translation repeats something many times that the original does not repeat."""
     most = repeats(source)
     return most >= MIN_COPIES and most > repeats(target)
 

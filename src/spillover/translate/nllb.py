@@ -43,7 +43,7 @@ class ModelFamily:
     token: str
     """The token that stands for a language, `{}` its name."""
     begins_source: bool
-    """Whether the target's token stands before the source text; else it is what the translation begins with."""
+    """Whether the target's token stands before the source text; otherwise the translation begins with it."""
 
 
 def _iso(row: Language) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Number:
     """A number as it stands in a text."""
 
     values: frozenset[Fraction]
-    """What it may be worth."""
+    """The values that it may have."""
     parts: tuple[str, ...]
     """Its runs of digits, in ASCII: those of a date or a time are numbers of their own."""
 
