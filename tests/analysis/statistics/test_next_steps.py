@@ -119,6 +119,19 @@ def choosing(before: tuple[float, float], after: tuple[float, float], auc: float
     return alarmed("th", reference=arms[0], arm=arms[1], choices=choices)
 
 
+def test_the_measure_that_is_named_is_one_that_the_page_shows() -> None:
+    run = choosing((0.9, 0.1), (0.6, 0.4))
+    (comparison,) = run.comparisons
+    unbalanced = [
+        replace(gain, choices=replace(gain.choices, discrimination=None)) if gain.choices else gain
+        for gain in comparison.gains
+    ]
+    withheld = replace(run, comparisons=(replace(comparison, gains=tuple(unbalanced)),))
+    for findings, measure in ((run, "`centered`"), (withheld, "the AUC is free of this bias")):
+        (step,) = (step for step in next_steps(findings) if step.rule == "labels")
+        assert measure in step.text
+
+
 def guessing(auc: float, code: str = "en", right: float = 0.5) -> Findings:
     """Let the reference be right by chance in a language; its scores rank the labels with this AUC."""
     gain = next(gain for gain in UNCLEAR.comparisons[0].gains if gain.language == code)

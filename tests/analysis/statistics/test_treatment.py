@@ -70,7 +70,7 @@ def test_a_model_that_did_not_learn_it_never_took(lie: str) -> None:
     assert check.took is False
     assert check.sentence.startswith("The treatment did not take: on 12 held-out pairs chrF ")
     assert why in check.sentence
-    assert check.sentence.endswith("so unchanged scores do not mean that translating does not help.")
+    assert check.sentence.endswith("so this run does not tell whether translating helps.")
 
 
 @pytest.mark.parametrize("lie", ["copies the source", "writes another English text"])

@@ -60,7 +60,8 @@ def make_treatment_take(findings: Findings) -> Iterator[Step]:
     """A null after a treatment that did not take says nothing."""
     if findings.treatment and findings.treatment.took is False:
         remedy = "more questions, more epochs, a rate 5 to 10 times as high or targets = 'all-linear' may teach more"
-        yield f"The treatment did not take, so unchanged scores say nothing: {remedy}.", ""
+        command = f"run {EXPERIMENT_FILE} --set tune.learning_rate=RATE --set tune.targets=all-linear --name stronger"
+        yield f"The treatment did not take, so unchanged scores say nothing: {remedy}.", command
 
 
 def hold_out_more(findings: Findings) -> Iterator[Step]:
@@ -93,7 +94,9 @@ def balance_labels(findings: Findings) -> Iterator[Step]:
     if gains:
         text = f"{comparison.reference} chooses one label in {_shares(gain.reference for gain in gains)} of the items"
         remedy = "Other words for the labels or other exemplars may gain more than tuning"
-        yield f"{text} in {_languages(_codes(gains))}. {remedy}; the accuracy without this bias is `centered`.", ""
+        balanced = all(gain.choices and gain.choices.discrimination for gain in gains)  # else `centered` is withheld
+        measure = "the accuracy without this bias is `centered`" if balanced else "the AUC is free of this bias"
+        yield f"{text} in {_languages(_codes(gains))}. {remedy}; {measure}.", ""
 
 
 def tune_without_collapse(findings: Findings) -> Iterator[Step]:

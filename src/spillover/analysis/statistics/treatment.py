@@ -23,7 +23,7 @@ from spillover.utils.formatting import listed, minus, percent, plural, points
 FEWEST_PAIRS = 5
 """Fewest questions in held-out pairs for an answer."""
 
-NO_ANSWER = "so unchanged scores do not mean that translating does not help"
+NO_ANSWER = "so this run does not tell whether translating helps"
 
 
 def check_treatment(tuning: Tuning, taught: bool = True, control: bool = False) -> TreatmentCheck:
