@@ -1,18 +1,21 @@
-"""How long the report's page takes to open, and how large it is: 3 tasks × 20 languages × 600 items, every section.
+"""Time and size of the report: how long it takes to compute, draw and open. 3 tasks × 20 languages × 600 items.
 
 Invented findings of a model with 32 blocks, compared by the real statistics, drawn by the real page, opened in Chromium
 (through Playwright) several times. `--beside` opens other pages in turn with it, so that an earlier version's is
-measured under the same load. Writes a JSON file and, beside it, its tables as Markdown.
+measured under the same load. `--languages 200` takes further languages, whose items are words of English. Writes a JSON
+file and, beside it, its tables as Markdown.
 """
 
 import argparse
+import resource
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -21,10 +24,11 @@ from playwright.sync_api import Browser, sync_playwright
 from saving import add_out, save
 from spillover.analysis.statistics.gains import compare
 from spillover.experiment import Experiment
-from spillover.languages import languages
+from spillover.languages import ENGLISH, known_languages, languages
 from spillover.plugins import METRICS
 from spillover.records import (
     Alignment,
+    Comparison,
     Curve,
     Data,
     Defect,
@@ -47,6 +51,7 @@ from spillover.records import (
 )
 from spillover.report.run import render
 from spillover.sources import open_source
+from spillover.store import write_files
 from spillover.tasks import ChoiceTask, open_labeled_task
 from spillover.utils.environment import machine, provenance, versions
 from spillover.utils.progress import notify
@@ -57,6 +62,7 @@ WORDS = 20
 """Words of an item's texts, drawn from the starter corpus; no two items are alike."""
 
 TRACED = 100
+Made = TypeVar("Made")
 ARMS = ("base", "tuned")
 MIB = 2**20
 
@@ -91,9 +97,10 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=600, help="of a task and language (%(default)s)")
+    parser.add_argument("--languages", type=int, default=20, help="number of languages (%(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="%(default)s")
     parser.add_argument("--beside", nargs="*", default=[], metavar="NAME=FILE", help="other pages to open in turn")
-    parser.add_argument("--keep", type=Path, help="also write the page here")
+    parser.add_argument("--keep", type=Path, help="write the report into this folder")
     add_out(parser, "page")
     return parser.parse_args()
 
@@ -101,19 +108,27 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Draw the page, open it and the others in turn, and write what was seen."""
     asked = parse()
-    found = findings(asked.items)
+    codes = list(dict.fromkeys([*languages(), *known_languages()]))[: asked.languages]
+    sheets = list(item_scores(codes, asked.items))
+    comparison, compared = timed(lambda: compared_arms(sheets))
+    found = findings(codes, sheets, comparison)
     with patch("spillover.report.run.pictures", return_value={}):  # they lie beside the page and take a minute
-        page = str(render(found)["index.html"])
-    notify(f"drawn: {len(page.encode()) / MIB:.1f} MiB")
+        files, drawn = timed(lambda: render(found))
+    size = sum(len(content.encode() if isinstance(content, str) else content) for content in files.values())
+    notify(f"compared in {compared:.1f} s, drawn in {drawn:.1f} s of processor time: {size / MIB:.1f} MiB")
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.keep or Path(scratch) / "index.html"
-        place.write_text(page, encoding="utf-8")
+        folder = asked.keep or Path(scratch)
+        write_files(folder, files)
+        place = folder / "index.html"
         others = (each.partition("=") for each in asked.beside)
         pages = {"this version": place} | {name: Path(file) for name, _, file in others}
         opened = open_in_turn(pages, asked.repeats)
     results = {
         "date": date.today().isoformat(),
-        "shape": {"tasks": len(TASKS), "languages": len(languages()), "items": asked.items, "layers": LAYERS},
+        "shape": {"tasks": len(TASKS), "languages": len(codes), "items": asked.items, "layers": LAYERS},
+        "processor_seconds": {"comparison": round(compared, 1), "report": round(drawn, 1)},
+        "report_mib": round(size / MIB, 1),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "repeats": asked.repeats,
         "pages": opened,
         "provenance": dict((*versions(), *machine())),
@@ -164,8 +179,12 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         f"| | {' | '.join(pages)} |",
         f"| --- | {' | '.join('--:' for _ in pages)} |",
-        f"| size in MiB | {' | '.join(str(own['MiB']) for own in pages.values())} |",
+        f"| size of the page in MiB | {' | '.join(str(own['MiB']) for own in pages.values())} |",
         *(f"| {words} | {' | '.join(middle(own[key]) for own in pages.values())} |" for key, words in MEASURES.items()),
+        "",
+        f"The comparison took {results['processor_seconds']['comparison']} s of processor time and the report "
+        f"{results['processor_seconds']['report']} s, without its pictures. The report has {results['report_mib']} MiB, "
+        f"with its tables; the process took {results['peak_gib']} GiB at most.",
         "",
     ]
     return "\n".join(lines)
@@ -179,31 +198,48 @@ def middle(times: Sequence[float]) -> str:
 # Invented findings
 
 
-def findings(items: int) -> Findings:
+def timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    """Return what the work returns, and its processor time in seconds."""
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def item_scores(codes: Sequence[str], items: int) -> Iterator[ItemScores]:
+    """Yield the items of every task and language."""
+    random = np.random.default_rng(0)
+    for task in TASKS:
+        for code in codes:
+            yield sheet(open_labeled_task(task), code, items, random)
+
+
+def compared_arms(sheets: Sequence[ItemScores]) -> Comparison:
+    """Compare the two arms by the real statistics."""
+    return compare(*(list(predictions(sheets, arm)) for arm in ARMS), ("zh", "de"))
+
+
+def findings(codes: Sequence[str], sheets: Sequence[ItemScores], comparison: Comparison) -> Findings:
     """Return findings of every kind."""
     random = np.random.default_rng(0)
-    sheets = [sheet(open_labeled_task(task), code, items, random) for task in TASKS for code in languages()]
-    base, tuned = (list(predictions(sheets, arm)) for arm in ARMS)
     return Findings(
         name="benchmark",
         setup=Experiment().setup,
-        comparisons=(compare(base, tuned, ("zh", "de")),),
+        comparisons=(comparison,),
         internals=Internals(
-            trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in languages() for arm in ARMS),
+            trajectories=tuple(trajectory(arm, task, code) for task in TASKS for code in codes for arm in ARMS),
             lens_summaries=tuple(
                 LensSummary(*ARMS, task, code, "logit", "english", *(estimate(0.2),) * 3)
                 for task in TASKS
-                for code in languages()
+                for code in codes
             ),
             neurons=tuple(
                 LanguageNeurons(arm, task, code, layer, 30, 50, 8000)
                 for arm in ARMS
                 for task in TASKS
-                for code in ("", *languages())
+                for code in ("", *codes)
                 for layer in range(1, LAYERS)
             ),
-            patches=tuple(patched(arm, task, code) for arm in ARMS for task in TASKS for code in list(languages())[1:]),
-            geometry=tuple(geometry(task, random) for task in TASKS),
+            patches=tuple(patched(arm, task, code) for arm in ARMS for task in TASKS for code in codes[1:]),
+            geometry=tuple(geometry(task, codes, random) for task in TASKS),
         ),
         tuning=Tuning(
             losses=tuple(random.normal(2, 0.1, size=1900).tolist()),
@@ -214,7 +250,7 @@ def findings(items: int) -> Findings:
             chrf=(20.0, 50.0),
             translations=tuple(Translation(str(i), "de", "Gut.", "Good.", "Gut.", "Good.") for i in range(40)),
         ),
-        forgetting=tuple(Forgetting(*ARMS, code, 600, 90_000, *(estimate(1.1),) * 3) for code in languages()),
+        forgetting=tuple(Forgetting(*ARMS, code, 600, 90_000, *(estimate(1.1),) * 3) for code in codes),
         item_scores=tuple(sheets),
         data=Data((Defect("warning", "collapse", "2 items"),), "", (PairChecks("zh", 10_000, 0, (("copy", 3),)),), ()),
         costs=(StageCost("adapter", 3600.0, 8_000_000_000),),
@@ -225,7 +261,8 @@ def findings(items: int) -> Findings:
 
 def sheet(task: ChoiceTask, code: str, items: int, random: np.random.Generator) -> ItemScores:
     """Return a cell's items: words of the starter corpus, shuffled; written without blanks, they are characters."""
-    corpus = [text for item in open_source("starter", {}, "benchmark").items(task, code) for text in item.fields]
+    written = code if code in languages() else ENGLISH
+    corpus = [text for item in open_source("starter", {}, "benchmark").items(task, written) for text in item.fields]
     blank = "" if code in ("zh", "ja", "th") else " "
     words = list("".join(corpus)) if not blank else " ".join(corpus).split()
     texts = [tuple(blank.join(random.choice(words, WORDS)) for _ in task.fields) for _ in range(items)]
@@ -260,9 +297,9 @@ def patched(arm: str, task: str, code: str) -> Patch:
     return Patch(arm, task, code, "en", tuple(np.linspace(0, -3, LAYERS).tolist()), 2)
 
 
-def geometry(task: str, random: np.random.Generator) -> Geometry:
-    """Return every metric of twenty languages, and their components."""
-    count = len(languages())
+def geometry(task: str, codes: Sequence[str], random: np.random.Generator) -> Geometry:
+    """Return every metric of all languages, and their components."""
+    count = len(codes)
     values = random.uniform(size=(len(METRICS), 2, LAYERS, count, count))
     shown = [
         Alignment(f"{name}{suffix}", own, own - 0.2, own - 0.1)
@@ -270,7 +307,7 @@ def geometry(task: str, random: np.random.Generator) -> Geometry:
         for suffix in ("", "-partial")
     ]
     components = random.normal(size=(2, LAYERS, count, TRACED, 2))
-    return Geometry(task, ARMS, tuple(languages()), TRACED, tuple(shown), components)
+    return Geometry(task, ARMS, tuple(codes), TRACED, tuple(shown), components)
 
 
 if __name__ == "__main__":

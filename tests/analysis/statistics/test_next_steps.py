@@ -119,17 +119,20 @@ def choosing(before: tuple[float, float], after: tuple[float, float], auc: float
     return alarmed("th", reference=arms[0], arm=arms[1], choices=choices)
 
 
-def test_the_measure_that_is_named_is_one_that_the_page_shows() -> None:
+@pytest.mark.parametrize(
+    ("discrimination", "measure"),
+    [(Estimate(0.0, -0.1, 0.1, 60), "`centered`"), (None, "the AUC is free of this bias")],
+)
+def test_the_measure_that_is_named_is_one_that_the_page_shows(discrimination: Estimate | None, measure: str) -> None:
     run = choosing((0.9, 0.1), (0.6, 0.4))
     (comparison,) = run.comparisons
-    unbalanced = [
-        replace(gain, choices=replace(gain.choices, discrimination=None)) if gain.choices else gain
+    gains = [
+        replace(gain, choices=gain.choices and replace(gain.choices, discrimination=discrimination))
         for gain in comparison.gains
     ]
-    withheld = replace(run, comparisons=(replace(comparison, gains=tuple(unbalanced)),))
-    for findings, measure in ((run, "`centered`"), (withheld, "the AUC is free of this bias")):
-        (step,) = (step for step in next_steps(findings) if step.rule == "labels")
-        assert measure in step.text
+    findings = replace(run, comparisons=(replace(comparison, gains=tuple(gains)),))
+    (step,) = (step for step in next_steps(findings) if step.rule == "labels")
+    assert measure in step.text
 
 
 def guessing(auc: float, code: str = "en", right: float = 0.5) -> Findings:
