@@ -183,8 +183,8 @@ def markdown(results: dict[str, Any]) -> str:
         *(f"| {words} | {' | '.join(middle(own[key]) for own in pages.values())} |" for key, words in MEASURES.items()),
         "",
         f"The comparison took {results['processor_seconds']['comparison']} s of processor time and the report "
-        f"{results['processor_seconds']['report']} s, without its pictures. The report has {results['report_mib']} MiB, "
-        f"with its tables; the process took {results['peak_gib']} GiB at most.",
+        f"{results['processor_seconds']['report']} s, without its pictures. The report has {results['report_mib']} MiB "
+        f"with its tables. The process took {results['peak_gib']} GiB at most.",
         "",
     ]
     return "\n".join(lines)

@@ -68,7 +68,9 @@ def test_the_plan_takes_its_times_from_earlier_runs(call: Call, grid: Path, swep
 
 def test_what_is_shared_was_made_once(swept: Path, grid: Path) -> None:
     kinds = Counter(path.name.rpartition("-")[0] for path in (swept / ".stages").glob("*-*/"))
-    assert kinds == {"questions": 1, "pairs": 2, "examples": 4, "adapter": 4, "predictions": 3 + 4 * 3, "fertility": 1}
+    predictions = 3 + 4 * 3
+    for_each = {"examples": 4, "adapter": 4, "first_prompts": 4}
+    assert kinds == {"questions": 1, "pairs": 2, "predictions": predictions, "fertility": 1} | for_each
     for trial in load_grid(grid):
         folder = swept / "small" / trial.name
         assert (folder / "experiment.toml").read_text("utf-8") == dump_experiment(trial.experiment)
