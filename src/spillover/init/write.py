@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from spillover.analysis.statistics.treatment import FEWEST_PAIRS
 from spillover.errors import SpilloverError
-from spillover.experiment import TuneConfig
+from spillover.experiment import ModelConfig, TuneConfig
 from spillover.init.choice_texts import write_choice_texts
 from spillover.init.corpus import Corpus
 from spillover.init.entries import Entry
@@ -67,6 +67,7 @@ def write_plan(plan: Plan, corpus: Corpus, folder: Path, model: str) -> Path:
         plan=plan,
         origin=_origin(corpus),
         model=model,
+        small=model == ModelConfig.model_fields["name"].default,
         source=plan.carried.source if plan.carried else f"folder:{place}/data",
         task=f"{place}/{TASK}" if plan.own_task else plan.task,
         by_text=by_text,

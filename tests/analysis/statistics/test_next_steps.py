@@ -197,6 +197,10 @@ def test_what_concerns_tuning_is_not_said_of_a_control_or_of_a_run_that_tuned_no
 
 def test_a_loss_that_is_nearly_nothing_asks_for_no_more_epochs():
     assert not texts(losses(0.02, 0.014, 0.008), "longer")
+    falling = losses(2.0, 1.5, 1.4)
+    collapse = replace(falling, comparisons=choosing((0.6, 0.4), (0.97, 0.03)).comparisons)
+    assert texts(falling, "longer") and not texts(collapse, "longer"), "the advice is to tune less"
+    assert texts(collapse, "collapse")
 
 
 @pytest.mark.parametrize("code", ["en", "de"])

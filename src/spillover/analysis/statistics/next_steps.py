@@ -109,9 +109,10 @@ def tune_without_collapse(findings: Findings) -> Iterator[Step]:
 
 
 def tune_longer(findings: Findings) -> Iterator[Step]:
-    """The held-out loss was still falling when tuning ended."""
+    """The held-out loss was still falling when tuning ended, and tuning has not made one label the answer to all."""
     before, after = _last_epoch(findings)
-    if before - after > max(before * FALLING, LEAST_FALL):
+    one_sided = any(map(collapsed, findings.comparisons[0].gains))  # then the advice is to tune less
+    if before - after > max(before * FALLING, LEAST_FALL) and not one_sided:
         fell = f"the held-out loss still falls, from {before:.2f} to {after:.2f} nats in the last epoch"
         yield f"Tune longer: {fell}.", f"run {EXPERIMENT_FILE} --set tune.epochs=N"
 
