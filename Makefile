@@ -20,9 +20,11 @@ demo: $(STAMP)
 	$(VENV)/bin/spillover run examples/organism.toml
 	$(VENV)/bin/spillover run examples/demo.toml
 
-# a process a core, each with one thread: the models of the tests are too small to share out
+# one process more than cores, since many tests wait for processes of their own; each has one thread, since the models
+# of the tests are too small to share out
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --dist worksteal --maxprocesses 4 \
+		-n $$($(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # what needs no model, process, browser or network; `tests/support/marks.py` says which tests those are
 fast: $(STAMP)
