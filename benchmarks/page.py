@@ -214,7 +214,8 @@ def item_scores(codes: Sequence[str], items: int) -> Iterator[ItemScores]:
 
 def compared_arms(sheets: Sequence[ItemScores]) -> Comparison:
     """Compare the two arms by the real statistics."""
-    return compare(*(list(predictions(sheets, arm)) for arm in ARMS), ("zh", "de"))
+    base, tuned = (list(predictions(sheets, arm)) for arm in ARMS)
+    return compare(base, tuned, ("zh", "de"))
 
 
 def findings(codes: Sequence[str], sheets: Sequence[ItemScores], comparison: Comparison) -> Findings:
