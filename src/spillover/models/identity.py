@@ -19,6 +19,7 @@ from spillover.experiment import ModelConfig
 from spillover.models.locate import fingerprint, locate
 from spillover.models.tokenization import spelled, spelling
 from spillover.utils.digests import package_digest
+from spillover.utils.marker import write_text
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "jinja2")
 """Packages whose version can change an answer."""
@@ -86,12 +87,9 @@ def _read(model: ModelConfig, content: str) -> Identity:
 
 
 def _keep(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_text(path, text)
     except OSError:
         return  # a cache that cannot be written costs time and nothing else
 
