@@ -210,6 +210,16 @@ def test_no_language_is_suggested_for_what_tuning_itself_read_or_wrote(code: str
     assert not step.command
 
 
+def test_a_task_without_the_pivot_is_judged_only_where_no_task_has_it() -> None:
+    """The base guesses in Thai, and Thai is all that the task measures; English may be measured in another task."""
+    (comparison,) = guessing(0.55, "th").comparisons
+    thai = [gain for gain in comparison.gains if gain.language == "th"]
+    english = [replace(gain, task="other") for gain in comparison.gains if gain.language == "en"]
+    for gains, judged in (([*thai, *english], False), (thai, True)):
+        findings = replace(UNCLEAR, comparisons=(replace(comparison, gains=tuple(gains)),))
+        assert bool(texts(findings, "guessing")) == judged
+
+
 def test_more_items_are_not_advised_for_a_model_that_guesses_in_the_pivot():
     """The twin guesses in another language only: more items there may show a gain."""
     assert not texts(guessing(0.55), "power")

@@ -36,12 +36,17 @@ def collapsed(gain: Gain) -> bool:
 
 
 def guessed_tasks(gains: Iterable[Gain]) -> dict[str, list[Gain]]:
-    """Return task → its gains, for the tasks at which the reference guesses in the pivot, or else in all languages."""
+    """Return task → its gains, for the tasks at which the reference guesses in the pivot.
+
+    If no task is measured in the pivot, all languages decide. A task that lacks the pivot beside tasks that have it
+    says nothing: a model that guesses outside the pivot is what question translation is for.
+    """
     tasks: dict[str, list[Gain]] = {}
     for gain in gains:
         tasks.setdefault(gain.task, []).append(gain)
-    decisive = {task: [gain for gain in rows if gain.group == "pivot"] or rows for task, rows in tasks.items()}
-    return {task: rows for task, rows in tasks.items() if all(map(guesses, decisive[task]))}
+    pivots = {task: [gain for gain in rows if gain.group == "pivot"] for task, rows in tasks.items()}
+    decisive = pivots if any(pivots.values()) else tasks
+    return {task: rows for task, rows in tasks.items() if decisive[task] and all(map(guesses, decisive[task]))}
 
 
 def largest_share(arms: Iterable[ArmMetrics]) -> tuple[float, float]:
