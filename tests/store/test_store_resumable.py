@@ -1,5 +1,6 @@
 """Stages that go on after a kill, and processes launched together, of which one writes."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -24,6 +25,27 @@ def test_what_is_resumable_goes_on_from_what_was_left(tmp_path: Path) -> None:
     stage = store.get_or_make("kind", "inputs", "link", write_two, resumable=True)
     assert sorted(path.name for path in stage.path.iterdir()) == ["complete.json", "first", "second"]
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_seconds_are_those_of_all_attempts(tmp_path: Path) -> None:
+    """Each killed attempt counts from its beginning to the last file that it left."""
+    store, lengths = Store(tmp_path, "run"), (100.0, 30.0)
+
+    def write(folder: Path) -> None:
+        names = [str(length) for length in lengths if not (folder / str(length)).exists()]
+        if names:
+            (folder / names[0]).touch()
+            raise KeyboardInterrupt
+
+    for length in lengths:
+        with pytest.raises(KeyboardInterrupt):
+            store.get_or_make("kind", "inputs", "link", write, resumable=True)
+        begun = next(tmp_path.rglob(str(length))).stat().st_mtime - length
+        os.utime(next(tmp_path.rglob(".attempt")), (begun, begun))
+    later = store.get_or_make("kind", "inputs", "link", write, resumable=True)
+    assert later.marker["seconds"] == pytest.approx(sum(lengths), abs=5)
+    assert sorted(path.name for path in later.path.iterdir()) == ["100.0", "30.0", "complete.json"]
+    assert store.costs()[0].seconds == later.marker["seconds"]
 
 
 def test_what_is_not_begins_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from spillover.utils.formatting import (
     duration,
     listed,
     minus,
+    minutes_and_seconds,
     percent,
     plural,
     points,
@@ -38,6 +39,7 @@ def test_names_and_counts_are_written_as_in_a_sentence() -> None:
     assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
     assert [plural(count, "language") for count in range(3)] == ["0 languages", "1 language", "2 languages"]
     assert (duration(nan), size(nan)) == ("unknown", "unknown")
+    assert [minutes_and_seconds(seconds) for seconds in (0, 59.7, 119.4)] == ["0 min 00 s", "1 min 00 s", "1 min 59 s"]
 
 
 def test_a_change_of_one_observation_has_no_interval() -> None:

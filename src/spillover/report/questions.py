@@ -7,7 +7,7 @@ from typing import get_args
 
 from spillover.languages import get_language
 from spillover.records import EXPERIMENT_FILE, Comparison, Findings, Gain, Severity, Verdict
-from spillover.utils.formatting import listed, plural, points, with_interval
+from spillover.utils.formatting import listed, minutes_and_seconds, plural, points, with_interval
 
 TITLES = {
     "took": "Did the treatment take?",
@@ -171,5 +171,5 @@ def _repeat(findings: Findings) -> str:
     if not findings.provenance.experiment:
         return "The files that were read have their SHA-256 below."
     total = sum(cost.seconds for cost in findings.costs)
-    took = f" All parts took {total // 60:.0f} min {total % 60:02.0f} s." if total else ""
+    took = f" All parts took {minutes_and_seconds(total)}." if total else ""
     return f"Copy the experiment file below, then: spillover run {EXPERIMENT_FILE}.{took}"

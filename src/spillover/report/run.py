@@ -30,7 +30,7 @@ from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
-from spillover.utils.formatting import nats_with_interval, plural, points, with_interval
+from spillover.utils.formatting import minutes_and_seconds, nats_with_interval, plural, points, with_interval
 
 VEGA_LITE = "6.4"
 """Version of Vega-Lite: the one that altair writes."""
@@ -159,7 +159,7 @@ def _page(
         points=points,
         nats=nats_with_interval,
         parameter=LANGUAGE,
-        total=sum(cost.seconds for cost in findings.costs),
+        total=minutes_and_seconds(sum(cost.seconds for cost in findings.costs)),
         sheets=_inert(blocks["items"]),
         explored=explored,
         explorations=_inert(explored),

@@ -21,6 +21,9 @@ from spillover.utils.progress import notify
 POLL = 0.2
 """Seconds between two checks whether another process has finished an artifact."""
 
+ATTEMPT = ".attempt"
+"""File in a folder that can be resumed: the seconds of earlier attempts. It was written when this attempt began."""
+
 Write = Callable[[Path], None]
 """Fills a folder."""
 
@@ -53,15 +56,21 @@ def is_usable(path: Path) -> bool:
 
 
 def build(path: Path, write: Write, resumable: bool) -> float:
-    """Make an artifact in a folder beside its path, rename it, and return the seconds. The caller holds its lock."""
+    """Make an artifact in a folder beside its path, rename it, and return the seconds. The caller holds its lock.
+
+    The seconds are those of this attempt. The marker has those of the killed attempts that it resumes, too.
+    """
     partial, start = partial_folder(path), time.monotonic()
     if not is_complete(partial):  # else it was killed between the marker and the renaming
         if not resumable:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
+        earlier = _begin_attempt(partial) if resumable else 0.0
         try:
             write(partial)
-            write_marker(partial, seconds=round(time.monotonic() - start, 3), peak_memory=_peak_memory())
+            (partial / ATTEMPT).unlink(missing_ok=True)
+            seconds = earlier + time.monotonic() - start
+            write_marker(partial, seconds=round(seconds, 3), peak_memory=_peak_memory())
         except BaseException as error:  # Ctrl-C too: a half-written folder is of use only if it can be resumed
             if not resumable or isinstance(error, SpilloverError):  # a refused attempt would be refused again
                 shutil.rmtree(partial, ignore_errors=True)
@@ -69,6 +78,23 @@ def build(path: Path, write: Write, resumable: bool) -> float:
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
     return round(time.monotonic() - start, 3)
+
+
+def _begin_attempt(partial: Path) -> float:
+    """Return the seconds that earlier attempts spent in a folder, and note them there for a later attempt.
+
+    An attempt counts up to its newest file: what a killed process did after that is lost, and done again. Only times
+    of files are compared, since the clock of the disk may be another machine's.
+    """
+    note, seconds = partial / ATTEMPT, 0.0
+    try:
+        begun, seconds = note.stat().st_mtime, float(note.read_text(encoding="utf-8"))
+        newest = max(path.stat().st_mtime for path in partial.rglob("*"))
+        seconds += max(0.0, newest - begun)
+    except (OSError, ValueError):
+        pass  # this is the first attempt, or the note was cut off
+    note.write_text(str(seconds), encoding="utf-8")
+    return seconds
 
 
 def wait_for_main_process(path: Path, write: Write, resumable: bool) -> Artifact:

@@ -95,6 +95,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
+def minutes_and_seconds(seconds: float) -> str:
+    """Write a time to the second: 59.7 is `1 min 00 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
+
+
 def size(count: float) -> str:
     """Write a number of bytes: `1.2 MB`, `3.4 GB`; nan is `unknown`."""
     if isnan(count):
