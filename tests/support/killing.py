@@ -163,6 +163,11 @@ def die_in_tuning(how: str, step: int) -> None:
         setattr(owner, name, change)
 
 
+def move_cache(folder: Path) -> None:
+    """Let the user's cache be in this folder: the machine has no other."""
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+
+
 def _write_specifications() -> None:
     """Let a picture's file hold its chart's specification, and leave the charts' library out of the page.
 

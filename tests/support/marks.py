@@ -23,6 +23,7 @@ PLACES = {
         "stages/test_quality.py",
         "store/test_store.py",
         "sweep/test_executors.py",
+        "sweep/test_other_machine.py",
         "sweep/test_sweep_cli.py",
         "test_cold_start.py",
         "test_examples.py",

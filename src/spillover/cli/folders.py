@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import Runs, run_folder
+from spillover.cli.options import Runs, pull_runs, run_folder
 from spillover.errors import SpilloverError
 
 app = typer.Typer()
@@ -33,6 +33,7 @@ def status(
         else:
             typer.echo(f"Page: {folder / PAGE}")
         return
+    pull_runs(runs)
     folders = run_folders(runs)
     if not folders:
         typer.echo(f"{runs}: no run yet. To make one: spillover run EXPERIMENT, or spillover demo")

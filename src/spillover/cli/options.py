@@ -23,7 +23,26 @@ Overrides = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the experiment: tune.epochs=1. Repeatable."),
 ]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all run folders.", parser=expanded_path)]
+
+
+def runs_folder(text: str | Path) -> Path:
+    """Return the folder of all run folders that an argument names; for an address, its copy on this machine."""
+    if "://" in str(text):
+        from spillover.store import open_runs
+
+        return open_runs(str(text))
+    return expanded_path(text)
+
+
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs",
+        metavar="DIR",
+        help="Folder of all run folders, or an address: s3://BUCKET/PREFIX.",
+        parser=runs_folder,
+    ),
+]
 Gates = Annotated[
     list[str],
     typer.Option("--gate", metavar="GATE", help="End with status 1 if this gate fails: unseen>=0, th>=-5. Repeatable."),
@@ -50,13 +69,37 @@ def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterat
 
     with open_experiment(file, overrides) as experiment, closing(Store(runs, name or file.stem)) as store:
         keep_in(store.run)
-        yield Run(experiment, store)
+        try:
+            yield Run(experiment, store)
+        finally:  # also if a gate ends the command with status 1
+            store.push()
 
 
 def run_folder(run: str, runs: Path) -> Path:
-    """Return a run's folder; `run` is the run's name or its folder."""
+    """Return a run's folder; `run` is the run's name or its folder. A run at an address is brought here first."""
     path = expanded_path(run)
-    return path if len(path.parts) > 1 else runs / run
+    if len(path.parts) > 1:
+        return path
+    if _is_copy(runs):
+        from spillover.store import Store
+
+        with closing(Store(runs, run)) as store:
+            store.pull()
+    return runs / run
+
+
+def pull_runs(runs: Path) -> None:
+    """Bring all runs here, if the folder of runs is the copy of an address."""
+    if _is_copy(runs):
+        from spillover.store import pull_all_runs
+
+        pull_all_runs(runs)
+
+
+def _is_copy(runs: Path) -> bool:
+    from spillover.records import ADDRESS_FILE
+
+    return (runs / ADDRESS_FILE).exists()
 
 
 def end_by_gates(outcomes: "Sequence[GateOutcome]") -> None:

@@ -1,12 +1,13 @@
 """Several runs: `compare` finished ones, `suggest` languages to tune on, `sweep` a grid."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from spillover.cli.interrupts import keep_in
-from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run, run_folder
+from spillover.cli.options import File, Gates, Name, Overrides, Runs, end_by_gates, open_run, pull_runs, run_folder
 from spillover.errors import SpilloverError
 from spillover.utils.paths import expanded_path
 
@@ -100,7 +101,9 @@ def _compare_samples(paths: list[Path], options: SampleOptions, runs: Path, name
         if name:
             from spillover.report.run import render  # altair and a browser engine load slowly
 
-            report = Store(runs, name).replace("report", [findings, code_digest()], lambda: render(findings))
+            with closing(Store(runs, name)) as store:
+                report = store.replace("report", [findings, code_digest()], lambda: render(findings))
+                store.push()
             typer.echo(f"Report: {report / 'index.html'}")
         end_by_gates(check_gates(gates, findings.comparisons[0]))
 
@@ -118,7 +121,9 @@ def _compare_runs(compared: list[str], margin: float, runs: Path, name: str) -> 
         comparison = compare_folders(folders, margin)
         Console().print(terminal_text(comparison))
         if name:
-            typer.echo(Store(runs, name).replace("tables", [comparison, code_digest()], lambda: render(comparison)))
+            with closing(Store(runs, name)) as store:
+                typer.echo(store.replace("tables", [comparison, code_digest()], lambda: render(comparison)))
+                store.push()
 
 
 @app.command()
@@ -145,6 +150,8 @@ def suggest(
 
     with open_run(file, overrides, runs, name) as run:
         request = SuggestRequest(_codes(targets), count, _codes(among))
+        if not compared:
+            pull_runs(runs)
         folders = [run_folder(run, runs) for run in compared] or finished_runs(runs)
         Console().print(terminal_text(suggest_languages(run.experiment, run.store, request, folders)))
 

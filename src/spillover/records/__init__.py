@@ -34,7 +34,7 @@ from spillover.records.data import (
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
 from spillover.records.fertility import Fertility, FertilityCorrelation
-from spillover.records.folder import CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
+from spillover.records.folder import ADDRESS_FILE, CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
 from spillover.records.interpretability import (
     AffineLens,
     Alignment,
@@ -91,6 +91,7 @@ from spillover.records.tuning import (
 )
 
 __all__ = [
+    "ADDRESS_FILE",
     "CLUSTERS_FILE",
     "CONFIDENCE",
     "EXPERIMENT_FILE",

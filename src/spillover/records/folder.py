@@ -6,5 +6,8 @@ EXPERIMENT_FILE = "experiment.toml"
 PROVENANCE_FILE = "provenance.json"
 """Versions, machine and keys. A run writes it last, so a folder that has it is one of a finished run."""
 
+ADDRESS_FILE = ".address"
+"""In a folder of runs that is the copy of an address: the address."""
+
 CLUSTERS_FILE = "clusters.json"
 """The items' clusters: task → an item's id → the first id of its cluster."""

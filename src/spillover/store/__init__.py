@@ -19,7 +19,8 @@ from spillover.store.formats import (
     write_records,
 )
 from spillover.store.keys import digest
-from spillover.store.run import MissingArtifactError, Store, artifacts_under
+from spillover.store.mirror import address_of, open_runs
+from spillover.store.run import MissingArtifactError, Store, artifacts_under, pull_all_runs
 from spillover.store.stages import Artifact, check_whole
 from spillover.store.writing import new_folder, write_files, write_folder
 from spillover.utils.marker import write_text
@@ -29,10 +30,13 @@ __all__ = [
     "Artifact",
     "MissingArtifactError",
     "Store",
+    "address_of",
     "artifacts_under",
     "check_whole",
     "digest",
     "new_folder",
+    "open_runs",
+    "pull_all_runs",
     "read_arm",
     "read_arrays",
     "read_layer",

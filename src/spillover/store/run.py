@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from spillover.errors import SpilloverError
 from spillover.records import StageCost
 from spillover.store.keys import digest
 from spillover.store.locks import acquire
+from spillover.store.mirror import STAGES, open_mirror
 from spillover.store.stages import Artifact, Write, build, is_usable, wait_for_main_process
-from spillover.store.writing import safe_join, write_files, writing
+from spillover.store.writing import replace_link, safe_join, write_files, writing
 from spillover.utils.distributed import is_main_process
 from spillover.utils.marker import MARKER, is_complete, write_marker, write_text
 from spillover.utils.text import is_file_name
@@ -35,12 +36,15 @@ class Store:
         """Open `runs/name`. The folder is made on the first write."""
         if not is_file_name(name):
             raise SpilloverError(f"--name: found {name!r}, expected the name of a folder, without a path")
-        self.stages = runs / ".stages"
+        self.stages = runs / STAGES
         self.run = self._locked_folder = runs / name
         self.is_main_process = is_main_process()
         self._is_read_only = False
         self._used: dict[str, Artifact] = {}
         self._locks: list[AbstractContextManager[object]] = []
+        self._mirror = open_mirror(runs)
+        self._written: dict[str, None] = {}
+        self._links: dict[str, str] = {}
 
     def subfolder(self, name: str) -> "Store":
         """Return this store with its links in a folder of the run, for artifacts that a stage needs a second time."""
@@ -77,8 +81,9 @@ class Store:
         """
         path = self.stages / f"{kind}-{digest(inputs)}"
         if self._is_read_only:
-            if not is_complete(path):
-                raise MissingArtifactError(kind)
+            with acquire(path) if self._mirror else nullcontext():
+                if not (is_complete(path) or self._pulled(path)):
+                    raise MissingArtifactError(kind)
             return Artifact(path)
         if not self.is_main_process:
             return wait_for_main_process(path, write, resumable)
@@ -86,9 +91,14 @@ class Store:
         with writing(path, f"stage {kind!r}"):
             self._lock()
             with acquire(path):
-                if not is_usable(path):
+                if not (is_usable(path) or self._pulled(path)):
                     self.log("made", stage=path.name, seconds=build(path, write, resumable))
-            _link(place, path)
+                if self._mirror:
+                    self._mirror.push_artifact(path)
+            replace_link(place, path)
+        self._links[place.relative_to(self._locked_folder).as_posix()] = os.path.relpath(
+            place.resolve(), self.stages.resolve()
+        )
         self._used[path.name] = Artifact(path)
         return self._used[path.name]
 
@@ -106,6 +116,7 @@ class Store:
             self._lock()
             if not self.replaced(name, inputs):
                 _replace(folder, contents(), digest(inputs))
+        self._note(folder)
         return folder
 
     def replaced(self, name: str, inputs: object) -> Path | None:
@@ -133,6 +144,7 @@ class Store:
             self.run.mkdir(parents=True, exist_ok=True)
             with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
+        self._note(self.run / "log.jsonl")
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the lines of the run's log about one event, oldest first."""
@@ -156,7 +168,56 @@ class Store:
             self._lock()
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)
+        self._note(path)
         return path
+
+    def push(self) -> None:
+        """Copy what was written in the run folder to the address of the runs, if they have one.
+
+        Artifacts are copied as soon as they are made.
+
+        Raises:
+            UnreachableError: the address cannot be reached. All of it is copied by the next call that succeeds.
+        """
+        if self._mirror and self.is_main_process and (self._written or self._links):
+            self._mirror.push_run(self._name, list(self._written), self._links)
+            self._written.clear()
+            self._links.clear()
+
+    def pull(self, folders: Iterable[str] | None = None, last: str = "") -> None:
+        """Bring the run here that is at the address of the runs, if they have one.
+
+        Args:
+            folders: folders of links, such as `predictions`, whose artifacts are needed. None: all.
+            last: the file to write last, which says that the others are here.
+
+        Raises:
+            UnreachableError: the address cannot be reached.
+        """
+        if self._mirror and self.is_main_process:
+            with writing(self.run, "the copy of the run"):
+                self._lock()
+                self._mirror.pull_run(self._name, folders, last)
+
+    def pull_children(self, names: Collection[str], folders: Iterable[str], last: str) -> None:
+        """Bring the runs inside this one whose file `last` is at the address of the runs and not here.
+
+        An object store is asked for these files many at a time.
+
+        Args:
+            names: names of the runs.
+            folders: folders of links whose artifacts are needed.
+            last: the file of a finished run, which is written last.
+
+        Raises:
+            UnreachableError: the address cannot be reached.
+        """
+        if not self._mirror:
+            return
+        missing = {f"{self._name}/{name}/{last}": name for name in names if not (self.run / name / last).exists()}
+        for file in self._mirror.remote.read_many(list(missing)):
+            with closing(self.child_run(missing[file])) as child:
+                child.pull(folders, last)
 
     def close(self) -> None:
         """Let other processes into the run folder, at the latest when this process ends."""
@@ -169,6 +230,33 @@ class Store:
             self.stages.mkdir(parents=True, exist_ok=True)
             name = "-".join(("run", *self._locked_folder.relative_to(self.stages.parent).parts))
             self._locks.append(acquire(self.stages / name, reentrant=True))
+            if self._mirror and not self._locked_folder.exists():  # another machine may have begun the run
+                self._mirror.pull_run(self._name)
+
+    @property
+    def _name(self) -> str:
+        """The path of the run folder in the folder of runs."""
+        return self._locked_folder.relative_to(self.stages.parent).as_posix()
+
+    def _note(self, path: Path) -> None:
+        """Note that a file or folder of the run was written, the latest last."""
+        top = path.relative_to(self._locked_folder).parts[0]
+        self._written.pop(top, None)
+        self._written[top] = None
+
+    def _pulled(self, path: Path) -> bool:
+        """Return whether an artifact that is not here was brought from the address of the runs."""
+        return self._mirror is not None and self._mirror.pull_artifact(path)
+
+
+def pull_all_runs(runs: Path) -> None:
+    """Bring all runs here that are at the address of a folder of runs, those of grids among them."""
+    mirror = open_mirror(runs)
+    for name in mirror.run_names() if mirror else ():
+        top, _, inner = name.partition("/")
+        store = Store(runs, top)
+        with closing(store.child_run(inner) if inner else store) as opened:
+            opened.pull()
 
 
 def artifacts_under(run: Path, folder: str) -> list[Artifact]:
@@ -177,18 +265,6 @@ def artifacts_under(run: Path, folder: str) -> list[Artifact]:
     targets = [link.resolve() for link in links]
     paths = sorted({target if target.is_dir() else target.parent for target in targets})
     return [Artifact(path) for path in paths if (path / MARKER).exists()]
-
-
-def _link(place: Path, target: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    inside = target / place.name  # a link with a file's name leads to that file of the stage
-    relative = os.path.relpath(inside if inside.exists() else target, place.parent)
-    if place.is_symlink() and str(place.readlink()) == relative:
-        return
-    fresh = place.with_name(f".{place.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(relative)
-    fresh.replace(place)
 
 
 def _replace(folder: Path, contents: Mapping[str, str | bytes], key: str) -> None:

@@ -69,3 +69,16 @@ def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
     with new_folder(folder, "the folder") as made:
         made.mkdir()
         write_files(made, contents)
+
+
+def replace_link(place: Path, target: Path) -> None:
+    """Let a link lead to a folder, or to the file in it that has the link's name, by a relative path."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    inside = target / place.name
+    relative = os.path.relpath(inside if inside.exists() else target, place.parent)
+    if place.is_symlink() and str(place.readlink()) == relative:
+        return
+    fresh = place.with_name(f".{place.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(relative)
+    fresh.replace(place)

@@ -15,7 +15,7 @@ from spillover.sweep.grid import Trial, load_grid
 from spillover.sweep.plan import SweepTask, plan_tasks
 from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
-from spillover.sweep.worker import is_finished, report_key, run_task
+from spillover.sweep.worker import is_finished, pull_finished, report_key, run_task
 
 __all__ = ["Resources", "Schedule", "Trial", "experiments_to_fetch", "load_grid", "open_schedule", "report", "sweep"]
 
@@ -34,6 +34,7 @@ def experiments_to_fetch(file: Path, overrides: Sequence[str] = ()) -> list[Expe
 def open_schedule(trials: Sequence[Trial], runs: Path, grid: str) -> Schedule:
     """Return the state of these experiments, and the tasks left to do."""
     store = Store(runs, grid)
+    pull_finished(store, [trial.name for trial in trials])
     finished = {trial.name for trial in trials if is_finished(store.child_run(trial.name), trial.experiment)}
     rows = {
         trial.name: ExperimentRow(trial.name, "done", done_before=True)
@@ -67,6 +68,7 @@ def report(trials: Sequence[Trial], schedule: Schedule, runs: Path, grid: str, f
 
     store = Store(runs, grid)
     done = [trial for trial in trials if schedule.rows[trial.name].state == "done"]
+    pull_finished(store, [trial.name for trial in done])  # a worker on another machine left them at the address
     standings = tuple(ExperimentStatus(row.name, row.state, row.error) for row in schedule.rows.values())
     report_keys = [report_key(store.child_run(trial.name)) for trial in done]
 
@@ -80,4 +82,6 @@ def report(trials: Sequence[Trial], schedule: Schedule, runs: Path, grid: str, f
             runs = [read_run(folder, trial.setting) for trial, folder in folders.items()]
             return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
 
-    return store.replace("report", [report_keys, standings, file, code_digest()], contents)
+    folder = store.replace("report", [report_keys, standings, file, code_digest()], contents)
+    store.push()
+    return folder

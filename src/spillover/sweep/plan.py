@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spillover.experiment import Experiment
-from spillover.store import digest
+from spillover.store import address_of, digest
 from spillover.sweep.grid import Trial
 from spillover.utils.hub import Revisions, revisions, works_offline
 
@@ -35,6 +35,8 @@ class SweepTask:
     """Keys of the tasks to do before."""
     runs: Path
     """Absolute path of the folder of runs."""
+    address: str
+    """Address that the folder of runs is a copy of; empty if it is no copy. A worker elsewhere has its own copy."""
     grid: str
     """Name of the grid's folder in it."""
     home: Path
@@ -58,6 +60,7 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
         for step, key, experiment, needs in _steps(trial.experiment):
             steps.setdefault(key, (step, trial.name, experiment, needs))
             serves.setdefault(key, []).append(trial.name)
+    address, home, commits, offline = address_of(runs), Path.cwd(), dict(revisions()), works_offline()
     keys = {key for key, (step, *_) in steps.items() if step in ("run", "tune") or len(serves[key]) > 1}
     tasks = [
         SweepTask(
@@ -65,10 +68,11 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
             serves=tuple(serves[key]),
             needs=tuple(need for need in needs if need in keys),
             runs=runs.absolute(),
+            address=address,
             grid=grid,
-            home=Path.cwd(),
-            revisions=dict(revisions()),
-            offline=works_offline(),
+            home=home,
+            revisions=commits,
+            offline=offline,
         )
         for key, (step, name, experiment, needs) in steps.items()
         if key in keys

@@ -1,14 +1,14 @@
 """A worker's job: one task in a separate process, maybe on another machine, with its output in the run folder."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from json import JSONDecodeError, dumps, loads
 from typing import TYPE_CHECKING
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
-from spillover.store import Artifact, Store, digest
+from spillover.store import Artifact, Store, digest, open_runs
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
 from spillover.utils.hub import pinned, revisions, work_offline
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DONE = "done.json"
 """Last file that a finished experiment writes in its run folder."""
+
+REPORTED = ("predictions", "outcomes", "adapter")
+"""Folders of a run whose artifacts the report of a grid reads. Larger ones, such as `traces`, stay at the address."""
 
 OUTPUT = "output.txt"
 """File of the run folder with a worker's standard output and errors."""
@@ -52,6 +55,7 @@ def run_task(task: SweepTask) -> TaskOutcome:
                 steps()[task.step](Run(task.experiment, store))
                 if task.step == "run":
                     finish(store, task.experiment)
+            store.push()
         except SpilloverError as error:
             store.log("failed", step=task.step, error=str(error))
             return TaskOutcome(str(error), refused=True)
@@ -72,12 +76,18 @@ def open_store(task: SweepTask) -> Store:
     A shared task has a separate folder, since one process at a time writes in a run folder.
     """
     name = task.name if task.step in ("tune", "run") else f".{task.step}-{task.key}"
-    return Store(task.runs, task.grid).child_run(name)
+    runs = open_runs(task.address) if task.address else task.runs
+    return Store(runs, task.grid).child_run(name)
 
 
 def finish(store: Store, experiment: Experiment) -> None:
     """Mark an experiment as finished, with the revisions that are pinned here."""
     store.save(DONE, dumps({"experiment": _done_key(experiment)}))
+
+
+def pull_finished(store: Store, names: Sequence[str]) -> None:
+    """Bring those experiments of a grid here that another machine finished, if the runs are at an address."""
+    store.pull_children(names, REPORTED, DONE)
 
 
 def is_finished(store: Store, experiment: Experiment) -> bool:
