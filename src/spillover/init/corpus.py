@@ -12,9 +12,11 @@ from spillover.errors import SpilloverError
 from spillover.init.ask import Ask
 from spillover.init.choices import spread_choices
 from spillover.init.forms import by_language
+from spillover.init.hub_folder import configurations, split_names, split_rows
 from spillover.languages import ENGLISH, canonical, in_paper_order
 from spillover.sources import places
 from spillover.sources.files import ENDINGS, TableRow, ending, read_rows
+from spillover.sources.hub import configurations_by_language
 from spillover.sources.remarks import gathering
 from spillover.sources.table import id_column, id_of
 
@@ -158,7 +160,7 @@ def with_questions(corpus: Corpus, other: Corpus) -> Corpus:
 
 
 def _from_folder(path: Path, language: str, ask: Ask) -> Corpus:
-    """Return the files that are named after languages, else the only file."""
+    """Return the files that are named after languages, else those of a set of the hub, else the only file."""
     name = f"<language>.{places.FORMAT}"
     visible = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     books = [file.name for file in visible if ending(file) in WORKBOOKS]
@@ -171,14 +173,51 @@ def _from_folder(path: Path, language: str, ask: Ask) -> Corpus:
         unread = [file for file in tables if file not in chain.from_iterable(codes.values())]
         notes += tuple(f"{file} not read; its texts are tuned on with --questions {file.as_posix()}" for file in unread)
         return Corpus(path.resolve().name, str(path), "a file for each language", rows, {}, notes=notes)
+    if names := configurations(path):
+        return _from_hub_folder(path, names, language, ask)
     if len(tables) == 1:
         corpus = _from_file(tables[0], language, ask)
         return replace(corpus, notes=(*notes, f"{tables[0].name} is the only table in the folder"))
     others = f"; to use one file: spillover init {tables[0].as_posix()}" if tables else ""
     workbook = f"; save the sheet of {books[0]} as CSV UTF-8" if books and not tables else ""
     raise SpilloverError(
-        f"{path}: found no file named after a language, expected files such as en.csv and de.csv{others}{workbook}"
+        f"{path}: found no file named after a language, expected files such as en.csv and de.csv, or en/test.parquet"
+        f"{others}{workbook}"
     )
+
+
+def _from_hub_folder(path: Path, names: Mapping[str, Mapping[str, Sequence[Path]]], language: str, ask: Ask) -> Corpus:
+    """Return the rows of a set of the hub that was downloaded.
+
+    names: configuration → split → its files.
+    """
+    codes = configurations_by_language(tuple(names))
+    if not codes and len(names) > 1:
+        listing = ", ".join(name or "." for name in names)
+        raise SpilloverError(
+            f"{path}: found the configurations {listing}, of which none is named after a language, expected one: "
+            f"spillover init {(path / next(filter(None, names))).as_posix()}"
+        )
+    chosen = {code: names[name] for code, name in codes.items()} or {"": next(iter(names.values()))}
+    items, spare = split_names(path, chosen)
+    rows = {code: split_rows(splits[items], code) for code, splits in chosen.items()}
+    questions = {code: split_rows(splits[spare], code) for code, splits in chosen.items() if spare in splits}
+    unread = {split: None for splits in chosen.values() for split in splits if split not in (items, spare)}
+    notes = [f"{items} is measured" + f" and {spare} is tuned on" * bool(questions)]
+    notes += [f"not read: {', '.join(unread)}"] if unread else []
+    form = "a folder for each language"
+    corpus = Corpus(path.resolve().name, str(path), form, rows, questions, notes=tuple(notes))
+    corpus = corpus if codes else by_rows(corpus, language, ask)
+    return corpus if corpus.pivot in corpus.questions else replace(corpus, questions={})
+
+
+def by_rows(corpus: Corpus, language: str, ask: Ask) -> Corpus:
+    """Return the corpus of one table, whose rows say their languages themselves."""
+    items = by_language(corpus.rows[""], corpus.place, language, ask)
+    table, code = corpus.questions.get(""), language or next(iter(items.rows))
+    questions = by_language(table, corpus.place, code, ask).rows if table else {}
+    shared = {code: rows for code, rows in questions.items() if code in items.rows}
+    return replace(corpus, form=items.form, rows=items.rows, questions=shared, parallel=items.parallel)
 
 
 def _from_file(path: Path, language: str, ask: Ask) -> Corpus:

@@ -11,8 +11,8 @@ from typing import Any
 
 from spillover.errors import SpilloverError, UnreachableError, did_you_mean
 from spillover.init.ask import Ask
-from spillover.init.corpus import Corpus, Origin, in_order
-from spillover.init.forms import by_language
+from spillover.init.corpus import Corpus, Origin, by_rows, in_order
+from spillover.init.hub_folder import ITEMS_SPLITS, class_name
 from spillover.languages import ENGLISH, canonical, lookup
 from spillover.sources.files import TableRow
 from spillover.sources.hub import PRESETS, QUESTIONS_SPLIT, UNLABELED, HubLayout, configurations_by_language
@@ -22,9 +22,6 @@ from spillover.utils.hub import pinning, revision
 
 PREFIX = "hub:"
 """What stands before the id of a set."""
-
-ITEMS_SPLITS = ("test", "validation", "dev", "valid", "train")
-"""Names of a split that is measured, the preferred first. A split whose labels are kept secret is none."""
 
 MAX_ROWS = 10_000
 """Most rows of a language and split that are read: as many as an experiment tunes on by default."""
@@ -81,21 +78,11 @@ def _read(data: HubSet, source: str, configuration: str, language: str, ask: Ask
 
 def _by_rows(corpus: Corpus, language: str, ask: Ask) -> Corpus:
     """Return the corpus of one configuration, whose rows say their languages themselves, as those of a file."""
-    items = by_language(corpus.rows[""], corpus.place, language, ask)
-    code = language or next(iter(items.rows))
-    table = corpus.questions.get("")
-    questions = by_language(table, corpus.place, code, ask).rows if table else {}
     # a source takes the only configuration for English, and one that is named after a language for that language
     taken_for = lookup(corpus.place.removeprefix(PREFIX).partition(":")[2]) or ENGLISH
-    is_read_so = items.form == "one language" and code == taken_for
-    return replace(
-        corpus,
-        form=items.form,
-        rows=items.rows,
-        questions={code: rows for code, rows in questions.items() if code in items.rows},
-        parallel=items.parallel,
-        origin=corpus.origin and replace(corpus.origin, readable=is_read_so),
-    )
+    corpus = by_rows(corpus, language, ask)
+    is_read_so = corpus.form == "one language" and next(iter(corpus.rows)) == taken_for
+    return replace(corpus, origin=corpus.origin and replace(corpus.origin, readable=is_read_so))
 
 
 def _languages(data: HubSet) -> dict[str, str]:
@@ -151,16 +138,10 @@ def _rows(data: HubSet, table: Any, place: str) -> list[TableRow]:  # noqa: ANN4
     try:
         return [
             TableRow(
-                f"{place}: row {number}", {column: _cell(value, names.get(column)) for column, value in row.items()}
+                f"{place}: row {number}",
+                {column: class_name(value, names.get(column)) for column, value in row.items()},
             )
             for number, row in zip(numbers, table, strict=True)
         ]
     except Exception as error:
         raise data.unreadable(error) from error
-
-
-def _cell(value: object, names: Sequence[str] | None) -> object:
-    """Return a cell; that of a class by its name, None where it has no label."""
-    if names is None or not isinstance(value, int):
-        return value
-    return names[value] if 0 <= value < len(names) else None
