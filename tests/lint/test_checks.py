@@ -13,10 +13,10 @@ from spillover.lint.characters import one_language_alone
 from spillover.lint.labels import agreed, ceiling, swapped_labels
 from spillover.lint.prompts import white_space
 from spillover.lint.reading import RawItem, RawItems
-from spillover.lint.texts import NEAR_PERCENT, Match, near_duplicates
 from spillover.lint.tokens import Reads, same_beginnings, same_tokens
 from spillover.records import Prompt
 from spillover.tasks import ChoiceTask, open_labeled_task
+from spillover.utils.near_duplicates import NEAR_PERCENT, Match, near_duplicates
 from spillover.utils.text import normal
 
 LABELS = range(3)

@@ -17,11 +17,11 @@ from reads import READS
 from spillover.experiment import parse_experiment
 from spillover.lint import examine
 from spillover.lint.pairing import rank
-from spillover.lint.texts import near_duplicates
 from spillover.records import Defect, Item, Question
 from spillover.sources import open_source, reach
 from spillover.stages.inputs import Inputs
 from spillover.tasks import Task, open_task
+from spillover.utils.near_duplicates import near_duplicates
 from spillover.utils.text import foreign, identifies
 
 STARTER = Path(str(files("spillover").joinpath("data", "starter")))

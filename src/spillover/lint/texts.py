@@ -1,75 +1,19 @@
 """Faults of the texts: test items that prompts show, items identical only in translation, items in a wrong language.
 
-Pure: raw items in, defects out. Two texts are near duplicates if in every field 90% of the characters, in order, are
-the same. All pairs are compared, so none is missed.
+Pure: raw items in, defects out. `utils.near_duplicates` says which texts are nearly the same.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from spillover.languages import get_language
 from spillover.lint.labels import ceiling
 from spillover.lint.reading import RawItem, RawItems
 from spillover.records import Defect, Question, Severity
 from spillover.tasks import Task
+from spillover.utils.near_duplicates import Fields, near_duplicates
 from spillover.utils.text import foreign, identifies, normal
-
-NEAR_PERCENT = 90
-"""Similarity in percent, 100 (1 − insertions and deletions / characters of both), from which two texts are near."""
-
-CHUNK = 1000
-"""Texts that are compared with all items at a time; limits the memory."""
-
-Fields = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A text that is nearly a test item."""
-
-    query: int
-    """Index of the text."""
-    entry: int
-    """Index of the item it is most like."""
-    exact: bool
-    """Whether they differ in case, width and white space alone."""
-
-
-def near_duplicates(queries: Sequence[Fields], entries: Sequence[Fields]) -> list[Match]:
-    """Return, for each query that is near some entry in every field, the one it is most like."""
-    from rapidfuzz.process import cdist
-
-    matches: list[Match] = []
-    if not entries:
-        return matches
-    width = max(map(len, (*queries, *entries)))  # items may have several numbers of choices; two absent ones are alike
-    columns = [[normal(fields[place]) for fields in _padded(entries, width)] for place in range(width)]
-    for start in range(0, len(queries), CHUNK):
-        chunk = [tuple(map(normal, fields)) for fields in _padded(queries[start : start + CHUNK], width)]
-        rows = np.arange(len(chunk))
-        least = np.full((len(chunk), len(entries)), 100, np.uint8)
-        for place, texts in enumerate(columns):
-            remaining = [chunk[row][place] for row in rows]
-            alike = (
-                cdist(remaining, texts, score_cutoff=NEAR_PERCENT, dtype=np.uint8, workers=-1)
-                if remaining
-                else least[:0]
-            )
-            least = np.minimum(least, alike)
-            near = least.any(axis=1)  # below the cutoff a similarity is 0
-            rows, least = rows[near], least[near]
-        for row, similar in zip(rows.tolist(), least, strict=True):
-            best = int(similar.argmax())
-            exact = chunk[row] == tuple(texts[best] for texts in columns)
-            matches.append(Match(start + row, best, exact))
-    return matches
-
-
-def _padded(rows: Sequence[Fields], width: int) -> list[Fields]:
-    return [(*fields, *("",) * (width - len(fields))) for fields in rows]
 
 
 def exemplars(reading: RawItems, task: Task) -> Iterator[Defect]:

@@ -23,6 +23,8 @@ class Translation:
     """What it wrote after tuning."""
     losses: tuple[float, ...] = ()
     """Mean loss of the reference's tokens before and after tuning, nats; empty in runs of version 0.1.0."""
+    nearly_learned: bool | None = None
+    """Whether tuning learned a pair of this language that is nearly the same in both texts; None: not looked for."""
 
 
 @dataclass(frozen=True, slots=True)

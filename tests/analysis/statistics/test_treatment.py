@@ -170,3 +170,43 @@ def test_one_question_has_no_interval() -> None:
     sentence = check_treatment(tuning(row)).sentence
     assert "found 1; on 1 held-out pair chrF" in sentence
     assert "inf" not in sentence
+
+
+def repeated(rows: list[Translation], count: int) -> list[Translation]:
+    """Mark the first pairs as nearly learned."""
+    return [replace(row, nearly_learned=place < count) for place, row in enumerate(rows)]
+
+
+def test_pairs_that_nearly_repeat_learned_ones_do_not_count() -> None:
+    """A model that remembers seven pairs and copies the rest did not learn to translate. The twin counts all pairs."""
+
+    def remembers(place: int) -> str:
+        return right(place) if place < 7 else copied(place)
+
+    rows = pairs(garbled, remembers)
+    assert check_treatment(tuning(*rows)).took is True, "the twin"
+    check, others = check_treatment(tuning(*repeated(rows, 7))), check_treatment(tuning(*rows[7:]))
+    assert check.took is others.took is False
+    assert (check.translations, check.retrievals) == (others.translations, others.retrievals)
+    scores = [
+        [sacrebleu.sentence_chrf(text, [row.reference.strip()]).score for text in (row.before, row.after)]
+        for row in rows[:7]
+    ]
+    before, after = np.mean(scores, axis=0)
+    note = f" 7 more held-out pairs nearly repeat learned ones and do not count (chrF {before:.1f} → {after:.1f})."
+    assert check.sentence == others.sentence + note
+
+
+def test_where_nearly_all_pairs_are_repeated_all_count_with_a_caution() -> None:
+    rows = pairs(garbled, right)
+    check, plain = check_treatment(tuning(*repeated(rows, 8))), check_treatment(tuning(*rows))
+    assert (check.took, check.translations) == (True, plain.translations)
+    assert (
+        check.sentence
+        == f"{plain.sentence} 8 of these pairs nearly repeat learned ones, so memory may explain their chrF."
+    )
+
+
+def test_one_repeated_pair_is_told_in_the_singular() -> None:
+    sentence = check_treatment(tuning(*repeated(pairs(garbled, right), 1))).sentence
+    assert "1 more held-out pair nearly repeats learned ones and does not count" in sentence

@@ -14,7 +14,7 @@ from spillover.models.load import load
 from spillover.models.model import Model
 from spillover.models.tuning import tune as tune_module
 from spillover.models.tuning.contrastive import encode_pair
-from spillover.models.tuning.held_out import HeldOut, alignments, read, retrievals, target_losses
+from spillover.models.tuning.held_out import HeldOut, alignments, nearly_learned, read, retrievals, target_losses
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode
 from spillover.models.tuning.phases import Phase
 from spillover.models.tuning.tune import tune
@@ -108,3 +108,63 @@ def test_the_number_of_pairs_read_leaves_old_adapters_valid() -> None:
     written = [TuneConfig(**keys).model_dump(context=IN_DIGEST)["translations"] for keys in ({}, {"translations": 4})]
     assert written == [40, 4]
     assert TuneConfig().model_dump()["translations"] == 200
+
+
+def share_in_order(one: str, other: str) -> float:
+    """Return the share of characters in the longest common subsequence, by the textbook's table."""
+    row = [0] * (len(other) + 1)
+    for letter in one:
+        line = [0]
+        for place, known in enumerate(other):
+            line.append(row[place] + 1 if letter == known else max(row[place + 1], line[-1]))
+        row = line
+    return 2 * row[-1] / (len(one) + len(other))
+
+
+def test_nearly_learned_is_the_naive_double_loop() -> None:
+    """A pair in another language, or with only one text alike, does not count. Twins that forget either differ."""
+    learned = [
+        Example(f"{code}{place}", code, f"Bitte prüfen Sie die Rechnung {place} vom {word}.", f"Please check {word}.")
+        for place, (code, word) in enumerate(
+            [("de", "Montag im Mai"), ("de", "ersten Tag"), ("nl", "Montag im Juni"), ("de", "elften Tag des Jahres")]
+        )
+    ]
+    held_out = [
+        Example("a", "de", "Bitte prüfen Sie die Rechnung 9 vom Montag im Mai.", "Please check Montag im Mai."),
+        Example("b", "de", "Bitte prüfen Sie die Rechnung 9 vom Montag im Juni.", "Please check Montag im Juni."),
+        Example("c", "nl", "Bitte prüfen Sie die Rechnung 9 vom Montag im Mai.", "Please check Montag im Mai."),
+        Example("d", "de", "Bitte prüfen Sie die Rechnung 1 vom ersten Tag.", "Please check Montag im Juni, at once."),
+        Example("e", "sv", learned[0].source, learned[0].target),
+        Example("f", "de", "BITTE prüfen  Sie die Rechnung 3 vom elften Tag des Jahres.", learned[3].target),
+    ]
+
+    def near(one: Example, other: Example, languages: bool = True, targets: bool = True) -> bool:
+        texts = [(one.source, other.source), (one.target, other.target)][: 1 + targets]
+        alike = all(share_in_order(a.casefold(), b.casefold()) >= 0.9 for a, b in texts)
+        return alike and (one.language == other.language or not languages)
+
+    expected = tuple(any(near(one, other) for other in learned) for one in held_out)
+    assert nearly_learned(held_out, learned) == expected
+    assert expected.count(True) in range(2, 5)
+    assert expected != tuple(any(near(one, other, languages=False) for other in learned) for one in held_out)
+    assert expected != tuple(any(near(one, other, targets=False) for other in learned) for one in held_out)
+    assert nearly_learned(held_out, []) == (False,) * len(held_out)
+    assert nearly_learned([], learned) == ()
+
+
+def test_the_history_marks_pairs_that_are_nearly_learned(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    texts = [f"{a} {b} {c}" for a in WORDS[:4] for b in WORDS for c in ("heute", "morgen früh")]
+    doubled = [
+        Example(f"{text} {turn}", "de", f"{text} gesehen\n", f"{text} seen") for text in texts[:8] for turn in (0, 1)
+    ]
+    settings = SETTINGS.model_copy(update={"validation_share": 0.5})
+    history = tune(load(str(tiny("llama")), "float32"), doubled, settings, 0, tmp_path)
+    learned = {row.source for row in doubled} - {row.source for row in history.translations}
+    marks = {row.nearly_learned for row in history.translations}
+    assert marks <= {True, False} and len(history.translations) == 8
+    held_out = [row.source for row in history.translations]
+    for row in history.translations:
+        if held_out.count(row.source) == 2 and not any(share_in_order(row.source, other) >= 0.9 for other in learned):
+            assert row.nearly_learned is False
+        if held_out.count(row.source) == 1:
+            assert row.nearly_learned is True, "its double was learned"

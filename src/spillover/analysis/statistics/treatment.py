@@ -31,13 +31,15 @@ def check_treatment(tuning: Tuning, taught: bool = True, control: bool = False) 
 
     Translations took if the mean chrF rose, and is above that of the copied sources and above that against other pairs'
     references: the 95% interval of each difference lies above 0. Compared pairs took if more of them find each other.
+    Held-out pairs that nearly repeat learned ones do not count, unless there are too few others.
 
     Args:
         tuning: what tuning did, with its held-out pairs.
         taught: whether a recipe of the mixture has pairs to learn.
         control: whether the mixture is a control, which is not meant to teach a translation.
     """
-    translated, retrieved = translation_gains(tuning.translations), retrieval_gains(tuning.retrievals)
+    rows, memory = _new_pairs(tuning.translations)
+    translated, retrieved = translation_gains(rows), retrieval_gains(tuning.retrievals)
     answers = [_translated(translated[0])] if translated else []
     answers += [_retrieved(retrieved[0])] if retrieved else []
     if not taught:
@@ -51,10 +53,26 @@ def check_treatment(tuning: Tuning, taught: bool = True, control: bool = False) 
     if fewest < FEWEST_PAIRS:
         few = f"it takes at least {FEWEST_PAIRS} held-out questions, found {fewest}"
         return TreatmentCheck(
-            None, f"Whether the treatment took is not known: {few}; {numbers}.", translated, retrieved
+            None, f"Whether the treatment took is not known: {few}; {numbers}.{memory}", translated, retrieved
         )
     took = all(good for good, _ in answers)
-    return TreatmentCheck(took, _sentence(took, control, numbers), translated, retrieved)
+    return TreatmentCheck(took, f"{_sentence(took, control, numbers)}{memory}", translated, retrieved)
+
+
+def _new_pairs(rows: Sequence[Translation]) -> tuple[Sequence[Translation], str]:
+    """Return the held-out pairs that count, and a sentence about those that nearly repeat learned ones."""
+    repeated = [row for row in rows if row.nearly_learned]
+    others = [row for row in rows if not row.nearly_learned]
+    if not repeated:
+        return rows, ""
+    if len({row.id for row in others}) < FEWEST_PAIRS:
+        return rows, f" {len(repeated)} of these pairs nearly repeat learned ones, so memory may explain their chrF."
+    gain = translation_gains(repeated)[0]
+    pairs = plural(len(repeated), "more held-out pair")
+    return others, (
+        f" {pairs} nearly repeat{'s' * (len(repeated) == 1)} learned ones and {'does' if len(repeated) == 1 else 'do'} "
+        f"not count (chrF {gain.before:.1f} → {gain.after:.1f})."
+    )
 
 
 def _sentence(took: bool, control: bool, numbers: str) -> str:

@@ -3,7 +3,7 @@
 `tune` reads them before and after. No weight is changed here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from spillover.models.model import Model
 from spillover.models.tuning.contrastive import mean_states, texts_of
 from spillover.models.tuning.loss import IGNORED, TokenizedExample
 from spillover.models.tuning.translations import translate
-from spillover.records import PairAlignment, Retrieval, Translation
+from spillover.records import Example, PairAlignment, Retrieval, Translation
+from spillover.utils.near_duplicates import near_duplicates
 
 Array = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ class HeldOut:
 
     translated: tuple[TokenizedExample, ...] = ()
     """Those of parts whose target is a translation."""
+    nearly_learned: tuple[bool, ...] = ()
+    """Whether each of these is nearly the same as an example that is learned."""
     compared: tuple[TokenizedExample, ...] = ()
     """Those of phases that compare the two texts of a pair inside the model."""
     depth: float = 1.0
@@ -56,6 +59,23 @@ class Reading:
     """Mean loss of each target's tokens, nats."""
     states: Array
     """(2, pairs, width) mean states of the first and the second texts of the compared pairs."""
+
+
+def nearly_learned(held_out: Sequence[Example], learned: Iterable[Example]) -> tuple[bool, ...]:
+    """Return for each held-out example whether a learned one of its language is nearly the same in both texts.
+
+    A model that remembers the learned one translates it without being able to translate.
+    """
+    entries: dict[str, list[tuple[str, ...]]] = {}
+    for example in learned:
+        entries.setdefault(example.language, []).append((example.source, example.target))
+    near = [False] * len(held_out)
+    for language in dict.fromkeys(example.language for example in held_out):
+        places = [place for place, example in enumerate(held_out) if example.language == language]
+        texts = [(held_out[place].source, held_out[place].target) for place in places]
+        for match in near_duplicates(texts, entries.get(language, [])):
+            near[places[match.query]] = True
+    return tuple(near)
 
 
 def read(reader: PrefixReader, held_out: HeldOut) -> Reading:
@@ -82,12 +102,20 @@ def target_losses(reader: PrefixReader, rows: Sequence[TokenizedExample]) -> lis
 
 def translations(held_out: HeldOut, before: Reading, after: Reading) -> tuple[Translation, ...]:
     """Return what was translated before and after tuning."""
-    rows = zip(held_out.translated, before.translations, after.translations, before.losses, after.losses, strict=True)
+    texts, losses = (before.translations, after.translations), (before.losses, after.losses)
+    rows = zip(held_out.translated, *texts, *losses, held_out.nearly_learned, strict=True)
     return tuple(
         Translation(
-            row.example.id, row.example.language, row.example.source, row.example.target, one, other, (loss, later)
+            row.example.id,
+            row.example.language,
+            row.example.source,
+            row.example.target,
+            one,
+            other,
+            (loss, later),
+            near,
         )
-        for row, one, other, loss, later in rows
+        for row, one, other, loss, later, near in rows
     )
 
 

@@ -10,7 +10,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.model import Model
 from spillover.models.tuning.contrastive import encode_pair
-from spillover.models.tuning.held_out import HeldOut
+from spillover.models.tuning.held_out import HeldOut, nearly_learned
 from spillover.models.tuning.loss import IGNORED, TokenizedExample, encode
 from spillover.models.tuning.schedule import Steps, WeightedSteps
 from spillover.records import Example, LearnedPart, PartPlan, PhasePlan
@@ -110,7 +110,9 @@ def held_out_examples(phases: Sequence[Phase], translates: Sequence[Sequence[boo
             rows = [phase.held_out[end - count : end] for count, end in zip(phase.apart, ends, strict=True)]
             translated += [part for part, written in zip(rows, translates[phase.number], strict=False) if written]
     limit = phases[0].settings.translations
-    return HeldOut(_in_turn(translated, limit), _in_turn(compared, limit), *depths[:1])
+    chosen, learned = _in_turn(translated, limit), (row.example for phase in phases for row in phase.learned)
+    near = nearly_learned([row.example for row in chosen], learned)
+    return HeldOut(chosen, near, _in_turn(compared, limit), *depths[:1])
 
 
 def _in_turn(parts: Sequence[Sequence[TokenizedExample]], limit: int) -> tuple[TokenizedExample, ...]:
