@@ -44,7 +44,7 @@ PROMPT_WRITERS = {
 """Who writes the answers to the plain prompts of a translation model."""
 QUALITY_SCORERS = {
     "cometkiwi": "spillover.translate.quality:CometKiwi",
-    "metricx": "spillover.translate.quality:MetricX",
+    "metricx": "spillover.models.scoring.metricx:MetricX",
 }
 """Models that estimate the quality of a translation without a reference."""
 TASK_FAMILIES = {

@@ -49,6 +49,16 @@ def test_what_was_fetched_is_all_that_a_run_needs(call: Call, hub: Hub, experime
     assert not hub.requests
 
 
+def test_the_model_of_quality_estimation_is_fetched_and_pinned_too(
+    call: Call, hub: Hub, experiment: Path, tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
+    options = ("translate.quality=metricx", "translate.quality_model=owner/model", f"model.name={tiny('llama')}")
+    settings = [part for option in options for part in ("--set", option)]
+    fetched = call("fetch", experiment, "--runs", tmp_path / "runs", *settings)
+    assert fetched.status == 0, fetched.err
+    assert read_lock(experiment) == {"models": {"owner/model": OLD}}
+
+
 def test_a_tuned_run_keeps_its_lock_and_is_exported_with_the_same_base(
     call: Call, hub: Hub, experiment: Path, tmp_path: Path
 ) -> None:

@@ -157,14 +157,6 @@ pairs = list(zip(open(value("-s"), encoding="utf-8"), open(value("-t"), encoding
 rows = [{"src": a.strip(), "mt": b.strip(), "COMET": len(b.strip()) / 100} for a, b in pairs]
 json.dump({value("-t"): rows}, open(value("--to_json"), "w"))
 """
-METRICX = """
-value = lambda name: arguments[arguments.index(name) + 1]
-rows = [json.loads(line) for line in open(value("--input_file"), encoding="utf-8")]
-assert all(set(row) == {"source", "hypothesis", "reference"} and row["reference"] == "" for row in rows)
-with open(value("--output_file"), "w") as out:
-    for row in rows:
-        print(json.dumps(row | {"prediction": len(row["hypothesis"]) / 10}), file=out)
-"""
 
 
 def command(tmp_path: Path, work: str) -> tuple[Path, Path]:
@@ -186,35 +178,14 @@ def test_cometkiwi_is_called_as_its_command_line_asks(tmp_path: Path, monkeypatc
     assert not scorer.lower_is_better
 
 
-def test_metricx_is_called_as_its_readme_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, log = command(tmp_path, METRICX)
-    monkeypatch.setenv("METRICX_PYTHON", str(path))
-    scorer = open_scorer("metricx", "google/metricx-24-hybrid-xl-v2p6")
-    assert scorer.score(["Good.", "好"], ["Gut.", "Schön!"]) == [0.4, 0.6]
-    arguments = json.loads(log.read_text("utf-8"))
-    assert arguments[:8] == [
-        "-m",
-        "metricx24.predict",
-        "--tokenizer",
-        "google/mt5-xl",
-        "--model_name_or_path",
-        "google/metricx-24-hybrid-xl-v2p6",
-        "--max_input_length",
-        "1536",
-    ]
-    assert arguments[8:10] == ["--batch_size", "1"]
-    assert arguments[-1] == "--qe"
-    assert scorer.lower_is_better
-
-
 def test_a_scorer_that_is_not_there_or_fails_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMET_SCORE", str(tmp_path / "nowhere"))
     with pytest.raises(SpilloverError, match=r"cannot run .*nowhere.*: No such file or directory; install it with"):
         open_scorer("cometkiwi").score(["a"], ["b"])
     path, _ = command(tmp_path, "sys.exit('no such model')")
-    monkeypatch.setenv("METRICX_PYTHON", str(path))
-    with pytest.raises(SpilloverError, match="failed: no such model; let METRICX_PYTHON name"):
-        open_scorer("metricx").score(["a"], ["b"])
+    monkeypatch.setenv("COMET_SCORE", str(path))
+    with pytest.raises(SpilloverError, match="failed: no such model; install it with"):
+        open_scorer("cometkiwi").score(["a"], ["b"])
     with pytest.raises(SpilloverError, match=r"translate.quality: found 'metrics'.*did you mean 'metricx'"):
         open_scorer("metrics")
 

@@ -8,6 +8,7 @@ from spillover.models.adapter_files import locate_adapter
 from spillover.models.locate import locate
 from spillover.plugins import TRANSLATORS
 from spillover.stages.inputs import Inputs
+from spillover.translate.quality import open_scorer
 from spillover.utils.hub import Revisions, pinning
 from spillover.utils.progress import notify
 
@@ -16,12 +17,15 @@ NETWORKED = ("stream",)
 
 
 def fetch(experiment: Experiment, inputs: Inputs, open_translator: Callable[[], object]) -> Revisions:
-    """Download models, adapters, translator, questions and items; return the commits of those that the hub has.
+    """Download all that a run needs: models, adapters, translator, quality scorer, questions and items.
 
     Args:
         experiment: what will be run.
         inputs: its questions and items, which are read once, so that they are in the cache.
         open_translator: opens the translator, which downloads its model if it runs in this process.
+
+    Returns:
+        The commits of those that the hub has.
 
     Raises:
         SpilloverError: something cannot be had, or is read from the network each time.
@@ -35,6 +39,8 @@ def fetch(experiment: Experiment, inputs: Inputs, open_translator: Callable[[], 
                 locate_adapter(arm.adapter, model, f"arms.{name}.adapter")
         if experiment.tunes or any(arm.ask == "translate-test" for arm in experiment.all_arms.values()):
             open_translator()
+        if (chosen := experiment.translate).quality and experiment.tunes:
+            _ = open_scorer(chosen.quality, chosen.quality_model).version  # made from the model's files
         for reader in (inputs, *map(Inputs, _unrelated(experiment))) if experiment.tunes else ():
             _read_questions(reader)
         _ = inputs.items

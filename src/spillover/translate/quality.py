@@ -1,8 +1,8 @@
 """Quality estimation: how good a translation is, judged from the two texts alone by a model made for that.
 
-COMETKiwi and MetricX-24 need versions of transformers that this package cannot run with. So each runs by its own
-command, in an environment of its own, and files carry the texts to it. Sources, read in 2026: `comet/cli/score.py` of
-Unbabel/COMET; the README of google-research/metricx, section "Reference-Free".
+COMETKiwi's package needs a version of transformers that this package cannot run with. So it runs by its own command, in
+an environment of its own, and files carry the texts to it (`comet/cli/score.py` of Unbabel/COMET, read in 2026).
+MetricX-24 runs in this process: `models/scoring/metricx.py`.
 """
 
 import json
@@ -23,8 +23,10 @@ class QualityScorer(Protocol):
 
     lower_is_better: bool
     """Whether a lower score means a better translation."""
-    version: str
-    """The model, and what else its scores depend on."""
+
+    @property
+    def version(self) -> str:
+        """The model, and what else its scores depend on. A model that runs in this process may be downloaded for it."""
 
     def score(self, originals: Sequence[str], translations: Sequence[str]) -> Sequence[float]:
         """Return one score for each translation, in their order. No text has a line break."""
@@ -61,41 +63,6 @@ class CometKiwi:
             )
             (rows,) = json.loads(scores.read_text(encoding="utf-8")).values()
             return [float(row["COMET"]) for row in rows]
-
-
-class MetricX:
-    """MetricX-24 without references, by `python -m metricx24.predict`. In [0, 25]: an error score."""
-
-    lower_is_better = True
-
-    def __init__(self, model: str = "google/metricx-24-hybrid-large-v2p6") -> None:
-        """Take the model; nothing runs yet."""
-        self._model, self.version = model, f"metricx24 {model}"
-
-    def score(self, originals: Sequence[str], translations: Sequence[str]) -> list[float]:
-        """Score by one call of the module."""
-        with TemporaryDirectory() as name:
-            texts, scores = Path(name) / "input.jsonl", Path(name) / "output.jsonl"
-            rows = (
-                {"source": original, "hypothesis": translation, "reference": ""}
-                for original, translation in zip(originals, translations, strict=True)
-            )
-            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            texts.write_text(lines, encoding="utf-8")
-            options = {
-                "tokenizer": "google/mt5-xl",
-                "model_name_or_path": self._model,
-                "max_input_length": "1536",
-                "batch_size": "1",
-                "input_file": str(texts),
-                "output_file": str(scores),
-            }
-            parts = [part for key, value in options.items() for part in (f"--{key}", value)]
-            _run(
-                [os.environ.get("METRICX_PYTHON", "python"), "-m", "metricx24.predict", *parts, "--qe"],
-                "let METRICX_PYTHON name the Python of an environment with google-research/metricx",
-            )
-            return [float(json.loads(line)["prediction"]) for line in scores.read_text(encoding="utf-8").splitlines()]
 
 
 def _run(command: Sequence[str], remedy: str) -> None:
