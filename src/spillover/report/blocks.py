@@ -13,6 +13,9 @@ from typing import Any
 MAX_BYTES = 15_000_000
 """Most bytes of blocks within the page; more are files beside it."""
 
+LEVEL = 6
+"""Level of the compression: the highest, 9, takes twice the time for one percent."""
+
 Block = dict[str, Any]
 """What a block is about, as the page needs it for its choices, and its packed `data`, or the path of its `file`."""
 
@@ -20,7 +23,7 @@ Block = dict[str, Any]
 def pack(content: object) -> str:
     """Return JSON-like content as base64 of gzip of JSON. The same content always gives the same text."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), LEVEL, mtime=0)).decode()
 
 
 def beside(parts: Mapping[str, Sequence[Block]]) -> tuple[dict[str, list[Block]], dict[str, str]]:

@@ -10,10 +10,12 @@ from scipy import optimize, stats
 from spillover.analysis.statistics.paired import (
     MeanChange,
     critical,
+    estimates,
     mean_change,
     over_languages,
     score_interval,
     share,
+    shares,
 )
 
 Z = stats.norm.ppf(0.975)
@@ -280,3 +282,31 @@ def test_over_unpaired_languages_it_covers():
             hits[name] += found.low <= truth <= found.high
     assert hits["own"] >= 0.94 * 400
     assert hits["the same"] < 0.9 * 400
+
+
+def check_many_at_once() -> None:
+    random = np.random.default_rng(3)
+    cells = [random.choice([-1.0, 0, 0, 1], size=(items, 2)) for items in (5, 40, 600)] + [np.zeros((12, 1))]
+    changes = [mean_change(values) for values in cells]
+    for together, change in zip(estimates(changes), changes, strict=True):
+        alone = change.estimate()
+        assert (together.value, together.n) == (alone.value, alone.n)
+        assert (together.low, together.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
+    assert estimates([]) == []
+
+
+def test_many_estimates_at_once_are_those_of_each_alone() -> None:
+    check_many_at_once()
+
+
+def test_one_quantile_for_all_cells_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "estimates", lambda changes: [change.estimate(z=1.96) for change in changes])
+    with pytest.raises(AssertionError):
+        check_many_at_once()
+
+
+def test_many_shares_at_once_are_those_of_each_alone() -> None:
+    random = np.random.default_rng(4)
+    rates = ((30, 0.2), (30, 0.9), (500, 0.5))
+    cells = [((random.random(items) < rate).astype(np.float64), None, None) for items, rate in rates]
+    assert shares(cells) == [share(*cell) for cell in cells]

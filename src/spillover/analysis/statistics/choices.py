@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import scipy
 
 from spillover.analysis.statistics.calibrate import centered, contextual, label_mean_influence
 from spillover.analysis.statistics.estimate import macro_auc
-from spillover.analysis.statistics.paired import mean_change, mean_score, share, unbounded_mean
+from spillover.analysis.statistics.paired import estimates, mean_change, mean_score, shares, unbounded_mean
 from spillover.analysis.statistics.pairing import (
     Array,
     ChoiceScores,
     Golds,
     LabelScores,
     PairedCell,
+    UnitNumbers,
     Units,
     is_correct,
     item_table,
@@ -42,8 +42,8 @@ SLOPE_REACH = 2.0
 class LabelSplit:
     """Change of each item of one task, (items, languages); nan where a language lacks the item."""
 
-    units: Units
-    """(items,) the independent unit of each item."""
+    units: UnitNumbers
+    """(items,) the number of each item's independent unit."""
     difference: Array
     """1 where an item was fixed, −1 where it was broken, else 0."""
     centered: Array
@@ -63,14 +63,14 @@ class LabelSplit:
         lengths = dict(zip(asked, by_length, strict=True))
         return cls(units, difference, centered_change, influence, margin, lengths)
 
-    def discrimination(self, columns: Sequence[int]) -> Estimate:
-        """Return the part of the gain due to better ranking of the labels."""
-        return mean_change(self.centered[:, columns], self.units, self.influence[:, columns]).estimate()
+    def discrimination(self, groups: Sequence[Sequence[int]]) -> list[Estimate]:
+        """Return, for each group of columns, the part of the gain due to better ranking of the labels."""
+        return estimates([mean_change(self.centered[:, c], self.units, self.influence[:, c]) for c in groups])
 
-    def label_prior(self, columns: Sequence[int]) -> Estimate:
-        """Return the part of the gain due to a weaker bias toward one label."""
+    def label_prior(self, groups: Sequence[Sequence[int]]) -> list[Estimate]:
+        """Return, for each group of columns, the part of the gain due to a weaker bias toward one label."""
         rest, influence = (self.difference - part for part in (self.centered, self.influence))
-        return mean_change(rest[:, columns], self.units, influence[:, columns]).estimate()
+        return estimates([mean_change(rest[:, c], self.units, influence[:, c]) for c in groups])
 
     def length_change(self, unit: Length, columns: Sequence[int]) -> Estimate | None:
         """Return the mean change of the accuracy per unit of length; None unless the task asks, or without columns."""
@@ -102,20 +102,32 @@ def gold_margin(scores: Array, gold: Golds) -> Array:
     more probable than all others together; a constant added to all scores of an item changes nothing.
     """
     others = np.where(np.arange(scores.shape[1]) == gold[:, None], -np.inf, scores)
-    result: Array = scores[np.arange(len(gold)), gold] - scipy.special.logsumexp(others, axis=1)
+    result: Array = scores[np.arange(len(gold)), gold] - np.logaddexp.reduce(others, axis=1)
     return result
 
 
-def choice_gain(choices: ChoiceScores, split: LabelSplit, column: int) -> ChoiceGain:
-    """Return the part of a gain that only tasks with labels have; `column` is the cell's in the split."""
+def choice_gains(cells: Sequence[PairedCell], split: LabelSplit) -> list[ChoiceGain]:
+    """Return what only tasks with labels have of the gains; `cells` are those of the split, and have labels."""
+    columns = [[column] for column in range(len(cells))]
+    parts = zip(split.discrimination(columns), split.label_prior(columns), strict=True)
+    return [
+        _choice_gain(cell.choices, split, column, *of_cell)
+        for column, (cell, of_cell) in enumerate(zip(cells, parts, strict=True))
+        if cell.choices
+    ]
+
+
+def _choice_gain(
+    choices: ChoiceScores, split: LabelSplit, column: int, discrimination: Estimate, label_prior: Estimate
+) -> ChoiceGain:
     gold = np.bincount(choices.gold, minlength=choices.labels) / len(choices.gold)
     balanced = has_balanced_golds(choices.gold, choices.numbers)
     margin, detectable = split.margin_change([column])
     return ChoiceGain(
         chance=_chance(choices.numbers),
         gold=tuple(gold.tolist()),
-        discrimination=split.discrimination([column]) if balanced else None,
-        label_prior=split.label_prior([column]) if balanced else None,
+        discrimination=discrimination if balanced else None,
+        label_prior=label_prior if balanced else None,
         margin=margin,
         margin_detectable=detectable,
         per_character=split.length_change("characters", [column]),
@@ -132,15 +144,23 @@ def _chance(numbers: Golds) -> float:
     return float(sum(Fraction(count, int(number)) for number, count in counts.items()) / len(numbers))
 
 
-def choice_metrics(arm: LabelScores, gold: Golds, units: Units) -> ChoiceMetrics:
-    """Return what one arm's scores of the labels tell about it in a cell."""
+def choice_metrics(cells: Sequence[tuple[LabelScores, Golds, Units]]) -> list[ChoiceMetrics]:
+    """Return what one arm's scores of the labels tell about it in each cell: its scores, golds and units."""
+    hits = [
+        (is_correct(centered(arm.logprobs), gold), units, centered_accuracy_influence(arm.logprobs, gold))
+        for arm, gold, units in cells
+    ]
+    return [_choice_metrics(*cell, accuracy) for cell, accuracy in zip(cells, shares(hits), strict=True)]
+
+
+def _choice_metrics(arm: LabelScores, gold: Golds, units: Units, centered_accuracy: Estimate) -> ChoiceMetrics:
     scores = arm.logprobs
     n, labels = scores.shape
     ordered = np.sort(scores, axis=1)
     by_context = None if arm.content_free is None else contextual(scores, arm.content_free)
     by_token, by_length = arm.logprobs_per_token, arm.by_length
     return ChoiceMetrics(
-        centered=share(is_correct(centered(scores), gold), units, centered_accuracy_influence(scores, gold)),
+        centered=centered_accuracy,
         auc=macro_auc(scores, gold, units),
         chosen=tuple((np.bincount(scores.argmax(axis=1), minlength=labels) / n).tolist()),
         ties=int((ordered[:, -1] == ordered[:, -2]).sum()),

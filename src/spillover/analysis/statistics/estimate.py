@@ -10,6 +10,7 @@ from spillover.errors import SpilloverError, did_you_mean
 from spillover.records import CONFIDENCE, Estimate
 
 Array = NDArray[np.float64]
+Units = NDArray[np.int_] | NDArray[np.str_]
 
 RESAMPLES = 10_000
 """Number of bootstrap resamples by default."""
@@ -38,7 +39,7 @@ def wilson(successes: float, n: float) -> Estimate:
     return Estimate(successes / n, float(low), float(high), round(n))
 
 
-def mcnemar(changes: Array, units: NDArray[np.str_] | None = None) -> float:
+def mcnemar(changes: Array, units: Units | None = None) -> float:
     """Return the two-sided p of the exact McNemar test, by units whose items change together.
 
     changes: (items,), 1 where an item was fixed, −1 where it was broken, else 0; units: (items,) the independent unit
@@ -57,7 +58,7 @@ def mcnemar(changes: Array, units: NDArray[np.str_] | None = None) -> float:
     return min(1.0, float(odds[np.abs(sums) >= abs(round(float(nets.sum())))].sum()))
 
 
-def sign_flip(changes: Array, units: NDArray[np.str_] | None = None, seed: int = 0) -> float:
+def sign_flip(changes: Array, units: Units | None = None, seed: int = 0) -> float:
     """Return the two-sided p of the paired permutation test of a mean change, by units whose items change together.
 
     changes: (items,) differences of scores; units: as for `mcnemar`, which this is for changes of −1, 0 and 1. Exact
@@ -80,7 +81,7 @@ def sign_flip(changes: Array, units: NDArray[np.str_] | None = None, seed: int =
     return extreme / (SIGN_DRAWS + 1)
 
 
-def paired_test(changes: Array, units: NDArray[np.str_] | None = None) -> float:
+def paired_test(changes: Array, units: Units | None = None) -> float:
     """Return the two-sided p of a mean change: McNemar's for changes of −1, 0 and 1, else that of flipped signs."""
     return mcnemar(changes, units) if (changes == np.rint(changes)).all() else sign_flip(changes, units)
 
@@ -99,7 +100,7 @@ def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
     return result
 
 
-def macro_auc(scores: Array, gold: NDArray[np.int_], units: NDArray[np.str_] | None = None) -> Estimate | None:
+def macro_auc(scores: Array, gold: NDArray[np.int_], units: Units | None = None) -> Estimate | None:
     """Mean over labels of the AUC of `s_k − logsumexp of the others` for gold = k against the rest.
 
     scores: (items, labels), nats, −inf in the last places of an item with fewer labels; gold: (items,). Range [0, 1];
@@ -140,7 +141,7 @@ def _one_against_rest(scores: Array, gold: NDArray[np.int_]) -> tuple[float, Arr
     areas = np.empty(labels)
     deviations = np.zeros(n)
     for label in range(labels):
-        margin = scores[:, label] - scipy.special.logsumexp(np.delete(scores, label, axis=1), axis=1)
+        margin = scores[:, label] - np.logaddexp.reduce(np.delete(scores, label, axis=1), axis=1)
         placements = _placements(margin, gold == label)
         areas[label] = placements[gold == label].mean()
         size = np.where(gold == label, counts[label], n - counts[label])
@@ -150,13 +151,17 @@ def _one_against_rest(scores: Array, gold: NDArray[np.int_]) -> tuple[float, Arr
 
 def _placements(values: Array, positive: NDArray[np.bool_]) -> Array:
     """Return for each positive the share of negatives below it, for each negative of positives above it."""
-    ranks = scipy.stats.rankdata(values)
-    within = np.empty(len(values))
-    within[positive] = scipy.stats.rankdata(values[positive])
-    within[~positive] = scipy.stats.rankdata(values[~positive])
-    lower = ranks - within
-    positives = int(positive.sum())
-    result: Array = np.where(positive, lower / (len(values) - positives), 1 - lower / positives)
+    result = np.empty(len(values))
+    result[positive] = _share_below(values[~positive], values[positive])
+    result[~positive] = 1 - _share_below(values[positive], values[~positive])
+    return result
+
+
+def _share_below(others: Array, values: Array) -> Array:
+    """Return for each value the share of the others that are lower; a tie counts half."""
+    ordered = np.sort(others)
+    lower, at_most = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    result: Array = (lower + at_most) / (2 * len(others))
     return result
 
 

@@ -10,33 +10,20 @@ from typing import Literal
 import numpy as np
 
 from spillover.analysis.statistics.answer_language import language_harm, pass_rate_change
-from spillover.analysis.statistics.choices import LabelSplit, choice_gain, choice_metrics
+from spillover.analysis.statistics.cell_changes import CellChange, Outcomes, measure_cells
 from spillover.analysis.statistics.clusters import Clusters
 from spillover.analysis.statistics.estimate import adjust, detectable_gain, paired_test
 from spillover.analysis.statistics.groups import Group, group_of
-from spillover.analysis.statistics.paired import (
-    MeanChange,
-    critical,
-    mean_change,
-    mean_score,
-    over_languages,
-    share,
-)
-from spillover.analysis.statistics.pairing import (
-    Array,
-    LabelScores,
-    PairedCell,
-    Units,
-    item_table,
-    pair_arms,
-)
-from spillover.analysis.statistics.reasons import ReasonSplit, answer_metrics
+from spillover.analysis.statistics.paired import MeanChange, critical, mean_score, over_languages, share
+from spillover.analysis.statistics.pairing import PairedCell, pair_arms
+from spillover.analysis.statistics.reasons import answer_metrics
 from spillover.analysis.statistics.verdicts import FEWEST_ITEMS, headline, sentence, verdict, within
 from spillover.languages import get_language
 from spillover.records import (
     CONFIDENCE,
     ArmMetrics,
     ChoiceGain,
+    ChoiceMetrics,
     Comparison,
     Estimate,
     Gain,
@@ -63,37 +50,6 @@ class _Test:
     adjusted: float
     alpha: float
     """Level at which Holm tests the smallest of all p-values."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcomes:
-    """The items of one task in all languages: their scores, changes, and what the changes are made of."""
-
-    units: Units
-    """(items,) the independent unit of each item."""
-    reference: Array
-    """(items, languages) scores in the one arm, nan where a language lacks the item."""
-    arm: Array
-    """(items, languages) scores in the other."""
-    labels: LabelSplit | None
-    """The changes split by what the labels' scores say; None for answers in words."""
-    answers: ReasonSplit | None
-    """The changes split by reason; None for tasks with labels."""
-
-    @classmethod
-    def of(cls, cells: Sequence[PairedCell]) -> "_Outcomes":
-        """Put the items of a task's cells beside one another."""
-        units, (reference, arm) = item_table(cells, lambda cell: np.stack([cell.reference, cell.arm]))
-        labels = LabelSplit.of(cells) if cells[0].choices else None
-        return cls(units, reference, arm, labels, None if labels else ReasonSplit.of(cells))
-
-    def gain(self, columns: Sequence[int]) -> MeanChange:
-        """Return the mean difference over some languages."""
-        return mean_change((self.arm - self.reference)[:, columns], self.units)
-
-    def reasons(self, columns: Sequence[int]) -> tuple[ReasonPart, ...]:
-        """Return the mean difference over some languages, split by reason; nothing for tasks with labels."""
-        return self.answers.over(columns) if self.answers and columns else ()
 
 
 def compare(
@@ -164,10 +120,11 @@ def _comparison(
     summaries: list[Summary] = []
     for task in dict.fromkeys(cell.task for cell in cells):
         members = [(cell, test) for cell, test in zip(cells, tests, strict=True) if cell.task == task]
-        outcomes = _Outcomes.of([cell for cell, _ in members])
+        outcomes = Outcomes.of([cell for cell, _ in members])
+        measured = measure_cells([cell for cell, _ in members], outcomes)
         of_task = [
-            _gain(cell, group_of(cell.language, *seen), test, outcomes, column, margin)
-            for column, (cell, test) in enumerate(members)
+            _gain(cell, group_of(cell.language, *seen), test, of_cell, outcomes.reasons([column]), margin)
+            for column, ((cell, test), of_cell) in enumerate(zip(members, measured, strict=True))
         ]
         gains += of_task
         summaries.append(_summary(of_task, outcomes, margin, tuned))
@@ -183,31 +140,24 @@ def _tests(cells: Sequence[PairedCell], correction: str) -> list[_Test]:
 
 
 def _gain(
-    cell: PairedCell,
-    group: Group,
-    test: _Test,
-    outcomes: _Outcomes,
-    column: int,
-    margin: float,
+    cell: PairedCell, group: Group, test: _Test, measured: CellChange, reasons: tuple[ReasonPart, ...], margin: float
 ) -> Gain:
-    n, change, choices = len(cell.ids), outcomes.gain([column]), cell.choices
-    difference, language = change.estimate(), _language_change(cell)
-    scores = (choices.reference, choices.arm) if choices else (None, None)
+    n, change, difference, language = len(cell.ids), measured.change, measured.difference, _language_change(cell)
     return Gain(
         task=cell.task,
         language=cell.language,
         group=group,
         n=n,
-        reference=_arm_metrics(cell, 0, scores[0]),
-        arm=_arm_metrics(cell, 1, scores[1]),
+        reference=_arm_metrics(cell, 0, measured.metrics[0]),
+        arm=_arm_metrics(cell, 1, measured.metrics[1]),
         difference=difference,
         fixed=int((cell.difference > 0).sum()),
         broken=int((cell.difference < 0).sum()),
         p=test.p,
         p_adjusted=test.adjusted,
         minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken, test.alpha),
-        choices=choice_gain(choices, outcomes.labels, column) if choices and outcomes.labels else None,
-        reasons=outcomes.reasons([column]),
+        choices=measured.choices,
+        reasons=reasons,
         answer_language=language,
         language_harm=language is not None and language_harm(language),
         verdict=verdict(difference, n, margin, significant=test.adjusted < 1 - CONFIDENCE),
@@ -225,16 +175,16 @@ def _language_change(cell: PairedCell) -> Estimate | None:
     return pass_rate_change(before, after, cell.units)
 
 
-def _arm_metrics(cell: PairedCell, place: int, labels: LabelScores | None) -> ArmMetrics:
+def _arm_metrics(cell: PairedCell, place: int, choices: ChoiceMetrics | None) -> ArmMetrics:
     """Return how one arm does in a cell; `place` is 0 for the reference, 1 for the arm."""
     return ArmMetrics(
         score=mean_score((cell.reference, cell.arm)[place], cell.units),
-        choices=choice_metrics(labels, cell.choices.gold, cell.units) if labels and cell.choices else None,
-        answers=None if labels else answer_metrics(cell.reasons[place], cell.in_language[place]),
+        choices=choices,
+        answers=None if choices else answer_metrics(cell.reasons[place], cell.in_language[place]),
     )
 
 
-def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: bool) -> Summary:
+def _summary(gains: Sequence[Gain], outcomes: Outcomes, margin: float, tuned: bool) -> Summary:
     """Summarize one task; `gains` are in the order of the outcomes' columns."""
     columns, items = _columns(gains, "unseen"), len(outcomes.units)
     change = outcomes.gain(columns) if columns else None
@@ -256,8 +206,8 @@ def _summary(gains: Sequence[Gain], outcomes: _Outcomes, margin: float, tuned: b
         pivot=_mean(outcomes, _columns(gains, "pivot")),
         worst_language=worst.language,
         worst=replace(worst.difference, low=min(gain.difference.low for gain in gains)),
-        discrimination=labels.discrimination(columns) if labels else None,
-        label_prior=labels.label_prior(columns) if labels else None,
+        discrimination=labels.discrimination([columns])[0] if labels else None,
+        label_prior=labels.label_prior([columns])[0] if labels else None,
         reasons=outcomes.reasons(columns),
         minimum_detectable=detectable_gain(change.effective(), change.fixed + change.broken) if change else None,
         margin=gold[0],
@@ -280,12 +230,12 @@ def _columns(gains: Sequence[Gain], group: str) -> list[int]:
     return [column for column, gain in enumerate(gains) if gain.group == group]
 
 
-def _mean(outcomes: _Outcomes, columns: Sequence[int]) -> Estimate | None:
+def _mean(outcomes: Outcomes, columns: Sequence[int]) -> Estimate | None:
     """Return the mean over some languages; None over no language."""
     return outcomes.gain(columns).estimate() if columns else None
 
 
-def _splits(gains: Sequence[Gain], outcomes: _Outcomes) -> tuple[GroupGain, ...]:
+def _splits(gains: Sequence[Gain], outcomes: Outcomes) -> tuple[GroupGain, ...]:
     members: dict[tuple[Literal["tier", "script", "family"], str], list[int]] = {}
     for by in PROPERTIES:
         for column in _columns(gains, "unseen"):

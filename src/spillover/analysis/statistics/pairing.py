@@ -15,6 +15,7 @@ from spillover.records import REASONS, Length, Outcome, Prediction, Reason, Resu
 Array = NDArray[np.float64]
 Golds = NDArray[np.int_]
 Units = NDArray[np.str_]
+UnitNumbers = NDArray[np.int_]
 Rows = Mapping[str, Result]
 
 
@@ -141,19 +142,22 @@ def _check_numbers(task: str, cells: Sequence[PairedCell]) -> None:
                 )
 
 
-def item_table(cells: Sequence[PairedCell], measure: Callable[[PairedCell], Array]) -> tuple[Units, Array]:
+def item_table(cells: Sequence[PairedCell], measure: Callable[[PairedCell], Array]) -> tuple[UnitNumbers, Array]:
     """Put the items of one task's cells beside one another.
 
-    measure: returns (numbers, items) of a cell. Returns the independent unit of each item, (items,), and the numbers,
-    (numbers, items, languages), nan where a language lacks the item.
+    measure: returns (numbers, items) of a cell. Returns the number of each item's independent unit, (items,), since
+    numbers are compared faster than ids, and the numbers, (numbers, items, languages), nan where a language lacks the
+    item.
     """
-    unit_of = {id: str(unit) for cell in cells for id, unit in zip(cell.ids, cell.units, strict=True)}
+    unit_of: dict[str, str] = {}
+    for cell in cells:
+        unit_of.update(zip(cell.ids, cell.units.tolist(), strict=True))
     rows = {id: row for row, id in enumerate(sorted(unit_of))}
     parts = [measure(cell) for cell in cells]
     values = np.full((len(parts[0]), len(rows), len(cells)), np.nan)
     for column, (cell, part) in enumerate(zip(cells, parts, strict=True)):
         values[:, [rows[id] for id in cell.ids], column] = part
-    return np.array([unit_of[id] for id in rows]), values
+    return np.unique([unit_of[id] for id in rows], return_inverse=True)[1], values
 
 
 def _by_cell(results: Iterable[Result]) -> dict[tuple[str, str], dict[str, Result]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spillover.analysis.statistics.answer_language import pass_rate
 from spillover.analysis.statistics.paired import mean_change
-from spillover.analysis.statistics.pairing import Array, PairedCell, Units, item_table
+from spillover.analysis.statistics.pairing import Array, PairedCell, UnitNumbers, item_table
 from spillover.records import REASONS, AnswerMetrics, Reason, ReasonPart
 
 LOSSES: tuple[Reason, ...] = tuple(reason for reason in REASONS if reason != "right")
@@ -21,8 +21,8 @@ LOSSES: tuple[Reason, ...] = tuple(reason for reason in REASONS if reason != "ri
 class ReasonSplit:
     """The parts of each item's change in one task."""
 
-    units: Units
-    """(items,) the independent unit of each item."""
+    units: UnitNumbers
+    """(items,) the number of each item's independent unit."""
     parts: Array
     """(reasons, items, languages) score lost for each of `LOSSES` in the reference − in the arm; nan without item."""
 

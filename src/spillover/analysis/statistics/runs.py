@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from spillover.analysis.statistics.pairing import Array, PairedCell, Units, item_table, pair_arms
+from spillover.analysis.statistics.pairing import Array, PairedCell, UnitNumbers, item_table, pair_arms
 from spillover.analysis.statistics.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
 from spillover.analysis.statistics.verdicts import verdict
 from spillover.errors import SpilloverError
@@ -151,6 +151,6 @@ class _TaskComparison:
         word = verdict(difference, len(units), margin)
         return PairedComparison(self.cells[0][0].task, names[0], names[1], len(columns), difference, word)
 
-    def _spread(self, outcomes: Array, units: Units) -> SeedSpread:
+    def _spread(self, outcomes: Array, units: UnitNumbers) -> SeedSpread:
         """Return how far seeds are apart in (runs, items, languages) outcomes, pooled over the recipes."""
         return seed_spread([outcomes[members] for members in self.recipes], units)
