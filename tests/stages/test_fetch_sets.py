@@ -13,10 +13,10 @@ from calls import Call
 from hubs import NEW, OLD, Hub
 from local_tasks import list_local_tasks_only
 from spillover.sources import open_source
-from spillover.sources.pinned_sets import reading_pinned
+from spillover.sources.pinned_sets import pinned_files, reading_pinned
 from spillover.sources.reach import obstacle
 from spillover.tasks import open_task
-from spillover.utils.hub import pinned, read_lock, write_lock
+from spillover.utils.hub import pinned, pinning, read_lock, write_lock
 
 SET = "datasets/owner/Two-Choices"
 """The data set of the hub."""
@@ -130,6 +130,59 @@ def test_a_set_of_the_hub_is_pinned_with_its_configurations(
         assert source.item_languages(open_task("sentiment")) == LANGUAGES, "the library lists none without a network"
         assert source.items(open_task("sentiment"), "de")[0].fields == ("old de test 0",)
     assert not hub.requests
+
+
+ADDRESSES = {
+    "of the hub's file system": "hf://datasets/owner/Two-Choices/{code}/test.jsonl",
+    "of several files": "hf://datasets/owner/Two-Choices/{code}/te*.jsonl",
+    "of the hub's pages": "https://huggingface.co/datasets/owner/Two-Choices/resolve/main/{code}/test.jsonl",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_files_that_a_family_names_by_their_address_are_pinned(
+    call: Call, hub: Hub, commits: dict[str, Path], tiny: Callable[[str], Path], tmp_path: Path, address: str
+) -> None:
+    folder = write_family(tmp_path / "tasks", dataset_path="json", dataset_name=None)
+    for code in LANGUAGES:
+        file = folder / f"two_{code}.yaml"
+        files = {"data_files": {"test": ADDRESSES[address].format(code=code)}}
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text("utf-8")) | {"dataset_kwargs": files}), "utf-8")
+    family = f"{folder}/two_{{language}}"
+    chosen = {"tasks": [f"harness:{family}"], "languages": list(LANGUAGES)}
+    experiment = write_experiment(tmp_path / "my.toml", tiny("llama"), evaluate=chosen)
+    fetched = call("fetch", experiment, "--runs", tmp_path / "runs")
+    assert fetched.status == 0, fetched.err
+    assert read_lock(experiment) == {"datasets": {ID: OLD}}
+    hub.repositories[SET][NEW] = commits[NEW]
+    hub.requests.clear()
+    obstacle.cache_clear()  # as in a new process
+    linted = call("--offline", "lint", experiment)
+    assert linted.status == 0, linted.err
+    with pinned(read_lock(experiment)):
+        assert first_text(f"harness:{family}", f"harness:{family}") == "old de test 0"
+    assert not hub.requests
+
+
+def test_a_branch_in_an_address_is_pinned_as_such(hub: Hub, commits: dict[str, Path]) -> None:
+    hub.repositories[SET] = {"refs/convert/parquet": commits[OLD], NEW: commits[NEW]}
+    with pinning() as found:
+        found["datasets"][f"{ID}@refs/convert/parquet"] = NEW  # type: ignore[index]
+        file = pinned_files([f"hf://datasets/{ID}@refs/convert/parquet/de/*.jsonl"])
+    assert [Path(name).parts[-3:] for name in file] == [(NEW, "de", "*.jsonl")]
+
+
+def test_a_file_that_is_on_no_hub_is_refused(
+    call: Call, hub: Hub, commits: dict[str, Path], tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    files = {"data_files": {"test": "https://example.org/rows.jsonl"}}
+    family = write_family(tmp_path / "tasks", dataset_path="json", dataset_name=None, dataset_kwargs=files)
+    chosen = {"tasks": [f"harness:{family}/two_{{language}}"], "languages": list(LANGUAGES)}
+    experiment = write_experiment(tmp_path / "my.toml", tiny("llama"), evaluate=chosen)
+    fetched = call("fetch", experiment, "--runs", tmp_path / "runs")
+    assert fetched.status == 2
+    assert "data_files: found 'https://example.org/rows.jsonl', which is read from the network each time" in fetched.err
+    assert not read_lock(experiment)
 
 
 def test_a_branch_that_a_family_names_is_pinned_as_such(

@@ -103,6 +103,31 @@ def dataset_revision(id: str, branch: str | None = None) -> str | None:
     return commit
 
 
+def is_pinning() -> bool:
+    """Return whether the newest commits of all that is read are being pinned here."""
+    return _NEW.get() is not None
+
+
+def dataset_snapshot(id: str, commit: str, pattern: str) -> Path:
+    """Return a folder with some files of a data set at a commit, downloaded if they are not in the cache.
+
+    Args:
+        id: `owner/name`.
+        commit: the whole commit.
+        pattern: path of the files in the data set, perhaps with `*` in it.
+
+    Raises:
+        SpilloverError: they cannot be had; offline: they are not in the cache.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(id, repo_type="dataset", revision=commit, allow_patterns=[pattern]))
+    except (OSError, ValueError) as error:
+        reason = f"{first_line(error)}; {REMEDY}"
+        raise SpilloverError(f"cannot get {pattern!r} of {id!r} at {commit} from the hub ({reason})") from error
+
+
 def _newest_commit(id: str, branch: str | None) -> str:
     from huggingface_hub import HfApi
 
