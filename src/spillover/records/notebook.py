@@ -68,12 +68,13 @@ def of_findings(findings: "Findings") -> str:
 def of_runs(comparison: "RunComparison") -> str:
     """Return whether each treatment took, a row per recipe and task, and a row per pair of recipes."""
     recipes = [
-        (recipe.name, result.task, str(recipe.seeds), in_points(result.gain) if result.gain else "")
+        (recipe.name, result.title, str(recipe.seeds), in_points(result.gain) if result.gain else "")
         for recipe in comparison.recipes
         for result in recipe.results
     ]
     pairs = [
-        (pair.one, pair.other, pair.task, in_points(pair.difference), pair.verdict) for pair in comparison.comparisons
+        (pair.one, pair.other, pair.title, in_points(pair.difference), "" if pair.measure else pair.verdict)
+        for pair in comparison.comparisons
     ]
     return (
         "".join(map(paragraph, comparison.treatments))

@@ -61,6 +61,13 @@ class TaskResult:
     """(languages,) mean score of the arm, in [0, 1]."""
     gain: Estimate | None
     """Mean difference over languages neither read nor written, with the interval over seeds; None without any."""
+    measure: str = ""
+    """`per character` or `per byte` where the log-probability of a choice is divided by its length; else empty."""
+
+    @property
+    def title(self) -> str:
+        """The task's name, with the measure if that is not the score itself."""
+        return ", ".join(filter(None, (self.task, self.measure)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class RecipeResult:
     seeds: int
     """Number of seeds."""
     results: tuple[TaskResult, ...]
-    """One per task."""
+    """One per task, and one more per length of the choices that the task asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,13 @@ class PairedComparison:
     """What the difference shows about the first recipe; see `docs/statistics.md`."""
     language: str = ""
     """Code of the language, if the difference is that of one language; `languages` is 1 then."""
+    measure: str = ""
+    """As in `TaskResult`."""
+
+    @property
+    def title(self) -> str:
+        """As in `TaskResult`."""
+        return ", ".join(filter(None, (self.task, self.measure)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ class RunComparison:
 
         return DataFrame(
             [
-                {"run": recipe.name, "seeds": recipe.seeds, "task": result.task, "language": code}
+                {"run": recipe.name, "seeds": recipe.seeds, "task": result.title, "language": code}
                 | {"reference": reference, "arm": arm}
                 for recipe in self.recipes
                 for result in recipe.results

@@ -68,7 +68,7 @@ def sizes(comparison: RunComparison) -> list[Table]:
             entry.first.model,
             f"{entry.first.parameters / 1e6:,.0f}",
             _mixture(entry, comparison),
-            result.task,
+            result.title,
             percent(fmean(result.reference)),
             percent(fmean(result.arm)),
             with_interval(result.gain),
@@ -103,11 +103,12 @@ def _paired(
     rows: Sequence[PairedComparison], column: str, name: Callable[[PairedComparison], str], caption: str
 ) -> list[Table]:
     def keys(row: PairedComparison) -> tuple[str, ...]:
-        return row.task, row.one, row.other, name(row)
+        return row.title, row.one, row.other, name(row)
 
     header = ("task", "first", "second", column)
-    texts = tuple((*keys(row), with_interval(row.difference), row.verdict) for row in rows)
-    numbers = tuple((*keys(row), *_ends(row.difference), row.verdict) for row in rows)
+    verdicts = ["" if row.measure else row.verdict for row in rows]  # the score itself alone has one
+    texts = tuple((*keys(row), with_interval(row.difference), word) for row, word in zip(rows, verdicts, strict=True))
+    numbers = tuple((*keys(row), *_ends(row.difference), word) for row, word in zip(rows, verdicts, strict=True))
     in_full = (*header, "difference", "low", "high", "verdict"), numbers
     return [Table(caption, (*header, "difference", "verdict"), texts, keys=3, in_full=in_full)] if rows else []
 
@@ -142,7 +143,7 @@ def terminal_text(comparison: RunComparison) -> RenderableType:
 
 
 def _by_task(comparison: RunComparison) -> list[tuple[str, list[tuple[RecipeResult, TaskResult]]]]:
-    tasks = [result.task for result in comparison.recipes[0].results]
+    tasks = [result.title for result in comparison.recipes[0].results]
     return [(task, [(entry, entry.results[place]) for entry in comparison.recipes]) for place, task in enumerate(tasks)]
 
 

@@ -101,9 +101,11 @@ def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, s
     for arm in (digest(base_key(experiment)[:3]), tuned):
         for (task, code), items in items_in.items():
             yield "evaluate", digest(arm, narrow, task, code), items
-            times = readings_per_item(experiment, [language for name, language in items_in if name == task])
+            compared = [language for name, language in items_in if name == task]
+            times = readings_per_item(experiment, compared)
             if times and experiment.analyze.limit:
-                key = digest(arm, narrow, task, code, experiment.analyze)
+                # in comparison with other languages, other neurons are a language's
+                key = digest(arm, narrow, task, code, compared, experiment.analyze)
                 yield "deactivate", key, times * min(items, experiment.analyze.limit)
             for part, limit in (("analyze", experiment.analyze.limit), ("texts", experiment.analyze.texts)):
                 if limit:

@@ -161,3 +161,55 @@ def test_runs_that_do_not_share_their_items_are_refused(runs: list[FinishedRun],
     with pytest.raises(SpilloverError, match=message) as refusal:
         compare_runs(runs, 0.02)
     assert "\n" not in str(refusal.value)
+
+
+def with_lengths(results: Iterable[Result], seed: int) -> tuple[Prediction, ...]:
+    """Give each choice a length and a score that depends on it, so that the two accuracies differ."""
+    random = np.random.default_rng(seed)
+    lengths = np.random.default_rng(7).integers(1, 9, size=(ITEMS, 2))  # the texts of an item are the same in every run
+    return tuple(
+        replace(
+            prediction,
+            logprobs=tuple((lengths[int(prediction.id)] * -random.uniform(0.2, 2.0, size=2)).tolist()),
+            lengths={"characters": tuple(lengths[int(prediction.id)].tolist())},
+        )
+        for prediction in results
+        if isinstance(prediction, Prediction)
+    )
+
+
+def per_character(results: Iterable[Result], code: str) -> float:
+    hits = []
+    for p in results:
+        if isinstance(p, Prediction) and p.language == code:
+            values = [score / length for score, length in zip(p.logprobs, p.lengths["characters"], strict=True)]
+            hits.append(values.index(max(values)) == p.gold)
+    return float(np.mean(hits))
+
+
+def test_stored_lengths_are_another_measure_of_each_table():
+    """Against loops over the items. A twin that takes the plain scores has other numbers."""
+    names = {"one": ("zh=>en", 1), "other": ("de=>en", 2)}
+    one, other = (
+        replace(
+            run(name, 0.0, seed, mixture), reference=with_lengths(arm(0.0, 9), 3), arm=with_lengths(arm(0, 9), seed)
+        )
+        for name, (mixture, seed) in names.items()
+    )
+    comparison = compare_runs([one, other], 0.02)
+    plain, divided = comparison.recipes[0].results
+    assert (plain.title, divided.title) == ("sentiment", "sentiment, per character")
+    assert plain.arm == pytest.approx([accuracy(one.arm, code) for code in CODES])
+    assert divided.arm == pytest.approx([per_character(one.arm, code) for code in CODES])
+    assert divided.reference == pytest.approx([per_character(one.reference, code) for code in CODES])
+    assert divided.arm != pytest.approx(plain.arm, abs=0.01), "the twin"
+    pair = next(row for row in comparison.comparisons if row.measure)
+    expected = np.mean([per_character(one.arm, code) - per_character(other.arm, code) for code in ("th", "sw")])
+    assert pair.difference.value == pytest.approx(expected)
+    assert [row.title for row in comparison.per_language][:: len(CODES)] == ["sentiment", "sentiment, per character"]
+
+
+def test_lengths_that_one_run_lacks_are_no_measure():
+    one, other = run("one", 0.5, 1), run("other", 0.2, 2)
+    one = replace(one, reference=with_lengths(one.reference, 3), arm=with_lengths(one.arm, 1))
+    assert [result.measure for result in compare_runs([one, other], 0.02).recipes[0].results] == [""]

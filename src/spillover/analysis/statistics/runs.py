@@ -9,13 +9,16 @@ from itertools import combinations
 
 import numpy as np
 
-from spillover.analysis.statistics.pairing import Array, PairedCell, UnitNumbers, item_table, pair_arms
+from spillover.analysis.statistics.pairing import Array, PairedCell, UnitNumbers, is_correct, item_table, pair_arms
 from spillover.analysis.statistics.seeds import SeedSpread, difference_over_seeds, over_seeds, seed_spread
 from spillover.analysis.statistics.verdicts import verdict
 from spillover.errors import SpilloverError
-from spillover.records import FinishedRun, PairedComparison, RecipeResult, RunComparison, TaskResult
+from spillover.records import FinishedRun, Length, PairedComparison, RecipeResult, RunComparison, TaskResult
 
 Cells = Mapping[tuple[str, str], PairedCell]
+
+LENGTHS: Mapping[str, Length] = {"per character": "characters", "per byte": "bytes"}
+"""Measure of a task's items beside the score itself → the unit of a choice's length."""
 
 
 def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
@@ -43,8 +46,7 @@ def compare_runs(runs: Sequence[FinishedRun], margin: float) -> RunComparison:
     results: list[list[TaskResult]] = [[] for _ in groups]
     comparisons: list[PairedComparison] = []
     per_language: list[PairedComparison] = []
-    for task, codes in shared.items():
-        comparison = _TaskComparison(runs, groups, [[run_cells[task, code] for code in codes] for run_cells in cells])
+    for comparison in _task_comparisons(runs, groups, cells, shared):
         for task_results, members in zip(results, groups, strict=True):
             task_results.append(comparison.result(members))
         for first, second in combinations(groups, 2):
@@ -103,13 +105,43 @@ def same_items(where: str, one: PairedCell, other: PairedCell, name: str, rival:
         )
 
 
+def _task_comparisons(
+    runs: Sequence[FinishedRun],
+    recipes: Sequence[Sequence[int]],
+    cells: Sequence[Cells],
+    shared: Mapping[str, Sequence[str]],
+) -> Iterator["_TaskComparison"]:
+    """Yield each task by its score, then by the lengths of the choices that all runs stored."""
+    for task, codes in shared.items():
+        chosen = [[run_cells[task, code] for code in codes] for run_cells in cells]
+        yield _TaskComparison(runs, recipes, chosen)
+        for measure, unit in LENGTHS.items():
+            divided = [[cell for each in of_run if (cell := _per_length(each, unit))] for of_run in chosen]
+            if all(len(of_run) == len(codes) for of_run in divided):
+                yield _TaskComparison(runs, recipes, divided, measure)
+
+
+def _per_length(cell: PairedCell, unit: Length) -> PairedCell | None:
+    """Return the cell whose scores are right where the best log-probability per unit is gold; None without lengths."""
+    if cell.choices is None or any(unit not in arm.by_length for arm in (cell.choices.reference, cell.choices.arm)):
+        return None
+    one, other = (
+        is_correct(arm.by_length[unit], cell.choices.gold) for arm in (cell.choices.reference, cell.choices.arm)
+    )
+    return replace(cell, reference=one, arm=other)
+
+
 class _TaskComparison:
-    """One task: every run's outcome of every item."""
+    """One task and measure: every run's outcome of every item."""
 
     def __init__(
-        self, runs: Sequence[FinishedRun], recipes: Sequence[Sequence[int]], cells: Sequence[Sequence[PairedCell]]
+        self,
+        runs: Sequence[FinishedRun],
+        recipes: Sequence[Sequence[int]],
+        cells: Sequence[Sequence[PairedCell]],
+        measure: str = "",
     ) -> None:
-        self.runs, self.recipes, self.cells = runs, recipes, cells
+        self.runs, self.recipes, self.cells, self.measure = runs, recipes, cells, measure
         self.codes = [cell.language for cell in cells[0]]
         tables = [item_table(run_cells, lambda cell: np.stack([cell.reference, cell.arm])) for run_cells in cells]
         self.units = tables[0][0]
@@ -128,7 +160,7 @@ class _TaskComparison:
         reference, arm = (
             tuple(np.nanmean(scores[members], axis=1).mean(axis=0).tolist()) for scores in (self.reference, self.arm)
         )
-        return TaskResult(self.cells[0][0].task, tuple(self.codes), reference, arm, gain)
+        return TaskResult(self.cells[0][0].task, tuple(self.codes), reference, arm, gain, self.measure)
 
     def compared(self, one: Sequence[int], other: Sequence[int], margin: float) -> list[PairedComparison]:
         new = self.new([*one, *other])
@@ -149,7 +181,8 @@ class _TaskComparison:
         difference = difference_over_seeds(hits[one], hits[other], units, self._spread(hits, units))
         names = [" + ".join(self.runs[place].name for place in members) for members in (one, other)]
         word = verdict(difference, len(units), margin)
-        return PairedComparison(self.cells[0][0].task, names[0], names[1], len(columns), difference, word)
+        task = self.cells[0][0].task
+        return PairedComparison(task, names[0], names[1], len(columns), difference, word, measure=self.measure)
 
     def _spread(self, outcomes: Array, units: UnitNumbers) -> SeedSpread:
         """Return how far seeds are apart in (runs, items, languages) outcomes, pooled over the recipes."""
