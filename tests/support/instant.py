@@ -34,6 +34,15 @@ def slow(task: SweepTask) -> TaskOutcome:
     return instant(task)
 
 
+def placed(task: SweepTask) -> TaskOutcome:
+    """The same, and leave a line: the node's process, the GPUs that the task sees, when it began and ended."""
+    begun = time.time()
+    outcome = slow(task)
+    with (task.runs / "places.txt").open("a", encoding="utf-8") as places:
+        places.write(f"{os.getppid()} {os.environ.get('CUDA_VISIBLE_DEVICES')} {begun} {time.time()}\n")
+    return outcome
+
+
 def deadly(task: SweepTask) -> TaskOutcome:
     """Be killed once where seed 1 is run."""
     if task.step == "run" and task.experiment.seed == 1:

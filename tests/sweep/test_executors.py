@@ -3,19 +3,27 @@
 import multiprocessing
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import combinations
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from instant import deadly, instant, notes, refusing, slow
+from instant import deadly, instant, notes, placed, refusing, slow
 from spillover import sweep as grids
-from spillover.sweep import Resources, Schedule, Trial, load_grid
-from spillover.sweep.local_executor import DIED
+from spillover.errors import SpilloverError
+from spillover.sweep import Resources, Schedule, Trial, load_grid, ray_executor
+from spillover.sweep.local_executor import DIED, share_gpus, visible_gpus
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -134,3 +142,151 @@ def test_a_node_that_is_removed_loses_nothing(cluster: "Cluster", trials: list[T
     assert not remover.is_alive(), "the grid ended before both nodes worked"
     assert set(states(board).values()) == {"done"}
     assert not grids.open_schedule(trials, tmp_path, "grid").open
+
+
+def test_all_gpus_of_a_task_are_on_one_node_and_its_own(cluster: "Cluster", trials: list[Trial], tmp_path: Path):
+    """On two nodes of three GPUs, two tasks of two GPUs have room, not three."""
+    for _ in range(2):
+        cluster.add_node(num_cpus=4, num_gpus=3, node_ip_address="127.0.0.1")
+    board = grids.open_schedule(trials[:4], tmp_path, "grid")
+    grids.sweep(board, "ray", Resources(address=cluster.address, gpus=2), placed)
+    assert set(states(board).values()) == {"done"}
+    rows = [line.split() for line in (tmp_path / "places.txt").read_text("utf-8").splitlines()]
+    places = [(node, set(gpus.split(",")), float(begun), float(ended)) for node, gpus, begun, ended in rows]
+    assert all(len(gpus) == 2 for _, gpus, _, _ in places)
+    assert len({node for node, *_ in places}) == 2
+    for (node, gpus, begun, ended), (other, others, later, end) in combinations(places, 2):
+        if node == other and begun < end and later < ended:
+            assert not gpus & others
+    assert 1 < max(sum(begun <= row[2] < ended for row in places) for _, _, begun, ended in places) + 1 <= 3
+
+
+class Head:
+    """A real head of a Ray cluster, on loopback, with room for one task."""
+
+    def __init__(self, folder: Path) -> None:
+        self.output, self.port = folder / "head", free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["--num-cpus=1", "--include-dashboard=false", "--block", "--object-store-memory=80000000"]
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--head", f"--port={self.port}", *options]
+        with self.output.open("w", encoding="utf-8") as output:
+            self.process = subprocess.Popen(
+                [*command, "--node-ip-address=127.0.0.1"], stdout=output, stderr=output, start_new_session=True
+            )
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in self.output.read_text("utf-8"):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.output.read_text("utf-8")
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """Kill it and all processes that it started, as a machine that loses its power would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def heads() -> Iterator[list[Head]]:
+    """The head that a test left, if one did: a start takes ten seconds."""
+    made: list[Head] = []
+    yield made
+    for head in made:
+        head.kill()
+
+
+@pytest.fixture
+def head(
+    ray_on_loopback: None,
+    heads: list[Head],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Head:
+    """A head. Processes that are connected to it notice within seconds, not a minute, that it died."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "3")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    if not heads or heads[0].process.poll() is not None:
+        heads[:] = [Head(tmp_path_factory.mktemp("head"))]
+    return heads[0]
+
+
+@pytest.mark.slow
+def test_a_head_that_dies_and_comes_back_loses_nothing(
+    head: Head, trials: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    said: list[str] = []
+    monkeypatch.setattr(ray_executor, "notify", said.append)
+    monkeypatch.setattr(ray_executor, "PAUSE", 1.0)
+    board = grids.open_schedule(trials[:2], tmp_path, "grid")
+
+    def restart() -> None:
+        while not (tmp_path / "notes.txt").exists():
+            time.sleep(0.05)
+        head.kill()
+        head.start()
+
+    starter = Thread(target=restart, daemon=True)
+    starter.start()
+    grids.sweep(board, "ray", Resources(address=f"127.0.0.1:{head.port}"), slow)
+    starter.join(timeout=60)
+    assert set(states(board).values()) == {"done"}
+    assert [line.partition(" the cluster")[0] for line in said] == ["Ray: lost", "Ray: connected to"]
+    done = [key for _, _, key, _ in notes(tmp_path)]
+    assert set(done) == {task.key for task in board.tasks}
+    assert len(done) <= len(board.tasks) + 1, "only what was under way is done again"
+
+
+@pytest.mark.slow
+def test_a_head_that_stays_away_is_one_sentence(
+    head: Head, trials: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray_executor, "PATIENCE", 0.0)
+    monkeypatch.setattr(ray_executor, "notify", lambda line: None)
+    board = grids.open_schedule(trials[:2], tmp_path, "grid")
+
+    def kill() -> None:
+        while not (tmp_path / "notes.txt").exists():
+            time.sleep(0.05)
+        head.kill()
+
+    Thread(target=kill, daemon=True).start()
+    with pytest.raises(SpilloverError, match=r"--on: lost the cluster of 127.0.0.1:.* the same command goes on"):
+        grids.sweep(board, "ray", Resources(address=f"127.0.0.1:{head.port}"), slow)
+    again = grids.open_schedule(trials[:2], tmp_path, "grid")
+    grids.sweep(again, "local", Resources(), instant)
+    assert again.count("done") == 2
+
+
+# GPUs of the machine
+
+
+@given(workers=st.integers(1, 40), gpus=st.sampled_from([0.1, 0.2, 0.25, 0.3, 1 / 3, 0.4, 0.5, 0.7, 1, 2, 3]))
+def test_no_gpu_has_more_workers_than_room(workers: int, gpus: float):
+    shares = share_gpus(workers, gpus, [])
+    load = Counter(name for names in shares for name in names)
+    assert len(shares) == workers
+    assert all(len(set(names)) == max(1, gpus) for names in shares)
+    assert all(count * min(gpus, 1) <= 1 + 1e-6 for count in load.values())
+    names = [f"GPU-{place}" for place in range(len(load))]
+    assert {name for row in share_gpus(workers, gpus, names) for name in row} == set(names)
+    if len(names) > 1:
+        with pytest.raises(SpilloverError, match=r"--gpus: found .* choose fewer --workers"):
+            share_gpus(workers, gpus, names[1:])
+
+
+def test_the_gpus_of_a_job_are_shared_out_and_no_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5, 6,7")
+    assert share_gpus(2, 2, visible_gpus()) == [["4", "5"], ["6", "7"]]
+
+
+def test_a_part_of_a_gpu_beside_whole_ones_is_refused():
+    with pytest.raises(SpilloverError, match=r"--gpus: found 1.5, expected a whole number, or a part of one"):
+        Resources(gpus=1.5)

@@ -1,71 +1,88 @@
 """The executor `ray`: tasks on a Ray cluster, or on a new one of this machine that listens on loopback alone.
 
-Ray reports no usage and shows no dashboard. All nodes need the folder of runs and this package.
+Ray ends every process that is connected to a head that died. So a process of its own is connected (`ray_driver.py`),
+and this one outlives it: it waits for the head to come back, connects again, and does again what was under way.
 """
 
-import logging
-import os
+import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures.process import BrokenProcessPool
 
-from spillover.errors import SpilloverError
+from spillover.errors import SpilloverError, UnreachableError
+from spillover.sweep import ray_driver
 from spillover.sweep.plan import SweepTask
+from spillover.sweep.process import Process
 from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import Schedule, TaskOutcome
+from spillover.utils.progress import notify
 
-RETRIES = 3
-"""Number of times that a task is repeated if its node or process died. Its finished artifacts are reused."""
+PATIENCE = 600.0
+"""Seconds to wait for a cluster that was lost."""
 
-LOOPBACK = "127.0.0.1"
+PAUSE = 5.0
+"""Seconds between two tries to connect."""
 
 
 def ray(schedule: Schedule, resources: Resources, work: Callable[[SweepTask], TaskOutcome]) -> None:
-    """Do a schedule's tasks on a cluster, `resources.workers` at a time, or as many as it has room for."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if resources.address.partition(":")[0] in ("", LOOPBACK):  # else Ray uses the machine's own address
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    import ray  # reads these variables on import
+    """Do a schedule's tasks on a cluster, `resources.workers` at a time, or as many as it has room for.
 
-    fresh: dict[str, Any] = {"address": "local", "include_dashboard": False, "_node_ip_address": LOOPBACK}
+    Raises:
+        SpilloverError: the cluster cannot be reached, or was lost and did not come back within `PATIENCE`.
+    """
+    flying: dict[str, SweepTask] = {}
+    driver = _connect(resources, work)
+    fresh: list[SweepTask] = []
+    room, is_warned = 0, False
     try:
-        ray.init(
-            **({"address": resources.address} if resources.address else fresh),
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SpilloverError(
-            f"--on: cannot reach {resources.address!r}: {str(error).strip().partition(chr(10))[0]}"
-        ) from error
-    try:
-        _drive(schedule, resources, ray, ray.remote(max_retries=RETRIES, max_calls=0)(work))
+        while schedule.open:
+            while len(flying) < room and (task := schedule.next()):
+                flying[task.key] = task
+                fresh.append(task)
+            try:
+                advance = driver.submit(ray_driver.advance, fresh).result()
+            except (BrokenProcessPool, UnreachableError):
+                driver.end()
+                driver = _reconnect(resources, work)
+                fresh = list(flying.values())  # what their workers finished is reused
+                continue
+            fresh, room = [], advance.room
+            if not (advance.fits or is_warned):
+                is_warned = True
+                notify(f"--gpus: no node of the cluster has {resources.gpus:g} GPUs; waiting for one that has")
+            for key, outcome in advance.ended:
+                schedule.ended(flying.pop(key), outcome)
     finally:
-        ray.shutdown()
+        driver.end()
 
 
-def _drive(schedule: Schedule, resources: Resources, ray: Any, remote: Any) -> None:  # noqa: ANN401 - Ray is imported late
-    flying: dict[Any, SweepTask] = {}
-    while schedule.open:
-        while len(flying) < (resources.workers or _room(ray.cluster_resources(), resources.gpus)) and (
-            task := schedule.next()
-        ):
-            cpus = task.experiment.model.threads or 1
-            flying[remote.options(num_cpus=cpus, num_gpus=resources.gpus).remote(task)] = task
-        ready = ray.wait(list(flying), num_returns=1, timeout=1)[0] if flying else []
-        for reference in ready:
-            schedule.ended(flying.pop(reference), _outcome(ray, reference))
-
-
-def _room(totals: dict[str, float], gpus: float) -> int:
-    """Return the number of tasks that the cluster has room for. Ray queues any excess."""
-    count = totals.get("GPU", 0) / gpus if gpus else totals.get("CPU", 0)
-    return max(1, int(count))
-
-
-def _outcome(ray: Any, reference: Any) -> TaskOutcome:  # noqa: ANN401
+def _connect(resources: Resources, work: Callable[[SweepTask], TaskOutcome]) -> Process:
+    """Start a process and let it connect to the cluster."""
+    driver = Process(ray_driver.environment(resources))
     try:
-        outcome: TaskOutcome = ray.get(reference)
-        return outcome
-    except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        return TaskOutcome(f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}")
+        driver.submit(ray_driver.connect, resources, work).result()
+    except BrokenProcessPool as error:
+        driver.end()
+        raise UnreachableError(f"--on: cannot reach {resources.address!r}: Ray ended the process") from error
+    except BaseException:
+        driver.end()
+        raise
+    return driver
+
+
+def _reconnect(resources: Resources, work: Callable[[SweepTask], TaskOutcome]) -> Process:
+    """Connect again as soon as the cluster is back."""
+    name = resources.address or "this machine"
+    notify(f"Ray: lost the cluster of {name}; waiting up to {PATIENCE / 60:.0f} minutes for it to come back")
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            driver = _connect(resources, work)
+        except UnreachableError:
+            time.sleep(PAUSE)
+            continue
+        notify(f"Ray: connected to the cluster of {name} again; the tasks that were under way begin again")
+        return driver
+    raise SpilloverError(
+        f"--on: lost the cluster of {name}, and it did not come back within {PATIENCE / 60:.0f} minutes; what is "
+        "finished stays, and the same command goes on"
+    )
