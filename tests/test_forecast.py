@@ -11,6 +11,7 @@ import tomli_w
 
 from calls import Call
 from spillover.analysis.statistics.planning import planned_gain
+from spillover.models.speed import Speed
 from spillover.runs.rates import UnitCost
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,8 +66,16 @@ def stages(place: Path) -> list[Path]:
     return sorted(path for path in (place / "runs" / ".stages").glob("*-*") if path.is_dir())
 
 
-def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, place: Path) -> None:
-    """And the model is not even looked for: there is none of that name."""
+@pytest.fixture(autouse=True)
+def speed(monkeypatch: pytest.MonkeyPatch) -> Speed:
+    """A machine whose speed need not be measured."""
+    fixed = Speed(read=1.0, learn=10.0, write=100.0, unembed=0.0)
+    monkeypatch.setattr("spillover.runs.estimates.machine_speed", lambda model, shape: fixed)
+    return fixed
+
+
+def test_of_a_model_that_is_not_here_time_and_disk_are_unknown(forecast: Forecast, place: Path) -> None:
+    """And the hub is not asked for it."""
     found = forecast("--set", "model.name=nobody/nothing")
     assert found == [
         "de: nothing to translate, since the data have the translations",
@@ -74,10 +83,25 @@ def test_without_an_earlier_run_time_and_disk_are_unknown(forecast: Forecast, pl
         f"evaluate: {2 * 2 * ITEMS} items ({2 * ITEMS} × 2 arms): time and disk unknown",
         "analyze: 8 items traced (4 × 2 arms): time and disk unknown",
         "texts: 8 texts (4 × 2 arms): time and disk unknown",
-        f"in all: time and disk unknown: {place / 'runs'} has no finished run of nobody/nothing with all these parts "
-        "to go by",
+        "in all: time and disk unknown until the model is on this machine; to get it: spillover fetch EXPERIMENT "
+        "(model.name is nobody/nothing)",
     ]
     assert made(place) == {"questions", "pairs", "examples"}
+
+
+def test_without_an_earlier_run_there_is_a_first_estimate(forecast: Forecast, place: Path, tmp_path: Path) -> None:
+    """A part with twice the work takes twice the time, and the sum is that of the parts."""
+    lines = forecast("--runs", tmp_path)
+    work = [line for line in lines if ": roughly " in line][:-1]
+    assert [line.partition(":")[0] for line in work] == ["tune", "evaluate", "analyze", "texts"]
+    reason = f"a first estimate, within about a factor of two: {tmp_path} has no finished run of "
+    assert lines[-1].startswith("in all: roughly ")
+    assert reason in lines[-1]
+    longer = forecast("--runs", tmp_path, "--set", "evaluate.limit=0", "--set", "tune.epochs=2")
+    assert [line.partition(": roughly")[0] for line in longer[1:3]] == [
+        f"tune: {2 * QUESTIONS} examples ({QUESTIONS} × 2 epochs)",
+        "evaluate: 240 items (120 × 2 arms)",
+    ]
 
 
 def rate(place: Path, kind: str) -> tuple[float, float]:
@@ -113,7 +137,7 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     assert again[3].startswith("analyze: 4 items traced: about ")
     assert again[4].startswith("texts: 4 texts: about ")
     other = forecast("--set", "model.dtype=bfloat16", name="other")
-    assert "unknown" in other[-1], "in another precision it takes another time"
+    assert ", a first estimate, " in other[-1], "in another precision it takes another time"
 
 
 def test_the_gain_that_the_items_can_show_is_told_before_anything_is_measured(forecast: Forecast) -> None:
@@ -162,7 +186,8 @@ def test_licenses_come_last(call: Call, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (29, "29 s"), (150, "2 min"), (7000, "1 h 57 min"), (7500, "2 h 05 min")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (150, "2 min"), (7000, "1 h 57 min"), (7500, "2 h 05 min")],
 )
 def test_time_is_told_in_a_unit_that_one_reads(seconds: float, text: str) -> None:
     assert str(UnitCost(seconds, 1_234_567)) == f"about {text} and 1.2 MB"

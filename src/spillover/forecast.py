@@ -1,8 +1,9 @@
 """The forecast of a run: characters to translate, time and disk, before anything is spent.
 
 Questions and items are read, and examples built if nothing is left to translate. No model is loaded or tuned.
-Time and disk per example and item are those of earlier runs of the same model in the same folder of runs. Without such
-runs they are unknown. All other work of a run takes seconds.
+Time and disk per example and item are those of earlier runs of the same model in the same folder of runs. For parts
+without such a run they are first estimates, for which the speed of this machine is measured once. All other work of a
+run takes seconds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +17,11 @@ from spillover.analysis.statistics.verdicts import FEWEST_ITEMS
 from spillover.experiment import Experiment
 from spillover.pipeline import Run
 from spillover.records import Cell, Item
+from spillover.runs.estimates import FIRST_ESTIMATE, with_estimates
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
 from spillover.stages.analyze import cell_activity
 from spillover.stages.answers import write_answers
-from spillover.stages.arms import Arm, cells_of, open_arm
+from spillover.stages.arms import Arm, are_here, cells_of, open_arm
 from spillover.stages.deactivate import MeasuredCell, count_deactivations, count_stored, languages_off
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
@@ -29,6 +31,9 @@ from spillover.store import Artifact, MissingArtifactError, Store
 from spillover.tasks import open_labeled_task
 from spillover.utils.formatting import plural, points
 from spillover.utils.progress import no_bar
+
+RESULTS = ("adapter", "predictions", "answers", "trace", "bits-per-byte")
+"""Kinds of artifacts that the forecast looks for."""
 
 Measure = Callable[[Store, Arm, Cell, list[Item]], object]
 
@@ -80,12 +85,20 @@ def forecast(run: Run) -> list[str]:
     The work has a line per language to translate into and per part of the run. The gain that the items can show has a
     line per task.
     """
-    steps = list(_steps(run))
+    steps = _steps(run)
     total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
-    runs, model = run.store.run.parent, run.experiment.model.name
-    why = "" if total.known else f": {runs} has no finished run of {model} with all these parts to go by"
-    work = [*_characters(run), *map(str, steps), *planned_gains(run), f"in all: {total}{why}"]
+    work = [*_characters(run), *map(str, steps), *planned_gains(run), f"in all: {total}{_basis(run, total)}"]
     return [*work, *map(str, licenses(run.experiment))]
+
+
+def _basis(run: Run, total: UnitCost) -> str:
+    """Return how far a sum can be trusted, and why; empty if earlier runs have recorded all of it."""
+    name = run.experiment.model.name
+    if not total.known:
+        return f" until the model is on this machine; to get it: spillover fetch EXPERIMENT (model.name is {name})"
+    if total.estimated:
+        return f", {FIRST_ESTIMATE}: {run.store.run.parent} has no finished run of {name} with all these parts to go by"
+    return ""
 
 
 def known_before_translating(run: Run) -> list[str]:
@@ -116,25 +129,42 @@ def planned_gains(run: Run) -> list[str]:
     return lines
 
 
-def _steps(run: Run) -> Iterator[Step]:
-    experiment, costs = run.experiment, measured_costs(run.store.run.parent)
-    rates = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
+def _steps(run: Run) -> list[Step]:
+    experiment = run.experiment
+    costs = measured_costs(run.store.run.parent)
+    recorded = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
+    work = list(_work(run, bool(recorded) or (_has_results(run.store) and are_here(experiment))))
+    needed = [part for part, amount, _ in work if amount]
+    unit_costs = with_estimates(recorded, needed, experiment, run.inputs)
+    return [Step(part, amount, unit_costs.get(part, UNKNOWN), note) for part, amount, note in work]
+
+
+def _has_results(store: Store) -> bool:
+    """Return whether any run in the folder has a result. If not, the models need not be identified, which is slow."""
+    return any(True for kind in RESULTS for _ in store.stages.glob(f"{kind}-*"))
+
+
+def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
+    """Yield each part of a run with the amount of work left, and the parts of the amount in words.
+
+    here: whether there are results, and all models are on this machine; else no result is looked for.
+    """
+    experiment = run.experiment
     translated = not any(cost.new for cost in run.translation_costs())
-    # without an earlier run of the model no artifact of it exists, and the hub need not be asked for the model
-    adapter = run.existing_adapter() if experiment.tunes and translated and rates else None
+    adapter = run.existing_adapter() if experiment.tunes and translated and here else None
     if experiment.tunes:
         examples, epochs = _num_examples(run, translated), experiment.tune.epochs
         note = f"{examples:,} × {epochs:g} epochs" if epochs != 1 else ""
-        yield Step("tune", 0 if adapter else examples * epochs, rates.get("tune", UNKNOWN), note)
-    arms = _existing_arms(experiment, adapter) if rates else []
+        yield "tune", 0 if adapter else examples * epochs, note
+    arms = _existing_arms(experiment, adapter) if here else []
     for name, (items, measure) in _measures(run).items():
         measured = _measured_arms(experiment, name)
         done = sum(_done(items, measure, arm, run.store) for arm in arms if arm.name in measured)
         num_items = sum(map(len, items.values()))
         note = f"{num_items:,} × {len(measured)} arms" if len(measured) > 1 and not done else ""
-        yield Step(name, len(measured) * num_items - done, rates.get(name, UNKNOWN), note)
+        yield name, len(measured) * num_items - done, note
     if readings := len(_measured_arms(experiment, "analyze")) * count_deactivations(experiment, run.traced_items):
-        yield Step("deactivate", readings - _deactivated(run, arms), rates.get("deactivate", UNKNOWN))
+        yield "deactivate", readings - _deactivated(run, arms), ""
 
 
 def _deactivated(run: Run, arms: Sequence[Arm]) -> int:

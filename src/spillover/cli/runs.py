@@ -183,6 +183,7 @@ def sweep(
 
     from spillover import sweep as grids
     from spillover.experiment import read_table
+    from spillover.runs.estimates import costs_of_models
     from spillover.runs.rates import measured_costs
     from spillover.sweep.display import compared, failures, planned
     from spillover.sweep.forecast import forecast_sweep
@@ -195,7 +196,10 @@ def sweep(
         missing = [trial for trial in trials if board.rows[trial.name].state != "done"]
         typer.echo(f"{grid}: {plural(len(trials), 'experiment')}, {len(trials) - len(missing)} of them finished.")
         if missing:
-            Console().print(planned(forecast_sweep(missing), measured_costs(runs), workers))
+            experiments = [trial.experiment for trial in missing]
+            work = forecast_sweep(missing)
+            costs = costs_of_models(measured_costs(runs), work.parts, experiments)
+            Console().print(planned(work, costs, workers))
         if dry_run:
             return
         keep_in(runs / grid)

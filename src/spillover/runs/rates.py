@@ -1,12 +1,13 @@
 """Unit costs from earlier runs: time and disk per example or item, per model and workload.
 
-They are averages over the complete artifacts of the latest runs. Workloads that no run has recorded are left out.
+They are averages over the complete artifacts of the latest runs. Workloads that no run has recorded are left out;
+`estimates` has first estimates for them.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -25,33 +26,37 @@ MAX_RUNS = 50
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """Time and disk of one unit of work, or of many. Both are nan where no run has recorded them."""
+    """Time and disk of one unit of work, or of many. Both are nan where nothing is known of them."""
 
     seconds: float
     """Time in seconds."""
     bytes: float
     """Disk space in bytes."""
+    estimated: bool = False
+    """Whether some of it is a first estimate, which no run has recorded."""
 
     def times(self, work: float) -> "UnitCost":
         """Return the cost of this many units."""
-        return UnitCost(work * self.seconds, work * self.bytes)
+        return replace(self, seconds=work * self.seconds, bytes=work * self.bytes)
 
     def __add__(self, other: "UnitCost") -> "UnitCost":
         """Return the cost of both."""
-        return UnitCost(self.seconds + other.seconds, self.bytes + other.bytes)
+        estimated = self.estimated or other.estimated
+        return UnitCost(self.seconds + other.seconds, self.bytes + other.bytes, estimated)
 
     @property
     def known(self) -> bool:
-        """Whether any run has recorded the cost."""
+        """Whether anything is known of the cost."""
         return not math.isnan(self.seconds)
 
     def __str__(self) -> str:
-        """Return both in words."""
-        return f"about {duration(self.seconds)} and {size(self.bytes)}" if self.known else "time and disk unknown"
+        """Return both in words; `roughly` marks a first estimate."""
+        word = "roughly" if self.estimated else "about"
+        return f"{word} {duration(self.seconds)} and {size(self.bytes)}" if self.known else "time and disk unknown"
 
 
 UNKNOWN = UnitCost(math.nan, math.nan)
-"""The cost of work that no earlier run has recorded."""
+"""The cost of work of which nothing is known."""
 
 
 def _examples(artifact: Artifact) -> float:

@@ -10,6 +10,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH
 from spillover.models.identity import identify
+from spillover.models.shape import is_here
 from spillover.records import Cell, Item, Prompt
 from spillover.stages.items import Items
 from spillover.store import Artifact
@@ -151,6 +152,12 @@ def open_arm(
     return Arm(
         name, configured, adapter, chosen.ask, chosen.shots, translator or partial(_items_translator, experiment)
     )
+
+
+def are_here(experiment: Experiment) -> bool:
+    """Return whether the models of all arms, and the adapters made elsewhere, are on this machine."""
+    names = [name for arm in experiment.all_arms.values() for name in (arm.model, "" if arm.tuned else arm.adapter)]
+    return all(is_here(name) for name in {experiment.model.name, *names} if name)
 
 
 def reference_arm(experiment: Experiment) -> Arm:

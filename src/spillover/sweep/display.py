@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spillover.experiment import ModelConfig
+from spillover.runs.estimates import FIRST_ESTIMATE
 from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost
 from spillover.sweep.forecast import SweepForecast, Work
 from spillover.sweep.schedule import ExperimentRow, Schedule, State
@@ -42,8 +43,10 @@ def planned(forecast: SweepForecast, costs: Mapping[tuple[ModelConfig, str], Uni
     if total_cost.known and workers > 1:
         total += f"; with {workers} workers at best {duration(total_cost.seconds / workers)}"
     notes = [f"{total}. Translating and drawing are not counted."]
+    if total_cost.estimated:
+        notes.append(f"Parts that no earlier run of that model has recorded are {FIRST_ESTIMATE}.")
     if not total_cost.known:
-        notes.append("Unknown: no earlier run of that model has recorded it, or the data cannot be counted yet.")
+        notes.append("Unknown: the model is not on this machine (spillover fetch GRID), or the data cannot be counted.")
     if forecast.problem:
         notes.append(f"Not all of the data can be read here: {forecast.problem}.")
     return Group(shown, *(Text(note) for note in notes))

@@ -40,6 +40,11 @@ class SweepForecast:
     problem: str
     """The reason why some of the data cannot be read; empty if all can."""
 
+    @property
+    def parts(self) -> dict[ModelConfig, list[str]]:
+        """The parts of runs that are left, per model."""
+        return {work.model: [other.part for other in self.work if other.model == work.model] for work in self.work}
+
 
 def forecast_sweep(trials: Sequence[Trial]) -> SweepForecast:
     """Return the work of these experiments. Artifacts that several share count once."""

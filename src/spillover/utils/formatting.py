@@ -88,11 +88,13 @@ def share_with_interval(share: "Estimate") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time in a unit that one reads: `40 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
+    """Write a time in a unit that one reads: `80 s`, `12 min`, `2 h 05 min`; nan is `unknown`."""
     if isnan(seconds):
         return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
 
 
 def minutes_and_seconds(seconds: float) -> str:

@@ -76,3 +76,15 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def keep_text(path: Path, text: str) -> None:
+    """Write a file of a cache, in a folder that is made if there is none; do nothing if it cannot be written.
+
+    Without a cache the same work is done again: that costs time and nothing else.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError:
+        return
