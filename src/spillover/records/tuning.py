@@ -117,6 +117,8 @@ class TreatmentCheck:
     """All languages together, then each; empty if no translation was learned or measured."""
     retrievals: tuple[RetrievalGain, ...] = ()
     """The same for pairs that are compared inside the model."""
+    has_pairs: bool = True
+    """Whether the mixture has pairs to learn from, so that shuffling them would make a control."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from spillover.analysis.statistics.gains import compare
 from spillover.analysis.statistics.next_steps import ANY_RUN, ORDER, TUNED_RUN, next_steps
 from spillover.analysis.statistics.paired import mean_change
+from spillover.analysis.statistics.treatment import check_treatment
 from spillover.records import (
     Comparison,
     Data,
@@ -179,6 +180,18 @@ RULES: dict[str, tuple[Findings, Findings, str]] = {
 def test_every_rule_has_its_place_and_its_twins():
     assert set(ORDER) == set(RULES) == {*ANY_RUN, *TUNED_RUN}
     assert len(ORDER) == len(ANY_RUN) + len(TUNED_RUN)
+
+
+def test_a_mixture_without_pairs_is_told_another_seed_and_no_shuffled_pairs():
+    run = replace(BETTER, treatment=check_treatment(BETTER.tuning, taught=False))
+    assert [text.split(":")[0] for text in texts(run, "cause")] == ["Tune with another seed"]
+
+
+def test_a_task_that_improved_is_not_told_that_its_model_only_guesses():
+    (guessed,) = guessing(0.55).comparisons
+    (summary,) = guessed.summaries
+    improved = replace(guessed, summaries=(replace(summary, verdict="improved"),))
+    assert not texts(replace(UNCLEAR, comparisons=(improved,)), "guessing")
 
 
 @pytest.mark.parametrize("rule", RULES)

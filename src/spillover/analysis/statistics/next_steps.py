@@ -73,9 +73,11 @@ def hold_out_more(findings: Findings) -> Iterator[Step]:
 
 
 def take_a_model_that_can(findings: Findings) -> Iterator[Step]:
-    """A model that guesses in the pivot has nothing that could spill over, and more items would not help."""
+    """A model that guesses in the pivot, before tuning and after, has nothing that could spill over."""
     comparison = findings.comparisons[0]
-    for task, gains in [*guessed_tasks(comparison.gains).items()][:MAX_NAMED]:
+    improved = {summary.task for summary in comparison.summaries if summary.verdict == "improved"}
+    guessed = {task: gains for task, gains in guessed_tasks(comparison.gains).items() if task not in improved}
+    for task, gains in [*guessed.items()][:MAX_NAMED]:
         first = next((gain for gain in gains if gain.group == "pivot"), gains[0])
         right, chance = 100 * first.reference.score.value, 100 * first.choices.chance if first.choices else 0.0
         shown = f"{right:.1f}% right in {get_language(first.language).name}, {chance:.1f}% by chance"
@@ -186,7 +188,8 @@ def check_the_cause(findings: Findings) -> Iterator[Step]:
         tasks = listed([*improved[:MAX_NAMED], *(["others"] if len(improved) > MAX_NAMED else [])])
         swap = f"run {EXPERIMENT_FILE} --set mixture.recipe=shuffled-pairs --name control"
         text = f"Tune on shuffled pairs too: if {tasks} gains as much, the translation is not the reason."
-        yield text, "" if findings.tuning.parts else swap  # phases name their recipes in their parts
+        if findings.treatment is None or findings.treatment.has_pairs:
+            yield text, "" if findings.tuning.parts else swap  # phases name their recipes in their parts
         yield (
             "Tune with another seed: one run cannot tell how much depends on it.",
             f"run {EXPERIMENT_FILE} --set seed=1 --name seed-1",

@@ -44,7 +44,7 @@ def check_treatment(tuning: Tuning, taught: bool = True, control: bool = False) 
     answers += [_retrieved(retrieved[0])] if retrieved else []
     if not taught:
         why = "tuning had no pairs to learn from, so there is no manipulation check"
-        return TreatmentCheck(None, f"The treatment was not checked: {why}.")
+        return TreatmentCheck(None, f"The treatment was not checked: {why}.", has_pairs=False)
     if not answers:
         why = "no pair was held out and translated (tune.validation_share, tune.translations)"
         return TreatmentCheck(None, f"Whether the treatment took is not known: {why}.")
