@@ -46,6 +46,23 @@ def test_each_combination_is_an_experiment_under_a_readable_name(folder: Path):
     assert len({trial.name for trial in found}) == 16
 
 
+def test_mixtures_are_named_by_their_recipes(folder: Path):
+    mixtures = [
+        {"recipe": "question-translation"},
+        {
+            "phases": [
+                {"parts": [{"recipe": "replay", "source": "a/b"}, {"recipe": "reverse"}]},
+                {"parts": [{"recipe": "copy"}]},
+            ]
+        },
+    ]
+    trials = load_grid(write(folder, tomli_w.dumps({"mixture": mixtures, "translate": {"to": ["de"]}})))
+    assert [trial.name for trial in trials] == [
+        "mixture=question-translation",
+        "mixture=replay+source-a-b+reverse+copy",
+    ]
+
+
 def test_keys_of_one_name_are_told_apart_and_sections_may_be_given_several_times(folder: Path):
     path = write(
         folder, "[questions]\nlimit = [1, 2]\n[analyze]\nlimit = [0, 3]\n" + "[[tune]]\nrank = 4\n[[tune]]\nalpha = 2\n"

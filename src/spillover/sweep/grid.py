@@ -22,8 +22,11 @@ from spillover.store import digest
 MAX_EXPERIMENTS = 100_000
 """Largest number of experiments in a grid."""
 
-MAX_LENGTH = {"value": 60, "name": 200}
+MAX_LENGTH = {"value": 80, "name": 200}
 """Largest number of letters of a value and of a whole name. File systems take 255 bytes."""
+
+PLAIN = frozenset({"phases", "parts", "recipe"})
+"""Keys of a mixture that a name leaves out, since their values say what they are."""
 
 REPEATED = ("to", "seed")
 """Keys that are not part of a setting: within one, mixtures of languages are compared, each with several seeds."""
@@ -145,7 +148,8 @@ def _text(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, list):
         text = "+".join(map(_text, value)) or "none"
     elif isinstance(value, Mapping):
-        text = "+".join(f"{_text(key)}-{_text(inner)}" for key, inner in value.items()) or "none"
+        values = (_text(inner) if key in PLAIN else f"{_text(key)}-{_text(inner)}" for key, inner in value.items())
+        text = "+".join(values) or "none"
     else:
         text = "".join(
             letter if (letter.isascii() and letter.isalnum()) or letter in "._" else "-" for letter in f"{value}"
