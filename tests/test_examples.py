@@ -31,7 +31,14 @@ from spillover.sweep.plan import plan_tasks
 from spillover.tasks import open_task
 
 EXAMPLES = ROOT / "examples"
-GRIDS = {"english-first.toml": 12, "recipes.toml": 9, "search.toml": 16, "small-grid.toml": 8, "paper-grid.toml": 216}
+GRIDS = {
+    "english-first.toml": 12,
+    "recipes.toml": 9,
+    "search.toml": 16,
+    "sentiment-dose.toml": 2,
+    "small-grid.toml": 8,
+    "paper-grid.toml": 216,
+}
 """File whose keys may be lists of values → experiments in it."""
 
 ARMS = ("question-translation", "shuffled-pairs", "copy", "annotated-english")
