@@ -2,12 +2,14 @@
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from spillover.errors import SpilloverError
 from spillover.store import Store
+from spillover.utils.threads import note_threads
 
 
 def write_two(folder: Path) -> None:
@@ -46,6 +48,26 @@ def test_the_seconds_are_those_of_all_attempts(tmp_path: Path) -> None:
     assert later.marker["seconds"] == pytest.approx(sum(lengths), abs=5)
     assert sorted(path.name for path in later.path.iterdir()) == ["100.0", "30.0", "complete.json"]
     assert store.costs()[0].seconds == later.marker["seconds"]
+
+
+def test_the_numbers_of_threads_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one process for most results, those of all attempts for what is resumed. Costs have them per kind."""
+    store = Store(tmp_path, "run")
+
+    def write(folder: Path) -> None:
+        note_threads(folder)
+        write_two(folder)
+
+    for number in (2, 1):
+        monkeypatch.setattr("spillover.utils.threads.threads_in_use", lambda number=number: number)
+        with suppress(KeyboardInterrupt):
+            tuned = store.get_or_make("tuned", "inputs", "tuned", write, resumable=True)
+        scored = store.get_or_make("scored", number, "scored", lambda folder: (folder / "file").touch())
+    monkeypatch.setattr("spillover.utils.threads.threads_in_use", lambda: 0)
+    store.get_or_make("read", "inputs", "read", lambda folder: (folder / "file").touch())
+    assert {cost.stage: cost.threads for cost in store.costs()} == {"scored": (1, 2), "tuned": (1, 2), "read": ()}
+    assert scored.marker["threads"] == [1]
+    assert sorted(path.name for path in tuned.path.iterdir()) == ["complete.json", "first", "second"]
 
 
 def test_what_is_not_begins_again(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ PLACES = {
         "test_serve.py",
         "translate/test_apertium.py",
         "translate/test_engine.py",
+        "utils/test_threads.py",
     ),
     "network": ("test_serve.py", "translate/test_chat.py", "translate/test_google.py"),
     "slow": (

@@ -31,7 +31,8 @@ class ModelConfig(Section):
     template_arguments: dict[str, Any] = Field(default_factory=dict)
     """Variables that the chat template reads, such as `enable_thinking`."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the processor that compute; 0: torch chooses. The last digits of scores depend on this key."""
+    """Threads of the processor that compute; 0: as many as other runs leave, at least one. The last digits of scores
+    depend on this number."""
     system: str = ""
     """Text of the system turn before each chat; empty: no such turn."""
     shots_as: Literal["one turn", "turns"] = "one turn"

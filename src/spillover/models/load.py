@@ -24,6 +24,7 @@ from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
 from spillover.records import ChatStyle
 from spillover.utils.progress import notify
+from spillover.utils.threads import cores, take_threads
 
 MAX_REASON_LENGTH = 300
 """Characters of a library's message that an error repeats at most."""
@@ -47,10 +48,14 @@ def resolve_dtype(name: str) -> str:
     return "bfloat16" if capable else "float32"
 
 
-def set_num_threads(count: int) -> None:
-    """Compute with `count` threads. 0 uses every core, ignoring OMP_NUM_THREADS and the like."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(count or cores or 1)
+def set_num_threads(count: int, most: int = 0) -> None:
+    """Compute with `count` threads, and tell other runs so.
+
+    Args:
+        count: number of threads; 0: as many as other runs leave.
+        most: the largest number for 0; 0: every core, ignoring OMP_NUM_THREADS and the like.
+    """
+    torch.set_num_threads(take_threads(count, most or len(cores())))
 
 
 def load(

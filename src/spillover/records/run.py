@@ -43,6 +43,8 @@ class StageCost:
     """Time, summed over the stages."""
     peak_memory: int
     """Peak memory of the processes that made them, in bytes; 0 if unknown."""
+    threads: tuple[int, ...] = ()
+    """The different numbers of threads that computed them; empty if unknown, or if no model was in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from spillover.stages.build import TrainingSet
 from spillover.stages.items import Items, subsets, with_choices
 from spillover.store import Artifact, Store
 from spillover.tasks import open_task
+from spillover.utils.threads import note_threads
 
 PROBED_ITEMS = 20
 """Most items per language that a probe asks."""
@@ -59,6 +60,7 @@ def tune_adapter(
         if experiment.tune.method == "full":  # half precision would round small steps away
             model_config = model_config.model_copy(update={"dtype": "float32"})
         with borrow_base_model(model_config) as model:
+            note_threads(folder)
             tune(
                 model,
                 training.examples,

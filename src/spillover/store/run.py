@@ -131,7 +131,8 @@ class Store:
             kind, marker = artifact.key.rpartition("-")[0], artifact.marker
             before = total.get(kind, StageCost(kind, 0.0, 0))
             peak = max(before.peak_memory, int(marker.get("peak_memory", 0)))
-            total[kind] = StageCost(kind, before.seconds + float(marker["seconds"]), peak)
+            threads = tuple(sorted({*before.threads, *marker.get("threads", ())}))
+            total[kind] = StageCost(kind, before.seconds + float(marker["seconds"]), peak, threads)
         return tuple(total.values())
 
     def log(self, event: str, **details: object) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from spillover.errors import SpilloverError
 from spillover.utils.marker import MARKER, integrity_error, is_complete, write_marker
 from spillover.utils.progress import notify
+from spillover.utils.threads import pop_threads
 
 POLL = 0.2
 """Seconds between two checks whether another process has finished an artifact."""
@@ -42,7 +43,10 @@ class Artifact:
 
     @cached_property
     def marker(self) -> dict[str, Any]:
-        """Its marker: the `seconds` that it took, `peak_memory` in bytes, `files` with their SHA-256."""
+        """Its marker: the `seconds` that it took, `peak_memory` in bytes, `files` with their SHA-256.
+
+        `threads` are the different numbers of threads that computed it; none if no model was in memory.
+        """
         marker: dict[str, Any] = json.loads((self.path / MARKER).read_text(encoding="utf-8"))
         return marker
 
@@ -70,7 +74,8 @@ def build(path: Path, write: Write, resumable: bool) -> float:
             write(partial)
             (partial / ATTEMPT).unlink(missing_ok=True)
             seconds = earlier + time.monotonic() - start
-            write_marker(partial, seconds=round(seconds, 3), peak_memory=_peak_memory())
+            threads = pop_threads(partial)
+            write_marker(partial, seconds=round(seconds, 3), peak_memory=_peak_memory(), threads=threads)
         except BaseException as error:  # Ctrl-C too: a half-written folder is of use only if it can be resumed
             if not resumable or isinstance(error, SpilloverError):  # a refused attempt would be refused again
                 shutil.rmtree(partial, ignore_errors=True)

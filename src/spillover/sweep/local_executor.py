@@ -12,6 +12,7 @@ from spillover.sweep.plan import SweepTask
 from spillover.sweep.process import Process
 from spillover.sweep.resources import Resources
 from spillover.sweep.schedule import Schedule, TaskOutcome
+from spillover.utils.threads import WORKERS
 
 DIED = "the worker died (killed, or out of memory?)"
 
@@ -61,11 +62,13 @@ def _submit(
 
 
 def _environments(resources: Resources) -> list[dict[str, str]]:
-    """Return the variables of each worker, which sees only its GPUs."""
+    """Return the variables of each worker, which takes its share of the cores and sees only its GPUs."""
     workers = resources.workers or 1
+    cores = {WORKERS: str(workers)}
     if not resources.gpus:
-        return [{}] * workers
-    return [{"CUDA_VISIBLE_DEVICES": ",".join(names)} for names in share_gpus(workers, resources.gpus, visible_gpus())]
+        return [cores] * workers
+    shares = share_gpus(workers, resources.gpus, visible_gpus())
+    return [cores | {"CUDA_VISIBLE_DEVICES": ",".join(names)} for names in shares]
 
 
 def share_gpus(workers: int, gpus: float, names: Sequence[str]) -> list[list[str]]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from spillover.experiment import ModelConfig
 from spillover.models.adapter import attach
 from spillover.models.inference.prefix import PrefixReader
@@ -53,8 +55,7 @@ def resident_reader(
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine.
     """
     global in_memory
-    if chosen.threads:
-        set_num_threads(chosen.threads)
+    set_num_threads(chosen.threads, torch.get_num_threads())
     style = json.dumps([chosen.template_arguments, chosen.system, chosen.shots_as], default=str)
     key: tuple[str, ...] = (fingerprint(locate(chosen.name)), chosen.dtype, chosen.quantize, chosen.template, style)
     inside = adapter is not None and bool(merged or origin)

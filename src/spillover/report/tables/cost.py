@@ -10,14 +10,23 @@ from spillover.utils.formatting import percent
 
 
 def cost(findings: Findings) -> list[Table]:
-    """Return per stage its seconds, their share of the total, and the peak memory."""
+    """Return per stage its seconds, their share of the total, the peak memory and the numbers of threads."""
     total = sum(cost.seconds for cost in findings.costs) or 1.0
     rows = tuple(
-        (c.stage, f"{c.seconds:.1f}", percent(c.seconds / total), f"{c.peak_memory / 1e9:.2f}" if c.peak_memory else "")
+        (
+            c.stage,
+            f"{c.seconds:.1f}",
+            percent(c.seconds / total),
+            f"{c.peak_memory / 1e9:.2f}" if c.peak_memory else "",
+            " and ".join(map(str, c.threads)),
+        )
         for c in findings.costs
     )
-    caption = "Time that each stage took when it was made, and the peak memory of its process up to then."
-    return [Table(caption, ("stage", "seconds", "share in percent", "peak GB"), rows)] if rows else []
+    caption = (
+        "Time that each stage took when it was made, the peak memory of its process up to then, and its threads. The "
+        "last digits of scores depend on the number of threads."
+    )
+    return [Table(caption, ("stage", "seconds", "share in percent", "peak GB", "threads"), rows)] if rows else []
 
 
 def characters(findings: Findings) -> list[Table]:
