@@ -1,17 +1,19 @@
 """What a sweep costs beside its work: 1,000 experiments whose stages take no time, or a known one.
 
-Writes a JSON file and, beside it, a table. No model is loaded. Measured are the overhead of an experiment, the memory
-of the process that schedules, how well 1, 2 and 4 workers share tasks of 20 ms, and how long a finished grid takes to
-say so.
+Writes a JSON file and, beside it, a table. No model is loaded. Measured are the overhead of an experiment, by the clock
+and in processor time, the memory of the process that schedules, how well 1, 2 and 4 workers share tasks of 20 ms, and
+how long a finished grid takes to say so. Processor time hardly depends on what else the machine does.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +29,7 @@ from spillover.sweep.grid import Trial
 from spillover.sweep.local_executor import local
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.resources import Resources
-from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
+from spillover.sweep.schedule import ExperimentRow, TaskOutcome
 from spillover.sweep.worker import finish, open_store
 from spillover.utils.environment import machine
 from spillover.utils.marker import write_marker
@@ -37,6 +39,12 @@ LANGUAGES = ("en", "th", "is")
 ITEMS = 20
 KNOWN = 0.02
 """Seconds that a task of known length takes."""
+EACH = {
+    "ms_each": "seconds",
+    "driver_ms_each": "driver_processor_seconds",
+    "workers_ms_each": "workers_processor_seconds",
+}
+"""Milliseconds of one experiment → seconds of all."""
 
 
 def instant(task: SweepTask) -> TaskOutcome:
@@ -96,23 +104,36 @@ def swept(folder: Path, experiments: int, workers: int, work: Callable[[SweepTas
     """Sweep a fresh grid; return the seconds, those of each experiment, and the memory as it goes."""
     runs = folder / f"{work.__name__}-{workers}"
     runs.mkdir()
-    trials = grids.load_grid(grid_file(folder, experiments))
     memory: dict[int, float] = {}
-    start = time.perf_counter()
+    start, driver, others = time.perf_counter(), time.process_time(), processor_seconds_of_children()
+    trials = grids.load_grid(grid_file(folder, experiments))
     board = grids.open_schedule(trials, runs, "scale")
-    planned = time.perf_counter() - start
+    planned = time.process_time() - driver
+    done = count(1)
 
-    def watch(row: ExperimentRow, board: Schedule = board) -> None:
-        done = board.count("done") if row.state == "done" else 0
-        if done in (experiments // 10, experiments // 2, experiments):
-            memory[done] = resident()
+    def watch(row: ExperimentRow) -> None:
+        if row.state == "done" and (place := next(done)) in (experiments // 10, experiments // 2, experiments):
+            memory[place] = resident()
 
     board.changed = watch
     local(board, Resources(workers=workers), work)
     seconds = time.perf_counter() - start
     assert board.count("done") == experiments, "not all were done"
-    found = {"tasks": len(board.tasks), "plan_seconds": round(planned, 2), "seconds": round(seconds, 2)}
-    return found | {f"driver_mb_after_{count}": megabytes for count, megabytes in memory.items()}
+    numbers = {
+        "tasks": len(board.tasks),
+        "seconds": seconds,
+        "plan_processor_seconds": planned,
+        "driver_processor_seconds": time.process_time() - driver,
+        "workers_processor_seconds": processor_seconds_of_children() - others,
+    }
+    rounded = {name: round(number, 2) for name, number in numbers.items()}
+    return rounded | {f"driver_mb_after_{place}": megabytes for place, megabytes in memory.items()}
+
+
+def processor_seconds_of_children() -> float:
+    """Return the processor time of all processes that this one started and that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def command(*arguments: object) -> float:
@@ -134,16 +155,16 @@ def resumed(folder: Path, experiments: int) -> dict[str, float]:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results as Markdown."""
-    lines = ["# What a sweep costs beside its work\n", "| | workers | seconds | an experiment | efficiency |"]
-    lines.append("|---|---:|---:|---:|---:|")
-    for workers, found in results["instant"].items():
-        lines.append(f"| stages of no time | {workers} | {found['seconds']} | {found['ms_each']} ms | |")
-    for workers, found in results["known"].items():
-        share = f"{100 * found['efficiency']:.0f}%"
-        lines.append(f"| two tasks of 20 ms each | {workers} | {found['seconds']} | {found['ms_each']} ms | {share} |")
+    columns = "workers", "seconds", "an experiment", "scheduling (processor)", "workers (processor)", "efficiency"
+    lines = ["# What a sweep costs beside its work\n", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for name, rows in (("stages of no time", results["instant"]), ("two tasks of 20 ms each", results["known"])):
+        for workers, found in rows.items():
+            share = f"{100 * found['efficiency']:.0f}%" if "efficiency" in found else ""
+            costs = (f"{found[key]} ms" for key in ("ms_each", "driver_ms_each", "workers_ms_each"))
+            lines.append(f"| {name} | {workers} | {found['seconds']} | {' | '.join(costs)} | {share} |")
     lines += ["", "| | |", "|---|---|"]
     first = next(iter(results["instant"].values()))
-    lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in first.items() if "driver" in name]
+    lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in first.items() if "driver_mb" in name]
     lines += [f"| finished grid: {name.replace('_', ' ')} | {value} |" for name, value in results["resume"].items()]
     lines += [f"| {name} | {value} |" for name, value in results["machine"].items()]
     return "\n".join(lines) + "\n"
@@ -154,20 +175,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiments", type=int, default=1000, help="%(default)s")
     parser.add_argument("--known", type=int, default=200, help="experiments with tasks of 20 ms (%(default)s)")
+    parser.add_argument("--finished", type=int, default=1000, help="experiments of the finished grid (%(default)s)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="%(default)s")
     add_out(parser, "scale")
     asked = parser.parse_args()
     results: dict[str, dict[str, Any]] = {"instant": {}, "known": {}}
     with TemporaryDirectory() as name:
         for workers in asked.workers:
-            for work, count in ((instant, asked.experiments), (known, asked.known)):
-                found = swept(Path(name), count, workers, work)
-                found["ms_each"] = round(1000 * found["seconds"] / count, 2)
+            for work, experiments in ((instant, asked.experiments), (known, asked.known)):
+                found = swept(Path(name), experiments, workers, work)
+                for key, seconds in EACH.items():
+                    found[key] = round(1000 * found[seconds] / experiments, 2)
                 if work is known:
                     found["efficiency"] = round(found["tasks"] * KNOWN / (found["seconds"] * workers), 3)
                 results[work.__name__][str(workers)] = found
-        results["resume"] = resumed(Path(name), asked.experiments)
-    results["machine"] = dict(machine()) | {"experiments": asked.experiments, "date": date.today().isoformat()}
+        results["resume"] = resumed(Path(name), asked.finished)
+    counts = {"experiments": asked.experiments, "of the finished grid": asked.finished}
+    results["machine"] = dict(machine()) | counts | {"date": date.today().isoformat()}
     save(asked.out, results, table(results))
 
 

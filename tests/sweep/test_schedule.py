@@ -1,10 +1,15 @@
 """Plan and board: what is shared is done once and before what needs it, whoever fails."""
 
+import gc
 import random
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
+from spillover import sweep as grids
 from spillover.sweep.grid import Trial, load_grid
 from spillover.sweep.plan import STEPS, SweepTask, plan_tasks
 from spillover.sweep.schedule import ExperimentRow, Schedule, TaskOutcome
@@ -111,3 +116,66 @@ def test_what_nobody_needs_any_more_is_not_done(trials: list[Trial], tasks: list
     assert set(shared) <= set(done)
     steps = {task.key: task.step for task in tasks}
     assert not [key for key in done if steps[key] in ("tune", "run")]
+
+
+# Ten thousand experiments cost each what ten do
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called, and generators resumed."""
+    number = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal number
+        number += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return number
+
+
+def calls_per_experiment(folder: Path, seeds: int, watch: bool) -> float:
+    """Plan and drive a grid of two models, two mixtures and as many seeds; count per experiment."""
+    path = folder / "grid.toml"
+    grid = f'seed = {list(range(seeds))}\n[model]\nname = ["a", "b"]\n[translate]\nto = [["zh"], ["de"]]\n'
+    path.write_text(grid, encoding="utf-8")
+    trials = load_grid(path)
+    board = Schedule({}, ())
+
+    def count_done(row: ExperimentRow) -> None:
+        board.count("done")
+
+    def work() -> None:
+        nonlocal board
+        board = grids.open_schedule(trials, folder / "runs", "grid")
+        if watch:
+            board.changed = count_done
+        drive(board, {})
+
+    return calls(work) / len(trials)
+
+
+@pytest.mark.parametrize("watch", [False, True], ids=["as it is", "a twin that counts all rows at every change"])
+def test_the_operations_per_experiment_do_not_grow(tmp_path: Path, watch: bool):
+    few, many = (calls_per_experiment(tmp_path, seeds, watch) for seeds in (10, 80))
+    assert (many <= few * 1.02) is not watch, (few, many)
+
+
+def test_a_driver_holds_no_more_after_many_experiments(tmp_path: Path):
+    path = tmp_path / "grid.toml"
+    path.write_text(f"seed = {list(range(200))}", encoding="utf-8")
+    board = grids.open_schedule(load_grid(path), tmp_path, "grid")
+    alive: list[int] = []
+
+    def watch(row: ExperimentRow) -> None:
+        if row.state == "done" and row.name in ("seed=20", "seed=199"):
+            gc.collect()
+            alive.append(len(gc.get_objects()))
+
+    board.changed = watch
+    drive(board, {})
+    first, last = alive
+    assert last <= first + 10

@@ -53,7 +53,7 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
     A language is translated once, a base model measured once, an adapter tuned once, however many experiments need it.
     A translation or base model that one experiment needs is part of that experiment's run.
     """
-    models = list(dict.fromkeys(trial.experiment.model for trial in trials))
+    ranks = {model: rank for rank, model in enumerate(dict.fromkeys(trial.experiment.model for trial in trials))}
     steps: dict[str, tuple[str, str, Experiment, tuple[str, ...]]] = {}
     serves: dict[str, list[str]] = {}
     for trial in trials:
@@ -77,7 +77,7 @@ def plan_tasks(trials: Sequence[Trial], runs: Path, grid: str) -> list[SweepTask
         for key, (step, name, experiment, needs) in steps.items()
         if key in keys
     ]
-    return sorted(tasks, key=lambda task: (models.index(task.experiment.model), STEPS[task.step]))
+    return sorted(tasks, key=lambda task: (ranks[task.experiment.model], STEPS[task.step]))
 
 
 def _steps(experiment: Experiment) -> list[tuple[str, str, Experiment, tuple[str, ...]]]:
