@@ -21,9 +21,11 @@ from spillover.analysis.statistics.treatment import check_treatment
 from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.lint import open_reads, stored_defects
+from spillover.models.identity import identify
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
     EXPERIMENT_FILE,
+    PRECISION_FILE,
     PROVENANCE_FILE,
     Answer,
     Cell,
@@ -47,14 +49,14 @@ from spillover.records import (
 from spillover.runs.readme import README, readme
 from spillover.stages.analyze import analyze_arm, analyze_arms, count_passes, items_to_trace, lens_training_prompts
 from spillover.stages.answers import grade_answers, item_answers, write_answers
-from spillover.stages.arms import Arm, num_parameters, open_arm, pairs_of_plain_arms, reference_arm
+from spillover.stages.arms import Arm, auto_dtype, num_parameters, open_arm, pairs_of_plain_arms, reference_arm
 from spillover.stages.build import QuestionSource, TrainingSet, build_training_set
 from spillover.stages.engines import require_engine
 from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predict, text_likelihoods
 from spillover.stages.fertility import measure_fertility
 from spillover.stages.fetch import fetch
 from spillover.stages.first_prompts import first_prompts
-from spillover.stages.geometry import compare_languages, compare_many_languages
+from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, subsets, with_choices
 from spillover.stages.licenses import licenses
@@ -157,12 +159,15 @@ class Run:
         return adapter
 
     def describe(self) -> None:
-        """Write the experiment, its lock and a README into the run folder."""
+        """Write the experiment, its lock, a README and the meaning of `auto` into the run folder."""
         self.store.save(EXPERIMENT_FILE, dump_experiment(self.experiment))
         self.store.save(README, readme(self.store.run, self.experiment))
         lock = lock_path(self.store.run / EXPERIMENT_FILE)
         if revisions() or lock.exists():
             self.store.save(lock.name, lock_text(revisions()))
+        if dtype := auto_dtype(self.experiment):
+            self.store.save(PRECISION_FILE, dtype)
+        self.store.push()
 
     def existing_adapter(self) -> Artifact | None:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""
@@ -240,11 +245,8 @@ class Run:
         with bar("analyze (items)", len(arms) * count_passes(self.experiment, items)) as progress:
             internals = analyze_arms(self.store, arms, items, others, progress)
         metrics = self.experiment.analyze.metrics if arms else ()
-        names = [arm.name for arm in arms]
-        geometry = compare_languages(self.store, names, items, metrics)
-        pivot, tuned_on = self.experiment.mixture.pivot, self.experiment.tuned_on
-        folded = compare_many_languages(self.store, names, items, metrics, pivot, tuned_on)
-        return replace(internals, geometry=tuple(geometry), folded_geometry=tuple(folded))
+        geometry = compare_languages(self.store, [arm.name for arm in arms], items, metrics)
+        return replace(internals, geometry=tuple(geometry))
 
     @part
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -353,7 +355,12 @@ class Run:
 
     def _provenance(self) -> Provenance:
         adapter = self.adapter.key if self.experiment.tunes else ""
-        return provenance(dump_experiment(self.experiment), parameters=num_parameters(self.experiment), adapter=adapter)
+        return provenance(
+            dump_experiment(self.experiment),
+            parameters=num_parameters(self.experiment),
+            precision=identify(self.experiment.model).dtype,
+            adapter=adapter,
+        )
 
 
 STAGES: dict[str, Callable[[Run], object]] = {

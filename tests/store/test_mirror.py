@@ -10,13 +10,16 @@ from uuid import uuid4
 
 import pytest
 
+from calls import Call
 from spillover.errors import SpilloverError
-from spillover.records import ADDRESS_FILE
-from spillover.store import Store, address_of, digest, open_runs, pull_all_runs
+from spillover.records import ADDRESS_FILE, Pair
+from spillover.store import Store, address_of, digest, open_runs, pull_all_runs, write_records
 from spillover.store.mirror import Mirror
 from spillover.store.remote import Remote
 from spillover.store.stages import build
 from spillover.utils.marker import MARKER, is_complete
+
+FILE = "questions.parquet"
 
 Machine = Callable[[str], Path]
 """Name of a machine → its copy of the runs at the address."""
@@ -180,6 +183,23 @@ def test_a_report_that_lost_a_file_loses_it_everywhere(machine: Machine):
     write(machine("a"), "a", "b")
     assert read(machine("b")) is not None
     assert read(machine("c")) is not None
+
+
+def test_commands_that_read_bring_the_runs(machine: Machine, address: str, call: Call):
+    with closing(Store(machine("a"), "one")) as store:
+        store.get_or_make("questions", [1], "questions.parquet", lambda folder: write_records(folder / FILE, Pair, []))
+        store.save("experiment.toml", "")
+        store.replace("report", ["inputs"], lambda: {"index.html": "page"})
+        store.push()
+    machine("b")
+    ended = call("status", "--runs", address)
+    assert ended.status == 0, ended.err
+    assert "/one: translate missing, build missing, tune missing, evaluate missing, analyze missing" in ended.out
+    machine("c")
+    ended = call("status", "one", "--runs", address)
+    assert f"questions  done     {FILE}" in ended.out.splitlines(), ended.err
+    ended = call("status", "two", "--runs", address)
+    assert (ended.status, "found no experiment.toml" in ended.err) == (2, True)
 
 
 # Two machines at once

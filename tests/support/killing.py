@@ -163,9 +163,12 @@ def die_in_tuning(how: str, step: int) -> None:
         setattr(owner, name, change)
 
 
-def move_cache(folder: Path) -> None:
-    """Let the user's cache be in this folder: the machine has no other."""
+def go_to_machine(folder: Path, dtype: str) -> None:
+    """Be on a machine that has its own cache in this folder, and on which `auto` stands for this dtype."""
+    from spillover.models import load
+
     os.environ["XDG_CACHE_HOME"] = str(folder)
+    setattr(load, "dtype_of_machine", lambda: dtype)  # noqa: B010 - mypy refuses the other way
 
 
 def _write_specifications() -> None:

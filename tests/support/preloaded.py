@@ -8,6 +8,8 @@ import gc
 import pytest
 import rapidfuzz.process
 import scipy.stats
+import statsmodels.stats.multitest
+import statsmodels.stats.proportion
 import typer.main
 
 import spillover.analysis.interpretability.latent
@@ -25,7 +27,7 @@ import spillover.report.run
 from spillover.languages import languages
 from spillover.utils.text import detector, identifies
 
-MODULES = (pytest, rapidfuzz, scipy, spillover, typer)
+MODULES = (pytest, rapidfuzz, scipy, spillover, statsmodels, typer)
 TEXT = "The soup was cold, and nobody of us wanted to eat any of the bread."
 
 if identifies():

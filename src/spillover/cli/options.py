@@ -65,12 +65,15 @@ def open_experiment(file: Path, overrides: list[str]) -> "Iterator[Experiment]":
 def open_run(file: Path, overrides: list[str], runs: Path, name: str) -> "Iterator[Run]":
     """Read the experiment and open its run folder. The languages that it brings are known within the block."""
     from spillover.pipeline import Run
+    from spillover.records import PRECISION_FILE
     from spillover.store import Store
+    from spillover.utils.precision import auto_means
 
     with open_experiment(file, overrides) as experiment, closing(Store(runs, name or file.stem)) as store:
         keep_in(store.run)
         try:
-            yield Run(experiment, store)
+            with auto_means(store.text(PRECISION_FILE)):
+                yield Run(experiment, store)
         finally:  # also if a gate ends the command with status 1
             store.push()
 

@@ -20,6 +20,7 @@ from spillover.models.locate import fingerprint, locate
 from spillover.models.tokenization import spelled, spelling
 from spillover.utils.digests import package_digest
 from spillover.utils.marker import keep_text
+from spillover.utils.precision import meaning_of_auto
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "jinja2")
 """Packages whose version can change an answer."""
@@ -60,7 +61,8 @@ def identify(model: ModelConfig) -> Identity:
         SpilloverError: there is no such model, its tokenizer cannot be loaded, or its chat template cannot be right.
     """
     content = fingerprint(locate(model.name))
-    chosen = [model.dtype, model.template, asdict(model.chat_style)]
+    dtype = meaning_of_auto() or model.dtype if model.dtype == "auto" else model.dtype
+    chosen = [dtype, model.template, asdict(model.chat_style)]
     facts = json.dumps([package_digest(), libraries(), machine(), content, chosen], default=str)
     if facts not in KNOWN:
         KNOWN[facts] = _recalled(model, content, sha256(facts.encode()).hexdigest()[:32])

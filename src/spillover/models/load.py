@@ -22,9 +22,8 @@ from spillover.models.brought_adapter import add_adapter
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
-from spillover.models.placement import ONE_DEVICE, DeviceMap, connect, map_options, require_on_devices
 from spillover.records import ChatStyle
-from spillover.utils import distributed
+from spillover.utils.precision import meaning_of_auto
 from spillover.utils.progress import notify
 from spillover.utils.threads import cores, take_threads
 
@@ -38,12 +37,30 @@ warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", categ
 
 
 def resolve_dtype(name: str) -> str:
-    """Return the dtype that `auto` stands for on this machine.
+    """Return the dtype that `auto` stands for: the one with which the run began, else that of this machine.
 
-    bfloat16 if the processor computes in it; else float16 on a GPU and float32 on a CPU.
+    A machine's is bfloat16 if its processor computes in it; else float16 on a GPU and float32 on a CPU.
     """
     if name != "auto":
         return name
+    here = dtype_of_machine()
+    chosen = meaning_of_auto() or here
+    if chosen != here:
+        mention_dtype(chosen, here)
+    return chosen
+
+
+@cache
+def mention_dtype(chosen: str, here: str) -> None:
+    """Tell the user once per process that a run began on a machine of another kind."""
+    notify(
+        f"model.dtype: auto is {chosen} in this run, as on the machine where it began; here it would be {here}. "
+        f"`--set model.dtype={here}` measures all of it anew"
+    )
+
+
+def dtype_of_machine() -> str:
+    """Return the dtype that `auto` stands for where no run has chosen it."""
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -69,7 +86,6 @@ def load(
     merged: bool = False,
     style: ChatStyle = ChatStyle(),
     origin: str = "",
-    device_map: DeviceMap = ONE_DEVICE,
 ) -> Model:
     """Load a model, with an adapter or without.
 
@@ -83,7 +99,6 @@ def load(
         style: how a prompt becomes a chat.
         origin: the key of the experiment that names the adapter, if it was made elsewhere: it is checked then, and its
             tokenizer replaces the model's.
-        device_map: `none` for one device, a strategy of accelerate, or module → device.
 
     Raises:
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine; the
@@ -91,10 +106,10 @@ def load(
     """
     folder = locate(name)
     _require_causal(folder, name)
-    network = _network(folder, name, dtype, quantize, device_map)
+    network = _network(folder, name, dtype, quantize)
     tokenizer = _tokenizer(folder, network, name)
     network, tokenizer = _with_adapter(network, tokenizer, adapter, merged, origin)
-    if device_map == ONE_DEVICE and quantize == "none" and torch.cuda.is_available():
+    if quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
     model = Model(network.eval(), tokenizer, template == "chat", style, name)
     model.head  # noqa: B018 - a model that cannot be scored is refused when it is opened
@@ -103,14 +118,13 @@ def load(
     return model
 
 
-def _network(folder: Path, name: str, dtype: str, quantize: str, device_map: DeviceMap) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Return a network with all of its weights, on its devices."""
+def _network(folder: Path, name: str, dtype: str, quantize: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Return a network with all of its weights."""
     if torch.cuda.is_available():  # each of the processes launched together drives its own GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
     if quantize == "nf4":
         options |= _nf4(options["dtype"])
-    options |= map_options(device_map, distributed.processes())
     with one_sentence(f"model.name: cannot load {name!r}"):
         network, info = AutoModelForCausalLM.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
@@ -118,7 +132,6 @@ def _network(folder: Path, name: str, dtype: str, quantize: str, device_map: Dev
     require_fitting(info["mismatched_keys"], name)
     if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
-    connect(network)
     return network
 
 
@@ -140,7 +153,6 @@ def _with_adapter(
     """Return a network with its adapter, if there is one, and the tokenizer that belongs to it."""
     if adapter is None:
         return network, tokenizer
-    require_on_devices(network, "an adapter")
     if origin:
         with one_sentence(f"{origin}: cannot load {str(adapter)!r}"):
             return add_adapter(network, tokenizer, adapter, merged, origin)

@@ -34,11 +34,13 @@ from spillover.records.data import (
 from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
 from spillover.records.fertility import Fertility, FertilityCorrelation
-from spillover.records.folder import ADDRESS_FILE, CLUSTERS_FILE, EXPERIMENT_FILE, PROVENANCE_FILE
-from spillover.records.geometry import Alignment, Array, FoldedGeometry, Geometry, LanguageAlignment
+from spillover.records.folder import ADDRESS_FILE, CLUSTERS_FILE, EXPERIMENT_FILE, PRECISION_FILE, PROVENANCE_FILE
 from spillover.records.interpretability import (
     AffineLens,
+    Alignment,
+    Array,
     Deactivation,
+    Geometry,
     Internals,
     LanguageNeurons,
     LensSummary,
@@ -94,6 +96,7 @@ __all__ = [
     "CONFIDENCE",
     "EXPERIMENT_FILE",
     "FALSE_ALARM_RATE",
+    "PRECISION_FILE",
     "PROVENANCE_FILE",
     "REASONS",
     "AffineLens",
@@ -129,7 +132,6 @@ __all__ = [
     "Findings",
     "FinishedRun",
     "FirstPrompt",
-    "FoldedGeometry",
     "Forgetting",
     "Gain",
     "Geometry",
@@ -140,7 +142,6 @@ __all__ = [
     "ItemAnswers",
     "ItemScores",
     "LabeledQuestion",
-    "LanguageAlignment",
     "LanguageCheck",
     "LanguageNeurons",
     "LearnedPart",

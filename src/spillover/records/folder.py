@@ -9,5 +9,8 @@ PROVENANCE_FILE = "provenance.json"
 ADDRESS_FILE = ".address"
 """In a folder of runs that is the copy of an address: the address."""
 
+PRECISION_FILE = "precision.txt"
+"""The dtype that `model.dtype = "auto"` stands for in the run, or in all runs of a grid."""
+
 CLUSTERS_FILE = "clusters.json"
 """The items' clusters: task → an item's id → the first id of its cluster."""

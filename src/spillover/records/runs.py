@@ -45,6 +45,8 @@ class FinishedRun:
     """Names of the reference and the arm."""
     treatment: TreatmentCheck | None = None
     """Whether tuning taught what it was meant to teach; None where nothing was tuned."""
+    precision: str = ""
+    """The dtype of its model's weights; empty if the run is of an older version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,23 @@ def compare_folders(folders: Sequence[Path], margin: float) -> RunComparison:
     Raises:
         SpilloverError: a folder is not of a finished run, or the runs do not share their items.
     """
-    return compare_runs([read_run(folder) for folder in folders], margin / 100)
+    runs = [read_run(folder) for folder in folders]
+    mention_precisions(runs)
+    return compare_runs(runs, margin / 100)
+
+
+def mention_precisions(runs: Sequence[FinishedRun]) -> None:
+    """Tell the user if runs of one model have weights of different dtypes."""
+    for model in dict.fromkeys(run.model for run in runs):
+        names: dict[str, list[str]] = {}
+        for run in runs:
+            if run.model == model and run.precision:
+                names.setdefault(run.precision, []).append(run.name)
+        if len(names) > 1:
+            each = "; ".join(f"{dtype}: {', '.join(rows)}" for dtype, rows in names.items())
+            notify(
+                f"model.dtype: runs of {model} have weights of different precision, so they differ by that too: {each}"
+            )
 
 
 def read_run(folder: Path, setting: str = "") -> FinishedRun:
@@ -73,6 +89,7 @@ def read_run(folder: Path, setting: str = "") -> FinishedRun:
         setting=setting,
         clusters=_clusters(folder),
         treatment=_treatment(folder, experiment),
+        precision=str(provenance.get("precision", "")),
     )
 
 

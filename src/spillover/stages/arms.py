@@ -176,6 +176,12 @@ def model_key(experiment: Experiment) -> list[str]:
     return [identity.fingerprint, identity.dtype, model.quantize, model.template, *identity.prompt_key]
 
 
+def auto_dtype(experiment: Experiment) -> str:
+    """Return the dtype that `auto` stands for in this experiment; empty if no arm's model has it."""
+    models = (experiment.model_of(name) for name in experiment.all_arms)
+    return next((identify(model).dtype for model in models if model.dtype == "auto"), "")
+
+
 def num_parameters(experiment: Experiment) -> int:
     """Return the base model's number of parameters."""
     from spillover.models.locate import locate, parameters

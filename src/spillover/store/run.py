@@ -96,9 +96,9 @@ class Store:
                 if self._mirror:
                     self._mirror.push_artifact(path)
             replace_link(place, path)
-        self._links[place.relative_to(self._locked_folder).as_posix()] = os.path.relpath(
-            place.resolve(), self.stages.resolve()
-        )
+        if self._mirror:
+            target = os.path.relpath(place.resolve(), self.stages.resolve())
+            self._links[place.relative_to(self._locked_folder).as_posix()] = target
         self._used[path.name] = Artifact(path)
         return self._used[path.name]
 
@@ -154,6 +154,14 @@ class Store:
             with suppress(ValueError):  # a full disk leaves half a line
                 rows.append(json.loads(line))
         return [row for row in rows if row["event"] == event]
+
+    def text(self, name: str) -> str:
+        """Return the content of a text file of the run folder, here or at the address; empty if there is none."""
+        path = safe_join(self.run, name)
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+        place = path.relative_to(self.stages.parent).as_posix()
+        return (self._mirror.remote.read(place) or b"").decode() if self._mirror else ""
 
     def save_new(self, name: str, text: str) -> Path:
         """Write a text file that a user will edit. An existing file stays as it is."""

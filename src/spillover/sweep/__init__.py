@@ -75,11 +75,12 @@ def report(trials: Sequence[Trial], schedule: Schedule, runs: Path, grid: str, f
     def contents() -> dict[str, str | bytes]:
         from spillover.analysis.statistics.transfer import transfers
         from spillover.report.grid import render
-        from spillover.runs.read import read_run, registered
+        from spillover.runs.read import mention_precisions, read_run, registered
 
         folders = {trial: store.child_run(trial.name).run for trial in done}
         with registered(folders.values()):
             runs = [read_run(folder, trial.setting) for trial, folder in folders.items()]
+            mention_precisions(runs)
             return render(SweepFindings(grid, standings, transfers(runs) if runs else (), file))
 
     folder = store.replace("report", [report_keys, standings, file, code_digest()], contents)

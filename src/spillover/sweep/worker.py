@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from json import JSONDecodeError, dumps, loads
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
+from spillover.records import PRECISION_FILE
 from spillover.store import Artifact, Store, digest, open_runs
 from spillover.sweep.plan import SweepTask
 from spillover.sweep.schedule import TaskOutcome
 from spillover.utils.hub import pinned, revisions, work_offline
+from spillover.utils.precision import auto_means
 
 if TYPE_CHECKING:
     from spillover.pipeline import Run
@@ -51,7 +54,7 @@ def run_task(task: SweepTask) -> TaskOutcome:
     with (store.run / OUTPUT).open("a", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):
         try:
             set_num_threads(task.experiment.model.threads)
-            with pinned(task.revisions):
+            with pinned(task.revisions), auto_means(grid_dtype(task)):
                 steps()[task.step](Run(task.experiment, store))
                 if task.step == "run":
                     finish(store, task.experiment)
@@ -70,14 +73,31 @@ def run_task(task: SweepTask) -> TaskOutcome:
     return TaskOutcome()
 
 
+def grid_dtype(task: SweepTask) -> str:
+    """Return the dtype that `auto` stands for in all experiments of the grid: the one of the first worker.
+
+    Without it, a grid that goes on on another kind of machine would compare results of two precisions.
+    """
+    from spillover.stages.arms import auto_dtype
+
+    with closing(Store(_runs(task), task.grid)) as store:
+        if not store.text(PRECISION_FILE) and (dtype := auto_dtype(task.experiment)):
+            store.save_new(PRECISION_FILE, dtype)
+            store.push()
+        return store.text(PRECISION_FILE)
+
+
 def open_store(task: SweepTask) -> Store:
     """Open an experiment's run folder inside the grid's.
 
     A shared task has a separate folder, since one process at a time writes in a run folder.
     """
     name = task.name if task.step in ("tune", "run") else f".{task.step}-{task.key}"
-    runs = open_runs(task.address) if task.address else task.runs
-    return Store(runs, task.grid).child_run(name)
+    return Store(_runs(task), task.grid).child_run(name)
+
+
+def _runs(task: SweepTask) -> Path:
+    return open_runs(task.address) if task.address else task.runs
 
 
 def finish(store: Store, experiment: Experiment) -> None:

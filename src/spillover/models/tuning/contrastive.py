@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader
 
 from spillover.errors import SpilloverError
-from spillover.models.inference.transfer import to_device
 from spillover.models.model import Model
 from spillover.models.tracing.anatomy import block_list, leaving
 from spillover.models.tuning.loss import IGNORED, TokenizedExample
@@ -70,12 +69,11 @@ def mean_states(model: Model, texts: Sequence[Sequence[int]], depth: float) -> T
     blocks = block_list(model)
     block = blocks[max(0, -int(-depth * len(blocks) // 1) - 1)]
     width = max(map(len, texts))
-    ids = torch.zeros(len(texts), width, dtype=torch.long)
+    ids = torch.zeros(len(texts), width, dtype=torch.long, device=model.device)
     attended = torch.zeros_like(ids)
     for row, tokens in enumerate(texts):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         attended[row, : len(tokens)] = 1
-    ids, attended = to_device(ids, model.device), to_device(attended, model.device)
 
     def reached(module: object, args: object, output: Any) -> None:  # noqa: ANN401
         raise _Reached(leaving(output))
@@ -87,7 +85,7 @@ def mean_states(model: Model, texts: Sequence[Sequence[int]], depth: float) -> T
         states = end.states
     finally:
         hook.remove()
-    mask = attended[:, :, None].to(states)
+    mask = attended[:, :, None].to(states.dtype)
     mean: Tensor = (states * mask).sum(dim=1) / mask.sum(dim=1)
     return mean
 

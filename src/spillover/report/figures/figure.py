@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from spillover.report.figures.folding import EXTREMES, ROW, Rows
-
-ROWS = "rows"
-"""Name of the data of a chart that does not hold them."""
+from spillover.report.figures.folding import EXTREMES, ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +25,6 @@ class Plot:
     """Width of the picture, in pixels."""
     languages: int = 0
     """Number of languages of a chart that folds to its extremes; 0 if the chart does not fold."""
-    rows: Rows = ()
-    """The data that the chart calls `ROWS`; empty if the chart holds its data. altair would check and copy every number
-    of it several times, which takes minutes for 200 languages."""
 
     @property
     def height(self) -> int:

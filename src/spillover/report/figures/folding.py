@@ -1,7 +1,6 @@
 """Charts of very many languages: the page shows the extremes first, and all at the press of a button."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import altair as alt
 
@@ -22,7 +21,7 @@ SHOWN = "shown"
 ALL, FEW = "all", "few"
 """Values of `SHOWN`."""
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[dict[str, object]]
 
 
 def extremes(gains: Mapping[str, float]) -> frozenset[str]:

@@ -13,8 +13,7 @@
 
   const embed = async (chart) => {
     try {
-      const spec = read(chart.id.replace("chart-", "spec-"));
-      const { view } = await vegaEmbed(chart, spec.file ? await unpack(spec) : spec, {
+      const { view } = await vegaEmbed(chart, read(chart.id.replace("chart-", "spec-")), {
         actions: false,
         ast: true, // expressions are interpreted, never compiled: the page forbids eval
         config: styles[mode()],
