@@ -22,6 +22,7 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
 from saving import add_out, save
+from spillover.analysis.interpretability.folding import FOLDED_ABOVE, GROUPS, pair_layers
 from spillover.analysis.statistics.gains import compare
 from spillover.experiment import Experiment
 from spillover.languages import ENGLISH, known_languages, languages
@@ -34,10 +35,12 @@ from spillover.records import (
     Defect,
     Estimate,
     Findings,
+    FoldedGeometry,
     Forgetting,
     Geometry,
     Internals,
     ItemScores,
+    LanguageAlignment,
     LanguageNeurons,
     LensSummary,
     PairChecks,
@@ -221,6 +224,7 @@ def compared_arms(sheets: Sequence[ItemScores]) -> Comparison:
 def findings(codes: Sequence[str], sheets: Sequence[ItemScores], comparison: Comparison) -> Findings:
     """Return findings of every kind."""
     random = np.random.default_rng(0)
+    folded = len(codes) > FOLDED_ABOVE
     return Findings(
         name="benchmark",
         setup=Experiment().setup,
@@ -240,7 +244,8 @@ def findings(codes: Sequence[str], sheets: Sequence[ItemScores], comparison: Com
                 for layer in range(1, LAYERS)
             ),
             patches=tuple(patched(arm, task, code) for arm in ARMS for task in TASKS for code in codes[1:]),
-            geometry=tuple(geometry(task, codes, random) for task in TASKS),
+            geometry=() if folded else tuple(geometry(task, codes, random) for task in TASKS),
+            folded_geometry=tuple(folded_geometry(task, codes, random) for task in TASKS) if folded else (),
         ),
         tuning=Tuning(
             losses=tuple(random.normal(2, 0.1, size=1900).tolist()),
@@ -309,6 +314,19 @@ def geometry(task: str, codes: Sequence[str], random: np.random.Generator) -> Ge
     ]
     components = random.normal(size=(2, LAYERS, count, TRACED, 2))
     return Geometry(task, ARMS, tuple(codes), TRACED, tuple(shown), components)
+
+
+def folded_geometry(task: str, codes: Sequence[str], random: np.random.Generator) -> FoldedGeometry:
+    """Return every metric of very many languages beside groups of others, and the pairs of a few layers."""
+    count, layers = len(codes), pair_layers(LAYERS)
+    alignments = []
+    for name in METRICS:
+        for suffix in ("", "-partial"):
+            values = random.uniform(size=(len(ARMS), LAYERS, len(GROUPS), count)).astype(np.float32)
+            pairs = random.uniform(size=(len(ARMS), len(layers), count, count)).astype(np.float32)
+            alignments.append(LanguageAlignment(f"{name}{suffix}", values, values - 0.2, values - 0.1, pairs))
+    centers = random.normal(size=(len(ARMS), LAYERS, count, 2)).astype(np.float32)
+    return FoldedGeometry(task, ARMS, tuple(codes), TRACED, GROUPS, layers, tuple(alignments), centers)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Spare what is imported now from garbage collection: statsmodels starts one in each comparison of two arms."""
+    """Spare what is imported now from garbage collection, which then has far less to look through."""
     gc.freeze()
 
 

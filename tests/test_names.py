@@ -41,14 +41,18 @@ def test_a_pronoun_is_caught_in_a_long_function_alone() -> None:
 
 
 ELSEWHERE = {
+    "_C",
     "_encode_pair",
     "_forward_hooks",
     "_forward_pre_hooks",
     "_instances",
     "_load_from_checkpoint",
     "_load_rng_state",
+    "_make_wrapper_subclass",
     "_repr_html_",
     "_repr_mimebundle_",
+    "_set_only_lift_cpu_tensors",
+    "_setup_privateuseone_for_python_backend",
 }
 """Names of torch, transformers, lm-evaluation-harness and notebooks that have no public counterpart."""
 

@@ -68,7 +68,7 @@ limit  = 100
 
 BEYOND_THE_DESIGN = {
     "languages": {},
-    "model": {"threads": 0, "template_arguments": {}, "system": "", "shots_as": "one turn"},
+    "model": {"threads": 0, "template_arguments": {}, "system": "", "shots_as": "one turn", "device_map": "none"},
     "questions": {"columns": {}, "classes": [], "missing": "error", "gaps": [], "language": "en"},
     "mixture": {
         "sizes": {},

@@ -172,3 +172,23 @@ def test_rows_of_a_pivot_are_needed_to_tune_on() -> None:
         write_split(Path("moods"), code, "test", SCHEMA, columns(code, 0, 4))
     write_split(Path("moods"), "de", "train", SCHEMA, columns("de", 4, 8))
     assert not read_corpus(Path("moods"), "", no_answer).questions
+
+
+BROKEN = {
+    "a pointer of Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "`git lfs pull` gets it",
+    ),
+    "an empty file": (b"", "empty, cut off or not parquet"),
+    "half a file": (b"PAR1\x00\x00", "empty, cut off or not parquet"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_file_is_one_sentence(fault: str, call: Call) -> None:
+    write_set(Path("moods"))
+    content, message = BROKEN[fault]
+    Path("moods/en/test-00000-of-00001.parquet").write_bytes(content)
+    ended = call("init", "moods")
+    assert ended.status == 2 and "moods/en/test-00000-of-00001.parquet" in ended.err
+    assert message in " ".join(ended.err.split()), ended

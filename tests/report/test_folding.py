@@ -39,7 +39,7 @@ def test_the_extremes_are_those_of_the_gains(many: Findings, name: str) -> None:
     (plot,) = figure.plots
     ranked = sorted(many.comparisons[0].gains, key=lambda gain: gain.difference.value)
     expected = {get_language(gain.language).name for gain in (*ranked[:10], *ranked[-10:])}
-    datasets = for_page(figure, plot).to_dict()["datasets"].values()
+    datasets = for_page(figure, plot)["datasets"].values()
     rows = [row for rows in datasets for row in rows if "extreme" in row and not row["language"].startswith("Mean")]
     gaps = [place for place, row in enumerate(rows) if "gap" in row]
     assert gaps == ([LANGUAGES - 10] if name == "gains" else []), "between the halves of a chart that is sorted"
@@ -51,10 +51,10 @@ def test_the_extremes_are_those_of_the_gains(many: Findings, name: str) -> None:
 def test_the_picture_shows_all_and_the_page_few(many: Findings, findings: Findings) -> None:
     figure = FIGURES["gains"](many)
     (plot,) = figure.plots
-    assert [param["value"] for param in for_page(figure, plot).to_dict()["params"]] == ["few"]
-    assert [param["value"] for param in for_file(figure, plot, "").to_dict()["params"]] == ["all"]
+    assert [param["value"] for param in for_page(figure, plot)["params"]] == ["few"]
+    assert [param["value"] for param in for_file(figure, plot, "")["params"]] == ["all"]
     small = FIGURES["gains"](findings)
-    assert "params" not in for_page(small, small.plots[0]).to_dict()
+    assert "params" not in for_page(small, small.plots[0])
 
 
 def rows_drawn(page: "Page") -> int:

@@ -201,6 +201,11 @@ UNREADABLE: dict[str, tuple[str, bytes | str, str]] = {
         "with the keys 'version', 'data'",
     ),
     "a binary file": ("de.csv", b"PK\x03\x04\x00\x00\x00\x08\x00\x00", "save the file as UTF-8|found no rows|cut off"),
+    "Git LFS": (
+        "de.csv",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "`git lfs pull` gets it",
+    ),
     "gzip cut off": ("de.csv.gz", gzip.compress(separated(",").encode())[:50], "cut off or not gzip"),
     "two lists of rows": (
         "de.json",

@@ -8,8 +8,6 @@ import gc
 import pytest
 import rapidfuzz.process
 import scipy.stats
-import statsmodels.stats.multitest
-import statsmodels.stats.proportion
 import typer.main
 
 import spillover.analysis.interpretability.latent
@@ -27,7 +25,7 @@ import spillover.report.run
 from spillover.languages import languages
 from spillover.utils.text import detector, identifies
 
-MODULES = (pytest, rapidfuzz, scipy, spillover, statsmodels, typer)
+MODULES = (pytest, rapidfuzz, scipy, spillover, typer)
 TEXT = "The soup was cold, and nobody of us wanted to eat any of the bread."
 
 if identifies():

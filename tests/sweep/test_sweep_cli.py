@@ -62,6 +62,7 @@ def test_the_plan_takes_its_times_from_earlier_runs(call: Call, grid: Path, swep
     assert ended.status == 0, ended.err
     assert "small: 6 experiments, 4 of them finished." in ended.out
     assert "unknown" not in ended.out
+    assert "evaluate 12 6 48 items" in " ".join(ended.out.split()), "the base model is measured already"
     ended = call("sweep", grid, "--runs", swept, "--dry-run", "--set", "questions.source=folder:nowhere")
     assert "Not all of the data can be read here: " in ended.out
 

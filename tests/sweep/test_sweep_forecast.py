@@ -1,4 +1,4 @@
-"""The work of a sweep with neurons switched off, against naive loops over experiments, arms and cells."""
+"""The work of a sweep: what exists is not counted; neurons switched off, against naive loops over arms and cells."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,11 @@ import pytest
 import tomli_w
 
 from spillover.analysis.interpretability.deactivation import DRAWS
+from spillover.experiment import dump_experiment
+from spillover.store import digest
 from spillover.sweep.forecast import Work, forecast_sweep
 from spillover.sweep.grid import Trial, load_grid
+from spillover.sweep.plan import base_key
 
 ITEMS, ANALYZED = 6, 4
 
@@ -77,3 +80,31 @@ def test_all_languages_is_each_of_them(tmp_path: Path) -> None:
 def test_nothing_is_switched_off_without_being_asked_or_in_one_language(tmp_path: Path) -> None:
     assert deactivated(trials(tmp_path, [0], [["en", "de"]], [])) is None
     assert deactivated(trials(tmp_path, [0], [["de"]], "all")) is None
+
+
+def left(found: Sequence[Trial], finished: Sequence[Trial], folder: Path) -> dict[str, tuple[int, float]]:
+    """Return part → the artifacts that are missing, and the work."""
+    return {work.part: (work.artifacts, work.units) for work in forecast_sweep(found, finished, folder).work}
+
+
+def test_what_exists_is_not_counted(tmp_path: Path) -> None:
+    """What a finished experiment shares, cells of the base model, and what a killed experiment has made."""
+    first, second = trials(tmp_path, [0, 1], [["en", "de", "th"]], [])
+    examples = 8 * first.experiment.tune.epochs
+    whole = {"tune": (2, 2 * examples), "evaluate": (9, 9 * ITEMS), "analyze": (9, 9 * ANALYZED)}
+    assert left([first, second], [], tmp_path) == whole
+    half = {"tune": (1, examples), "evaluate": (3, 3 * ITEMS), "analyze": (3, 3 * ANALYZED)}
+    assert left([second], [first], tmp_path) == half, "the base model is measured"
+    own = tmp_path / second.name
+    for link in ("predictions/tuned/sentiment/th.parquet", "traces/base/sentiment/en.safetensors", "adapter"):
+        (own / link).mkdir(parents=True)
+    assert left([first, second], [], tmp_path) == whole, "nothing says that these are of this experiment"
+    (own / "experiment.toml").write_text(dump_experiment(second.experiment), encoding="utf-8")
+    made = {"tune": (1, examples), "evaluate": (8, 8 * ITEMS), "analyze": (8, 8 * ANALYZED)}
+    assert left([first, second], [], tmp_path) == made
+    (other,) = trials(tmp_path, [1], [["en", "de"]], [])
+    (own / "experiment.toml").write_text(dump_experiment(other.experiment), encoding="utf-8")
+    assert left([first, second], [], tmp_path) == whole, "it was made with other keys"
+    shared = tmp_path / f".base-{digest('base', base_key(first.experiment))}"
+    (shared / "predictions/base/sentiment/de.parquet").mkdir(parents=True)
+    assert left([first, second], [], tmp_path) == whole | {"evaluate": (8, 8 * ITEMS)}

@@ -197,7 +197,8 @@ def sweep(
         typer.echo(f"{grid}: {plural(len(trials), 'experiment')}, {len(trials) - len(missing)} of them finished.")
         if missing:
             experiments = [trial.experiment for trial in missing]
-            work = forecast_sweep(missing)
+            finished = [trial for trial in trials if board.rows[trial.name].state == "done"]
+            work = forecast_sweep(missing, finished, runs / grid)
             costs = costs_of_models(measured_costs(runs), work.parts, experiments)
             Console().print(planned(work, costs, workers))
         if dry_run:

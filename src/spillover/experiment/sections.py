@@ -18,7 +18,7 @@ Classes = tuple[str, ...] | dict[str, str]
 class ModelConfig(Section):
     """The model, and how it is loaded."""
 
-    younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as"})
+    younger: ClassVar[frozenset[str]] = frozenset({"system", "shots_as", "device_map"})
 
     name: Place = "gemma-3-270m"
     """An alias (`spillover models`), a hub id, a folder with safetensors, or a GGUF file."""
@@ -37,6 +37,9 @@ class ModelConfig(Section):
     """Text of the system turn before each chat; empty: no such turn."""
     shots_as: Literal["one turn", "turns"] = "one turn"
     """`turns`: in a chat each exemplar is a turn of the user and one of the assistant."""
+    device_map: Literal["none", "auto", "balanced", "balanced_low_0", "sequential"] | dict[str, int | str] = "none"
+    """Layers on several devices: a strategy of accelerate, or a table module → number of the device, `cpu` or `disk`.
+    `none`: the whole model is on one device. The last digits of scores depend on this key."""
 
     @model_validator(mode="after")
     def _chat_has_a_template(self) -> Self:

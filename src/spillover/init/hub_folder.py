@@ -104,7 +104,10 @@ def _class_names(path: Path) -> dict[str, list[str]]:
     """Return column → the names of its classes, which `datasets` writes into the schema of Parquet; else none."""
     if ending(path) != "parquet":
         return {}
-    metadata = pq.read_schema(pa.BufferReader(unpacked(path))).metadata or {}
+    try:
+        metadata = pq.read_schema(pa.BufferReader(unpacked(path))).metadata or {}
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SpilloverError(f"{path}: empty, cut off or not parquet: {error}") from error
     features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return {
         column: kind["names"]

@@ -22,7 +22,9 @@ from spillover.models.brought_adapter import add_adapter
 from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
+from spillover.models.placement import ONE_DEVICE, DeviceMap, connect, map_options, require_on_devices
 from spillover.records import ChatStyle
+from spillover.utils import distributed
 from spillover.utils.precision import meaning_of_auto
 from spillover.utils.progress import notify
 from spillover.utils.threads import cores, take_threads
@@ -86,6 +88,7 @@ def load(
     merged: bool = False,
     style: ChatStyle = ChatStyle(),
     origin: str = "",
+    device_map: DeviceMap = ONE_DEVICE,
 ) -> Model:
     """Load a model, with an adapter or without.
 
@@ -99,6 +102,7 @@ def load(
         style: how a prompt becomes a chat.
         origin: the key of the experiment that names the adapter, if it was made elsewhere: it is checked then, and its
             tokenizer replaces the model's.
+        device_map: `none` for one device, a strategy of accelerate, or module → device.
 
     Raises:
         SpilloverError: the model is not a causal language model, or cannot be loaded in this way on this machine; the
@@ -106,10 +110,10 @@ def load(
     """
     folder = locate(name)
     _require_causal(folder, name)
-    network = _network(folder, name, dtype, quantize)
+    network = _network(folder, name, dtype, quantize, device_map)
     tokenizer = _tokenizer(folder, network, name)
     network, tokenizer = _with_adapter(network, tokenizer, adapter, merged, origin)
-    if quantize == "none" and torch.cuda.is_available():
+    if device_map == ONE_DEVICE and quantize == "none" and torch.cuda.is_available():
         network = network.to("cuda")
     model = Model(network.eval(), tokenizer, template == "chat", style, name)
     model.head  # noqa: B018 - a model that cannot be scored is refused when it is opened
@@ -118,13 +122,14 @@ def load(
     return model
 
 
-def _network(folder: Path, name: str, dtype: str, quantize: str) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Return a network with all of its weights."""
+def _network(folder: Path, name: str, dtype: str, quantize: str, device_map: DeviceMap) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Return a network with all of its weights, on its devices."""
     if torch.cuda.is_available():  # each of the processes launched together drives its own GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     options: dict[str, Any] = {"dtype": getattr(torch, resolve_dtype(dtype)), "use_safetensors": True}
     if quantize == "nf4":
         options |= _nf4(options["dtype"])
+    options |= map_options(device_map, distributed.processes())
     with one_sentence(f"model.name: cannot load {name!r}"):
         network, info = AutoModelForCausalLM.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False, **options
@@ -132,6 +137,7 @@ def _network(folder: Path, name: str, dtype: str, quantize: str) -> Any:  # noqa
     require_fitting(info["mismatched_keys"], name)
     if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
+    connect(network)
     return network
 
 
@@ -153,6 +159,7 @@ def _with_adapter(
     """Return a network with its adapter, if there is one, and the tokenizer that belongs to it."""
     if adapter is None:
         return network, tokenizer
+    require_on_devices(network, "an adapter")
     if origin:
         with one_sentence(f"{origin}: cannot load {str(adapter)!r}"):
             return add_adapter(network, tokenizer, adapter, merged, origin)

@@ -33,7 +33,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Where token ids are made and hidden states arrive: the device of the unembedding."""
         unembedding = self.network.get_output_embeddings()
         device: torch.device = self.network.device if unembedding is None else unembedding.weight.device
         return device

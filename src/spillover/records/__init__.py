@@ -35,12 +35,10 @@ from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
 from spillover.records.fertility import Fertility, FertilityCorrelation
 from spillover.records.folder import ADDRESS_FILE, CLUSTERS_FILE, EXPERIMENT_FILE, PRECISION_FILE, PROVENANCE_FILE
+from spillover.records.geometry import Alignment, Array, FoldedGeometry, Geometry, LanguageAlignment
 from spillover.records.interpretability import (
     AffineLens,
-    Alignment,
-    Array,
     Deactivation,
-    Geometry,
     Internals,
     LanguageNeurons,
     LensSummary,
@@ -132,6 +130,7 @@ __all__ = [
     "Findings",
     "FinishedRun",
     "FirstPrompt",
+    "FoldedGeometry",
     "Forgetting",
     "Gain",
     "Geometry",
@@ -142,6 +141,7 @@ __all__ = [
     "ItemAnswers",
     "ItemScores",
     "LabeledQuestion",
+    "LanguageAlignment",
     "LanguageCheck",
     "LanguageNeurons",
     "LearnedPart",

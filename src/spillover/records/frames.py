@@ -5,6 +5,7 @@ The columns of a kind of record depend on the kind alone, so that rows of differ
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from spillover.records.comparison import ArmMetrics, ReasonPart
@@ -27,23 +28,32 @@ def columns(kind: type, record: Any, prefix: str = "") -> Iterator[tuple[str, ob
     `REPEATED` begin with the field's name. A split by reason takes the columns of an estimate per reason. Lists of
     other records are left out.
     """
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        value = getattr(record, field.name, None)
-        hint = hints[field.name]
-        types = {hint, *get_args(hint)}
-        name = prefix + field.name
-        if Estimate in types:
+    for field, part in _parts(kind):
+        value = getattr(record, field, None)
+        name = prefix + field
+        if part is None:
+            yield name, value
+        elif part is Estimate:
             yield from estimate_columns(name, value)
-        elif ReasonPart in types:
+        elif part is ReasonPart:
             by_reason = {row.reason: row.part for row in value or ()}
             for reason in REASONS[1:]:
                 yield from estimate_columns(f"lost_{reason.replace(' ', '_')}", by_reason.get(reason))
-        elif not (records := [inner for inner in types if isinstance(inner, type) and is_dataclass(inner)]):
-            yield name, value
-        elif Ellipsis not in types:
-            (part,) = records
+        else:
             yield from columns(part, value, f"{name}_" if part in REPEATED else prefix)
+
+
+@cache
+def _parts(kind: type) -> tuple[tuple[str, type | None], ...]:
+    """Return field → the record in it, None if it is a plain value; without the fields that hold lists of records."""
+    hints, parts = get_type_hints(kind), list[tuple[str, type | None]]()
+    for field in fields(kind):
+        hint = hints[field.name]
+        types = {hint, *get_args(hint)}
+        part = next((inner for inner in types if isinstance(inner, type) and is_dataclass(inner)), None)
+        if part in (None, Estimate, ReasonPart) or Ellipsis not in types:
+            parts.append((field.name, part))
+    return tuple(parts)
 
 
 def estimate_columns(name: str, estimate: Estimate | None) -> Iterator[tuple[str, float | None]]:

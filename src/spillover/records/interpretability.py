@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spillover.records.estimates import Curve, Estimate
 from spillover.records.explorer import Exploration
+from spillover.records.geometry import FoldedGeometry, Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +58,6 @@ class Trajectory:
     """Number of items averaged."""
     distinguishable: int
     """Number of items whose right answer differs between English and the input's language; all for English itself."""
-
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """One metric between every two languages of a task. Each array is (arms, layers, languages a, languages b)."""
-
-    metric: str
-    """Name of the metric, with `-partial` at its end if text length is partialled out."""
-    value: Array
-    """The metric. `docs/analysis.md` defines it and its range."""
-    null_low: Array
-    """Lower end of the central 95% under shuffles of the item pairing."""
-    null_high: Array
-    """Upper end of the central 95%."""
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """Alignments and components of the languages of one task, per layer. Layer 0 is the embedding."""
-
-    task: str
-    """Name of the task."""
-    arms: tuple[str, ...]
-    """Names of the arms."""
-    languages: tuple[str, ...]
-    """Codes of the languages, two or more."""
-    items: int
-    """Number of items, the same in every language."""
-    alignments: tuple[Alignment, ...]
-    """One per metric."""
-    components: Array
-    """(arms, layers, languages, items, 2): the first two principal components, with the same axes in all arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +214,9 @@ class Internals:
     patches: tuple[Patch, ...]
     """Effects of activation patching; empty if the experiment has none, or with one language."""
     geometry: tuple[Geometry, ...] = ()
-    """One per task; empty if nothing was traced, or with one language."""
+    """One per task of up to 40 languages; empty if nothing was traced, or with one language."""
+    folded_geometry: tuple[FoldedGeometry, ...] = ()
+    """One per task of more than 40 languages."""
     overlaps: tuple[NeuronOverlap, ...] = ()
     """One per arm but the first, task, kind of tokens, score and language; empty without language neurons."""
     deactivations: tuple[Deactivation, ...] = ()

@@ -13,17 +13,43 @@ from typing import Any
 MAX_BYTES = 15_000_000
 """Most bytes of blocks within the page; more are files beside it."""
 
-LEVEL = 6
-"""Level of the compression: the highest, 9, takes twice the time for one percent."""
+LEVEL = 4
+"""Level of the compression: the highest, 9, takes six times as long and saves one part in twenty."""
 
 Block = dict[str, Any]
 """What a block is about, as the page needs it for its choices, and its packed `data`, or the path of its `file`."""
 
 
+MAX_CHARTS = 5_000_000
+"""Most characters of the charts within the page; more are files beside it, a file per chart."""
+
+
 def pack(content: object) -> str:
     """Return JSON-like content as base64 of gzip of JSON. The same content always gives the same text."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return _packed(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+
+
+def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), LEVEL, mtime=0)).decode()
+
+
+def charts_beside(specs: Mapping[str, Block]) -> tuple[dict[str, Block], dict[str, str]]:
+    """Return name → chart, and path → content of the files beside the page.
+
+    specs: name → chart as Vega-Lite. If all together exceed `MAX_CHARTS`, every chart is the path of a `file`, which
+    the page loads when a reader scrolls near the chart.
+    """
+    texts = {name: json.dumps(spec, ensure_ascii=False, separators=(",", ":")) for name, spec in specs.items()}
+    if sum(map(len, texts.values())) <= MAX_CHARTS:
+        return dict(specs), {}
+    paths = {name: f"charts/{name}.js" for name in specs}
+    files = {paths[name]: _script(paths[name], _packed(text)) for name, text in texts.items()}
+    return {name: {"file": path} for name, path in paths.items()}, files
+
+
+def _script(path: str, data: str) -> str:
+    """Return the script that gives packed data to the page. It holds a path and base64, so no text can act in it."""
+    return f'unpackBlock("{path}", "{data}");\n'
 
 
 def beside(parts: Mapping[str, Sequence[Block]]) -> tuple[dict[str, list[Block]], dict[str, str]]:
@@ -39,9 +65,7 @@ def beside(parts: Mapping[str, Sequence[Block]]) -> tuple[dict[str, list[Block]]
     files: dict[str, str] = {}
     for name, blocks in parts.items():
         paths = [f"{name}/{place}.js" for place in range(len(blocks))]
-        files |= {
-            path: f'unpackBlock("{path}", "{block["data"]}");\n' for path, block in zip(paths, blocks, strict=True)
-        }
+        files |= {path: _script(path, block["data"]) for path, block in zip(paths, blocks, strict=True)}
         without[name] = [
             {key: value for key, value in block.items() if key != "data"} | {"file": path}
             for path, block in zip(paths, blocks, strict=True)

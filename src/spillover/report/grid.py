@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from spillover.records import BestMixture, Estimate, SweepFindings, TransferMatrix
 from spillover.report.figures.transfer import budget, transfer
-from spillover.report.run import Content, Section, pictures, render_page
+from spillover.report.run import Content, Section, chart_specs, pictures, render_page
 from spillover.report.tables.table import FORMATS
 from spillover.report.tables.transfer import TABLES, gains_csv, languages_compared, titled
 from spillover.utils.formatting import plural, with_interval
@@ -34,6 +34,7 @@ def render(findings: SweepFindings) -> dict[str, Content]:
     page = render_page(
         "grid.html.j2",
         sections,
+        chart_specs(sections),
         ("page.js",),
         findings=findings,
         tables=tables,

@@ -18,16 +18,17 @@ from markupsafe import Markup
 
 from spillover.languages import ENGLISH, get_language, known_languages
 from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
-from spillover.report.blocks import Block, beside
+from spillover.report.blocks import Block, beside, charts_beside
 from spillover.report.card import card
 from spillover.report.explorer import first_language, packed_explorations
 from spillover.report.figures.charts import DASHES, LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
-from spillover.report.figures.run import FIGURES, for_file, for_page
+from spillover.report.figures.run import FIGURES, Spec, for_file, for_page
 from spillover.report.items import packed, packed_answers
 from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
+from spillover.report.tables.folded_geometry import language_file, pair_file
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
 from spillover.utils.formatting import minutes_and_seconds, nats_with_interval, plural, points, with_interval
@@ -46,7 +47,7 @@ TABLES_OF = {
     "lens": ("latent", "lens"),
     "neurons": ("neurons", "overlaps", "deactivations"),
     "patches": ("patches",),
-    "geometry": ("geometry",),
+    "geometry": ("geometry", "geometry-means", "geometry-languages", "geometry-pairs"),
     "training": ("training",),
     "dose": ("dose",),
 }
@@ -91,7 +92,9 @@ def render(findings: Findings) -> dict[str, Content]:
     ]
     items = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
     blocks, files_beside = beside({"items": items, "explorer": packed_explorations(findings)})
-    return {"index.html": _page(findings, sections, tables, tuple(contents), blocks)} | contents | files_beside
+    charts, chart_files = charts_beside(chart_specs(sections))
+    page = _page(findings, sections, tables, tuple(contents), blocks, charts)
+    return {"index.html": page} | contents | files_beside | chart_files
 
 
 def described(setup: Setup) -> str:
@@ -108,6 +111,9 @@ def _table_files(findings: Findings, tables: Mapping[str, list[Table]]) -> dict[
         has_rows = text.count("\n") > 1
         if name in tables or (name not in TABLES and has_rows):
             contents[f"tables/{name}.csv"] = text
+    if findings.internals.folded_geometry:  # as CSV it would be a hundred megabytes
+        contents["tables/geometry-languages.parquet"] = language_file(findings)
+        contents["tables/geometry-pairs.parquet"] = pair_file(findings)
     return contents
 
 
@@ -117,7 +123,7 @@ def pictures(figures: Iterable[Figure], subtitle: str) -> dict[str, Content]:
     for figure in figures:
         for plot in figure.plots:
             chart = for_file(figure, plot, subtitle)
-            svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE, config=STYLES["picture"])
+            svg = vl_convert.vegalite_to_svg(chart, vl_version=VEGA_LITE, config=STYLES["picture"])
             contents[f"figures/{plot.name}.svg"] = svg
             contents[f"figures/{plot.name}.png"] = vl_convert.svg_to_png(svg, scale=PIXELS)
     return contents
@@ -134,14 +140,16 @@ def _page(
     tables: Mapping[str, list[Table]],
     paths: Collection[str],
     blocks: Mapping[str, Sequence[Block]],
+    charts: Mapping[str, Spec],
 ) -> str:
     comparison, explored = findings.comparisons[0], blocks["explorer"]
     measured = list(dict.fromkeys(block["code"] for block in blocks["items"]))
     return render_page(
         "page.html.j2",
         sections,
+        charts,
         ("page.js", "blocks.js", "items.js", "explorer.js"),
-        loads=any("file" in block for of_part in blocks.values() for block in of_part),
+        loads=any("file" in block for of_part in (*blocks.values(), charts.values()) for block in of_part),
         findings=findings,
         comparison=comparison,
         tables=tables,
@@ -177,15 +185,24 @@ def _reference(comparison: Comparison, measured: Collection[str]) -> str:
     return next((code for code in (ENGLISH, *pivots) if code in measured), "")
 
 
+def chart_specs(sections: Sequence[Section]) -> dict[str, Spec]:
+    """Return name → chart of a page's sections, as Vega-Lite."""
+    return {plot.name: for_page(section.figure, plot) for section in sections for plot in section.figure.plots}
+
+
 def render_page(
-    template: str, sections: Sequence[Section], scripts: Sequence[str], loads: bool = False, **about: object
+    template: str,
+    sections: Sequence[Section],
+    charts: Mapping[str, Spec],
+    scripts: Sequence[str],
+    loads: bool = False,
+    **about: object,
 ) -> str:
     """Return a self-contained page. It runs the charts' library and the `scripts`, nothing else.
 
     loads: whether these may load others, the blocks of items beside the page. A page opened as a file has no origin
     that a policy could name, so the policy then trusts what its own scripts load.
     """
-    plots = [(section.figure, plot) for section in sections for plot in section.figure.plots]
     style, running = _resource("page.css"), [bundle(), *map(_resource, scripts)]
     allowed = [*map(_hash, running), *(["'strict-dynamic'"] if loads else [])]
     environment = Environment(
@@ -199,7 +216,7 @@ def render_page(
         sections={section.name: section for section in sections},
         plural=plural,
         spread=with_interval,
-        specs={plot.name: _inert(for_page(figure, plot).to_dict()) for figure, plot in plots},
+        specs={name: _inert(chart) for name, chart in charts.items()},
         styles=_inert(STYLES),
         scripts=[Markup(script) for script in running],
         style=Markup(style),

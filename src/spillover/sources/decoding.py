@@ -22,6 +22,9 @@ MARKS = {
 GZIP = b"\x1f\x8b"
 """The first bytes of gzip."""
 
+LFS = b"version https://git-lfs.github.com/spec/"
+"""The first bytes of what Git leaves in place of a large file."""
+
 NO_TEXT = {
     b"PK\x03\x04": "a zip archive, such as an Excel workbook is",
     b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
@@ -39,8 +42,14 @@ ADVICE = "save the file as UTF-8 (in Excel: `CSV UTF-8`)"
 
 
 def unpacked(path: Path) -> bytes:
-    """Return a file's bytes, decompressed if they are gzip, whatever the file's name says."""
+    """Return a file's bytes, decompressed if they are gzip, whatever the file's name says.
+
+    Raises:
+        SpilloverError: the file is cut off, or Git has a pointer in its place.
+    """
     data = path.read_bytes()
+    if data.startswith(LFS):
+        raise SpilloverError(f"{path}: found a pointer of Git LFS, expected the file itself; `git lfs pull` gets it")
     if not data.startswith(GZIP):
         return data
     try:

@@ -1,17 +1,34 @@
 """The geometry of a task's languages, computed from the traces of all its cells."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spillover.analysis.interpretability.geometry import PARTIAL, Layer, Sample, check_items, geometry
+from spillover.analysis.interpretability.folding import (
+    FOLDED_ABOVE,
+    GROUPS,
+    group_members,
+    over_groups,
+    pair_layers,
+)
+from spillover.analysis.interpretability.geometry import (
+    Layer,
+    Metric,
+    Sample,
+    check_items,
+    geometry,
+    measure_layers,
+    metric_names,
+)
 from spillover.analysis.statistics.clusters import shared_contexts
 from spillover.plugins import METRICS, check_name, resolve
-from spillover.records import Alignment, Geometry, Item
+from spillover.records import Alignment, FoldedGeometry, Geometry, Item, LanguageAlignment
 from spillover.stages.items import Items
-from spillover.store import Store, read_arrays, read_layers, write_arrays
+from spillover.store import Arrays, Artifact, Store, read_arrays, read_layers, write_arrays
 from spillover.tasks import open_task
 from spillover.utils.progress import bar
 
@@ -25,51 +42,147 @@ def check_metrics(metrics: Sequence[str], items: Items) -> None:
 
 
 def compare_languages(store: Store, arms: Sequence[str], items: Items, metrics: Sequence[str]) -> list[Geometry]:
-    """Return the geometry of each task with two or more languages, in the arms of these names. Traces must exist."""
-    tasks = _by_task(items) if metrics else {}
+    """Return the geometry of each task with 2 to 40 languages, in the arms of these names. Traces must exist."""
+    tasks = {task: rows for task, rows in _by_task(items).items() if len(rows) <= FOLDED_ABOVE} if metrics else {}
     with bar("compare languages (tasks)", len(tasks)) as progress:
         geometries = []
         for task, rows in tasks.items():
-            geometries.append(_compare(store, tuple(arms), task, rows, metrics))
+            geometries.append(_compare(store, _Traces.of(store, tuple(arms), task, rows), metrics))
             progress.advance()
         return geometries
 
 
-def _compare(
-    store: Store, arms: tuple[str, ...], task: str, rows: Mapping[str, Sequence[Item]], metrics: Sequence[str]
-) -> Geometry:
-    traces = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in arms]
-    paths = [
-        [trace.path / f"{language}.safetensors" for trace, language in zip(of_arm, rows, strict=True)]
-        for of_arm in traces
-    ]
-    lengths = [[sum(len(text.encode()) for text in item.fields) for item in items] for items in rows.values()]
-    contexts = shared_contexts(next(iter(rows.values())))
-    sample = Sample(
-        task, arms, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
-    )
-    name = f"{task}.safetensors"
+def compare_many_languages(
+    store: Store,
+    arms: Sequence[str],
+    items: Items,
+    metrics: Sequence[str],
+    pivot: str,
+    tuned_on: Collection[str],
+) -> list[FoldedGeometry]:
+    """Return the folded geometry of each task with more than 40 languages. Traces must exist."""
+    tasks = {task: rows for task, rows in _by_task(items).items() if len(rows) > FOLDED_ABOVE} if metrics else {}
+    with bar("compare many languages (tasks)", len(tasks)) as progress:
+        geometries = []
+        for task, rows in tasks.items():
+            traces = _Traces.of(store, tuple(arms), task, rows)
+            geometries.append(_compare_many(store, traces, metrics, pivot, sorted(tuned_on)))
+            progress.advance()
+        return geometries
+
+
+@dataclass(frozen=True, slots=True)
+class _Traces:
+    """The traces of a task, and its items."""
+
+    paths: Sequence[Sequence[Path]]
+    """(arms, languages)"""
+    keys: list[list[str]]
+    """(arms, languages) keys of the traces."""
+    sample: Sample
+    """The items."""
+
+    @classmethod
+    def of(cls, store: Store, arms: tuple[str, ...], task: str, rows: Mapping[str, Sequence[Item]]) -> "_Traces":
+        """Find the traces of a task. rows: language → items."""
+        traces = [[store.linked(f"traces/{arm}/{task}/{language}.safetensors") for language in rows] for arm in arms]
+        paths = [
+            [trace.path / f"{language}.safetensors" for trace, language in zip(of_arm, rows, strict=True)]
+            for of_arm in traces
+        ]
+        lengths = [[sum(len(text.encode()) for text in item.fields) for item in items] for items in rows.values()]
+        contexts = shared_contexts(next(iter(rows.values())))
+        sample = Sample(
+            task, arms, tuple(rows), np.array(lengths, dtype=np.float64), tuple(np.array(group) for group in contexts)
+        )
+        return cls(paths, [[trace.key for trace in of_arm] for of_arm in traces], sample)
+
+    def inputs(self, metrics: Sequence[str]) -> list[object]:
+        """Return everything that the comparison depends on."""
+        lengths = [[int(length) for length in row] for row in self.sample.lengths]
+        contexts = [group.tolist() for group in self.sample.contexts]
+        return [self.keys, list(self.sample.languages), lengths, contexts, list(metrics)]
+
+
+def _compare(store: Store, traces: _Traces, metrics: Sequence[str]) -> Geometry:
+    sample, name = traces.sample, f"{traces.sample.task}.safetensors"
 
     def write(folder: Path) -> None:
-        chosen = {metric: resolve(METRICS, metric, "analyze.metrics") for metric in metrics}
-        made = geometry(sample, _layers(paths), chosen)
+        made = geometry(sample, _layers(traces.paths), _resolved(metrics))
         tables = {a.metric: np.stack([a.value, a.null_low, a.null_high]) for a in made.alignments}
         write_arrays(folder / name, components=made.components, **tables)
 
-    keys = [[trace.key for trace in of_arm] for of_arm in traces]
-    artifact = store.get_or_make(
-        "geometry", [keys, list(rows), lengths, contexts, list(metrics)], f"geometry/{name}", write
-    )
+    artifact = store.get_or_make("geometry", traces.inputs(metrics), f"geometry/{name}", write)
     arrays = read_arrays(artifact.path / name)
-    names = [metric + suffix for metric in metrics for suffix in ("", PARTIAL)]
     return Geometry(
-        task=task,
-        arms=arms,
+        task=sample.task,
+        arms=sample.arms,
         languages=sample.languages,
-        items=len(lengths[0]),
-        alignments=tuple(Alignment(metric, *arrays[metric]) for metric in names if metric in arrays),
+        items=sample.lengths.shape[1],
+        alignments=tuple(Alignment(metric, *arrays[metric]) for metric in metric_names(metrics) if metric in arrays),
         components=arrays["components"],
     )
+
+
+MEANS, CENTERS = "means.safetensors", "centers"
+"""The file of a folded geometry with each metric's means, and the array in it with the languages' centers."""
+
+
+def _compare_many(
+    store: Store, traces: _Traces, metrics: Sequence[str], pivot: str, tuned_on: Sequence[str]
+) -> FoldedGeometry:
+    """Compare very many languages. Every layer with all its pairs is a file of its own, so none is held in memory."""
+    sample, names = traces.sample, metric_names(metrics)
+    members = group_members(sample.languages, pivot, tuned_on)
+
+    def write(folder: Path) -> None:
+        means, centers = [], []
+        for number, layer in enumerate(measure_layers(sample, _layers(traces.paths), _resolved(metrics))):
+            tables = layer.scores.astype(np.float32).transpose(1, 2, 0, 3, 4)  # (metrics, 3, arms, a, b)
+            write_arrays(folder / _layer_file(number), **dict(zip(names, tables, strict=True)))
+            means.append(over_groups(layer.scores, members))
+            centers.append(layer.components.mean(axis=2).astype(np.float32))
+        # (layers, arms, metrics, 3, groups, languages) → (metrics, 3, arms, layers, groups, languages)
+        of_metrics = np.stack(means).transpose(2, 3, 1, 0, 4, 5)
+        present = {name: table for name, table in zip(names, of_metrics, strict=True) if not np.isnan(table).all()}
+        write_arrays(folder / MEANS, **{CENTERS: np.stack(centers, axis=1)}, **present)
+
+    inputs = [*traces.inputs(metrics), pivot, list(tuned_on)]
+    artifact = store.get_or_make("folded-geometry", inputs, f"geometry/{sample.task}", write)
+    return _folded(artifact, sample, names)
+
+
+def _folded(artifact: Artifact, sample: Sample, names: Sequence[str]) -> FoldedGeometry:
+    means = read_arrays(artifact.path / MEANS)
+    layers = pair_layers(means[CENTERS].shape[1])
+    pairs = [read_arrays(artifact.path / _layer_file(layer)) for layer in layers]
+    return FoldedGeometry(
+        task=sample.task,
+        arms=sample.arms,
+        languages=sample.languages,
+        items=sample.lengths.shape[1],
+        groups=GROUPS,
+        pair_layers=layers,
+        alignments=tuple(
+            LanguageAlignment(name, means[name][0], means[name][1], means[name][2], _values(pairs, name))
+            for name in names
+            if name in means
+        ),
+        centers=means[CENTERS],
+    )
+
+
+def _values(pairs: Sequence[Arrays], name: str) -> NDArray[np.float32]:
+    """Return a metric of every pair, without its null, (arms, pair layers, languages, languages)."""
+    return np.stack([arrays[name][0] for arrays in pairs], axis=1)
+
+
+def _layer_file(layer: int) -> str:
+    return f"layer-{layer:03}.safetensors"
+
+
+def _resolved(metrics: Sequence[str]) -> dict[str, Metric]:
+    return {metric: resolve(METRICS, metric, "analyze.metrics") for metric in metrics}
 
 
 def _by_task(items: Items) -> dict[str, dict[str, Sequence[Item]]]:

@@ -36,7 +36,7 @@ def planned(forecast: SweepForecast, costs: Mapping[tuple[ModelConfig, str], Uni
         shown.add_column(name, justify=side)
     total_cost = UnitCost(0, 0)
     for work in forecast.work:
-        cost = costs.get((work.model, work.part), UNKNOWN).times(work.units)
+        cost = costs.get((work.model, work.part), UNKNOWN).times(work.units) if work.units else UnitCost(0, 0)
         shown.add_row(*_planned(work, cost))
         total_cost += cost
     total = f"In all: time {duration(total_cost.seconds)}, disk {size(total_cost.bytes)}"
@@ -56,7 +56,7 @@ PLAN: dict[str, Literal["left", "right"]] = {
     "model": "left",
     "part": "left",
     "asked for": "right",
-    "made once": "right",
+    "missing": "right",
     "work": "right",
     "time": "right",
     "disk": "right",

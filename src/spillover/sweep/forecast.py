@@ -3,11 +3,14 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from spillover.errors import SpilloverError
-from spillover.experiment import Experiment, ModelConfig
+from spillover.experiment import Experiment, ModelConfig, load_experiment
 from spillover.languages import languages
+from spillover.records import EXPERIMENT_FILE
 from spillover.stages.deactivate import readings_per_item
 from spillover.stages.inputs import Inputs
 from spillover.store import digest
@@ -24,7 +27,7 @@ class Work:
     part: str
     """Part of a run, one of `spillover.runs.rates.WORKLOADS`."""
     artifacts: int
-    """Number of different artifacts, each made once."""
+    """Number of different artifacts that are missing, each made once."""
     requests: int
     """Number of times that experiments need one of them."""
     units: float
@@ -43,21 +46,57 @@ class SweepForecast:
     @property
     def parts(self) -> dict[ModelConfig, list[str]]:
         """The parts of runs that are left, per model."""
-        return {work.model: [other.part for other in self.work if other.model == work.model] for work in self.work}
+        left = [work for work in self.work if work.units]
+        return {work.model: [other.part for other in left if other.model == work.model] for work in left}
 
 
-def forecast_sweep(trials: Sequence[Trial]) -> SweepForecast:
-    """Return the work of these experiments. Artifacts that several share count once."""
-    counts = _Counts()
+LINKS = {"tune": (".",), "evaluate": ("predictions", "answers"), "analyze": ("traces",), "texts": ("bits-per-byte",)}
+"""Part of a run → the folders of a run whose links show that its artifacts exist. Of `deactivate` they do not show it:
+a cell has many."""
+
+
+def forecast_sweep(
+    trials: Sequence[Trial], finished: Sequence[Trial] = (), folder: Path = Path("runs")
+) -> SweepForecast:
+    """Return the work left. Artifacts that several experiments share count once; those that exist do not count.
+
+    Args:
+        trials: the experiments that are not finished.
+        finished: those that are.
+        folder: the grid's run folder, whose links say what exists of the others. Their content is not checked.
+    """
+    counts, made = _Counts(), set[tuple[ModelConfig, str, str]]()
+    for trial in finished:
+        made |= {(trial.experiment.model, part, key) for part, key, _, _ in _artifacts(trial.experiment, counts)}
+    for trial in trials:
+        made |= {(trial.experiment.model, part, key) for part, key in _made(trial, folder, counts)}
     units: dict[tuple[ModelConfig, str], dict[str, float]] = {}
     requests: Counter[tuple[ModelConfig, str]] = Counter()
     for trial in trials:
-        for part, key, amount in _artifacts(trial.experiment, counts):
+        for part, key, amount, _ in _artifacts(trial.experiment, counts):
             place = (trial.experiment.model, part)
-            units.setdefault(place, {})[key] = amount
             requests[place] += 1
+            missing = units.setdefault(place, {})
+            if (*place, key) not in made:
+                missing[key] = amount
     works = (Work(*place, len(by_key), requests[place], sum(by_key.values())) for place, by_key in units.items())
     return SweepForecast(tuple(works), counts.problem)
+
+
+def _made(trial: Trial, folder: Path, counts: "_Counts") -> Iterator[tuple[str, str]]:
+    """Yield (part of a run, digest of the inputs) of the artifacts of an unfinished experiment that exist.
+
+    The base model may have been measured in a folder that experiments share. The experiment's own folder counts only
+    if it was made from the same keys.
+    """
+    experiment, file = trial.experiment, folder / trial.name / EXPERIMENT_FILE
+    places = [folder / f".base-{digest('base', base_key(experiment))}"]
+    with suppress(SpilloverError):  # a file of another version
+        if file.is_file() and digest(load_experiment(file)) == digest(experiment):
+            places.append(file.parent)
+    for part, key, _, link in _artifacts(experiment, counts) if any(place.is_dir() for place in places) else ():
+        if any(True for place in places for name in LINKS.get(part, ()) for _ in place.glob(f"{name}/{link}")):
+            yield part, key
 
 
 class _Counts:
@@ -95,23 +134,28 @@ class _Counts:
         return self._counts[key]["", ""]
 
 
-def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, str, float]]:
-    """Yield (part of a run, digest of the inputs, units of work) of every artifact that takes time."""
+def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, str, float, str]]:
+    """Yield every artifact that takes time: part of a run, digest of the inputs, units of work, pattern of its link.
+
+    The pattern is relative to the folders of `LINKS`.
+    """
     sizes, questions = experiment.mixture.sizes, counts.questions(experiment)
     examples = sum(min(questions, sizes.get(code, questions)) for code in experiment.translate.to)
     tuned = digest(tune_key(experiment))
-    yield "tune", tuned, examples * experiment.tune.epochs
+    yield "tune", tuned, examples * experiment.tune.epochs, "adapter"
     narrow = experiment.evaluate.model_dump(exclude={"tasks", "languages"})
     items_in = counts.items(experiment)
-    for arm in (digest(base_key(experiment)[:3]), tuned):
+    names = [next(iter(experiment.all_arms)), next((n for n, arm in experiment.all_arms.items() if arm.tuned), "tuned")]
+    for name, arm in zip(names, (digest(base_key(experiment)[:3]), tuned), strict=True):
         for (task, code), items in items_in.items():
-            yield "evaluate", digest(arm, narrow, task, code), items
-            compared = [language for name, language in items_in if name == task]
+            link = f"{name}/{Path(task).stem}/{code}.*"
+            yield "evaluate", digest(arm, narrow, task, code), items, link
+            compared = [language for other, language in items_in if other == task]
             times = readings_per_item(experiment, compared)
             if times and experiment.analyze.limit:
                 # in comparison with other languages, other neurons are a language's
                 key = digest(arm, narrow, task, code, compared, experiment.analyze)
-                yield "deactivate", key, times * min(items, experiment.analyze.limit)
+                yield "deactivate", key, times * min(items, experiment.analyze.limit), link
             for part, limit in (("analyze", experiment.analyze.limit), ("texts", experiment.analyze.texts)):
                 if limit:
-                    yield part, digest(arm, narrow, task, code, limit), min(items, limit)
+                    yield part, digest(arm, narrow, task, code, limit), min(items, limit), link

@@ -11,6 +11,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def processes() -> int:
+    """Return the number of processes launched together; 1 if this process is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_main_process() -> bool:
     """Return whether this process is the first of those launched together, or alone."""
     return rank() == 0

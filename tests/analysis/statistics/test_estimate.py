@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from spillover.analysis.statistics.estimate import (
+    CORRECTIONS,
     adjust,
     detectable_gain,
     macro_auc,
@@ -102,7 +104,16 @@ def test_holm_and_benjamini_hochberg_by_their_definitions():
         worst = max(worst, (60 - step) * p_values[index])
         holm[index] = min(1.0, worst)
     np.testing.assert_allclose(adjust(p_values, "holm"), holm)
-    np.testing.assert_allclose(adjust(p_values, "benjamini-hochberg"), stats.false_discovery_control(p_values))
+    np.testing.assert_allclose(adjust(p_values, "benjamini-hochberg"), multipletests(p_values, method="fdr_bh")[1])
+    assert not np.allclose(adjust(p_values, "holm"), adjust(p_values, "benjamini-hochberg"))
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_a_correction_of_equal_of_one_and_of_no_p_values(correction: str):
+    method = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}[correction]
+    for p_values in ([0.02, 0.02, 0.5, 0.02, 1.0], [0.04], [1.0, 0.0]):
+        np.testing.assert_allclose(adjust(p_values, correction), multipletests(p_values, method=method)[1])
+    assert adjust([], correction).shape == (0,)
 
 
 def test_an_unknown_correction_lists_the_choices():

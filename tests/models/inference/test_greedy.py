@@ -14,7 +14,8 @@ from spillover.errors import SpilloverError
 from spillover.models.inference import greedy
 from spillover.models.inference import rows as rows_module
 from spillover.models.inference.greedy import Written, write
-from spillover.models.inference.prefix import Prefix, PrefixReader, attention_masks
+from spillover.models.inference.masks import attention_masks
+from spillover.models.inference.prefix import Prefix, PrefixReader
 from spillover.models.inference.rows import Rows, rows_layout
 from spillover.models.inference.token_choice import end_tokens
 from spillover.models.model import Model
@@ -211,7 +212,7 @@ def test_sequences_that_cross_the_original_length() -> None:
 # --- twins ------------------------------------------------------------------------------------------------------------
 
 
-def by_index(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+def by_index(model: Model, full: Tensor, queries: Tensor, keys: Tensor, first: int) -> Tensor:
     """Let every row see as many tokens as the longest."""
     return torch.ones_like(full)[:, None]
 
@@ -260,8 +261,8 @@ def test_fails_for_a_window_of_one_more(kind: str, monkeypatch: pytest.MonkeyPat
     rows_layout(reader)
     expected, plain = by_transformers(reader.model, sequences()), attention_masks
 
-    def wide(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> object:
-        return plain(model, full, queries - 1, keys)
+    def wide(model: Model, full: Tensor, queries: Tensor, keys: Tensor, first: int) -> object:
+        return plain(model, full, queries - 1, keys, first - 1)
 
     monkeypatch.setattr(rows_module, "attention_masks", wide)
     assert [list(answer.tokens) for answer in ours(reader, sequences())] != expected

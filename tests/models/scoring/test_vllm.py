@@ -18,10 +18,12 @@ from transformers import AutoModelForCausalLM
 from calls import Call
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
+from spillover.models.inference.encode import encode
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import load
+from spillover.models.model import Model
 from spillover.models.scoring import vllm as module
-from spillover.models.scoring.score import score
+from spillover.models.scoring.score import score, whole_choices
 from spillover.models.scoring.vllm import check_vllm, open_engine
 from spillover.models.scoring.vllm import score as score_by_vllm
 from spillover.records import Prediction, Prompt
@@ -36,8 +38,9 @@ class SamplingParams:
     max_tokens: int
     temperature: float
     logprobs: int
-    allowed_token_ids: list[int]
-    detokenize: bool
+    allowed_token_ids: list[int] | None = None
+    detokenize: bool = False
+    prompt_logprobs: int | None = None
 
 
 @dataclass
@@ -47,9 +50,17 @@ class LoRARequest:
     lora_path: str
 
 
+BLOCK = 16
+"""Tokens of a block of vLLM's prefix cache."""
+
+
 @dataclass
 class LLM:
-    """vLLM's, as documented: a token's log-probability is taken before all others are forbidden."""
+    """vLLM's, as documented: a token's log-probability is taken before all others are forbidden.
+
+    As vLLM's issue 42019 says, `prompt_logprobs` of tokens in the prefix cache are what an earlier request left in the
+    buffer. A token that is written has no such fault: its state is computed in its own request.
+    """
 
     model: str
     dtype: str
@@ -58,6 +69,9 @@ class LLM:
     shift: int = 0
     asked: int = 0
     networks: dict[int, Any] = field(default_factory=dict)
+    cached: set[tuple[int, ...]] = field(default_factory=set)
+    buffer: dict[int, float] = field(default_factory=dict)
+    prompts_asked: int = 0
 
     def generate(
         self,
@@ -74,16 +88,28 @@ class LLM:
             self.networks[number] = load(self.model, self.dtype, adapter=adapter).network
         found = []
         for prompt, parameters in zip(prompts, sampling_params, strict=True):
-            assert (parameters.max_tokens, parameters.logprobs, len(parameters.allowed_token_ids)) == (1, 0, 1)
-            (token,) = parameters.allowed_token_ids
             ids = prompt["prompt_token_ids"][: len(prompt["prompt_token_ids"]) - self.shift]
             with torch.inference_mode():
-                logits = self.networks[number](torch.tensor([ids])).logits[0, -1].float()
-            value = 0.0 if self.masks_first else float(logits.log_softmax(0)[token])
+                logprobs = self.networks[number](torch.tensor([ids])).logits[0].float().log_softmax(1)
+            (token,) = parameters.allowed_token_ids or [int(logprobs[-1].argmax())]
+            assert (parameters.max_tokens, parameters.logprobs) == (1, 0)
+            value = 0.0 if self.masks_first else float(logprobs[-1, token])
             step = {token: SimpleNamespace(logprob=value)}
-            found.append(SimpleNamespace(outputs=[SimpleNamespace(logprobs=[step], token_ids=[token])]))
+            of_prompt = self.of_prompt(ids, logprobs) if parameters.prompt_logprobs is not None else None
+            output = SimpleNamespace(logprobs=[step], token_ids=[token])
+            found.append(SimpleNamespace(outputs=[output], prompt_logprobs=of_prompt))
         self.asked += len(prompts)
         return found
+
+    def of_prompt(self, ids: list[int], logprobs: Any) -> list[dict[int, SimpleNamespace] | None]:  # noqa: ANN401
+        """Return the log-probability of each token of a prompt after the first; stale ones where it is cached."""
+        self.prompts_asked += 1
+        blocks = [tuple(ids[:end]) for end in range(BLOCK, len(ids) + 1, BLOCK)]
+        hit = max((len(block) for block in blocks if block in self.cached), default=0)
+        for place in range(max(1, hit), len(ids)):
+            self.buffer[place] = float(logprobs[place - 1, ids[place]])
+        self.cached.update(blocks)
+        return [None, *({ids[at]: SimpleNamespace(logprob=self.buffer[at])} for at in range(1, len(ids)))]
 
 
 @pytest.fixture
@@ -174,6 +200,45 @@ def test_log_probabilities_after_masking_are_refused(vllm: dict[str, Any], model
     vllm["masks_first"] = True
     with pytest.raises(SpilloverError, match=r"a probability of \d\.00 together, expected at most 1; use 'transf"):
         score_by_vllm(open_engine(model, "float32", "none", None, 4), prompts)
+
+
+def by_prompt_logprobs(llm: LLM, model: Model, prompts: list[Prompt]) -> list[tuple[float, ...]]:
+    """Score as lm-evaluation-harness does: one request per choice, and the log-probabilities of its prompt."""
+    parameters = SamplingParams(max_tokens=1, temperature=0, logprobs=0, prompt_logprobs=1)
+    rows = []
+    for prompt in prompts:
+        queries = whole_choices(encode(model, [prompt], "error")[0])
+        tokens = [[*query.tokens, query.targets[-1][1]] for query in queries]
+        requests = [{"prompt_token_ids": ids} for ids in tokens]
+        answers = llm.generate(requests, [parameters] * len(tokens), None, use_tqdm=False)
+        rows.append(
+            tuple(
+                math.fsum(answer.prompt_logprobs[at + 1][token].logprob for at, token in query.targets)
+                for query, answer in zip(queries, answers, strict=True)
+            )
+        )
+    return rows
+
+
+def test_the_order_of_requests_changes_no_score(vllm: dict[str, Any], model: str) -> None:
+    """VLLM's issue 42019 is about `prompt_logprobs`, which are never requested; scores by them are the broken twin."""
+    labels = (" " + "a b c d e f g " * 4 + "\n\n", " " + "a b c d e f g " * 4 + "h\n\n")
+    prompts = [Prompt((), f"{name} is late:", labels) for name in ("One", "Two", "Six")]
+    prompts += prompts[:1]
+    expected = score(PrefixReader(load(model, "float32")), prompts).choices
+    largest = {}
+    for name, order in {"in order": [0, 1, 2, 3], "reversed": [3, 2, 1, 0]}.items():
+        module.open_llm.cache_clear()
+        engine = open_engine(model, "float32", "none", None, 4)
+        ours = score_by_vllm(engine, [prompts[place] for place in order]).choices
+        assert engine.llm.prompts_asked == 0
+        theirs = by_prompt_logprobs(engine.llm, engine.model, [prompts[place] for place in order])
+        for mine, place in zip(ours, order, strict=True):
+            assert mine == pytest.approx(expected[place], abs=1e-4)
+        pairs = zip(theirs, order, strict=True)
+        largest[name] = [max(abs(a - b) for a, b in zip(row, expected[at], strict=True)) for row, at in pairs]
+    assert max(map(max, largest.values())) > 0.01
+    assert largest["in order"] != largest["reversed"][::-1]
 
 
 def test_no_step_is_asked_twice(vllm: dict[str, Any], model: str) -> None:

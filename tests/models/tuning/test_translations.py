@@ -8,7 +8,8 @@ import sacrebleu
 import torch
 
 from spillover.models.inference import rows
-from spillover.models.inference.prefix import PrefixReader, attention_masks
+from spillover.models.inference.masks import attention_masks
+from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import load
 from spillover.models.model import Model
 from spillover.models.tuning.translations import chrf, translate
@@ -56,8 +57,8 @@ def test_what_other_rows_have_changes_them(tiny: Callable[[str], Path], monkeypa
     model = load(str(tiny("llama")), "float32")
     expected, plain = translate(PrefixReader(model), EXAMPLES), attention_masks
 
-    def seen(model: Model, full: torch.Tensor, *positions: torch.Tensor) -> object:
-        return plain(model, full | (len(full) > 2), *positions)
+    def seen(model: Model, full: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor, first: int) -> object:
+        return plain(model, full | (len(full) > 2), queries, keys, first)
 
     monkeypatch.setattr(rows, "attention_masks", seen)
     assert translate(PrefixReader(model), EXAMPLES) != expected

@@ -204,6 +204,8 @@ def test_nothing_traced_or_trained_makes_no_table(findings: Findings):
             "lengths",
             "lens",
             "geometry",
+            "geometry-means",
+            "geometry-languages",
             "latent",
             "neurons",
             "overlaps",

@@ -1,12 +1,14 @@
 """How alike two languages' states are, metric by metric, for the true pairing of their items and for shuffled ones.
 
-A metric is a function `(states, pairings) → (pairings, languages, languages)`; entry [p, a, b] is its value if item
+A metric is a function `(states, pairings) → (pairings, languages a, languages b)`; entry [p, a, b] is its value if item
 `orders[p, i]` of language a stood beside item i of b. So one formula gives the value and what it would be by chance.
+The languages a are `states.rows`: with very many languages, a block of them, since the cosines of all would not fit in
+memory.
 Most metrics are the mean, over the pairs of a pairing, of an items × items matrix: no pairing costs more than that.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
 
@@ -36,16 +38,18 @@ class States:
     """(languages, items): the first principal component of `body_mean`."""
     contexts: Sequence[Indices] = ()
     """The items, two or more, that share all of their text but the last field: a premise with several hypotheses."""
+    rows: slice = field(default_factory=lambda: slice(None))
+    """The languages a that are compared with all languages."""
 
     @cached_property
     def body_cosines(self) -> Array:
-        """(languages, items, languages, items): cosines of the mean states."""
-        return cosines(self.body_mean)
+        """(languages a, items, languages b, items): cosines of the mean states."""
+        return cosines(self.body_mean, self.rows)
 
     @cached_property
     def last_cosines(self) -> Array:
-        """(languages, items, languages, items): cosines of the last positions."""
-        return cosines(self.last)
+        """(languages a, items, languages b, items): cosines of the last positions."""
+        return cosines(self.last, self.rows)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def pearson(states: States, pairings: Pairings) -> Array:
     Range [-1, 1], 0 by chance; the sign of the component does not matter. Source: arXiv 2405.13816, section 6.2.
     """
     scores = standardized(states.component, axis=1)
-    result: Array = np.einsum("api,bi->pab", scores[:, pairings.orders], scores, optimize=True)
+    result: Array = np.einsum("api,bi->pab", scores[states.rows][:, pairings.orders], scores, optimize=True)
     return result
 
 
@@ -95,9 +99,10 @@ def cka(states: States, pairings: Pairings) -> Array:
     fixed = flat[upper * items + lower]
     size = np.sqrt((fixed**2).sum(axis=0))
     size[size <= NOISE * (states.body_mean**2).sum(axis=(1, 2))] = 0  # items that are all the same
-    scale = _reciprocal(np.outer(size, size))
+    scale = _reciprocal(np.outer(size[states.rows], size))
+    moved = flat[:, states.rows]
     # Pairing p moves rows and columns alike, so a shuffle never touches the width.
-    products = [flat[order[upper] * items + order[lower]].T @ fixed for order in pairings.orders]
+    products = [moved[order[upper] * items + order[lower]].T @ fixed for order in pairings.orders]
     result: Array = np.stack(products) * scale
     return result
 
@@ -111,14 +116,14 @@ def anc(states: States, pairings: Pairings) -> Array:
     """
     languages, items, width = states.body_mean.shape
     scores = standardized(states.body_mean, axis=1).astype(np.float32).transpose(2, 1, 0)
-    count = len(pairings.orders)
+    count, rows = len(pairings.orders), len(range(languages)[states.rows])
     places = pairings.orders.T.ravel()
-    total = np.zeros((languages, count * languages), dtype=np.float32)
-    beside = np.empty((items * count, languages), dtype=np.float32)  # made anew it would cost more than the product
+    total = np.zeros((languages, count * rows), dtype=np.float32)
+    beside = np.empty((items * count, rows), dtype=np.float32)  # made anew it would cost more than the product
     for feature in np.ascontiguousarray(scores):
-        feature.take(places, axis=0, out=beside, mode="clip")
-        total += np.abs(feature.T @ beside.reshape(items, count * languages))
-    result: Array = total.reshape(languages, count, languages).transpose(1, 2, 0).astype(np.float64) / width
+        feature[:, states.rows].take(places, axis=0, out=beside, mode="clip")
+        total += np.abs(feature.T @ beside.reshape(items, count * rows))
+    result: Array = total.reshape(languages, count, rows).transpose(1, 2, 0).astype(np.float64) / width
     return result
 
 
@@ -163,9 +168,9 @@ def dali(states: States, pairings: Pairings) -> Array:
     where no items share a context. Source: Ravisankar et al. 2025 (arXiv 2504.09378) and their code.
     """
     languages, count = len(states.body_mean), len(pairings.orders)
+    counts = np.zeros((count, len(range(languages)[states.rows]), languages))
     if not states.contexts:
-        return np.full((count, languages, languages), np.nan)
-    counts = np.zeros((count, languages, languages))
+        return np.full_like(counts, np.nan)
     for options in states.contexts:
         others = list(permutations(range(len(options)), 2))
         for place, similarities in enumerate(states.body_cosines):
@@ -177,12 +182,12 @@ def dali(states: States, pairings: Pairings) -> Array:
     return counts / len(states.contexts)
 
 
-def cosines(vectors: Array) -> Array:
-    """Return the cosine of every two of (languages, items, width) vectors, (languages, items, languages, items)."""
+def cosines(vectors: Array, rows: slice = slice(None)) -> Array:
+    """Return the cosines of (languages, items, width) vectors: of `rows` with all languages, (a, items, b, items)."""
     languages, items, width = vectors.shape
-    flat = vectors.reshape(languages * items, width)
-    unit = flat * _reciprocal(np.linalg.norm(flat, axis=1, keepdims=True))
-    result: Array = (unit @ unit.T).reshape(languages, items, languages, items)
+    unit = vectors * _reciprocal(np.linalg.norm(vectors, axis=2, keepdims=True))
+    flat, chosen = (part.reshape(-1, width) for part in (unit, unit[rows]))
+    result: Array = (chosen @ flat.T).reshape(-1, items, languages, items)
     return result
 
 

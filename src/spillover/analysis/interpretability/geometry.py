@@ -1,9 +1,10 @@
 """Geometry of languages, per layer: principal components, and every metric with its null interval.
 
-Layers are read one at a time, so memory does not grow with a model's depth.
+Layers are read one at a time, so memory does not grow with a model's depth. Very many languages are compared with all
+others in blocks, so the cosines of all items never are in memory at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,9 @@ MIN_ITEMS = 4
 
 PARTIAL = "-partial"
 """Suffix of a metric's name if text length is partialled out."""
+
+BLOCK_BYTES = 1 << 28
+"""Most bytes of the cosines of a block of languages with all languages; a block has at least one language."""
 
 Metric = Callable[[States, Pairings], Array]
 
@@ -53,6 +57,16 @@ class Layer:
     """(arms, languages, items, width): the mean over an item's own tokens."""
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredLayer:
+    """The measurements of one layer."""
+
+    components: Array
+    """(arms, languages, items, 2): the first two principal components, with the same axes in all arms."""
+    scores: Array
+    """(arms, metrics, 3, languages a, languages b): value and null interval of each of `metric_names`."""
+
+
 def geometry(sample: Sample, layers: Iterable[Layer], metrics: Mapping[str, Metric]) -> Geometry:
     """Measure every metric between every two languages in every layer, raw and with text length partialled out.
 
@@ -62,28 +76,42 @@ def geometry(sample: Sample, layers: Iterable[Layer], metrics: Mapping[str, Metr
     Raises:
         SpilloverError: there are fewer than four items, or a state is not finite.
     """
-    items = sample.lengths.shape[1]
-    check_items(sample.task, items)
-    pairings = shuffled(items, SHUFFLES)
-    components, scores = [], []
-    for number, layer in enumerate(layers):
-        _check_finite(sample, number, layer)
-        axes = principal_components(layer.body_mean)
-        components.append(axes)
-        scores.append([_measure(sample, layer, axes, arm, metrics, pairings) for arm in range(len(sample.arms))])
+    measured = list(measure_layers(sample, layers, metrics))
     # (layers, arms, metrics, value and null, a, b) → (metrics, value and null, arms, layers, a, b)
-    summary = np.asarray(scores).transpose(2, 3, 1, 0, 4, 5)
-    names = [name + suffix for name in metrics for suffix in ("", PARTIAL)]
+    summary = np.asarray([layer.scores for layer in measured]).transpose(2, 3, 1, 0, 4, 5)
     return Geometry(
         task=sample.task,
         arms=sample.arms,
         languages=sample.languages,
-        items=items,
+        items=sample.lengths.shape[1],
         alignments=tuple(
-            Alignment(name, *parts) for name, parts in zip(names, summary, strict=True) if not np.isnan(parts[0]).all()
+            Alignment(name, *parts)
+            for name, parts in zip(metric_names(metrics), summary, strict=True)
+            if not np.isnan(parts[0]).all()
         ),
-        components=np.stack(components, axis=1),
+        components=np.stack([layer.components for layer in measured], axis=1),
     )
+
+
+def metric_names(metrics: Iterable[str]) -> list[str]:
+    """Return the names of the metrics in the order of `MeasuredLayer.scores`: each raw, then partial."""
+    return [name + suffix for name in metrics for suffix in ("", PARTIAL)]
+
+
+def measure_layers(sample: Sample, layers: Iterable[Layer], metrics: Mapping[str, Metric]) -> Iterator[MeasuredLayer]:
+    """Yield the components and every metric of one layer after the other.
+
+    Raises:
+        SpilloverError: there are fewer than four items, or a state is not finite.
+    """
+    items = sample.lengths.shape[1]
+    check_items(sample.task, items)
+    pairings = shuffled(items, SHUFFLES)
+    for number, layer in enumerate(layers):
+        _check_finite(sample, number, layer)
+        axes = principal_components(layer.body_mean)
+        scores = [_measure(sample, layer, axes, arm, metrics, pairings) for arm in range(len(sample.arms))]
+        yield MeasuredLayer(axes, np.stack(scores))
 
 
 def _measure(
@@ -97,7 +125,29 @@ def _measure(
         contexts=sample.contexts,
     )
     variants = (raw, partial_out_length(raw, sample.lengths))
-    return np.stack([_interval(metric(states, pairings)) for metric in metrics.values() for states in variants])
+    scores = np.stack([_in_blocks(states, metrics, pairings) for states in variants], axis=1)
+    result: Array = scores.reshape(-1, *scores.shape[2:])
+    return result
+
+
+def _in_blocks(states: States, metrics: Mapping[str, Metric], pairings: Pairings) -> Array:
+    """Return each metric's value and null interval, (metrics, 3, languages, languages), block by block of languages."""
+    languages, items, _ = states.body_mean.shape
+    size = max(1, BLOCK_BYTES // (8 * languages * items**2))
+    if size >= languages:
+        return np.stack([_interval(metric(states, pairings)) for metric in metrics.values()])
+    blocks = []
+    for start in range(0, languages, size):
+        block = replace(states, rows=slice(start, min(start + size, languages)))
+        blocks.append(np.stack([_interval(_of_rows(metric, block, pairings)) for metric in metrics.values()]))
+    return np.concatenate(blocks, axis=2)
+
+
+def _of_rows(metric: Metric, block: States, pairings: Pairings) -> Array:
+    """Return a metric of the block's rows. A user's own metric may compute all languages at once."""
+    scores = metric(block, pairings)
+    is_whole = scores.shape[1] == len(block.body_mean)
+    return scores[:, block.rows] if is_whole else scores
 
 
 def _interval(scores: Array) -> Array:

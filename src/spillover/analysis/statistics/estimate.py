@@ -15,9 +15,6 @@ Units = NDArray[np.int_] | NDArray[np.str_]
 RESAMPLES = 10_000
 """Number of bootstrap resamples by default."""
 
-CORRECTIONS = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
-"""How to correct p-values for their number → statsmodels' names. Holm bounds the chance of any false one."""
-
 EXACT_UNITS = 14
 """Most units that changed for which a permutation test goes through all signs."""
 
@@ -33,10 +30,11 @@ def wilson(successes: float, n: float) -> Estimate:
 
     n is at least 1; neither has to be whole: an effective number of items is not (Dean and Pagano 2015).
     """
-    from statsmodels.stats.proportion import proportion_confint  # brings pandas, which takes a second
-
-    low, high = proportion_confint(successes, n, 1 - CONFIDENCE, method="wilson")
-    return Estimate(successes / n, float(low), float(high), round(n))
+    share, z = successes / n, scipy.special.ndtri((1 + CONFIDENCE) / 2)
+    center = share + z**2 / (2 * n)
+    reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = np.clip((np.array([-reach, reach]) + center) / (1 + z**2 / n), 0, 1).tolist()
+    return Estimate(share, low, high, round(n))
 
 
 def mcnemar(changes: Array, units: Units | None = None) -> float:
@@ -86,18 +84,34 @@ def paired_test(changes: Array, units: Units | None = None) -> float:
     return mcnemar(changes, units) if (changes == np.rint(changes)).all() else sign_flip(changes, units)
 
 
+def holm(p_values: Sequence[float]) -> Array:
+    """Correct p-values so that the chance of any false one is bounded (Holm 1979)."""
+    order = np.argsort(p_values)
+    steps = np.asarray(p_values, dtype=float)[order] * np.arange(len(order), 0, -1)
+    result = np.empty(len(order))
+    result[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return result
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> Array:
+    """Correct p-values so that the expected share of false ones among those found is bounded (1995)."""
+    result: Array = scipy.stats.false_discovery_control(p_values)
+    return result
+
+
+CORRECTIONS = {"holm": holm, "benjamini-hochberg": benjamini_hochberg}
+"""How to correct p-values for their number."""
+
+
 def adjust(p_values: Sequence[float], correction: str = "holm") -> Array:
     """Correct p-values for their number; never below the raw ones, at most 1, in the same order.
 
     Raises:
         SpilloverError: the correction is none of `CORRECTIONS`.
     """
-    from statsmodels.stats.multitest import multipletests
-
     if correction not in CORRECTIONS:
         raise SpilloverError(f"correction: found {correction!r}; {did_you_mean(correction, CORRECTIONS)}")
-    result: Array = multipletests(p_values, method=CORRECTIONS[correction])[1]
-    return result
+    return CORRECTIONS[correction](p_values)
 
 
 def macro_auc(scores: Array, gold: NDArray[np.int_], units: Units | None = None) -> Estimate | None:

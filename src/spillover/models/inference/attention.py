@@ -18,6 +18,9 @@ SHARED_PREFIX = "spillover_shared_prefix"
 PREFIX = "shared_prefix"
 """Attribute of a tensor of keys that has the prefix's keys and values: a layer gives its attention nothing else."""
 
+FIRST_SEEN = "first_seen"
+"""Attribute of a mask: the first column that some row sees. Those before it have left every row's window."""
+
 IGNORED = {"dropout", "is_causal", "position_ids", "sliding_window", "use_cache"}
 """Arguments of an attention that say nothing which the mask does not say, or nothing where no gradient is taken."""
 
@@ -64,7 +67,7 @@ def attend(
     keys, values = (part[0] for part in getattr(key, PREFIX))
     rows, heads, _, size = query.shape
     groups = key.shape[1]
-    low = _first_seen(attention_mask[..., : keys.shape[1]])
+    low = min(getattr(attention_mask, FIRST_SEEN, 0), keys.shape[1])  # not there after a copy to another device
     keys, values, mask = keys[:, low:], values[:, low:], attention_mask[..., low:]
     query = (query * (size**-0.5 if scaling is None else scaling)).view(rows, groups, heads // groups, size)
     scores = torch.cat([_shared_product(query, keys.transpose(1, 2)), query @ key.transpose(2, 3)], dim=3).float()
@@ -74,11 +77,6 @@ def attend(
     length = keys.shape[1]
     output = _shared_product(weights[..., :length], values) + weights[..., length:] @ value
     return output.reshape(rows, 1, heads, value.shape[3]), None
-
-
-def _first_seen(mask: Tensor) -> int:
-    """Return the first column that some row sees: those before it have left every row's window."""
-    return int(mask.any(dim=0).int().argmax()) if mask.shape[-1] else 0
 
 
 def _shared_product(left: Tensor, right: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from spillover.errors import SpilloverError
+from spillover.models.inference.masks import attention_masks
 from spillover.models.inference.probe import can_share, ignores_padding
+from spillover.models.inference.transfer import to_device
 from spillover.models.inference.trees import Positions, Tree, height, path_to
 from spillover.models.model import Model
 
@@ -82,10 +84,10 @@ class Prefix:
         self.layers: list[KeyValues] = []
         if tokens:
             cache = DynamicCache()  # without a configuration: no layer forgets what left its window
-            inputs = {"input_ids": torch.tensor([tokens], device=model.device)}
+            inputs = {"input_ids": to_device(torch.tensor([tokens]), model.device)}
             if beyond is not None:
                 inputs["input_ids"] = torch.nn.functional.pad(inputs["input_ids"], (0, 1))
-                inputs["position_ids"] = torch.tensor([[*range(self.length), beyond]], device=model.device)
+                inputs["position_ids"] = to_device(torch.tensor([[*range(self.length), beyond]]), model.device)
             model.backbone(**inputs, past_key_values=cache, use_cache=True)
             length = self.length
             self.layers = [(layer.keys[..., :length, :], layer.values[..., :length, :]) for layer in cache.layers]
@@ -124,10 +126,11 @@ class Prefix:
                     depth[row, index] = depth[row, parent] + 1
         if beyond is not None:
             depth[:, -1] = beyond - self.length
-        positions = torch.from_numpy(depth).to(model.device) + self.length
+        tokens, positions, seen = (to_device(torch.from_numpy(part), model.device) for part in (ids, depth, sees))
+        positions = positions + self.length
         out = model.backbone(
-            input_ids=torch.from_numpy(ids).to(model.device),
-            attention_mask=self.masks(torch.from_numpy(sees).to(model.device), positions),
+            input_ids=tokens,
+            attention_mask=self.masks(seen, positions),
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
@@ -141,35 +144,6 @@ class Prefix:
         before = torch.arange(self.length, device=sees.device).expand(rows, -1)
         full = torch.cat([sees.new_ones(rows, width, self.length), sees], dim=2)
         return attention_masks(self._model, full, positions, torch.cat([before, positions], dim=1))
-
-
-def attention_masks(model: Model, full: Tensor, queries: Tensor, keys: Tensor) -> Tensor | dict[str, Tensor]:
-    """Return the attention mask (rows, 1, width, length) that a model's layers take, or such a mask per kind of layer.
-
-    Args:
-        model: its configuration has the window, the kinds of layer, and what implements the attention.
-        full: (rows, width, length) bool, whether a token sees another one where nothing limits the distance.
-        queries: (rows, width), the positions of the tokens that look.
-        keys: (rows, length), the positions of the tokens that are looked at.
-    """
-    window = getattr(model.config, "sliding_window", None)
-    near = full if window is None else full & (queries[:, :, None] - keys[:, None, :] < window)
-    masks = {"full_attention": _shaped(model, full), "sliding_attention": _shaped(model, near)}
-    kinds = set(getattr(model.config, "layer_types", None) or [])
-    if len(kinds) > 1:
-        return masks
-    if kinds:
-        return masks[kinds.pop()]
-    return masks["sliding_attention"]  # one kind of layer, windowed where the configuration has a window
-
-
-def _shaped(model: Model, mask: Tensor) -> Tensor:
-    mask = mask[:, None]
-    if model.config._attn_implementation != "eager":
-        return mask
-    hidden_dtype: torch.dtype = model.network.dtype
-    lowest = torch.finfo(hidden_dtype).min
-    return torch.zeros(mask.shape, dtype=hidden_dtype, device=mask.device).masked_fill(~mask, lowest)
 
 
 def batches(lengths: Sequence[int], prefix: int, budget: int) -> Iterator[list[int]]:
@@ -273,7 +247,7 @@ class PrefixReader:
 
     def _padded(self, ids: Tensor, attended: Tensor) -> Tensor:
         device = self.model.device
-        out = self.model.backbone(input_ids=ids.to(device), attention_mask=attended.to(device))
+        out = self.model.backbone(input_ids=to_device(ids, device), attention_mask=to_device(attended, device))
         states: Tensor = out.last_hidden_state
         return states
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spillover.models.inference.plan import PlanGroup, PlanRow, plan
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.transfer import to_device
 from spillover.models.inference.unembed import POSITION_BLOCK, token_logprobs
 from spillover.models.model import Model
 
@@ -51,14 +52,19 @@ def answer_queries(
     collector = _Collector(reader.model, [[] for _ in queries])
     for group in plan_queries(reader, queries):
         for batch, hidden in reader.read(group.prefix, [row.tree for row in group.rows]):
-            for place, row in enumerate(group.rows[index] for index in batch):
-                targets = {}
-                for number, path in row.paths.items():
-                    targets[number] = [(path[at - len(group.prefix)], token) for at, token in queries[number].targets]
-                collector.add(hidden[place], targets)
-                advance(list(row.paths))
+            rows = [group.rows[index] for index in batch]
+            collector.add(hidden, [_targets(row, queries, len(group.prefix)) for row in rows])
+            advance([number for row in rows for number in row.paths])
     collector.flush()
     return collector.answers
+
+
+def _targets(row: PlanRow, queries: Sequence[Query], prefix: int) -> dict[int, list[tuple[int, int]]]:
+    """Return per query of a row the places of its targets in the row, and the tokens that may follow them."""
+    return {
+        number: [(path[at - prefix], token) for at, token in queries[number].targets]
+        for number, path in row.paths.items()
+    }
 
 
 def plan_queries(reader: PrefixReader, queries: Sequence[Query]) -> list[PlanGroup]:
@@ -87,15 +93,19 @@ class _Collector:
     size: int = 0
     """States that are collected."""
 
-    def add(self, hidden: Tensor, targets: Mapping[int, Sequence[tuple[int, int]]]) -> None:
-        """Take a row's states (width, d) and, per query, the nodes to read and the tokens that may follow them."""
-        nodes = sorted({node for steps in targets.values() for node, _ in steps})
-        place = {node: self.size + offset for offset, node in enumerate(nodes)}
-        self.states.append(hidden[nodes].float())
-        for number, steps in targets.items():
-            self.targets += [(place[node], token) for node, token in steps]
-            self.numbers += [number] * len(steps)
-        self.size += len(nodes)
+    def add(self, hidden: Tensor, rows: Sequence[Mapping[int, Sequence[tuple[int, int]]]]) -> None:
+        """Take a batch's states (rows, width, d) and, per row and query, the nodes to read and what may follow them."""
+        chosen: list[int] = []
+        for row, targets in enumerate(rows):
+            nodes = sorted({node for steps in targets.values() for node, _ in steps})
+            place = {node: self.size + len(chosen) + offset for offset, node in enumerate(nodes)}
+            chosen += [row * hidden.shape[1] + node for node in nodes]
+            for number, steps in targets.items():
+                self.targets += [(place[node], token) for node, token in steps]
+                self.numbers += [number] * len(steps)
+        index = to_device(torch.tensor(chosen, dtype=torch.long), hidden.device)
+        self.states.append(hidden.flatten(0, 1)[index].float())
+        self.size += len(chosen)
         if self.size >= POSITION_BLOCK:
             self.flush()
 

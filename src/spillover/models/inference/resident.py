@@ -18,6 +18,7 @@ from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import load, resolve_dtype, set_num_threads
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
+from spillover.models.placement import require_on_devices
 
 
 @dataclass(slots=True)
@@ -57,13 +58,9 @@ def resident_reader(
     global in_memory
     set_num_threads(chosen.threads, torch.get_num_threads())
     style = json.dumps([chosen.template_arguments, chosen.system, chosen.shots_as], default=str)
-    key: tuple[str, ...] = (
-        fingerprint(locate(chosen.name)),
-        resolve_dtype(chosen.dtype),
-        chosen.quantize,
-        chosen.template,
-        style,
-    )
+    places = json.dumps(chosen.device_map, default=dict)
+    content = fingerprint(locate(chosen.name))
+    key: tuple[str, ...] = (content, resolve_dtype(chosen.dtype), chosen.quantize, chosen.template, style, places)
     inside = adapter is not None and bool(merged or origin)
     if inside:
         key = (*key, str(adapter), str(merged))
@@ -96,8 +93,8 @@ def borrow_base_model(chosen: ModelConfig) -> Iterator[Model]:
 
 
 def _load(chosen: ModelConfig, adapter: Path | None = None, merged: bool = False, origin: str = "") -> Model:
-    style = chosen.chat_style
-    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, style, origin)
+    style, places = chosen.chat_style, chosen.device_map
+    return load(chosen.name, chosen.dtype, chosen.quantize, chosen.template, adapter, merged, style, origin, places)
 
 
 def _swap(resident: _Resident, adapter: Path | None) -> None:
@@ -106,5 +103,6 @@ def _swap(resident: _Resident, adapter: Path | None) -> None:
         resident.detach()
     resident.detach, resident.adapter = None, None
     if adapter is not None:
+        require_on_devices(network, "an adapter")
         resident.detach, resident.adapter = attach(network, adapter), adapter
     network.eval()

@@ -15,8 +15,10 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from spillover.models.inference.attention import PREFIX, over_shared_prefix
-from spillover.models.inference.prefix import KeyValues, Prefix, PrefixReader, attention_masks
+from spillover.models.inference.masks import attention_masks
+from spillover.models.inference.prefix import KeyValues, Prefix, PrefixReader
 from spillover.models.inference.probe import alike
+from spillover.models.inference.transfer import to_device
 from spillover.models.inference.trees import Tree, linear_tree
 from spillover.models.model import Model
 from spillover.models.network.head import probe_tokens
@@ -124,10 +126,11 @@ class Rows:
         ends = []
         for tree, of_tree in enumerate(paths):
             for path in of_tree:
+                index = to_device(torch.tensor(path), hidden.device)
                 for layer, states in zip(self._layers, added, strict=True):
                     layer.grow(len(path))
                     for memory, part in zip(layer.states, states, strict=True):
-                        memory[self.size, :, : len(path)] = part[tree][:, list(path)]
+                        memory[self.size, :, : len(path)] = part[tree][:, index.to(part.device)]
                 self.lengths.append(len(path))
                 ends.append(hidden[tree, path[-1]])
         return torch.stack(ends)
@@ -144,21 +147,22 @@ class Rows:
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Read the next token of each row; return the hidden states (rows, d)."""
         device, start = self._model.device, self._prefix.length
-        slots = torch.tensor(self.lengths, device=device)
+        slots, ids = to_device(torch.tensor([self.lengths, tokens]), device)
+        shortest = start + min(self.lengths)
         self.lengths = [length + 1 for length in self.lengths]
         length = max(self.lengths)
         cache = DynamicCache()
         for layer in self._layers:
             layer.grow(length)
-            layer.slots, layer.length = slots, length
+            layer.slots, layer.length = slots.to(layer.states[0].device), length
             cache.layers.append(layer)
         keys = torch.arange(start + length, device=device).expand(self.size, -1)
         positions = start + slots[:, None]
         full = (keys <= positions)[:, None]
         with over_shared_prefix(self._model.config) if self._split else nullcontext():
             out = self._model.backbone(
-                input_ids=torch.tensor(tokens, device=device)[:, None],
-                attention_mask=attention_masks(self._model, full, positions, keys),
+                input_ids=ids[:, None],
+                attention_mask=attention_masks(self._model, full, positions, keys, first=shortest),
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,

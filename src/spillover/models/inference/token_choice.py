@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spillover.models.inference.transfer import to_device
 from spillover.models.inference.unembed import likeliest_tokens
 from spillover.models.model import Model
 
@@ -34,11 +35,15 @@ class TokenChoice:
         if not self._processors_after(1):
             return likeliest_tokens(self._model, hidden)
         rows = torch.split(hidden, 1)
-        return [self._processed(*row) for row in zip(rows, starts, sequences, strict=True)]
+        chosen = [self._processed(*row) for row in zip(rows, starts, sequences, strict=True)]
+        tokens: list[int] = torch.cat(chosen).tolist()
+        return tokens
 
-    def _processed(self, hidden: Tensor, start: int, sequence: Sequence[int]) -> int:
-        ids = torch.tensor([list(sequence)], device=hidden.device)
-        return int(self._processors_after(start)(ids, self._model.logits(hidden)).argmax(dim=1))
+    def _processed(self, hidden: Tensor, start: int, sequence: Sequence[int]) -> Tensor:
+        """Return (1,), the token that follows one row."""
+        ids = to_device(torch.tensor([list(sequence)]), hidden.device)
+        likeliest: Tensor = self._processors_after(start)(ids, self._model.logits(hidden)).argmax(dim=1)
+        return likeliest
 
     def _processors_after(self, start: int) -> Any:  # noqa: ANN401 - a list of transformers' processors
         if start not in self._processors:

@@ -119,7 +119,7 @@ class NetworkHead:
     def _logits(self, hidden: Tensor) -> Tensor:
         states = self.output(last_hidden_state=hidden[None])
         ids = torch.ones(1, len(hidden), dtype=torch.long, device=hidden.device)
-        with _returning(self.backbone, states):
+        with forward_replaced(self.backbone, lambda *args, **kwargs: states):
             return logits(self.network, ids)
 
 
@@ -284,10 +284,10 @@ def _decoder(network: Any) -> Any:  # noqa: ANN401
 
 
 @contextmanager
-def _returning(module: Any, output: object) -> Iterator[None]:  # noqa: ANN401
-    """Let a module return `output`, whatever its arguments are."""
+def forward_replaced(module: Any, forward: Callable[..., object]) -> Iterator[None]:  # noqa: ANN401
+    """Let a module's own forward be another one within the block. accelerate replaces it too, for other devices."""
     overridden: Mapping[str, Any] = {name: value for name, value in vars(module).items() if name == "forward"}
-    module.forward = lambda *args, **kwargs: output
+    module.forward = forward
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from torch import Tensor
 from spillover.errors import SpilloverError
 from spillover.models.inference.encode import encode, shared_prefix
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.transfer import Places
 from spillover.models.inference.trees import Positions, linear_tree
 from spillover.models.model import Model
 from spillover.models.tracing.anatomy import anatomy, by_token, entering
@@ -26,13 +27,14 @@ class NeuronCounter:
 
     def __init__(self, blocks: int, known: bool) -> None:
         """Begin at 0. known: whether the architecture's neurons are; else there are none to count."""
-        self._active = [torch.zeros(int(known), dtype=torch.long)] * blocks
-        self._places: Positions | None = None
+        self._known = known
+        self._active: list[Tensor | None] = [None] * blocks
+        self._places: Places | None = None
         self._size = (0, 0)
 
     def expect(self, places: Positions | None) -> None:
         """Count these tokens (rows, columns) in the next pass, a token as often as it is listed; None: no token."""
-        self._places = places
+        self._places = None if places is None else Places(torch.from_numpy(places))
 
     def enters(self, hidden: Tensor) -> None:
         """Take the size of the pass from the states (rows, tokens, width) that enter the first block."""
@@ -48,13 +50,18 @@ class NeuronCounter:
                 f"analyze: found activations of shape {tuple(activations.shape)} in block {block + 1}, expected "
                 f"one per neuron and token, for {self._size[0]} × {self._size[1]} tokens"
             )
-        active = (shaped > 0)[self._places[0], self._places[1]].sum(dim=0)
-        self._active[block] = self._active[block].to(active.device) + active
+        (places,) = self._places.on(activations.device)
+        active = (shaped > 0)[places[0], places[1]].sum(dim=0)
+        before = self._active[block]
+        self._active[block] = active if before is None else before + active
 
     @property
     def active(self) -> Integers:
         """(blocks, neurons): number of tokens; (blocks, 0) if the neurons are unknown."""
-        array: Integers = torch.stack(self._active).cpu().numpy()
+        counts = [block for block in self._active if block is not None]
+        if not counts:
+            return np.zeros((len(self._active), int(self._known)), dtype=np.int64)
+        array: Integers = torch.stack([block.to(counts[0].device) for block in counts]).cpu().numpy()
         return array
 
 

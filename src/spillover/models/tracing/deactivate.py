@@ -31,7 +31,7 @@ def neurons_off(model: Model, neurons: NDArray[np.bool_]) -> Iterator[None]:
             "architecture whose neurons are counted; remove the key"
         )
     hooks = [
-        module.register_forward_hook(_zeros(torch.from_numpy(np.flatnonzero(row)).to(model.device)))
+        module.register_forward_hook(_zeros(torch.from_numpy(np.flatnonzero(row))))
         for module, row in zip(activations, neurons, strict=True)
         if row.any()
     ]
@@ -44,4 +44,4 @@ def neurons_off(model: Model, neurons: NDArray[np.bool_]) -> Iterator[None]:
 
 def _zeros(places: Tensor) -> Callable[[object, object, Tensor], Tensor]:
     """Return a hook that replaces activations (…, neurons) at some neurons by 0."""
-    return lambda module, args, activations: activations.index_fill(-1, places, 0)
+    return lambda module, args, activations: activations.index_fill(-1, places.to(activations.device), 0)

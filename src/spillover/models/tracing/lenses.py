@@ -74,12 +74,12 @@ class SampledLoss:
         self._model, self._norm = model, anatomy(model).norm
         random = torch.Generator().manual_seed(seed)
         vocabulary = model.head.vocabulary
-        likely = torch.cat([model.logits(row[None]).topk(min(LIKELIEST, vocabulary)).indices[0].cpu() for row in final])
+        likely = torch.cat([model.logits(row[None]).topk(min(LIKELIEST, vocabulary)).indices[0] for row in final]).cpu()
         rest = torch.ones(vocabulary, dtype=torch.bool)
         rest[likely] = False
         others = rest.nonzero()[:, 0]
         sample = others[torch.randperm(len(others), generator=random)[:SAMPLED]]
-        self.tokens = torch.cat([torch.unique(likely), sample])
+        self.tokens = torch.cat([torch.unique(likely), sample]).to(model.device)
         weights = torch.zeros(len(self.tokens))
         weights[len(self.tokens) - len(sample) :] = np.log(max(1, len(others)) / max(1, len(sample)))
         self._weights = weights.to(model.device)
@@ -90,7 +90,7 @@ class SampledLoss:
 
     def __call__(self, states: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss (layers,) over n of states (n, layers, width), not normed."""
-        hidden = self._norm(states.to(self._model.network.dtype)).flatten(0, 1)
+        hidden = self._norm(states.to(self._model.network.dtype)).flatten(0, 1).to(states.device)
         spoken = (self._model.logits(hidden, self.tokens) + self._weights).log_softmax(dim=-1)
         spoken = spoken.reshape(*states.shape[:2], len(self.tokens))
         expected = target[:, None].expand_as(spoken)

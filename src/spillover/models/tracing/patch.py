@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spillover.models.inference.encode import cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.transfer import Places
 from spillover.models.inference.trees import Positions, linear_tree
 from spillover.models.inference.unembed import log_probabilities
 from spillover.models.model import Model
@@ -67,23 +68,22 @@ class Patcher:
 
     def __init__(self, states: Tensor, layers: int) -> None:
         self._states, self._layers = states, layers
-        self._rows: dict[int, tuple[list[int], list[int], list[int]]] = {}
+        self._rows: dict[int, Places] = {}
 
     def on_batch(self, batch: list[int], places: list[Positions]) -> None:
         """Prepare for a pass that reads the trees of `batch`: tree s × layers + l is patched by state s at layer l."""
-        self._rows = {layer: ([], [], []) for layer in range(self._layers)}
+        chosen: dict[int, list[list[int]]] = {}
         for index, place in zip(batch, places, strict=True):
             if index < len(self._states):
-                rows, columns, states = self._rows[index % self._layers]
-                rows.append(int(place[0, 0]))
-                columns.append(int(place[1, 0]))
-                states.append(index)
+                chosen.setdefault(index % self._layers, []).append([*place[:, 0].tolist(), index])
+        self._rows = {layer: Places(torch.tensor(rows).T) for layer, rows in chosen.items()}
 
     def layer(self, layer: int, hidden: Tensor) -> None:
         """Replace states (rows, width, d) of the pass in place."""
-        rows, columns, states = self._rows.get(layer, ([], [], []))
-        if rows:
-            hidden[rows, columns] = self._states[states]
+        if layer in self._rows:
+            ((rows, columns, _),) = self._rows[layer].on(hidden.device)
+            ((_, _, states),) = self._rows[layer].on(self._states.device)
+            hidden[rows, columns] = self._states[states].to(hidden.device)
 
 
 @contextmanager

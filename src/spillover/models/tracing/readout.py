@@ -65,7 +65,7 @@ class Readout:
         """Return gain × state, the state scaled to a mean square of 1; the norm's bias cancels."""
         states = states.to(self._model.device, self._model.network.dtype)
         odd: torch.Tensor = self._norm(states) - self._norm(-states)
-        return odd.float() / 2
+        return odd.to(self._model.device).float() / 2
 
     @cached_property
     def _form(self) -> tuple[torch.Tensor, torch.Tensor]:

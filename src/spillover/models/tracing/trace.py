@@ -16,6 +16,7 @@ from torch import Tensor
 from spillover.errors import SpilloverError
 from spillover.models.inference.encode import Encoded, cut_at_divergence, encode
 from spillover.models.inference.prefix import PrefixReader
+from spillover.models.inference.transfer import Places
 from spillover.models.inference.trees import Positions, common_prefix
 from spillover.models.model import Model
 from spillover.models.tracing.activity import Integers, counting
@@ -135,6 +136,7 @@ class _Recorder:
         self.items: list[ItemPlaces] = [ItemPlaces((), ())] * items
         self.states: list[Tensor] = [torch.empty(0)] * items
         self._numbers: list[int] = []
+        self._places = Places()
         self._layers: list[Tensor] = []
 
     @property
@@ -150,20 +152,23 @@ class _Recorder:
             self.items[number] = item
         self._numbers = [number for number, _, _ in traced]
         self._counts = [len(item.nodes) for _, item, _ in traced]
-        self._node = np.concatenate([place[:, item.nodes] for _, item, place in traced], axis=1)
-        self._body = np.concatenate([place[:, list(item.body)] for _, item, place in traced], axis=1)
-        self._sizes = torch.tensor([len(item.body) for _, item, _ in traced])
-        return self._body
+        node = np.concatenate([place[:, item.nodes] for _, item, place in traced], axis=1)
+        body = np.concatenate([place[:, list(item.body)] for _, item, place in traced], axis=1)
+        sizes = np.array([len(item.body) for _, item, _ in traced])
+        item_of = np.repeat(np.arange(len(sizes)), sizes)
+        self._places = Places(*(torch.from_numpy(part) for part in (node, body, item_of, sizes)))
+        return body
 
     def layer(self, hidden: Tensor) -> None:
         """Reduce one layer's states (rows, width, d) of the pass."""
         if self._numbers:
-            sizes = self._sizes.to(hidden.device)
-            body = hidden[self._body[0], self._body[1]].float()
+            node, body_places, item_of, sizes = self._places.on(hidden.device)
+            body = hidden[body_places[0], body_places[1]].float()
             sums = body.new_zeros(len(sizes), body.shape[1])
-            sums.index_add_(0, torch.arange(len(sizes), device=hidden.device).repeat_interleave(sizes), body)
-            nodes = hidden[self._node[0], self._node[1]].float()
-            self._layers.append(torch.cat([nodes, sums / sizes[:, None]]))
+            sums.index_add_(0, item_of, body)
+            nodes = hidden[node[0], node[1]].float()
+            states = torch.cat([nodes, sums / sizes[:, None]])
+            self._layers.append(states.to(self._layers[0].device) if self._layers else states)
 
     def store(self) -> None:
         """Store the states of a pass that ended with its items."""

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader
 
 from spillover.errors import SpilloverError
+from spillover.models.inference.transfer import to_device
 from spillover.models.model import Model
 from spillover.models.tracing.anatomy import block_list, leaving
 from spillover.models.tuning.loss import IGNORED, TokenizedExample
@@ -69,11 +70,12 @@ def mean_states(model: Model, texts: Sequence[Sequence[int]], depth: float) -> T
     blocks = block_list(model)
     block = blocks[max(0, -int(-depth * len(blocks) // 1) - 1)]
     width = max(map(len, texts))
-    ids = torch.zeros(len(texts), width, dtype=torch.long, device=model.device)
+    ids = torch.zeros(len(texts), width, dtype=torch.long)
     attended = torch.zeros_like(ids)
     for row, tokens in enumerate(texts):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         attended[row, : len(tokens)] = 1
+    ids, attended = to_device(ids, model.device), to_device(attended, model.device)
 
     def reached(module: object, args: object, output: Any) -> None:  # noqa: ANN401
         raise _Reached(leaving(output))
@@ -85,7 +87,7 @@ def mean_states(model: Model, texts: Sequence[Sequence[int]], depth: float) -> T
         states = end.states
     finally:
         hook.remove()
-    mask = attended[:, :, None].to(states.dtype)
+    mask = attended[:, :, None].to(states)
     mean: Tensor = (states * mask).sum(dim=1) / mask.sum(dim=1)
     return mean
 

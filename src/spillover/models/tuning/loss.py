@@ -15,7 +15,7 @@ from spillover.models.inference.probe import ignores_padding
 from spillover.models.inference.trees import common_prefix
 from spillover.models.inference.unembed import POSITION_BLOCK
 from spillover.models.model import Model
-from spillover.models.network.head import LOGIT_BLOCK, VOCABULARY_BLOCK, Head, LinearHead
+from spillover.models.network.head import LOGIT_BLOCK, VOCABULARY_BLOCK, Head, LinearHead, forward_replaced
 from spillover.records import Example
 
 IGNORED = -100
@@ -81,31 +81,38 @@ def loss_as_forward(model: Model, rows: Rows | None = None) -> Iterator[None]:
             "choose another model"
         )
 
-    def forward(input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **unused: object) -> Tensor:
+    def forward(input_ids: Tensor, attention_mask: Tensor, labels: Tensor, places: Tensor, **unused: object) -> Tensor:
         losses = []
-        for ids, attended, learned in _batchable(model, input_ids, attention_mask, labels):
-            states = model.backbone(input_ids=ids, attention_mask=attended, use_cache=False).last_hidden_state[:, :-1]
-            following = learned[:, 1:]
-            is_target = following != IGNORED
-            losses.append(target_loss(head, states[is_target], following[is_target], rows() if rows else None))
+        for ids, attended, learned, at in _batchable(model, input_ids, attention_mask, labels, places):
+            states = model.backbone(input_ids=ids, attention_mask=attended, use_cache=False).last_hidden_state
+            targets = learned.flatten()[at + 1].to(states.device)
+            losses.append(
+                target_loss(head, states.flatten(0, 1)[at.to(states.device)], targets, rows() if rows else None)
+            )
         return torch.stack(losses).sum()
 
-    model.network.forward = forward
-    try:
+    with forward_replaced(model.network, forward):
         yield
-    finally:
-        del model.network.forward
 
 
-def _batchable(model: Model, ids: Tensor, attended: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def target_places(labels: Tensor) -> Tensor:
+    """Return (n,) indices into flattened labels (rows, width): the tokens before each token that is learned."""
+    before = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
+    return before.flatten().nonzero()[:, 0]
+
+
+def _batchable(
+    model: Model, ids: Tensor, attended: Tensor, labels: Tensor, places: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Split a batch into rows that one pass may read together, each part as wide as its longest row."""
     if model.short_limit is None:
-        yield ids, attended, labels
+        yield ids, attended, labels, places
         return
     lengths = attended.sum(dim=1).tolist()
     for rows in model.batchable(lengths):
         width = max(lengths[row] for row in rows)
-        yield ids[rows, :width], attended[rows, :width], labels[rows, :width]
+        part = labels[rows, :width]
+        yield ids[rows, :width], attended[rows, :width], part, target_places(part)
 
 
 def target_loss(head: Head, hidden: Tensor, targets: Tensor, rows: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -197,9 +204,10 @@ def _sweep(hidden: Tensor, targets: Tensor, head: LinearHead) -> tuple[Tensor, T
         part = weight[start : start + VOCABULARY_BLOCK]
         part_bias = None if bias is None else bias[: len(weight)][start : start + VOCABULARY_BLOCK]
         logits, slope = _finish_logits(head, torch.nn.functional.linear(hidden, part, part_bias).float())
-        here = ((targets >= start) & (targets < start + VOCABULARY_BLOCK)).nonzero()[:, 0]
-        target_logits[here, 0] = logits[here, targets[here] - start]
-        target_slopes[here, 0] = slope[here, targets[here] - start] if slope is not None else 1.0
+        columns = targets[:, None] - start
+        here, columns = (columns >= 0) & (columns < logits.shape[1]), columns.clamp(0, logits.shape[1] - 1)
+        target_logits = torch.where(here, logits.gather(1, columns), target_logits)
+        target_slopes = torch.where(here, slope.gather(1, columns) if slope is not None else 1.0, target_slopes)
         highest = torch.maximum(top, logits.amax(dim=1, keepdim=True))
         shrink = (top - highest).exp()
         shares = (logits - highest).exp_()

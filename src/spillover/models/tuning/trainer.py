@@ -18,8 +18,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from spillover.errors import SpilloverError
 from spillover.models.inference.prefix import batches
+from spillover.models.inference.transfer import to_device
 from spillover.models.tuning import checkpoints
-from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate
+from spillover.models.tuning.loss import IGNORED, TokenizedExample, collate, target_places
 from spillover.models.tuning.parts import load_weights, save_weights
 from spillover.models.tuning.schedule import Steps
 from spillover.models.tuning.targets import require_learning
@@ -92,14 +93,13 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
     ) -> Tensor:
         """Accumulate the gradient of the whole step over its micro-batches and processes; return its loss."""
         model.train()
-        inputs = self._prepare_inputs(inputs)
-        parts, total = list(self.micro_batches(inputs)), (inputs["labels"] != IGNORED).sum()
-        shares = torch.zeros((), device=total.device)
+        parts, total = list(self.micro_batches(inputs)), int((inputs["labels"] != IGNORED).sum())
+        shares = torch.zeros((), device=self.args.device)
         for place, part in enumerate(parts, start=1):
             with self._gradient_sync(model, last=place == len(parts)):
                 share = model(**part) * (self.args.world_size / total)  # engines average over the processes
                 self.accelerator.backward(share)
-            shares += share.detach()
+            shares += share.detach().to(shares.device)
         loss: Tensor = self.accelerator.reduce(shares, "mean")
         if not torch.isfinite(loss):
             step, ids = self.state.global_step + 1, ", ".join(inputs["ids"])
@@ -120,8 +120,8 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
     def evaluate(self, *args: object, **kwargs: object) -> dict[str, float]:
         """Log and return the loss per target token on the held-out examples."""
         self.model_wrapped.eval()
-        inputs = self._prepare_inputs(collate(self.eval_dataset))
-        total = (inputs["labels"] != IGNORED).sum()
+        inputs = collate(self.eval_dataset)
+        total = int((inputs["labels"] != IGNORED).sum())
         loss = sum(self.model_wrapped(**part) for part in self.micro_batches(inputs)) / total
         metrics = {"eval_loss": self.accelerator.reduce(loss, "sum").item()}
         self.log(dict(metrics))
@@ -130,13 +130,15 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
     def micro_batches(self, inputs: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         """Yield this process's share of a step as micro-batches; every process has the same number of them.
 
+        They are laid out in this process and copied to the device, which no computation waits for.
         Rows are sorted by length and grouped, one row per process. If the last group has fewer rows than processes,
         idle processes read a repeated row with its labels masked.
         """
         lengths, processes = inputs["lengths"].tolist(), self.args.world_size
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         groups = [order[start : start + processes] for start in range(0, len(order), processes)]
-        budget = MICRO_BATCH_TOKENS * (64 if inputs["labels"].device.type == "cuda" else 1)
+        device = self.args.device
+        budget = MICRO_BATCH_TOKENS * (64 if device.type == "cuda" else 1)
         for chosen in batches([lengths[group[0]] for group in groups], 0, budget):
             rows = [groups[group][min(self.args.process_index, len(groups[group]) - 1)] for group in chosen]
             width = max(lengths[row] for row in rows)
@@ -144,8 +146,9 @@ class TargetTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
             for place, group in enumerate(chosen):
                 if self.args.process_index >= len(groups[group]):
                     part["labels"][place] = IGNORED
-            attended = torch.arange(width, device=part["labels"].device) < inputs["lengths"][rows][:, None]
-            yield part | {"attention_mask": attended.long()}
+            attended = torch.arange(width) < inputs["lengths"][rows][:, None]
+            part |= {"attention_mask": attended.long(), "places": target_places(part["labels"])}
+            yield {name: to_device(values, device) for name, values in part.items()}
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         """Write what learns: an adapter as peft does, else the weights that learn, not the whole network."""

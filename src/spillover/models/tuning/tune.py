@@ -18,6 +18,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.model import Model
+from spillover.models.placement import require_on_devices
 from spillover.models.tuning import checkpoints
 from spillover.models.tuning.contrastive import ContrastiveTrainer
 from spillover.models.tuning.held_out import HeldOut, Reading, alignments, read, retrievals, translations
@@ -65,6 +66,7 @@ def tune(
             long, or the loss is not finite.
     """
     _require_end(model)
+    require_on_devices(model.network, "tuning")
     set_seed(seed)
     phases = make_phases(model, examples, settings, seed, plans)
     held_out, checkpoint_folder = held_out_examples(phases, translates), folder / "checkpoints"

@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt
 
+from spillover.report.figures.figure import ROWS
 from spillover.report.figures.folding import folding
 
 Datum = dict[str, Any]
@@ -166,7 +167,8 @@ def _curves(
     line = line.encode(x=x, y=y, color=color, detail=detail, strokeDash=dash, tooltip=tooltip)
     band = alt.Chart().mark_area(opacity=0.13, invalid="break-paths-show-domains")
     band = band.encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", color=color, detail=["arm:N", *detail])
-    return alt.layer(band, line, *notes, data=_data(rows)).transform_flatten(["layer", "depth", "value", "low", "high"])
+    chart = alt.layer(band, line, *notes, data=alt.NamedData(ROWS))
+    return chart.transform_flatten(["layer", "depth", "value", "low", "high"])
 
 
 def arms_of(rows: Sequence[Datum]) -> list[str]:
@@ -194,7 +196,7 @@ def neurons(rows: Sequence[Datum]) -> alt.LayerChart:
         .mark_bar()
         .encode(x=x, xOffset=alt.XOffset("arm:N", sort=arms), y=y, color=color, opacity=opacity, tooltip=tooltip)
     )
-    return alt.layer(bars, data=_data(rows)).properties(height=200)
+    return alt.layer(bars, data=alt.NamedData(ROWS)).properties(height=200)
 
 
 def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
@@ -215,7 +217,7 @@ def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
     cells = (
         alt.Chart().mark_rect().encode(x=x, y=y, yOffset=alt.YOffset("way:N", sort=ways), color=color, tooltip=tooltip)
     )
-    return alt.layer(cells, data=_data(rows)).properties(height=24 * len(names))
+    return alt.layer(cells, data=alt.NamedData(ROWS)).properties(height=24 * len(names))
 
 
 def one_language(chart: alt.LayerChart, first: str) -> alt.LayerChart:

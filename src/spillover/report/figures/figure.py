@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from spillover.report.figures.folding import EXTREMES, ROW
+from spillover.report.figures.folding import EXTREMES, ROW, Rows
+
+ROWS = "rows"
+"""Name of the data of a chart that does not hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class Plot:
     """Width of the picture, in pixels."""
     languages: int = 0
     """Number of languages of a chart that folds to its extremes; 0 if the chart does not fold."""
+    rows: Rows = ()
+    """The data that the chart calls `ROWS`; empty if the chart holds its data. altair would check and copy every number
+    of it several times, which takes minutes for 200 languages."""
 
     @property
     def height(self) -> int:

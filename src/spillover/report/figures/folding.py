@@ -1,6 +1,7 @@
 """Charts of very many languages: the page shows the extremes first, and all at the press of a button."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 
@@ -21,7 +22,7 @@ SHOWN = "shown"
 ALL, FEW = "all", "few"
 """Values of `SHOWN`."""
 
-Rows = Sequence[dict[str, object]]
+Rows = Sequence[dict[str, Any]]
 
 
 def extremes(gains: Mapping[str, float]) -> frozenset[str]:

@@ -1,24 +1,17 @@
-"""Charts of the languages beside each other: metrics by layer, language × language, and principal components.
+"""Charts of the languages beside each other: metrics by layer, language × language, and principal components."""
 
-A row of a chart's data holds the numbers of all layers and metrics, in thousandths. The reader's choice of layer and
-metric selects among them. So twenty languages take a few hundred kilobytes.
-"""
+from collections.abc import Iterator
 
-import json
-from collections.abc import Iterator, Sequence
-
-import altair as alt
 import numpy as np
 
 from spillover.languages import get_language
-from spillover.records import Array, Findings, Geometry
-from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum, arms_of, dashes
+from spillover.records import Findings, FoldedGeometry, Geometry
+from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Control, Figure, Plot, slugs
+from spillover.report.figures.folded_geometry import BESIDE, BESIDE_NAMES, folded_plots, folded_reading
+from spillover.report.figures.geometry_charts import LAYER, METRIC, curves, pair_cells, scatter, short, thousandths
 from spillover.report.tables.gains import GROUPS
 from spillover.report.tables.geometry import over_pairs, three_decimals
-
-LAYER, METRIC = "layer", "metric"
-"""Parameters of the charts."""
 
 FIRST = "cka"
 """The metric that is shown first, if it was measured."""
@@ -26,36 +19,40 @@ FIRST = "cka"
 POINTS = 20
 """Most items drawn per language."""
 
-SCALE = 1000
-"""Numbers in a chart's data are whole multiples of 1 / SCALE."""
-
 
 def geometry(findings: Findings) -> Figure:
-    """Show per task each metric by layer and between every two languages, and the first two components."""
+    """Show per task each metric by layer and between every two languages, and the first two components.
+
+    A task of very many languages has each language beside groups of others instead.
+    """
     title = "Languages side by side"
-    geometries = findings.internals.geometry
-    if not geometries:
+    geometries, folded = findings.internals.geometry, findings.internals.folded_geometry
+    tasks: tuple[Geometry | FoldedGeometry, ...] = (*geometries, *folded)
+    if not tasks:
         return Figure(title, "", ())
-    metrics = tuple(dict.fromkeys(a.metric for task in geometries for a in task.alignments))
+    metrics = tuple(dict.fromkeys(a.metric for task in tasks for a in task.alignments))
     first = FIRST if FIRST in metrics else metrics[0]
-    depth = geometries[0].components.shape[1]
+    depth = tasks[0].alignments[0].value.shape[1]
     layer = depth // 2
+    files = slugs([task.task for task in tasks])
     plots = []
-    for task, file in zip(geometries, slugs([task.task for task in geometries]), strict=True):
+    for task, file in zip(geometries, files, strict=False):
         plots += [_by_layer(task, first, file), *_heatmaps(task, first, layer, file)]
         plots += [_components(task, findings, arm, layer, file) for arm in range(len(task.arms))]
+    for many, file in zip(folded, files[len(geometries) :], strict=True):
+        plots += folded_plots(many, findings, first, layer, file)
     steps = tuple(f"{place} of {depth - 1} (depth {place / max(1, depth - 1):.2f})" for place in range(depth))
+    controls = [Control(METRIC, "Metric", metrics, metrics.index(first)), Control(LAYER, "Layer", steps, layer, True)]
+    if folded:
+        controls.insert(1, Control(BESIDE, "Beside", tuple(BESIDE_NAMES[group] for group in folded[0].groups), 0))
     return Figure(
         title,
         "How similarly the model represents the same item in two languages. The gray band is the metric when items are "
         "paired at random: a value inside it means nothing. A metric that ends in -partial has text length partialled "
         "out. In the components, a small mark is an item and a code is the mean of a language. All arms share "
-        "their axes.",
+        f"their axes.{folded_reading(folded)}",
         tuple(plots),
-        controls=(
-            Control(METRIC, "Metric", metrics, metrics.index(first)),
-            Control(LAYER, "Layer", steps, layer, slider=True),
-        ),
+        controls=tuple(controls),
     )
 
 
@@ -66,7 +63,7 @@ def _by_layer(geometry: Geometry, first: str, file: str) -> Plot:
         low, high = (over_pairs(part).mean(axis=0) for part in (alignment.null_low, alignment.null_high))
         layers = list(range(means.shape[1]))
         for arm, values in zip(geometry.arms, means, strict=True):
-            numbers = {"value": _short(values), "low": _short(low), "high": _short(high)}
+            numbers = {"value": short(values), "low": short(low), "high": short(high)}
             rows.append({"metric": alignment.metric, "arm": arm, "layers": layers, **numbers})
     depth = len(rows[0]["layers"])
     start = next(a for a in geometry.alignments if a.metric == _start_metric(geometry, first))
@@ -75,37 +72,7 @@ def _by_layer(geometry: Geometry, first: str, file: str) -> Plot:
         for arm, values in zip(geometry.arms, over_pairs(start.value), strict=True)
     )
     alt_text = f"{geometry.task}: mean over language pairs of {start.metric} by layer. Highest: {ends}."
-    return Plot(f"metrics-{file}", f"{geometry.task}: by layer", alt_text, _curves(rows, first, depth))
-
-
-def _curves(rows: Sequence[Datum], first: str, depth: int) -> alt.LayerChart:
-    base = (
-        alt.Chart(alt.InlineData(values=list(rows)))
-        .transform_filter(f"datum.metric === {METRIC}")
-        .transform_flatten(["layers", "value", "low", "high"], as_=["layer", "value", "low", "high"])
-        .transform_calculate(depth=f"datum.layer / {max(1, depth - 1)}")
-    )
-    x = alt.X("layer:Q", title="layer").scale(domain=[0, depth - 1], nice=False).axis(grid=False, tickMinStep=1)
-    title = "mean over language pairs"
-    y = alt.Y("value:Q", title=title).scale(zero=False, nice=True).axis(tickCount=5)
-    dash = alt.StrokeDash(
-        "arm:N", legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeColor=GRAY)
-    )
-    tooltip = [
-        alt.Tooltip("arm:N", title="model"),
-        alt.Tooltip("layer:Q"),
-        alt.Tooltip("depth:Q", title="relative depth", format=".2f"),
-        alt.Tooltip("value:Q", format=".3f"),
-        alt.Tooltip("low:Q", title="by chance, from", format=".3f"),
-        alt.Tooltip("high:Q", title="by chance, to", format=".3f"),
-    ]
-    band = base.transform_filter(f"datum.arm === {json.dumps(arms_of(rows)[-1])}").mark_area(color=GRAY, opacity=0.3)
-    band = band.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q")
-    lines = base.mark_line(strokeWidth=2, color=BLUE)
-    lines = lines.encode(x=x, y=y, strokeDash=dash.scale(**dashes(arms_of(rows))), tooltip=tooltip)
-    return (
-        alt.layer(band, lines, _caption(METRIC)).properties(height=240).add_params(alt.param(name=METRIC, value=first))
-    )
+    return Plot(f"metrics-{file}", f"{geometry.task}: by layer", alt_text, curves(rows, first, depth), rows=rows)
 
 
 def _heatmaps(geometry: Geometry, first: str, layer: int, file: str) -> Iterator[Plot]:
@@ -130,7 +97,7 @@ def _heatmap(geometry: Geometry, arm: int, first: str, layer: int, file: str) ->
             "column": geometry.languages[b],
             "pair": f"{get_language(geometry.languages[a]).name}, {get_language(geometry.languages[b]).name}",
             "arm": geometry.arms[0] if a > b else geometry.arms[arm],
-            "values": _thousandths(merged[..., place]),
+            "values": thousandths(merged[..., place]),
         }
         for place, (a, b) in enumerate(np.argwhere(apart).tolist())
     ]
@@ -144,33 +111,9 @@ def _heatmap(geometry: Geometry, arm: int, first: str, layer: int, file: str) ->
         f"mean over pairs {by_arm}."
     )
     params = {METRIC: first, LAYER: layer, "names": names, "ends": ends}
-    chart = _pairs(rows, geometry.languages, params)
+    chart = pair_cells(geometry.languages, params)
     title = f"{geometry.task}: {geometry.arms[0]} below the diagonal, {geometry.arms[arm]} above"
-    return Plot(f"pairs-{file}", title, alt_text, chart)
-
-
-def _pairs(rows: Sequence[Datum], codes: Sequence[str], params: Datum) -> alt.LayerChart:
-    place = f"indexof(names, {METRIC})"
-    base = alt.Chart(alt.InlineData(values=list(rows))).transform_calculate(
-        value=f"{place} < 0 ? null : datum.values[{place}][{LAYER}] / {SCALE}"
-    )
-    axis = alt.Axis(ticks=False, domain=False, labelAngle=0, labelOverlap=True)
-    edges = [alt.expr(f"{place} < 0 ? {side} : ends[{place}][{side}]") for side in (0, 1)]
-    scale = alt.Scale(domainMin=edges[0], domainMax=edges[1], range=list(HEAT), clamp=True)
-    legend = alt.Legend(title=None, orient="bottom", gradientLength=160, tickCount=5)
-    cells = base.mark_rect().encode(
-        x=alt.X("column:N", sort=list(codes), title=None, axis=axis).scale(paddingInner=0.06),
-        y=alt.Y("row:N", sort=list(codes), title=None, axis=axis).scale(paddingInner=0.06),
-        color=alt.Color("value:Q", legend=legend, scale=scale),
-        tooltip=[
-            alt.Tooltip("pair:N", title="languages"),
-            alt.Tooltip("arm:N", title="model"),
-            alt.Tooltip("value:Q", format=".3f"),
-        ],
-    )
-    parameters = [alt.param(name=name, value=value) for name, value in params.items()]
-    title = _caption(f"{METRIC} + ', layer ' + {LAYER}", above=True)
-    return alt.layer(cells, title).properties(height=18 * len(codes)).add_params(*parameters)
+    return Plot(f"pairs-{file}", title, alt_text, chart, rows=rows)
 
 
 def _components(geometry: Geometry, findings: Findings, arm: int, layer: int, file: str) -> Plot:
@@ -184,62 +127,16 @@ def _components(geometry: Geometry, findings: Findings, arm: int, layer: int, fi
         marks = [("", items[:, item]) for item in range(items.shape[1])]
         marks.append((code, places[:, place].mean(axis=1)))
         for label, mark in marks:
-            rows.append({**names, "label": label, "x": _thousandths(mark[:, 0]), "y": _thousandths(mark[:, 1])})
+            rows.append({**names, "label": label, "x": thousandths(mark[:, 0]), "y": thousandths(mark[:, 1])})
     name = geometry.arms[arm]
     alt_text = (
         f"{geometry.task}: first two principal components of {len(geometry.languages)} languages in {name}, "
         f"layer {layer}."
     )
-    return Plot(f"components-{name}-{file}", f"{geometry.task}: components, {name}", alt_text, _scatter(rows, layer))
-
-
-def _scatter(rows: Sequence[Datum], layer: int) -> alt.LayerChart:
-    base = alt.Chart(alt.InlineData(values=list(rows))).transform_calculate(
-        across=f"datum.x[{LAYER}] / {SCALE}", up=f"datum.y[{LAYER}] / {SCALE}"
-    )
-    axis = alt.Axis(labels=False, ticks=False, grid=False)
-    x, y = (
-        channel(f"{field}:Q", title=title, axis=axis).scale(domain=[-1.05, 1.05], nice=False)
-        for channel, field, title in ((alt.X, "across", "first component"), (alt.Y, "up", "second component"))
-    )
-    legend = alt.Legend(title=None, orient="top", symbolSize=60)
-    domain = list(GROUPS.values())
-    points = (
-        base.transform_filter("datum.label === ''")
-        .mark_point(filled=True, opacity=0.45, size=22)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color("group:N", legend=legend).scale(domain=domain, range=[BLUE, ORANGE, GRAY]),
-            shape=alt.Shape("group:N", legend=legend).scale(domain=domain, range=["circle", "diamond", "square"]),
-            tooltip=[alt.Tooltip("language:N"), alt.Tooltip("group:N")],
-        )
-    )
-    names = base.transform_filter("datum.label !== ''").mark_text(fontWeight="bold", fontSize=12)
-    names = names.encode(x=x, y=y, text="label:N", tooltip=[alt.Tooltip("language:N")])
-    return (
-        alt.layer(points, names, _caption(f"'layer ' + {LAYER}"))
-        .properties(height=300)
-        .add_params(alt.param(name=LAYER, value=layer))
-    )
-
-
-def _caption(expression: str, above: bool = False) -> alt.Chart:
-    """Write the reader's choice into the chart's top right corner, so that pictures show it too."""
-    mark = {"align": "right", "baseline": "bottom" if above else "top", "dy": -5 if above else 5, "dx": -2}
-    chart = alt.Chart(alt.InlineData(values=[{}])).transform_calculate(choice=expression).mark_text(fontSize=12, **mark)
-    return chart.encode(x=alt.value(alt.expr("width")), y=alt.value(0), text="choice:N")
+    title = f"{geometry.task}: components, {name}"
+    return Plot(f"components-{name}-{file}", title, alt_text, scatter(layer), rows=rows)
 
 
 def _start_metric(geometry: Geometry, first: str) -> str:
     """Return the metric `first`, or another one if this task lacks it."""
     return first if first in [a.metric for a in geometry.alignments] else geometry.alignments[0].metric
-
-
-def _thousandths(values: Array) -> object:
-    """Return numbers as whole thousandths, the shortest form of three decimals."""
-    return np.rint(SCALE * values).astype(int).tolist()
-
-
-def _short(values: Array) -> list[float]:
-    return [round(value, 3) for value in values.tolist()]

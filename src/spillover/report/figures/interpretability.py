@@ -59,7 +59,7 @@ def _probability_plot(trajectories: Sequence[Trajectory], title: str, file: str)
     top = max((value for t in trajectories for value in _finite((*t.english.high, *t.native.high))), default=1.0)
     last = "; ".join(f"{arm} {percent(fmean(v))}" for arm, v in _last(trajectories, "english") if v)
     alt_text = f"{title}: probability of the right answer by layer. English word at the last layer, mean: {last}."
-    return Plot(f"lens-{file}", f"{title}: probability", alt_text, charts.probabilities(rows, top))
+    return Plot(f"lens-{file}", f"{title}: probability", alt_text, charts.probabilities(rows, top), rows=rows)
 
 
 def _entropy_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> Plot:
@@ -67,7 +67,7 @@ def _entropy_plot(trajectories: Sequence[Trajectory], title: str, file: str) -> 
     top = max((value for t in trajectories for value in _finite(t.entropy.high)), default=1.0)
     last = "; ".join(f"{arm} {fmean(v):.2f}" for arm, v in _last(trajectories, "entropy") if v)
     alt_text = f"{title}: entropy of the next token by layer. At the last layer, mean in bits: {last}."
-    return Plot(f"entropy-{file}", f"{title}: entropy", alt_text, charts.entropies(rows, top))
+    return Plot(f"entropy-{file}", f"{title}: entropy", alt_text, charts.entropies(rows, top), rows=rows)
 
 
 def _curve_row(trajectory: Trajectory, curve: Curve) -> Datum:
@@ -128,7 +128,7 @@ def _neuron_plot(task: str, counts: Sequence[LanguageNeurons], file: str) -> Plo
         for arm in dict.fromkeys(count.arm for count in counts)
     )
     alt_text = f"Language neurons of {task} by block. Over all blocks: {sums}."
-    return Plot(f"neurons-{file}", task, alt_text, charts.neurons(rows))
+    return Plot(f"neurons-{file}", task, alt_text, charts.neurons(rows), rows=rows)
 
 
 def patches(findings: Findings) -> Figure:
@@ -162,7 +162,7 @@ def _patch_plot(patches: Sequence[Patch], file: str, top: float) -> Plot:
         f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer {largest['layer']}, "
         f"{largest['language']}, {largest['way']}."
     )
-    return Plot(f"patches-{file}-{arm}", f"{task}, {arm}", alt_text, charts.patches(rows, top), width=520)
+    return Plot(f"patches-{file}-{arm}", f"{task}, {arm}", alt_text, charts.patches(rows, top), width=520, rows=rows)
 
 
 def _patch_rows(patch: Patch, hub: str) -> list[Datum]:

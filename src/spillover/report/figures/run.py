@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from math import ceil
 from statistics import fmean
+from typing import Any
 
 import altair as alt
 
@@ -17,11 +18,14 @@ from spillover.report.figures import charts
 from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.dose import dose
-from spillover.report.figures.figure import Figure, Plot, slugs
+from spillover.report.figures.figure import ROWS, Figure, Plot, slugs
 from spillover.report.figures.folding import ALL, EXTREMES, FEW, extremes, gap, show
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
+
+Spec = dict[str, Any]
+"""A chart as Vega-Lite."""
 
 MEAN = "Mean, {}"
 """Label of the forest plot's first row; the languages that the mean is over go in."""
@@ -183,17 +187,26 @@ FIGURES: dict[str, Callable[[Findings], Figure]] = {
 """Name → figure, in the order of the page."""
 
 
-def for_page(figure: Figure, plot: Plot) -> alt.LayerChart:
+def for_page(figure: Figure, plot: Plot) -> Spec:
     """Return a figure's chart as wide as its place. If it has languages, it shows the one that the reader chooses."""
     chart = charts.one_language(plot.chart, figure.first) if figure.languages else plot.chart
     chart = show(chart, FEW).properties(height=plot.height) if plot.languages else chart
-    return chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    return _with_rows(chart.properties(width="container", autosize=fit), plot)
 
 
-def for_file(figure: Figure, plot: Plot, subtitle: str) -> alt.LayerChart | alt.FacetChart:
+def for_file(figure: Figure, plot: Plot, subtitle: str) -> Spec:
     """Return a figure's chart with a title and its own width. If it has languages, they stand beside each other."""
     title = alt.Title(f"{figure.title}: {plot.title}", subtitle=subtitle)
     if figure.languages:
-        return charts.each_language(plot.chart, figure.languages).properties(title=title)
+        return _with_rows(charts.each_language(plot.chart, figure.languages).properties(title=title), plot)
     chart = show(plot.chart, ALL) if plot.languages else plot.chart
-    return chart.properties(width=plot.width, title=title)
+    return _with_rows(chart.properties(width=plot.width, title=title), plot)
+
+
+def _with_rows(chart: alt.LayerChart | alt.FacetChart, plot: Plot) -> Spec:
+    """Return the chart as Vega-Lite, with the rows that it does not hold."""
+    spec: Spec = chart.to_dict(validate=False)  # a test validates them; it takes a tenth of a second per chart
+    if plot.rows:
+        spec.setdefault("datasets", {})[ROWS] = list(plot.rows)
+    return spec

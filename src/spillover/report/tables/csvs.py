@@ -30,8 +30,8 @@ from spillover.records import (
     TranslationGain,
 )
 from spillover.records.frames import columns, estimate_columns
+from spillover.report.tables import folded_geometry, run
 from spillover.report.tables import geometry as geometry_table
-from spillover.report.tables import run
 from spillover.report.tables.run import blocks
 from spillover.report.tables.table import csv_rows
 from spillover.utils.formatting import ascii_minus
@@ -131,6 +131,11 @@ def geometry(findings: Findings) -> str:
     return csv_rows(geometry_table.COLUMNS, geometry_table.rows(findings))
 
 
+def geometry_means(findings: Findings) -> str:
+    """Return a row per arm, task, metric, layer and group: the mean over very many languages beside the group."""
+    return csv_rows(folded_geometry.MEANS_COLUMNS, folded_geometry.means_rows(findings))
+
+
 def training(findings: Findings) -> str:
     """Return a row per training step, then a row per validation: 0 is before the first step. Nats per target token."""
     steps = [("training step", step, loss) for step, loss in enumerate(findings.tuning.losses, start=1)]
@@ -224,6 +229,7 @@ CSVS: dict[str, Callable[[Findings], str]] = {
     "splits": splits,
     "lens": lens,
     "geometry": geometry,
+    "geometry-means": geometry_means,
     "latent": latent,
     "neurons": neurons,
     "overlaps": overlaps,

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from spillover.languages import languages
 from spillover.records import Comparison, Findings, Gain, NextStep
-from spillover.report.tables import geometry
+from spillover.report.tables import folded_geometry, geometry
 from spillover.report.tables.cost import characters, cost, license_terms
 from spillover.report.tables.fertility import fertility
 from spillover.report.tables.gains import accuracy, arms, by_task, gains, lengths, splits, summary, unit
@@ -124,6 +124,8 @@ TABLES: dict[str, Callable[[Findings], list[Table]]] = {
     "lengths": lengths,
     "lens": lens,
     "geometry": geometry.geometry,
+    "geometry-means": folded_geometry.means,
+    "geometry-languages": folded_geometry.languages,
     "latent": latent,
     "neurons": neurons,
     "overlaps": overlaps,

@@ -124,7 +124,7 @@ def csv_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([_csv_value(value) for value in row] for row in rows)
+    writer.writerows([value if type(value) is str else _csv_value(value) for value in row] for row in rows)
     return out.getvalue()
 
 

@@ -13,7 +13,8 @@
 
   const embed = async (chart) => {
     try {
-      const { view } = await vegaEmbed(chart, read(chart.id.replace("chart-", "spec-")), {
+      const spec = read(chart.id.replace("chart-", "spec-"));
+      const { view } = await vegaEmbed(chart, spec.file ? await unpack(spec) : spec, {
         actions: false,
         ast: true, // expressions are interpreted, never compiled: the page forbids eval
         config: styles[mode()],
