@@ -79,6 +79,15 @@ def _characters(run: Run) -> list[str]:
     ]
 
 
+def _scoring(run: Run) -> list[str]:
+    """Return a line if pairs are still to be scored. A scorer may be a large model, so nothing is scored here."""
+    chosen = run.experiment.translate
+    missing = [code for code in chosen.to if not (run.store.run / "quality" / f"{code}.parquet").exists()]
+    if not chosen.quality or not run.experiment.tunes or not missing:
+        return []
+    return [f"quality: {len(missing) * len(run.questions):,} pairs to score by {chosen.quality}"]
+
+
 def forecast(run: Run) -> list[str]:
     """Return the work left, what the items can show, the sum, and the licenses.
 
@@ -87,7 +96,13 @@ def forecast(run: Run) -> list[str]:
     """
     steps = _steps(run)
     total = sum((step.cost for step in steps if step.work), UnitCost(0, 0))
-    work = [*_characters(run), *map(str, steps), *planned_gains(run), f"in all: {total}{_basis(run, total)}"]
+    work = [
+        *_characters(run),
+        *_scoring(run),
+        *map(str, steps),
+        *planned_gains(run),
+        f"in all: {total}{_basis(run, total)}",
+    ]
     return [*work, *map(str, licenses(run.experiment))]
 
 
@@ -150,7 +165,7 @@ def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
     here: whether there are results, and all models are on this machine; else no result is looked for.
     """
     experiment = run.experiment
-    translated = not any(cost.new for cost in run.translation_costs())
+    translated = not any(cost.new for cost in run.translation_costs()) and not _scoring(run)
     adapter = run.existing_adapter() if experiment.tunes and translated and here else None
     if experiment.tunes:
         examples, epochs = _num_examples(run, translated), experiment.tune.epochs

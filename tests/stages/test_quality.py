@@ -118,6 +118,29 @@ def test_flagged_pairs_are_dropped_and_the_report_tells_the_distribution(
     assert "quality" in flags
 
 
+def test_a_dry_run_says_how_many_pairs_are_scored_and_scores_none(
+    call: Call, tmp_path: Path, tiny: Callable[[str], Path]
+) -> None:
+    table = {
+        "model": {"name": str(tiny("llama")), "dtype": "float32"},
+        "questions": {"limit": 20},
+        "translate": {"to": ["de"], "quality": "my_scorers:Lengths", "quality_threshold": 115.0, "drop": ["quality"]},
+        "tune": {"epochs": 1, "translations": 0, "validation_share": 0},
+        "evaluate": {"tasks": ["sentiment"], "languages": ["en"], "limit": 4},
+    }
+    (tmp_path / "e.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+    arguments = (tmp_path / "e.toml", "--runs", tmp_path / "runs")
+    dry = call("run", *arguments, "--dry-run")
+    assert dry.status == 0, dry.err
+    assert "quality: 20 pairs to score by my_scorers:Lengths" in dry.out and not CALLS
+    assert "tune: 20 examples" in dry.out, "none is dropped before it is scored"
+    assert call("build", *arguments).status == 0
+    assert CALLS == [(20, 20)]
+    again = call("run", *arguments, "--dry-run")
+    assert "quality:" not in again.out and "tune: 20 examples" not in again.out
+    assert CALLS == [(20, 20)]
+
+
 def test_a_scorer_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
     run = run_of(tmp_path, quality="my_scorers:Broken")
     with closing(run.store), pytest.raises(SpilloverError, match="expected a finite number for each"):
