@@ -1,6 +1,7 @@
 """What a run would take is told from what earlier ones took, and telling it makes nothing that costs."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from calls import Call
 from spillover.analysis.statistics.planning import planned_gain
 from spillover.models.speed import Speed
 from spillover.runs.rates import UnitCost
+from spillover.utils.marker import write_marker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUESTIONS, ITEMS = 8, 4
@@ -138,6 +140,24 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     assert again[4].startswith("texts: 4 texts: about ")
     other = forecast("--set", "model.dtype=bfloat16", name="other")
     assert ", a first estimate, " in other[-1], "in another precision it takes another time"
+
+
+def test_a_killed_tuning_counts_with_what_is_left_of_it(forecast: Forecast, place: Path, tmp_path: Path) -> None:
+    """By its newest complete checkpoint."""
+    shutil.copytree(place / "runs", tmp_path / "runs", symlinks=True)
+    (adapter,) = {link.resolve() for link in (tmp_path / "runs").glob("*/adapter")}
+    partial = adapter.with_name(f"{adapter.name}.partial")
+    adapter.rename(partial)
+    for step in (2, 3):
+        checkpoint = partial / "checkpoints" / "0" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": 4}))
+    write_marker(partial / "checkpoints" / "0" / "checkpoint-2")
+    lines = forecast("--runs", tmp_path / "runs")
+    assert lines[1].startswith(f"tune: {QUESTIONS // 2} examples (50% of the tuning is done): ")
+    write_marker(checkpoint)
+    lines = forecast("--runs", tmp_path / "runs", "--set", "tune.epochs=1")
+    assert lines[1].startswith(f"tune: {QUESTIONS // 4} examples (75% of the tuning is done): ")
 
 
 def test_the_gain_that_the_items_can_show_is_told_before_anything_is_measured(forecast: Forecast) -> None:

@@ -169,8 +169,10 @@ def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
     adapter = run.existing_adapter() if experiment.tunes and translated and here else None
     if experiment.tunes:
         examples, epochs = _num_examples(run, translated), experiment.tune.epochs
+        share = 1.0 if adapter else run.tuned_share() if translated and here else 0.0
         note = f"{examples:,} × {epochs:g} epochs" if epochs != 1 else ""
-        yield "tune", 0 if adapter else examples * epochs, note
+        note += f"{', ' * bool(note)}{share:.0%} of the tuning is done" if 0 < share < 1 else ""
+        yield "tune", examples * epochs * (1 - share), note
     arms = _existing_arms(experiment, adapter) if here else []
     for name, (items, measure) in _measures(run).items():
         measured = _measured_arms(experiment, name)

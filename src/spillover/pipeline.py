@@ -22,6 +22,7 @@ from spillover.errors import FollowerDone, SpilloverError
 from spillover.experiment import Experiment, dump_experiment
 from spillover.lint import open_reads, stored_defects
 from spillover.models.identity import identify
+from spillover.models.tuning.checkpoints import learned_share
 from spillover.models.tuning.history import no_history, read_history
 from spillover.records import (
     EXPERIMENT_FILE,
@@ -171,11 +172,22 @@ class Run:
 
     def existing_adapter(self) -> Artifact | None:
         """Return the adapter if it exists; None otherwise. Nothing is tuned."""
-        examples = self.examples
         try:
-            return tune_adapter(self.store.read_only(), self.experiment, self.training_set, examples, self._probe_cells)
+            return self._stored_adapter()
         except MissingArtifactError:
             return None
+
+    def tuned_share(self) -> float:
+        """Return the share of the tuning that is done: 1 with an adapter, less with checkpoints of a killed attempt."""
+        try:
+            self._stored_adapter()
+        except MissingArtifactError as missing:
+            return learned_share(missing.partial, len(self.experiment.mixture.all_phases))
+        return 1.0
+
+    def _stored_adapter(self) -> Artifact:
+        store, examples = self.store.read_only(), self.examples
+        return tune_adapter(store, self.experiment, self.training_set, examples, self._probe_cells)
 
     @part
     def arms(self) -> tuple[Arm, ...]:

@@ -18,7 +18,7 @@ from spillover.records import StageCost
 from spillover.store.keys import digest
 from spillover.store.locks import acquire
 from spillover.store.mirror import STAGES, open_mirror
-from spillover.store.stages import Artifact, Write, build, is_usable, wait_for_main_process
+from spillover.store.stages import Artifact, Write, build, is_usable, partial_folder, wait_for_main_process
 from spillover.store.writing import replace_link, safe_join, write_files, writing
 from spillover.utils.distributed import is_main_process
 from spillover.utils.marker import MARKER, is_complete, write_marker, write_text
@@ -27,6 +27,11 @@ from spillover.utils.text import is_file_name
 
 class MissingArtifactError(Exception):
     """A read-only store does not have the artifact."""
+
+    def __init__(self, partial: Path) -> None:
+        """Keep the folder in which a killed attempt may have left a part of it."""
+        self.partial = partial
+        super().__init__(partial)
 
 
 class Store:
@@ -83,7 +88,7 @@ class Store:
         if self._is_read_only:
             with acquire(path) if self._mirror else nullcontext():
                 if not (is_complete(path) or self._pulled(path)):
-                    raise MissingArtifactError(kind)
+                    raise MissingArtifactError(partial_folder(path))
             return Artifact(path)
         if not self.is_main_process:
             return wait_for_main_process(path, write, resumable)

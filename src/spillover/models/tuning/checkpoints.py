@@ -3,6 +3,7 @@
 The Trainer alone would resume from the newest folder, even from an incomplete one, and crash.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,12 @@ from safetensors import SafetensorError
 
 from spillover.errors import as_os_error
 from spillover.utils.marker import is_complete, write_marker
+
+FOLDER = "checkpoints"
+"""Folder of all checkpoints, in the folder of the adapter."""
+
+STATE = "trainer_state.json"
+"""File of a checkpoint in which the Trainer counts its steps."""
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -23,6 +30,19 @@ def latest(folder: Path) -> Path | None:
     """Return the complete checkpoint of the latest step, or None."""
     newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
     return next((path for path in newest_first if is_complete(path)), None)
+
+
+def learned_share(folder: Path, phases: int) -> float:
+    """Return the share of the steps of a tuning that its checkpoints keep, in [0, 1); phases count alike.
+
+    folder: of the adapter that is being made; it has a folder of checkpoints per phase. phases: their number.
+    """
+    shares: list[float] = []
+    for of_phase in (folder / FOLDER).glob("*"):
+        if checkpoint := latest(of_phase):
+            state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+            shares.append(state["global_step"] / state["max_steps"])
+    return sum(shares) / phases
 
 
 def commit(folder: Path, step: int, best: int | None) -> None:

@@ -69,7 +69,7 @@ def tune(
     require_on_devices(model.network, "tuning")
     set_seed(seed)
     phases = make_phases(model, examples, settings, seed, plans)
-    held_out, checkpoint_folder = held_out_examples(phases, translates), folder / "checkpoints"
+    held_out, checkpoint_folder = held_out_examples(phases, translates), folder / checkpoints.FOLDER
     rows = [row for phase in phases for row in (*phase.learned, *phase.held_out)]
     with prepared(model, rows, settings) as parts:
         logs, *readings = _learn(model, parts, phases, held_out, cells, checkpoint_folder)
