@@ -14,7 +14,14 @@ FIXTURES = {
 """Marker → fixtures; a test that uses one of them, through others too, has the marker."""
 
 PLACES = {
-    "model": ("harness", "models", "stages/test_tune.py", "translate/test_nllb.py", "test_api.py"),
+    "model": (
+        "harness",
+        "models",
+        "stages/test_tune.py",
+        "translate/test_nllb.py",
+        "test_api.py",
+        "test_gpu_benchmark.py",
+    ),
     "process": (
         "cli/test_help.py",
         "cli/test_refusals.py",
@@ -29,6 +36,7 @@ PLACES = {
         "test_examples.py",
         "test_faults.py",
         "test_fuzz.py",
+        "test_gpu_benchmark.py",
         "test_killed.py",
         "test_languages.py",
         "test_serve.py",
