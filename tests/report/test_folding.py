@@ -91,3 +91,25 @@ def test_a_button_shows_all_and_a_search_finds_rows(
     table.locator("input[type=search]").fill("german")
     assert table.locator("tbody tr:visible").count() == 1
     assert table.locator("output").inner_text() == f"1 of {LANGUAGES}"
+
+
+def test_a_long_table_of_a_folded_part_is_made_when_it_is_opened(
+    many: Findings, tables_and_page: Callable[[Findings], dict[str, Content]], visit: Callable[..., "Page"]
+) -> None:
+    page = visit(tables_and_page(many), width=390)
+    part = page.locator("#gains details")
+    assert part.locator("tbody tr").count() == 0
+    part.locator("summary").click()
+    assert part.locator("tbody tr").count() >= LANGUAGES
+    part.locator("input[type=search]").first.fill("german")
+    assert part.locator("tbody tr:visible").count() >= 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    part.locator("summary").click()
+    part.locator("summary").click()
+    assert part.locator("noscript").count() == 0
+
+
+def test_small_tables_are_part_of_the_page_at_once(
+    findings: Findings, tables_and_page: Callable[[Findings], dict[str, Content]]
+) -> None:
+    assert str(tables_and_page(findings)["index.html"]).count("<noscript") == 1, "the sentence about charts"

@@ -48,7 +48,8 @@ def folded_reading(folded: Sequence[FoldedGeometry]) -> str:
         "language beside the others that you choose, by layer. The chart of pairs shows the pivot, the languages tuned "
         f"on, and those with the largest and the smallest gains, at layers {layers}. All languages and layers are in "
         "tables/geometry-languages.parquet, with their intervals by chance. All pairs of these layers are in "
-        "tables/geometry-pairs.parquet. All pairs of all layers are in the run folder, in geometry."
+        "tables/geometry-pairs.parquet. All pairs of all layers are in the run folder, in geometry. In the components, "
+        "a small mark is here the mean of a language, and some have their code."
     )
 
 

@@ -1,5 +1,6 @@
 """Language neurons as tables: how many there are, what two arms share, what switching them off changes. Pure."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from spillover.languages import get_language
@@ -24,18 +25,22 @@ def neurons(findings: Findings) -> list[Table]:
 
 def _neuron_table(counts: Sequence[LanguageNeurons]) -> Table:
     arms = list(dict.fromkeys(count.arm for count in counts))
-    first = counts[0]
+    first, by_cell = counts[0], defaultdict[tuple[str, str], list[LanguageNeurons]](list)
+    for count in counts:
+        by_cell[count.language, count.arm].append(count)
     return Table(
         f"{first.task}: MLP neurons per language {TOKENS[first.tokens]}, by {SCORES[first.score]}, over all blocks. "
         "Specific neurons are active in one language, related ones in several. The thresholds are those of "
         f"{arms[0]} in all arms. Counts per block are in neurons.csv.",
         ("language", *(f"{kind}, {arm}" for kind in ("specific", "related") for arm in arms)),
-        tuple(_neuron_row(counts, arms, code) for code in dict.fromkeys(count.language for count in counts)),
+        tuple(
+            _neuron_row([by_cell[code, arm] for arm in arms], code)
+            for code in dict.fromkeys(count.language for count in counts)
+        ),
     )
 
 
-def _neuron_row(counts: Sequence[LanguageNeurons], arms: Sequence[str], code: str) -> tuple[str, ...]:
-    by_arm = [[c for c in counts if (c.arm, c.language) == (arm, code)] for arm in arms]
+def _neuron_row(by_arm: Sequence[Sequence[LanguageNeurons]], code: str) -> tuple[str, ...]:
     sums = (*(sum(c.specific for c in arm) for arm in by_arm), *(sum(c.related for c in arm) for arm in by_arm))
     return (get_language(code).name if code else "any language", *map(str, sums))
 

@@ -124,8 +124,12 @@ def csv_rows(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([value if type(value) is str else _csv_value(value) for value in row] for row in rows)
+    writer.writerows([value if type(value) in PLAIN else _csv_value(value) for value in row] for row in rows)
     return out.getvalue()
+
+
+PLAIN = {str, int}
+"""Types of most values of large tables. They are written as they are."""
 
 
 def _csv_value(value: object) -> object:

@@ -92,11 +92,13 @@
   });
 
   // Long tables scroll in a box of their own, with a search over their rows. Without scripts they are shown whole.
-  document.querySelectorAll(".scroll").forEach((box, place) => {
+  let searches = 0;
+  const lengthen = (root) => root.querySelectorAll(".scroll").forEach((box) => {
     const rows = [...box.querySelectorAll("tbody tr")];
     if (rows.length <= LONG) return;
+    searches += 1;
     const [line, name, search, count] = ["p", "label", "input", "output"].map((tag) => document.createElement(tag));
-    Object.assign(search, { type: "search", id: `rows-${place}`, autocomplete: "off", dir: "auto" });
+    Object.assign(search, { type: "search", id: `rows-${searches}`, autocomplete: "off", dir: "auto" });
     [name.htmlFor, name.textContent, line.className] = [search.id, "Find rows", "chooser"];
     count.htmlFor.add(search.id);
     search.addEventListener("input", () => {
@@ -108,6 +110,16 @@
     box.before(line);
     box.classList.add("long");
   });
+  lengthen(document);
+
+  // Long tables in a closed part are text until it is opened: their cells would take seconds of a page of 200 languages.
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", () => {
+    const text = part.querySelector("noscript");
+    if (!text) return;
+    text.insertAdjacentHTML("beforebegin", text.textContent); // the template's own markup, escaped as all of the page
+    text.remove();
+    lengthen(part);
+  }));
 
   const copy = document.getElementById("copy");
   if (!copy) return; // results of other tools have no experiment file
