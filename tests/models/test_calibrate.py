@@ -19,6 +19,7 @@ from spillover.models import calibrate, speed
 from spillover.models.calibrate import fastest, narrowed, passed
 from spillover.models.shape import ModelShape
 from spillover.models.speed import Speed, machine_speed
+from spillover.utils import precision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = ModelShape(layers=3, width=12, inner=20, queries=16, keys=8, head=4, vocabulary=50)
@@ -134,3 +135,6 @@ def test_on_a_busy_machine_one_thread_is_measured_until_it_is_less_busy(
     monkeypatch.setattr(speed, "is_busy", lambda threads: True)
     assert machine_speed(ModelConfig(name="tiny", threads=5), SHAPE) == Speed(8.0, 16.0, 24.0, 32.0)
     assert len(requests) == 2
+    with precision.auto_means("float16"):
+        machine_speed(ModelConfig(name="tiny", threads=5), SHAPE)
+    assert [request["dtype"] for request in requests] == ["auto", "auto", "float16"], "as the run is computed"

@@ -20,6 +20,7 @@ from spillover.models import identity
 from spillover.models.shape import ModelShape
 from spillover.utils import environment
 from spillover.utils.marker import keep_text
+from spillover.utils.precision import meaning_of_auto
 from spillover.utils.progress import notify
 from spillover.utils.threads import cores, is_busy
 
@@ -57,7 +58,8 @@ def machine_speed(model: ModelConfig, shape: ModelShape) -> Speed | None:
     """
     threads = model.threads or len(cores())
     busy = is_busy(threads)
-    request = {"shape": asdict(shape), "dtype": model.dtype, "threads": threads}
+    dtype = meaning_of_auto() if model.dtype == "auto" else model.dtype
+    request = {"shape": asdict(shape), "dtype": dtype or "auto", "threads": threads}
     facts = [request, identity.libraries(), identity.machine(), environment.machine(), platform.node()]
     name = sha256(json.dumps(facts).encode()).hexdigest()[:32]
     places = [user_cache_path("spillover") / "speeds" / f"{name}{end}.json" for end in ("", "-busy")[: 1 + busy]]
