@@ -39,10 +39,10 @@ class Regression(MT5PreTrainedModel):  # type: ignore[misc]  # transformers is u
         """Make the network of a configuration."""
         super().__init__(config)
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
-        reads, writes = copy.deepcopy(config), copy.deepcopy(config)
-        reads.is_decoder, reads.use_cache = False, False
-        writes.is_decoder, writes.use_cache, writes.num_layers = True, False, config.num_decoder_layers
-        self.encoder, self.decoder = MT5Stack(reads), MT5Stack(writes)
+        encoder, decoder = copy.deepcopy(config), copy.deepcopy(config)
+        encoder.is_decoder, encoder.use_cache = False, False
+        decoder.is_decoder, decoder.use_cache, decoder.num_layers = True, False, config.num_decoder_layers
+        self.encoder, self.decoder = MT5Stack(encoder), MT5Stack(decoder)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.post_init()
 
