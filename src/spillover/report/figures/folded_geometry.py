@@ -221,7 +221,10 @@ def _centers(
 
 def _nested(values: NDArray[np.float32]) -> list[list[object]]:
     """Return (metrics, groups, layers) as thousandths; None for a group without a number."""
-    return [[None if np.isnan(row).any() else thousandths(row) for row in of_metric] for of_metric in values]
+    whole: list[list[object]] = np.rint(SCALE * np.nan_to_num(values)).astype(int).tolist()
+    for metric, group in np.argwhere(np.isnan(values).any(axis=2)).tolist():
+        whole[metric][group] = None
+    return whole
 
 
 def _ends(values: NDArray[np.float32]) -> list[float]:

@@ -155,5 +155,5 @@ def _constant(word: str, count: int) -> pa.DictionaryArray:
 def _parquet(tables: list[pa.Table]) -> bytes:
     """Write tables one after the other; a column that a task lacks is empty there."""
     out = io.BytesIO()
-    pq.write_table(pa.concat_tables(tables, promote_options="default").unify_dictionaries(), out, compression="zstd")
+    pq.write_table(pa.concat_tables(tables, promote_options="default").unify_dictionaries(), out)
     return out.getvalue()
