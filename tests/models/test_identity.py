@@ -11,6 +11,7 @@ from spillover.models import identity
 from spillover.models.identity import Identity, identify
 from spillover.models.load import resolve_dtype, without_weights
 from spillover.models.locate import fingerprint
+from spillover.utils.precision import auto_means
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}<assistant>"
 
@@ -47,6 +48,17 @@ def remembered(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> Identity:
 
 def _refuse(*arguments: object) -> None:
     raise AssertionError("the tokenizer was loaded")
+
+
+def test_what_auto_stands_for_is_remembered_too(
+    model: ModelConfig, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on asks for the precision that it began with."""
+    first = identify(model)
+    with auto_means(first.dtype):
+        assert remembered(model, monkeypatch) == first
+    with auto_means("float16"), pytest.raises(AssertionError, match="the tokenizer was loaded"):
+        remembered(model, monkeypatch)
 
 
 @pytest.mark.parametrize("template", ["none", "chat"])
@@ -90,12 +102,13 @@ def test_a_file_that_was_cut_off_is_read_again(
     model: ModelConfig, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = identify(model)
-    (file,) = cache.glob("spillover/identities/*.json")
+    files = list(cache.glob("spillover/identities/*.json"))
     for content in ("", '["float32"', "[]", json.dumps({"dtype": "float32"})):
-        file.write_text(content, encoding="utf-8")
+        for file in files:
+            file.write_text(content, encoding="utf-8")
         forget(monkeypatch)
         assert identify(model) == first
-        assert json.loads(file.read_text(encoding="utf-8"))[0] == first.dtype
+        assert all(json.loads(file.read_text(encoding="utf-8"))[0] == first.dtype for file in files)
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(

@@ -62,22 +62,37 @@ def identify(model: ModelConfig) -> Identity:
     """
     content = fingerprint(locate(model.name))
     dtype = meaning_of_auto() or model.dtype if model.dtype == "auto" else model.dtype
-    chosen = [dtype, model.template, asdict(model.chat_style)]
-    facts = json.dumps([package_digest(), libraries(), machine(), content, chosen], default=str)
+    facts = _facts(model, content, dtype)
     if facts not in KNOWN:
-        KNOWN[facts] = _recalled(model, content, sha256(facts.encode()).hexdigest()[:32])
+        KNOWN[facts] = _recalled(model, content, dtype)
     return KNOWN[facts]
 
 
-def _recalled(model: ModelConfig, content: str, name: str) -> Identity:
-    """Return a model's identity from the user's cache, or read it and keep it there under this name."""
-    path = user_cache_path("spillover") / "identities" / f"{name}.json"
+def _facts(model: ModelConfig, content: str, dtype: str) -> str:
+    """Return all that the identity of a model of this content depends on, if its precision is chosen so."""
+    chosen = [dtype, model.template, asdict(model.chat_style)]
+    return json.dumps([package_digest(), libraries(), machine(), content, chosen], default=str)
+
+
+def _path(facts: str) -> Path:
+    """Return the file in the user's cache that remembers the identity with these facts."""
+    return user_cache_path("spillover") / "identities" / f"{sha256(facts.encode()).hexdigest()[:32]}.json"
+
+
+def _recalled(model: ModelConfig, content: str, dtype: str) -> Identity:
+    """Return a model's identity from the user's cache, or read it and keep it there.
+
+    It is kept under what `auto` stands for here, too: a run that goes on asks for it so.
+    """
     try:
-        dtype, prompt_key, control = json.loads(path.read_text(encoding="utf-8"))
-        return Identity(content, dtype, tuple(prompt_key), tuple(control))
+        text = _path(_facts(model, content, dtype)).read_text(encoding="utf-8")
+        resolved, prompt_key, control = json.loads(text)
+        return Identity(content, resolved, tuple(prompt_key), tuple(control))
     except (OSError, ValueError):  # not there yet, or cut off
         identity = _read(model, content)
-        keep_text(path, json.dumps([identity.dtype, identity.prompt_key, identity.control]))
+        text = json.dumps([identity.dtype, identity.prompt_key, identity.control])
+        for chosen in {dtype, identity.dtype}:
+            keep_text(_path(_facts(model, content, chosen)), text)
         return identity
 
 
