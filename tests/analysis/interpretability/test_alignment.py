@@ -119,7 +119,7 @@ TWINS: dict[str, tuple[str, object]] = {
     "pearson": ("standardized", lambda x, axis: x / np.linalg.norm(x, axis=axis, keepdims=True)),
     "cka": ("u_centered", not_centered),
     "anc": ("standardized", lambda x, axis: x / np.linalg.norm(x, axis=axis, keepdims=True)),
-    "cosine": ("cosines", lambda x: np.einsum("aiw,bjw->aibj", x, x)),
+    "cosine": ("cosines", lambda x, rows: np.einsum("aiw,bjw->aibj", x[rows], x)),
     "retrieval": ("NEIGHBORS", 1),
     "mexa-mean": ("leads", lambda x, axis: 1.0 * (x == x.max(axis=2, keepdims=True))),
     "mexa-last": ("leads", lambda x, axis: 1.0 * (x == x.max(axis=2, keepdims=True))),
