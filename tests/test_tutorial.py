@@ -9,7 +9,7 @@ import pytest
 from calls import Call
 from places import ROOT
 
-ESTIMATE = re.compile(r"roughly (\d+ min )?\d+ s")
+ESTIMATE = re.compile(r"roughly (\d+ h )?\d+ (min|s)")
 """A time that depends on the machine."""
 
 BLOCK = re.compile(r'```\w+ title="([\w.]+)"\n(.*?)```', re.DOTALL)
