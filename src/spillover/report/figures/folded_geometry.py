@@ -16,9 +16,9 @@ from spillover.report.figures.geometry_charts import (
     METRIC,
     SCALE,
     caption,
+    component_plot,
     curves,
     pair_cells,
-    scatter,
     short,
     thousandths,
 )
@@ -210,13 +210,7 @@ def _centers(
         mark = {"x": thousandths(places[:, place, 0]), "y": thousandths(places[:, place, 1])}
         names = {"language": get_language(code).name, "group": GROUPS[groups[code]]}
         rows += [{**names, "label": label, **mark} for label in ("", code) if not label or code in named]
-    name = geometry.arms[arm]
-    alt_text = (
-        f"{geometry.task}: first two principal components of {len(geometry.languages)} languages in {name}, "
-        f"layer {layer}."
-    )
-    title = f"{geometry.task}: components, {name}"
-    return Plot(f"components-{name}-{file}", title, alt_text, scatter(layer), rows=rows)
+    return component_plot(geometry, arm, layer, rows, file)
 
 
 def _nested(values: NDArray[np.float32]) -> list[list[object]]:

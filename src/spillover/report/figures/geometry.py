@@ -9,7 +9,15 @@ from spillover.records import Findings, FoldedGeometry, Geometry
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Control, Figure, Plot, slugs
 from spillover.report.figures.folded_geometry import BESIDE, BESIDE_NAMES, folded_plots, folded_reading
-from spillover.report.figures.geometry_charts import LAYER, METRIC, curves, pair_cells, scatter, short, thousandths
+from spillover.report.figures.geometry_charts import (
+    LAYER,
+    METRIC,
+    component_plot,
+    curves,
+    pair_cells,
+    short,
+    thousandths,
+)
 from spillover.report.tables.gains import GROUPS
 from spillover.report.tables.geometry import over_pairs, three_decimals
 
@@ -128,13 +136,7 @@ def _components(geometry: Geometry, findings: Findings, arm: int, layer: int, fi
         marks.append((code, places[:, place].mean(axis=1)))
         for label, mark in marks:
             rows.append({**names, "label": label, "x": thousandths(mark[:, 0]), "y": thousandths(mark[:, 1])})
-    name = geometry.arms[arm]
-    alt_text = (
-        f"{geometry.task}: first two principal components of {len(geometry.languages)} languages in {name}, "
-        f"layer {layer}."
-    )
-    title = f"{geometry.task}: components, {name}"
-    return Plot(f"components-{name}-{file}", title, alt_text, scatter(layer), rows=rows)
+    return component_plot(geometry, arm, layer, rows, file)
 
 
 def _start_metric(geometry: Geometry, first: str) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from spillover.records import Array
+from spillover.records import Array, FoldedGeometry, Geometry
 from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum, arms_of, dashes
-from spillover.report.figures.figure import ROWS
+from spillover.report.figures.figure import ROWS, Plot
 from spillover.report.tables.gains import GROUPS
 
 LAYER, METRIC = "layer", "metric"
@@ -86,11 +86,22 @@ def pair_cells(codes: Sequence[str], params: Datum, layer: str = LAYER, shown: s
     return alt.layer(cells, title).properties(height=18 * len(codes)).add_params(*parameters)
 
 
-def scatter(layer: int) -> alt.LayerChart:
-    """Draw principal components as points and, where there is a label, as its text; `layer` is shown first.
+def component_plot(geometry: Geometry | FoldedGeometry, arm: int, layer: int, rows: list[Datum], file: str) -> Plot:
+    """Return the plot of an arm's principal components: points and, where there is a label, its text.
 
-    Its rows: language, group, label, and x, y: lists with a number per layer, in thousandths of the largest.
+    layer: the layer that is shown first. rows: language, group, label, and x, y: lists with a number per layer, in
+    thousandths of the largest. file: the task's part of the plot's file name.
     """
+    name = geometry.arms[arm]
+    alt_text = (
+        f"{geometry.task}: first two principal components of {len(geometry.languages)} languages in {name}, "
+        f"layer {layer}."
+    )
+    title = f"{geometry.task}: components, {name}"
+    return Plot(f"components-{name}-{file}", title, alt_text, _scatter(layer), rows=rows)
+
+
+def _scatter(layer: int) -> alt.LayerChart:
     base = alt.Chart(alt.NamedData(ROWS)).transform_calculate(
         across=f"datum.x[{LAYER}] / {SCALE}", up=f"datum.y[{LAYER}] / {SCALE}"
     )
