@@ -27,7 +27,7 @@ from spillover.models.tuning.history import read_history
 from spillover.records import Estimate
 from spillover.runs.read import read_run, registered
 from spillover.sweep import load_grid
-from spillover.utils.formatting import change_with_interval
+from spillover.utils.formatting import change_with_interval, signed
 
 BOUND = 1.0
 """A mean change of AUC whose interval lies within ± this counts as equivalent; named before the runs."""
@@ -167,7 +167,7 @@ def per_language(runs: Sequence[TunedRun], measure: str = "AUC") -> str:
         for code in languages:
             base = runs[0].values[code][measure][0].mean()
             gains = (changes(runs, mixture, measure, [code]).mean() for mixture in mixtures)
-            lines.append(f"| {code} | {base:.1f} | {' | '.join(f'{gain:+.1f}' for gain in gains)} |")
+            lines.append(f"| {code} | {base:.1f} | {' | '.join(signed(gain) for gain in gains)} |")
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from spillover.utils.formatting import (
     percent,
     plural,
     points,
+    signed,
     size,
     with_interval,
 )
@@ -25,6 +26,12 @@ from spillover.utils.formatting import (
 )
 def test_a_difference_has_its_sign_unless_it_rounds_to_nothing(share: float, text: str) -> None:
     assert points(share) == text
+
+
+@pytest.mark.parametrize(("number", "digits", "text"), [(-0.004, 2, "0.00"), (0.04, 1, "0.0"), (-0.005, 3, "−0.005")])
+def test_what_is_written_as_zero_has_no_sign_in_any_unit(number: float, digits: int, text: str) -> None:
+    assert signed(number, digits) == text
+    assert change_with_interval(Estimate(1.0, number, 2.0, 9), digits).split()[1] == f"[{text},"
 
 
 def test_no_hyphen_stands_for_a_minus_and_none_is_lost_on_the_way_back() -> None:

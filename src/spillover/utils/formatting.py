@@ -53,10 +53,15 @@ def percent(share: float) -> str:
     return "" if isnan(share) else minus(f"{100 * share:.1f}")
 
 
+def signed(number: float, digits: int = 1) -> str:
+    """Write a number with its sign: 0.5 is `+0.5`. What is written as zero has no sign, so −0.01 is `0.0`."""
+    text = f"{number:+.{digits}f}"
+    return text[1:] if float(text) == 0 else minus(text)
+
+
 def points(difference: float) -> str:
-    """Write a difference of shares in points, with its sign: −0.051 is `−5.1`, and 0 has none."""
-    text = f"{100 * difference:+.1f}"
-    return "0.0" if float(text) == 0 else minus(text)
+    """Write a difference of shares in points, with its sign: −0.051 is `−5.1`."""
+    return signed(100 * difference)
 
 
 def with_interval(estimate: "Estimate | None", missing: str = MINUS) -> str:
@@ -73,7 +78,7 @@ def change_with_interval(change: "Estimate | None", digits: int = 1) -> str:
     """
     if change is None:
         return MINUS
-    value, low, high = (minus(f"{number:+.{digits}f}") for number in (change.value, change.low, change.high))
+    value, low, high = (signed(number, digits) for number in (change.value, change.low, change.high))
     return f"{value} [{low}, {high}]" if isfinite(change.low) else value
 
 

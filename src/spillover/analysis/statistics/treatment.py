@@ -18,7 +18,7 @@ from spillover.records import (
     TreatmentCheck,
     Tuning,
 )
-from spillover.utils.formatting import listed, minus, percent, plural, points
+from spillover.utils.formatting import listed, percent, plural, points, signed
 
 FEWEST_PAIRS = 5
 """Fewest questions in held-out pairs for an answer."""
@@ -166,7 +166,7 @@ def _translated(gain: TranslationGain) -> tuple[bool, str]:
     change = gain.difference
     text = f"on {plural(gain.pairs, 'held-out pair')} chrF {gain.before:.1f} → {gain.after:.1f}"
     if np.isfinite(change.low):  # one question has no interval
-        text += f" ({_signed(change.low)} to {_signed(change.high)})"
+        text += f" ({signed(change.low)} to {signed(change.high)})"
     faults = []
     if gain.over_copy.low <= 0:
         faults.append(f"not shown to be better than copied sources (chrF {gain.copied:.1f})")
@@ -175,10 +175,6 @@ def _translated(gain: TranslationGain) -> tuple[bool, str]:
     if not faults:
         return change.low > 0, text
     return False, f"{text}, {' and '.join(faults)}"
-
-
-def _signed(number: float) -> str:
-    return minus(f"{number:+.1f}")
 
 
 def _retrieved(gain: RetrievalGain) -> tuple[bool, str]:

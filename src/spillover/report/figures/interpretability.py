@@ -10,7 +10,7 @@ from spillover.records import Curve, Findings, LanguageNeurons, Patch, Trajector
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
-from spillover.utils.formatting import minus, percent
+from spillover.utils.formatting import percent, signed
 
 NOT_DISTINGUISHABLE = "answers cannot be told apart"
 """Note in place of curves, if the answers in English and in the language begin with the same token."""
@@ -157,7 +157,7 @@ def _patch_plot(patches: Sequence[Patch], file: str, top: float) -> Plot:
     task, arm, hub = patches[0].task, patches[0].arm, patches[0].target  # the pairs begin with those into the hub
     rows = [row for patch in sorted(patches, key=lambda patch: patch.source != hub) for row in _patch_rows(patch, hub)]
     largest = max(rows, key=lambda row: abs(row["effect"]))
-    effect = minus(f"{largest['effect']:+.2f}")
+    effect = signed(largest["effect"], 2)
     alt_text = (
         f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer {largest['layer']}, "
         f"{largest['language']}, {largest['way']}."

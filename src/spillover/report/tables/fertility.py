@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spillover.languages import get_language
 from spillover.records import Estimate, Fertility, FertilityCorrelation, Findings
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import MINUS, minus, plural, with_interval
+from spillover.utils.formatting import MINUS, minus, plural, signed, with_interval
 
 COLUMNS = {
     "per_word": "tokens per word",
@@ -53,7 +53,7 @@ def _table(
             " The last row is Spearman's rank correlation with the gain, with its p, over at most "
             f"{plural(count, 'language')} that tuning never saw."
         )
-        cells = {c.measure: minus(f"{c.rho:+.2f} (p = {c.p_value:.2g})") for c in correlations}
+        cells = {c.measure: f"{signed(c.rho, 2)} (p = {minus(f'{c.p_value:.2g}')})" for c in correlations}
         body.append(("correlation", *(cells.get(measure, MINUS) for measure in measures), ""))
     return Table(caption, ("language", *(COLUMNS[measure] for measure in measures), "gain"), tuple(body))
 

@@ -6,7 +6,7 @@ from math import isnan
 from spillover.languages import get_language
 from spillover.records import Findings, LensSummary, Patch, Trajectory
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import MINUS, minus, percent, plural, share_with_interval, with_interval
+from spillover.utils.formatting import MINUS, percent, plural, share_with_interval, signed, with_interval
 
 
 def lens(findings: Findings) -> list[Table]:
@@ -107,5 +107,5 @@ def _patch_row(patches: Sequence[Patch], source: str, target: str) -> tuple[str,
     cells: list[str] = []
     for changes in effects.values():
         largest = max(changes, key=abs)
-        cells += (minus(f"{largest:+.2f}"), str(changes.index(largest)))
+        cells += (signed(largest, 2), str(changes.index(largest)))
     return (get_language(source).name, get_language(target).name, *cells)

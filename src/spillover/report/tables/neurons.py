@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from spillover.languages import get_language
-from spillover.records import Deactivation, Estimate, Findings, LanguageNeurons, NeuronOverlap
+from spillover.records import Deactivation, Findings, LanguageNeurons, NeuronOverlap
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import minus, plural, with_interval
+from spillover.utils.formatting import change_with_interval, plural, with_interval
 
 SCORES = {"lape": "LAPE", "peaked-lape": "LAPE less the highest probability"}
 """Name of a score → its words."""
@@ -104,11 +104,7 @@ def _deactivation_row(row: Deactivation) -> tuple[str, ...]:
         with_interval(row.accuracy),
         with_interval(row.accuracy_excess),
         f"{row.accuracy_p:.2g}",
-        _bits(row.bits),
-        _bits(row.bits_excess),
+        change_with_interval(row.bits, digits=3),
+        change_with_interval(row.bits_excess, digits=3),
         f"{row.bits_p:.2g}",
     )
-
-
-def _bits(estimate: Estimate) -> str:
-    return minus(f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]")

@@ -6,7 +6,7 @@ Pure: findings in, tables out.
 from spillover.languages import get_language
 from spillover.records import Findings, Forgetting
 from spillover.report.tables.table import Table
-from spillover.utils.formatting import minus, plural
+from spillover.utils.formatting import change_with_interval, plural
 
 MAX_SHOWN = 5
 """Most translations in a table."""
@@ -58,9 +58,5 @@ def _forgetting_row(row: Forgetting) -> tuple[str, ...]:
         get_language(row.language).name,
         *(str(count) for count in (row.n, row.bytes)),
         *(f"{bits.value:.3f}" for bits in (row.reference_bits, row.arm_bits)),
-        f"{_bits(row.difference.value)} [{_bits(row.difference.low)}, {_bits(row.difference.high)}]",
+        change_with_interval(row.difference, digits=3),
     )
-
-
-def _bits(difference: float) -> str:
-    return minus(f"{difference:+.3f}")
