@@ -32,6 +32,7 @@ from spillover.tasks import open_task
 
 EXAMPLES = ROOT / "examples"
 GRIDS = {
+    "english-first-dose.toml": 2,
     "english-first.toml": 12,
     "recipes.toml": 9,
     "search.toml": 16,
