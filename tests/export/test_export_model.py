@@ -90,6 +90,24 @@ def test_a_run_that_was_only_tuned_is_exported_and_its_card_says_that_nothing_wa
     assert all((first[name] == second[name]).all() for name in first)
 
 
+def test_the_model_has_the_precision_of_the_run_where_auto_would_be_another(
+    call: Call, run: Path, folder: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    for name, kept in (("begun-elsewhere", "float16"), ("begun-here", "")):
+        copy = run.parent / name
+        shutil.copytree(run, copy, symlinks=True)
+        experiment = (copy / "experiment.toml").read_text("utf-8").replace('dtype = "float32"', 'dtype = "auto"')
+        (copy / "experiment.toml").write_text(experiment, encoding="utf-8")
+        (copy / "precision.txt").write_text(kept, encoding="utf-8")
+        assert call("export", "model", copy, tmp_path / name).status == 0
+    half, other = (load_file(tmp_path / name / "model.safetensors") for name in ("begun-elsewhere", "begun-here"))
+    assert {str(weights.dtype) for weights in half.values()} == {"torch.float16"}
+    assert "torch.float16" not in {str(weights.dtype) for weights in other.values()}, "no processor's own choice"
+    assert json.loads((tmp_path / "begun-elsewhere" / "config.json").read_text("utf-8"))["dtype"] == "float16"
+
+
 def test_the_figures_of_another_adapter_are_not_this_ones(call: Call, run: Path, folder: Path) -> None:
     again = run.parent / "again"
     shutil.copytree(run, again, symlinks=True)

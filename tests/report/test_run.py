@@ -184,8 +184,8 @@ def test_a_run_with_little_to_tell_still_has_a_page(findings: Findings, untuned:
 
 
 def test_forest_plot_is_sorted_by_gain_below_the_mean(findings: Findings):
-    spec = FIGURES["gains"](findings).plots[0].chart.to_dict()
-    rows = spec["datasets"][spec["layer"][-1]["data"]["name"]]
+    plot = FIGURES["gains"](findings).plots[0]
+    spec, rows = plot.chart.to_dict(), plot.rows
     values = [row["value"] for row in rows[1:]]
     assert rows[0]["language"].startswith("Mean")
     assert values == sorted(values, reverse=True)

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, TuneConfig, load_experiment
-from spillover.records import EXPERIMENT_FILE, PROVENANCE_FILE
+from spillover.records import EXPERIMENT_FILE, PRECISION_FILE, PROVENANCE_FILE
 from spillover.stages.licenses import licenses
 from spillover.store import check_whole
 from spillover.utils.formatting import directed
@@ -45,6 +45,13 @@ def load_tuned(run: Path) -> Experiment:
     return load_experiment(run / EXPERIMENT_FILE)
 
 
+def precision(run: Path, experiment: Experiment) -> str:
+    """Return the dtype of a run's weights; `auto` if the experiment has it and the run did not keep its meaning."""
+    path = run / PRECISION_FILE
+    resolved = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return resolved or "auto" if experiment.model.dtype == "auto" else experiment.model.dtype
+
+
 def is_measured(run: Path) -> bool:
     """Return whether a run's tables are about its adapter: it may have been tuned again since they were written."""
     if not all((run / name).is_file() for name in MEASURED):
@@ -74,7 +81,7 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
     template = environment.from_string(files("spillover.export").joinpath("card.md.j2").read_text(encoding="utf-8"))
     measured = is_measured(run)
     text = {name: (run / name).read_text(encoding="utf-8") for name in (*TUNED, *(MEASURED if measured else ()))}
-    name = experiment.model.name
+    name, dtype = experiment.model.name, precision(run, experiment)
     return template.render(
         name=run.resolve().name,
         merged=merged,
@@ -88,7 +95,9 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         summary=text.get("report/tables/summary.md", ""),
         gains=text.get("report/tables/gains.md", ""),
         licenses=licenses(experiment),
-        provenance=json.loads(text[PROVENANCE_FILE]) if measured else {"adapter": _adapter_key(run)},
+        provenance=json.loads(text[PROVENANCE_FILE])
+        if measured
+        else {"adapter": _adapter_key(run), "precision": dtype},
         source=text[EXPERIMENT_FILE],
     )
 

@@ -24,27 +24,31 @@ MAX_CHARTS = 5_000_000
 """Most characters of the charts within the page; more are files beside it, a file per chart."""
 
 
+def compact(content: object) -> str:
+    """Return JSON-like content as JSON without blanks."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def pack(content: object) -> str:
     """Return JSON-like content as base64 of gzip of JSON. The same content always gives the same text."""
-    return _packed(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+    return _packed(compact(content))
 
 
 def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), LEVEL, mtime=0)).decode()
 
 
-def charts_beside(specs: Mapping[str, Block]) -> tuple[dict[str, Block], dict[str, str]]:
+def charts_beside(charts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return name → chart, and path → content of the files beside the page.
 
-    specs: name → chart as Vega-Lite. If all together exceed `MAX_CHARTS`, every chart is the path of a `file`, which
-    the page loads when a reader scrolls near the chart.
+    charts: name → chart as JSON of Vega-Lite. If all together exceed `MAX_CHARTS`, every chart is the path of a `file`,
+    which the page loads when a reader scrolls near the chart.
     """
-    texts = {name: json.dumps(spec, ensure_ascii=False, separators=(",", ":")) for name, spec in specs.items()}
-    if sum(map(len, texts.values())) <= MAX_CHARTS:
-        return dict(specs), {}
-    paths = {name: f"charts/{name}.js" for name in specs}
-    files = {paths[name]: _script(paths[name], _packed(text)) for name, text in texts.items()}
-    return {name: {"file": path} for name, path in paths.items()}, files
+    if sum(map(len, charts.values())) <= MAX_CHARTS:
+        return dict(charts), {}
+    paths = {name: f"charts/{name}.js" for name in charts}
+    files = {paths[name]: _script(paths[name], _packed(chart)) for name, chart in charts.items()}
+    return {name: compact({"file": path}) for name, path in paths.items()}, files
 
 
 def _script(path: str, data: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from spillover.records import BestMixture, Estimate, SweepFindings, TransferMatrix
 from spillover.report.figures.transfer import budget, transfer
-from spillover.report.run import Content, Section, chart_specs, pictures, render_page
+from spillover.report.run import Content, Section, chart_texts, pictures, render_page
 from spillover.report.tables.table import FORMATS
 from spillover.report.tables.transfer import TABLES, gains_csv, languages_compared, titled
 from spillover.utils.formatting import plural, with_interval
@@ -31,10 +31,11 @@ def render(findings: SweepFindings) -> dict[str, Content]:
         Section(name, figure, tuple(tables[name]), files[name]) for name, figure in figures.items() if figure.plots
     ]
     counts = Counter(standing.state for standing in findings.experiments)
+    charts = {name: chart for section in sections for name, chart in chart_texts(section.figure).items()}
     page = render_page(
         "grid.html.j2",
         sections,
-        chart_specs(sections),
+        charts,
         ("page.js",),
         findings=findings,
         tables=tables,

@@ -4,7 +4,10 @@ There is a packed block per task and language.
 """
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Any
+
+import numpy as np
 
 from spillover.languages import get_language
 from spillover.records import ItemAnswers, ItemScores
@@ -12,6 +15,9 @@ from spillover.report.blocks import Block, pack
 
 DIGITS = 2
 """Decimals of a log-probability on the page. The chosen label is decided before rounding."""
+
+TIE = 1e-6
+"""Distance from the middle of two rounded numbers below which numpy may round to the other one than `round`."""
 
 
 def packed(sheets: Sequence[ItemScores]) -> list[Block]:
@@ -53,8 +59,22 @@ def _scored(sheet: ItemScores) -> dict[str, Any]:
         "gold": sheet.gold,
         "chosen": chosen,
         "right": [[choice == gold for choice, gold in zip(row, sheet.gold, strict=True)] for row in chosen],
-        "scores": [[[round(score, DIGITS) for score in scores] for scores in rows] for rows in sheet.logprobs],
+        "scores": [rounded(rows) for rows in sheet.logprobs],
     }
+
+
+def rounded(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return an arm's scores, (items, labels of the item), rounded as `round` does.
+
+    All are rounded at once: 200 languages have two million scores, and a call for each takes three times as long.
+    """
+    values = np.array(list(chain.from_iterable(rows)))
+    scaled = values * 10**DIGITS
+    nearest = np.rint(scaled) / 10**DIGITS
+    for place in np.flatnonzero(np.abs(scaled % 1 - 0.5) < TIE):
+        nearest[place] = round(float(values[place]), DIGITS)
+    scores = iter(nearest.tolist())
+    return [list(islice(scores, len(row))) for row in rows]
 
 
 def _written(sheet: ItemAnswers) -> dict[str, Any]:

@@ -6,10 +6,9 @@ of the charts can hold no tag. The page's content security policy allows the scr
 
 import base64
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from importlib.resources import files
 
 import vl_convert
@@ -18,13 +17,14 @@ from markupsafe import Markup
 
 from spillover.languages import ENGLISH, get_language, known_languages
 from spillover.records import FALSE_ALARM_RATE, Comparison, Findings, Setup
-from spillover.report.blocks import Block, beside, charts_beside
+from spillover.report.blocks import Block, beside, charts_beside, compact
 from spillover.report.card import card
+from spillover.report.chart_library import VEGA_LITE, bundle
 from spillover.report.explorer import first_language, packed_explorations
 from spillover.report.figures.charts import DASHES, LANGUAGE, STYLES
 from spillover.report.figures.figure import Figure
 from spillover.report.figures.geometry import geometry
-from spillover.report.figures.run import FIGURES, Spec, for_file, for_page
+from spillover.report.figures.run import FIGURES, for_file, for_page
 from spillover.report.items import packed, packed_answers
 from spillover.report.questions import questions
 from spillover.report.tables.csvs import CSVS
@@ -32,9 +32,6 @@ from spillover.report.tables.folded_geometry import language_file, pair_file
 from spillover.report.tables.run import TABLES
 from spillover.report.tables.table import FORMATS, Table
 from spillover.utils.formatting import minutes_and_seconds, nats_with_interval, plural, points, with_interval
-
-VEGA_LITE = "6.4"
-"""Version of Vega-Lite: the one that altair writes."""
 
 PIXELS = 2.0
 """Resolution of PNG pictures, in pixels per pixel of the chart."""
@@ -76,10 +73,17 @@ def render(findings: Findings) -> dict[str, Content]:
     `index.html` needs no other file, except the items and the explorer of a large run. The others hold its tables
     (Markdown, LaTeX, CSV), its charts and the card with the verdict (SVG, PNG).
     """
-    figures = {name: draw(findings) for name, draw in (FIGURES | {"geometry": geometry}).items()}
-    tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
     subtitle = described(findings.setup)
-    contents = _table_files(findings, tables) | pictures(figures.values(), subtitle) | card(findings)
+    figures: dict[str, Figure] = {}
+    charts: dict[str, str] = {}
+    drawn: dict[str, Content] = {}
+    for name, draw in (FIGURES | {"geometry": geometry}).items():
+        figure = draw(findings)
+        charts |= chart_texts(figure)
+        drawn |= pictures([figure], subtitle)
+        figures[name] = figure.without_rows()
+    tables = {name: made for name, make in TABLES.items() if (made := make(findings))}
+    contents = _table_files(findings, tables) | drawn | card(findings)
     sections = [
         Section(
             name=name,
@@ -90,10 +94,15 @@ def render(findings: Findings) -> dict[str, Content]:
         for name, figure in figures.items()
         if figure.plots
     ]
-    items = [*packed(findings.item_scores), *packed_answers(findings.item_answers)]
-    blocks, files_beside = beside({"items": items, "explorer": packed_explorations(findings)})
-    charts, chart_files = charts_beside(chart_specs(sections))
-    page = _page(findings, sections, tables, tuple(contents), blocks, charts)
+    blocks, files_beside = beside(
+        {
+            "items": [*packed(findings.item_scores), *packed_answers(findings.item_answers)],
+            "explorer": packed_explorations(findings),
+        }
+    )
+    charts, chart_files = charts_beside(charts)
+    loads = bool(files_beside or chart_files)
+    page = _page(findings, sections, tables, tuple(contents), blocks, charts, loads)
     return {"index.html": page} | contents | files_beside | chart_files
 
 
@@ -140,7 +149,8 @@ def _page(
     tables: Mapping[str, list[Table]],
     paths: Collection[str],
     blocks: Mapping[str, Sequence[Block]],
-    charts: Mapping[str, Spec],
+    charts: Mapping[str, str],
+    loads: bool,
 ) -> str:
     comparison, explored = findings.comparisons[0], blocks["explorer"]
     measured = list(dict.fromkeys(block["code"] for block in blocks["items"]))
@@ -149,7 +159,7 @@ def _page(
         sections,
         charts,
         ("page.js", "blocks.js", "items.js", "explorer.js"),
-        loads=any("file" in block for of_part in (*blocks.values(), charts.values()) for block in of_part),
+        loads=loads,
         findings=findings,
         comparison=comparison,
         tables=tables,
@@ -185,15 +195,15 @@ def _reference(comparison: Comparison, measured: Collection[str]) -> str:
     return next((code for code in (ENGLISH, *pivots) if code in measured), "")
 
 
-def chart_specs(sections: Sequence[Section]) -> dict[str, Spec]:
-    """Return name → chart of a page's sections, as Vega-Lite."""
-    return {plot.name: for_page(section.figure, plot) for section in sections for plot in section.figure.plots}
+def chart_texts(figure: Figure) -> dict[str, str]:
+    """Return name → chart of a figure for a page, as JSON of Vega-Lite."""
+    return {plot.name: compact(for_page(figure, plot)) for plot in figure.plots}
 
 
 def render_page(
     template: str,
     sections: Sequence[Section],
-    charts: Mapping[str, Spec],
+    charts: Mapping[str, str],
     scripts: Sequence[str],
     loads: bool = False,
     **about: object,
@@ -216,7 +226,7 @@ def render_page(
         sections={section.name: section for section in sections},
         plural=plural,
         spread=with_interval,
-        specs={name: _inert(chart) for name, chart in charts.items()},
+        specs={name: _inert_text(chart) for name, chart in charts.items()},
         styles=_inert(STYLES),
         scripts=[Markup(script) for script in running],
         style=Markup(style),
@@ -228,19 +238,17 @@ def render_page(
     )
 
 
-@cache
-def bundle() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script. The expression interpreter in it needs no `eval`."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)).strip()
-
-
 def _resource(name: str) -> str:
     return files("spillover.report").joinpath("templates", name).read_text(encoding="utf-8").strip()
 
 
 def _inert(data: object) -> Markup:
     """Write JSON that can neither end the script around it nor begin another, whatever its texts hold."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _inert_text(compact(data))
+
+
+def _inert_text(text: str) -> Markup:
+    """Return the same for data that is JSON already."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

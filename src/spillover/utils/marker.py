@@ -7,6 +7,7 @@ silent disk corruption of them is not detected.
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from spillover.utils.digests import sha256_of
 
@@ -81,10 +82,14 @@ def write_text(path: Path, text: str) -> None:
 def keep_text(path: Path, text: str) -> None:
     """Write a file of a cache, in a folder that is made if there is none; do nothing if it cannot be written.
 
-    Without a cache the same work is done again: that costs time and nothing else.
+    Without a cache the same work is done again: that costs time and nothing else. Several processes may write one file:
+    each writes in a folder of its own first.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        with TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as folder:
+            fresh = Path(folder) / path.name
+            write_text(fresh, text)
+            fresh.replace(path)
     except OSError:
         return

@@ -10,8 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from spillover.report.figures.figure import ROWS
-from spillover.report.figures.folding import folding
+from spillover.report.figures.folding import ROWS, folding
 
 Datum = dict[str, Any]
 """One row of a chart's data."""
@@ -51,7 +50,7 @@ def forest(
         alt.Tooltip("group:N"),
         alt.Tooltip("text:N", title="gain [95% interval]"),
     ]
-    base = folding(alt.Chart(_data(rows)), rows).encode(y=y, color=color, tooltip=tooltip)
+    base = folding(rows).encode(y=y, color=color, tooltip=tooltip)
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(color=GRAY, strokeWidth=1).encode(x=alt.X("zero:Q", title=title))
     band = alt.Chart(_data([{"from": -margin, "to": margin}])).mark_rect(color=GRAY, opacity=0.15)
     band = band.encode(x=alt.X("from:Q", title=title), x2="to:Q")
@@ -87,7 +86,7 @@ def heatmap(rows: Sequence[Datum], chance: float) -> alt.LayerChart:
         alt.Tooltip("arm:N"),
         alt.Tooltip("percent:N", title="accuracy in percent"),
     ]
-    base = folding(alt.Chart(_data(rows)), rows).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=tooltip)
+    base = folding(rows).encode(x=arms, y=y.axis(ticks=False, domain=False), tooltip=tooltip)
     dark = alt.datum.value > chance + DARK_FROM * (1 - chance)
     ink = alt.condition(dark, alt.value("#ffffff"), alt.value("#000000"))
     cells = base.mark_rect().encode(color=color)
@@ -202,7 +201,8 @@ def neurons(rows: Sequence[Datum]) -> alt.LayerChart:
 def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
     """Draw effects as colored cells: a row per language and way, a column per layer.
 
-    rows: language, way, layer, depth, effect (nats). `top` is the largest absolute effect of all charts.
+    rows: language, way, layer, depth, effect (nats), and extreme where the chart folds (`folding`). `top` is the
+    largest absolute effect of all charts.
     """
     legend = alt.Legend(title="effect in nats", orient="bottom", gradientLength=160, tickCount=5)
     color = alt.Color("effect:Q", legend=legend)
@@ -214,10 +214,9 @@ def patches(rows: Sequence[Datum], top: float) -> alt.LayerChart:
     names = list(dict.fromkeys(row["language"] for row in rows))
     y = alt.Y("language:N", sort=names, title=None).axis(**plain)
     ways = list(dict.fromkeys(row["way"] for row in rows))
-    cells = (
-        alt.Chart().mark_rect().encode(x=x, y=y, yOffset=alt.YOffset("way:N", sort=ways), color=color, tooltip=tooltip)
-    )
-    return alt.layer(cells, data=alt.NamedData(ROWS)).properties(height=24 * len(names))
+    offset = alt.YOffset("way:N", sort=ways)
+    cells = folding(rows).mark_rect().encode(x=x, y=y, yOffset=offset, color=color, tooltip=tooltip)
+    return alt.layer(cells).properties(height=24 * len(names))
 
 
 def one_language(chart: alt.LayerChart, first: str) -> alt.LayerChart:

@@ -2,14 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import altair as alt
 
 from spillover.report.figures.folding import EXTREMES, ROW, Rows
-
-ROWS = "rows"
-"""Name of the data of a chart that does not hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +67,10 @@ class Figure:
     """The language that is shown first."""
     controls: tuple[Control, ...] = ()
     """Further choices of the reader."""
+
+    def without_rows(self) -> "Figure":
+        """Return the figure without the data of its charts, which take a hundred megabytes for 200 languages."""
+        return replace(self, plots=tuple(replace(plot, rows=()) for plot in self.plots))
 
 
 def slugs(names: Sequence[str]) -> list[str]:

@@ -24,6 +24,9 @@ ALL, FEW = "all", "few"
 
 Rows = Sequence[dict[str, Any]]
 
+ROWS = "rows"
+"""Name of the data of a chart that does not hold them."""
+
 
 def extremes(gains: Mapping[str, float]) -> frozenset[str]:
     """Return the English names of the languages with the largest and the smallest gains; none if a chart shows all.
@@ -36,8 +39,9 @@ def extremes(gains: Mapping[str, float]) -> frozenset[str]:
     return frozenset(get_language(code).name for code in (*ranked[:EXTREMES], *ranked[-EXTREMES:]))
 
 
-def folding(chart: alt.Chart, rows: Rows) -> alt.Chart:
-    """Leave out the languages between the extremes while `SHOWN` is `few`, if the rows tell which are `extreme`."""
+def folding(rows: Rows) -> alt.Chart:
+    """Return a chart of the data `ROWS`. If they say which are `extreme`, it has only those while `SHOWN` is `few`."""
+    chart = alt.Chart(alt.NamedData(ROWS))
     shown = f"{SHOWN} === '{ALL}' ? !datum.gap : datum.extreme"
     return chart.transform_filter(shown) if "extreme" in rows[0] else chart
 

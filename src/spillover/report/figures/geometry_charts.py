@@ -12,7 +12,8 @@ import numpy as np
 
 from spillover.records import Array, FoldedGeometry, Geometry
 from spillover.report.figures.charts import BLUE, GRAY, HEAT, ORANGE, Datum, arms_of, dashes
-from spillover.report.figures.figure import ROWS, Plot
+from spillover.report.figures.figure import Plot
+from spillover.report.figures.folding import ROWS
 from spillover.report.tables.gains import GROUPS
 
 LAYER, METRIC = "layer", "metric"

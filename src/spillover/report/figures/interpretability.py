@@ -1,6 +1,6 @@
 """The inside of the model as figures: lens trajectories, language neurons, patching. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import isfinite
 from statistics import fmean
 from typing import Literal
@@ -10,6 +10,7 @@ from spillover.records import Curve, Findings, LanguageNeurons, Patch, Trajector
 from spillover.report.figures import charts
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.figure import Figure, Plot, slugs
+from spillover.report.figures.folding import extremes
 from spillover.utils.formatting import percent, signed
 
 NOT_DISTINGUISHABLE = "answers cannot be told apart"
@@ -136,6 +137,7 @@ def patches(findings: Findings) -> Figure:
     effects = findings.internals.patches
     tasks = list(dict.fromkeys(patch.task for patch in effects))
     top = max((abs(effect) for patch in effects for effect in patch.effects), default=1.0)
+    ends = {task: _ends(findings, task, [patch for patch in effects if patch.task == task]) for task in tasks}
     hub = get_language(effects[0].target).name if effects else ""  # the pairs begin with those into the hub
     return Figure(
         "Causes: activation patching",
@@ -145,24 +147,42 @@ def patches(findings: Findings) -> Figure:
         f"language of the answer. Each row has two strips: the upper one puts {hub} states into the language, the "
         f"lower one puts the language's states into {hub}.",
         tuple(
-            _patch_plot([patch for patch in effects if (patch.task, patch.arm) == (task, arm)], file, top)
+            _patch_plot([patch for patch in effects if (patch.task, patch.arm) == (task, arm)], file, top, ends[task])
             for task, file in zip(tasks, slugs(tasks), strict=True)
             for arm in dict.fromkeys(patch.arm for patch in effects)
         ),
     )
 
 
-def _patch_plot(patches: Sequence[Patch], file: str, top: float) -> Plot:
+def _ends(findings: Findings, task: str, patches: Sequence[Patch]) -> frozenset[str]:
+    """Return the languages of a task's chart that stay when it folds: those with the extreme gains."""
+    gains = {gain.language: gain.difference.value for gain in findings.comparisons[0].gains if gain.task == task}
+    codes = dict.fromkeys(code for patch in patches for code in (patch.source, patch.target))
+    return extremes({code: gains.get(code, 0.0) for code in codes if code != patches[0].target})
+
+
+def _patch_plot(patches: Sequence[Patch], file: str, top: float, ends: Collection[str]) -> Plot:
     """Draw one task's effects in one arm; `top` is the largest absolute effect of all."""
     task, arm, hub = patches[0].task, patches[0].arm, patches[0].target  # the pairs begin with those into the hub
     rows = [row for patch in sorted(patches, key=lambda patch: patch.source != hub) for row in _patch_rows(patch, hub)]
+    languages = len({row["language"] for row in rows})
+    if ends:
+        rows = [row | {"extreme": row["language"] in ends} for row in rows]
     largest = max(rows, key=lambda row: abs(row["effect"]))
     effect = signed(largest["effect"], 2)
     alt_text = (
         f"Heatmap of patching in {task}, {arm}. The largest effect is {effect} nats at layer {largest['layer']}, "
         f"{largest['language']}, {largest['way']}."
     )
-    return Plot(f"patches-{file}-{arm}", f"{task}, {arm}", alt_text, charts.patches(rows, top), width=520, rows=rows)
+    return Plot(
+        f"patches-{file}-{arm}",
+        f"{task}, {arm}",
+        alt_text,
+        charts.patches(rows, top),
+        width=520,
+        languages=languages if ends else 0,
+        rows=rows,
+    )
 
 
 def _patch_rows(patch: Patch, hub: str) -> list[Datum]:

@@ -18,8 +18,8 @@ from spillover.report.figures import charts
 from spillover.report.figures.answers import answers
 from spillover.report.figures.charts import Datum
 from spillover.report.figures.dose import dose
-from spillover.report.figures.figure import ROWS, Figure, Plot, slugs
-from spillover.report.figures.folding import ALL, EXTREMES, FEW, extremes, gap, show
+from spillover.report.figures.figure import Figure, Plot, slugs
+from spillover.report.figures.folding import ALL, EXTREMES, FEW, ROWS, extremes, gap, show
 from spillover.report.figures.interpretability import lens, neurons, patches
 from spillover.report.tables.gains import by_arm, by_task, group_names, metrics
 from spillover.utils.formatting import percent, plural, points, with_interval
@@ -92,7 +92,7 @@ def _forests(comparison: Comparison, group_of: Mapping[str, str], pair: str = ""
         )
         chart = charts.forest(rows, list(group_of.values()), (min(ends), max(ends)), first_row, margin)
         file = f"gains-{pair}-{name}" if pair else f"gains-{name}"
-        yield Plot(file, title, alt_text, chart, languages=len(ranked) if ends_of else 0)
+        yield Plot(file, title, alt_text, chart, languages=len(ranked) if ends_of else 0, rows=rows)
 
 
 def _forest_row(name: str, group: str, difference: Estimate) -> Datum:
@@ -138,7 +138,7 @@ def accuracy(findings: Findings) -> Figure:
         "Accuracy",
         "Each cell is the mean score of the items in percent; for tasks with labels, the share answered right. Darker "
         "is better. The palest color is the accuracy of guessing in the task with the most labels, or 0 for answers.",
-        (Plot("accuracy", "in percent", alt_text, chart, width, len(changes) if ends_of else 0),),
+        (Plot("accuracy", "in percent", alt_text, chart, width, len(changes) if ends_of else 0, rows),),
     )
 
 

@@ -4,7 +4,8 @@ Pure: geometry in, tables, rows and Parquet files out.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +40,8 @@ def means(findings: Findings) -> list[Table]:
 
 
 def _means(geometry: FoldedGeometry) -> Iterator[Table]:
-    for partial, suffix in ((False, ""), (True, ", text length partialled out")):
-        alignments = [a for a in geometry.alignments if a.metric.endswith(PARTIAL) == partial]
+    for controlled, suffix in ((False, ""), (True, ", text length partialled out")):
+        alignments = [a for a in geometry.alignments if a.metric.endswith(PARTIAL) == controlled]
         if not alignments:
             continue
         values = [over_languages(a.value[:, :, 0]) for a in alignments]  # (arms, layers) each; the first group is all
@@ -101,47 +102,57 @@ def _languages(geometry: FoldedGeometry) -> Table:
 
 def language_file(findings: Findings) -> bytes:
     """Return `geometry-languages.parquet`: a row per arm, task, metric, layer and language, with nulls."""
+    return _parquet(findings.internals.folded_geometry, _language_table)
+
+
+def _language_table(geometry: FoldedGeometry) -> pa.Table:
     tables = []
-    for geometry in findings.internals.folded_geometry:
-        for alignment in geometry.alignments:
-            arms, layers, _, count = alignment.value.shape
-            keys = {
-                "arm": _dictionary(geometry.arms, np.repeat(np.arange(arms), layers * count)),
-                "task": _constant(geometry.task, arms * layers * count),
-                "metric": _constant(alignment.metric, arms * layers * count),
-                "layer": pa.array(np.tile(np.repeat(np.arange(layers), count), arms).astype(np.int16)),
-                "language": _dictionary(geometry.languages, np.tile(np.arange(count), arms * layers)),
-            }
-            numbers = {
-                f"{group}{suffix}": pa.array(part[:, :, place].ravel())
-                for place, group in enumerate(geometry.groups)
-                for suffix, part in (
-                    ("", alignment.value),
-                    ("_null_low", alignment.null_low),
-                    ("_null_high", alignment.null_high),
-                )
-            }
-            tables.append(pa.table(keys | numbers))
-    return _parquet(tables)
+    for alignment in geometry.alignments:
+        arms, layers, _, count = alignment.value.shape
+        keys = {
+            "arm": _dictionary(geometry.arms, np.repeat(np.arange(arms), layers * count)),
+            "task": _constant(geometry.task, arms * layers * count),
+            "metric": _constant(alignment.metric, arms * layers * count),
+            "layer": pa.array(np.tile(np.repeat(np.arange(layers), count), arms).astype(np.int16)),
+            "language": _dictionary(geometry.languages, np.tile(np.arange(count), arms * layers)),
+        }
+        numbers = {
+            f"{group}{suffix}": pa.array(part[:, :, place].ravel())
+            for place, group in enumerate(geometry.groups)
+            for suffix, part in (
+                ("", alignment.value),
+                ("_null_low", alignment.null_low),
+                ("_null_high", alignment.null_high),
+            )
+        }
+        tables.append(pa.table(keys | numbers))
+    return pa.concat_tables(tables).unify_dictionaries()
 
 
 def pair_file(findings: Findings) -> bytes:
-    """Return `geometry-pairs.parquet`: a row per arm, task, layer and ordered pair, a column per metric."""
-    tables = []
-    for geometry in findings.internals.folded_geometry:
-        arms, layers, count = len(geometry.arms), len(geometry.pair_layers), len(geometry.languages)
-        a, b = np.nonzero(~np.eye(count, dtype=bool))
-        numbers = np.array(geometry.pair_layers, dtype=np.int16)
-        keys = {
-            "arm": _dictionary(geometry.arms, np.repeat(np.arange(arms), layers * len(a))),
-            "task": _constant(geometry.task, arms * layers * len(a)),
-            "layer": pa.array(np.tile(np.repeat(numbers, len(a)), arms)),
-            "a": _dictionary(geometry.languages, np.tile(a, arms * layers)),
-            "b": _dictionary(geometry.languages, np.tile(b, arms * layers)),
-        }
-        values = {alignment.metric: pa.array(alignment.pairs[:, :, a, b].ravel()) for alignment in geometry.alignments}
-        tables.append(pa.table(keys | values))
-    return _parquet(tables)
+    """Return `geometry-pairs.parquet`: a row per arm, task, layer and ordered pair, a column per metric.
+
+    A column that a task lacks is empty there.
+    """
+    geometries = findings.internals.folded_geometry
+    metrics = list(dict.fromkeys(alignment.metric for geometry in geometries for alignment in geometry.alignments))
+    return _parquet(geometries, partial(_pair_table, metrics))
+
+
+def _pair_table(metrics: Sequence[str], geometry: FoldedGeometry) -> pa.Table:
+    arms, layers, count = len(geometry.arms), len(geometry.pair_layers), len(geometry.languages)
+    a, b = np.nonzero(~np.eye(count, dtype=bool))
+    numbers = np.array(geometry.pair_layers, dtype=np.int16)
+    keys = {
+        "arm": _dictionary(geometry.arms, np.repeat(np.arange(arms), layers * len(a))),
+        "task": _constant(geometry.task, arms * layers * len(a)),
+        "layer": pa.array(np.tile(np.repeat(numbers, len(a)), arms)),
+        "a": _dictionary(geometry.languages, np.tile(a, arms * layers)),
+        "b": _dictionary(geometry.languages, np.tile(b, arms * layers)),
+    }
+    empty = pa.nulls(arms * layers * len(a), pa.float32())
+    values = {alignment.metric: pa.array(alignment.pairs[:, :, a, b].ravel()) for alignment in geometry.alignments}
+    return pa.table(keys | {metric: values.get(metric, empty) for metric in metrics})
 
 
 def _dictionary(words: tuple[str, ...], places: NDArray[np.intp]) -> pa.DictionaryArray:
@@ -152,8 +163,11 @@ def _constant(word: str, count: int) -> pa.DictionaryArray:
     return _dictionary((word,), np.zeros(count, dtype=np.intp))
 
 
-def _parquet(tables: list[pa.Table]) -> bytes:
-    """Write tables one after the other; a column that a task lacks is empty there."""
-    out = io.BytesIO()
-    pq.write_table(pa.concat_tables(tables, promote_options="default").unify_dictionaries(), out)
+def _parquet(geometries: Sequence[FoldedGeometry], table_of: Callable[[FoldedGeometry], pa.Table]) -> bytes:
+    """Write the tables of several tasks one after the other. One at a time is in memory."""
+    out, schema = io.BytesIO(), table_of(geometries[0]).schema
+    words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    with pq.ParquetWriter(out, schema, use_dictionary=words) as writer:  # numbers seldom repeat: theirs would be slow
+        for geometry in geometries:
+            writer.write_table(table_of(geometry))
     return out.getvalue()
