@@ -1,25 +1,57 @@
 """Ours against its rivals over one model, cell by cell: rates, ratios, agreement of scores, growth."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
 import torch
 
+from llama_cpp_rival import LlamaCpp
 from rivals import Backbone, Found, Harness, Ours, PaperLoop, now
 from spillover.models.model import Model
 from spillover.records import Prompt
 from spillover.utils.progress import notify
 from workload import Cell, sample
 
-BATCHES = (1, 4, 8, 16, 32)
-"""The harness's batch sizes, in requests; its best one counts."""
-LOOP = "paper's loop"
 TOLERANCE = 1e-3
 """Largest difference of two contenders' scores in float32, in nats."""
+GELU_TOLERANCE = 2e-2
+"""The same for llama.cpp, whose GELU is a table of 65,536 half-precision numbers whatever the weights are."""
+
+Rival = Harness | PaperLoop | LlamaCpp
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kind of rival."""
+
+    label: str
+    """What a row is called, with a place for the size."""
+    open: Callable[[Model, Path, int], Rival]
+    """Makes one of a size; the folder is for its files."""
+    sizes: tuple[int, ...]
+    """Those that are tried; the best one counts."""
+    middle: int
+    """The one that scores are compared with where no time counts."""
+
+
+RIVALS = {
+    "harness": Entry("harness, batch {}", lambda model, folder, size: Harness(model, size), (1, 4, 8, 16, 32), 4),
+    "paper's loop": Entry("paper's loop", lambda model, folder, size: PaperLoop(model), (1,), 1),
+    "llama.cpp": Entry("llama.cpp, {} tokens", LlamaCpp, (256, 512), 256),
+}
+"""Name → kind of rival."""
+
+
+def open_rivals(names: Iterable[str], model: Model, folder: Path, every_size: bool = True) -> dict[str, Rival]:
+    """Return the rivals of some kinds over one model: in every size, or in the middle one."""
+    entries = [RIVALS[name] for name in names]
+    sizes = [(entry, size) for entry in entries for size in (entry.sizes if every_size else (entry.middle,))]
+    return {entry.label.format(size): entry.open(model, folder, size) for entry, size in sizes}
 
 
 T = TypeVar("T")
@@ -113,12 +145,10 @@ class Agreement:
 class Contest:
     """Runs cells and keeps what it finds."""
 
-    def __init__(self, model: Model, rival_items: int, product: float, loop: bool = True) -> None:
-        """Wrap the model for each contender; `product` is the best matrix product's rate in operations a second."""
+    def __init__(self, model: Model, rivals: Mapping[str, Rival], rival_items: int, product: float) -> None:
+        """Wrap the model for ours; `product` is the best matrix product's rate in operations a second."""
         self._ours = Ours(model)
-        self._rivals: dict[str, Harness | PaperLoop] = {f"harness, batch {n}": Harness(model, n) for n in BATCHES}
-        if loop:
-            self._rivals[LOOP] = PaperLoop(model)
+        self._rivals = rivals
         self._rival_items = rival_items
         self._product = product
         self._dtype = str(model.network.dtype).removeprefix("torch.")
@@ -152,11 +182,16 @@ class Contest:
     def check(self, cell: Cell) -> None:
         """Compare scores only, on a few items."""
         prompts = [cell.prompts[index] for index in sample(cell.prompts, 3)]
-        for name in (f"harness, batch {BATCHES[1]}", LOOP):
-            self._agree(cell, name, prompts, self._rivals[name](prompts), self._ours(prompts))
+        for name, rival in self._rivals.items():
+            self._agree(cell, name, prompts, rival(prompts), self._ours(prompts))
 
-    def _chosen(self, cell: Cell, rival: Harness | PaperLoop) -> list[int]:
-        """Choose a rival's items: as many as asked and a full batch of the harness; thrice as many of the loop."""
+    def _chosen(self, cell: Cell, rival: Rival) -> list[int]:
+        """Choose a rival's items: as many as asked and a full batch of the harness; thrice as many of the loop.
+
+        llama.cpp gets all of them: it reads the prefix once, as ours does, so its rate grows with their number.
+        """
+        if isinstance(rival, LlamaCpp):
+            return list(range(len(cell.prompts)))
         fill = -(-rival.batch // len(cell.prompts[0].choices)) if isinstance(rival, Harness) else 3 * self._rival_items
         return sample(cell.prompts, max(self._rival_items, fill))
 
@@ -178,9 +213,12 @@ class Contest:
         if isinstance(rival, Harness):
             kept = [index for index, prompt in enumerate(prompts) if rival.same_boundary(prompt)]
         else:
-            kept, exact = list(range(len(prompts))), self._ours(prompts, "first-token")
+            kept = list(range(len(prompts)))
+        if isinstance(rival, PaperLoop):
+            exact = self._ours(prompts, "first-token")
         differences = [abs(a - b) for i in kept for a, b in zip(exact[i], found[i], strict=True)]
-        agree, worst = all(one < TOLERANCE for one in differences), max(differences, default=0.0)
+        tolerance = GELU_TOLERANCE if isinstance(rival, LlamaCpp) else TOLERANCE
+        agree, worst = all(one < tolerance for one in differences), max(differences, default=0.0)
         self.agreements.append(Agreement(cell.task, cell.language, self._dtype, name, len(prompts), len(kept), worst))
         if self._dtype == "float32" and not agree:
             raise SystemExit(f"{cell.task} {cell.language}: scores of {name} and of ours differ by {worst} nats")

@@ -31,6 +31,7 @@ PLAN = (
     ("scoring", "1B with windows"),
     ("scoring", "7B"),
     ("scoring by vLLM", "7B"),
+    ("scoring by SGLang", "7B"),
     ("tuning", "7B"),
     ("tuning by TRL", "7B"),
     ("generation", "7B"),
@@ -42,7 +43,7 @@ PLAN = (
 LIMIT, TOTAL = 90.0, 585.0
 """Seconds that one part may take, and all parts together."""
 
-RIVALS = {"scoring by vLLM": "scoring", "tuning by TRL": "tuning"}
+RIVALS = {"scoring by vLLM": "scoring", "scoring by SGLang": "scoring", "tuning by TRL": "tuning"}
 """Part of a rival → the part of ours that does the same."""
 
 
@@ -121,13 +122,13 @@ def tables(outcomes: Sequence[Outcome]) -> str:
     rates = {(o.part, o.shape): next(iter(o.numbers.values())) for o in outcomes if o.numbers}
     lines = [
         "# On a GPU\n",
-        "| part | shape | seconds | numbers | times faster than the rival |",
+        "| part | shape | seconds | numbers | times faster than a rival |",
         "|---|---|--:|---|--:|",
     ]
     for outcome in outcomes:
-        rival = next((rival for rival, ours in RIVALS.items() if ours == outcome.part), "")
-        pair = rates.get((outcome.part, outcome.shape)), rates.get((rival, outcome.shape))
-        ratio = f"{pair[0] / pair[1]:.2f}" if pair[0] and pair[1] else ""
+        rivals = {rival: rates.get((rival, outcome.shape)) for rival, ours in RIVALS.items() if ours == outcome.part}
+        rate = rates.get((outcome.part, outcome.shape))
+        ratio = ", ".join(f"{rate / other:.2f} ({rival})" for rival, other in rivals.items() if rate and other)
         result = outcome.failure or shown(outcome.numbers)
         lines.append(f"| {outcome.part} | {outcome.shape} | {outcome.seconds:.0f} | {result} | {ratio} |")
     body = [f"| {name} | {value} |" for name, value in facts().items()]

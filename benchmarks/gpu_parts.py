@@ -2,7 +2,8 @@
 
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from by_sglang import SglangEngine
 from shapes import Shape, config, device, random_model, tokenizer
 from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
@@ -19,7 +21,7 @@ from spillover.models.model import Model
 from spillover.models.scoring.generate import generate
 from spillover.models.scoring.score import score
 from spillover.models.scoring.vllm import Engine
-from spillover.models.scoring.vllm import score as score_by_vllm
+from spillover.models.scoring.vllm import score as score_by_engine
 from spillover.models.tracing.trace import trace
 from spillover.models.tuning.loss import IGNORED, encode
 from spillover.records import Example, Prompt
@@ -51,14 +53,14 @@ def exactness(shape: Shape) -> Numbers:
 
 def scoring(shape: Shape) -> Numbers:
     """Score the same items by ours and by lm-evaluation-harness."""
-    from contest import Contest
+    from contest import Contest, open_rivals
     from rivals import best_product
     from scoring import run
     from workload import cells
 
     model = random_model(shape)
     product = best_product(model.network.dtype, model.device)
-    contest = Contest(model, shape.rival_items, product, loop=False)
+    contest = Contest(model, open_rivals(["harness"], model, Path()), shape.rival_items, product)
     results = run(contest, cells(("entailment",), ("en",), shape.items))
     rates = {row["rival"]: row["items_per_second"] for row in results["rows"] if row["items_per_second"]}
     (measure,) = results["measures"]
@@ -73,20 +75,46 @@ def scoring(shape: Shape) -> Numbers:
 
 def vllm(shape: Shape) -> Numbers:
     """Score the same items by vLLM, whose weights are random too: one request per token of a label."""
-    if find_spec("vllm") is None:
-        raise SystemExit("vllm is not installed")
+    _require("vllm")
     from vllm import LLM
 
+    with _unweighted(shape) as (folder, model):
+        caching = {"enable_prefix_caching": True, "logprobs_mode": "raw_logprobs"}
+        llm = LLM(model=folder, load_format="dummy", dtype="bfloat16", gpu_memory_utilization=0.85, **caching)
+        return _by_engine(Engine(model, llm, None), shape)
+
+
+def sglang(shape: Shape) -> Numbers:
+    """Score the same items by SGLang, whose weights are random too: one request per context of a label's token."""
+    _require("sglang")
+    from sglang import Engine as Sglang
+
+    with _unweighted(shape) as (folder, model):
+        llm = Sglang(model_path=folder, load_format="dummy", dtype="bfloat16")
+        try:
+            return _by_engine(SglangEngine(model, llm, None), shape)
+        finally:
+            llm.shutdown()
+
+
+def _require(package: str) -> None:
+    if find_spec(package) is None:
+        raise SystemExit(f"{package} is not installed")
+
+
+@contextmanager
+def _unweighted(shape: Shape) -> Iterator[tuple[str, Model]]:
+    """Give a folder from which an engine makes random weights, and the model of it that tokenizes."""
     with tempfile.TemporaryDirectory() as folder:
         config(shape).save_pretrained(folder)
         tokenizer().save_pretrained(folder)
-        caching = {"enable_prefix_caching": True, "logprobs_mode": "raw_logprobs"}
-        llm = LLM(model=folder, load_format="dummy", dtype="bfloat16", gpu_memory_utilization=0.85, **caching)
-        model = Model(SimpleNamespace(config=config(shape)), tokenizer(), chat=False)
-        engine, prompts = Engine(model, llm, None), _prompts(shape)
-        score_by_vllm(engine, prompts[:2])
-        seconds = timed(lambda: score_by_vllm(engine, prompts))
-    return {"items per second": len(prompts) / seconds}
+        yield folder, Model(SimpleNamespace(config=config(shape)), tokenizer(), chat=False)
+
+
+def _by_engine(engine: Engine, shape: Shape) -> Numbers:
+    prompts = _prompts(shape)
+    score_by_engine(engine, prompts[:2])
+    return {"items per second": len(prompts) / timed(lambda: score_by_engine(engine, prompts))}
 
 
 def tuning(contender: str, shape: Shape) -> Numbers:
@@ -154,6 +182,7 @@ PARTS: dict[str, Callable[[Shape], Numbers]] = {
     "exactness": exactness,
     "scoring": scoring,
     "scoring by vLLM": vllm,
+    "scoring by SGLang": sglang,
     "tuning": partial(tuning, "ours"),
     "tuning by TRL": partial(tuning, "TRL"),
     "generation": generation,

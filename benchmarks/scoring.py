@@ -1,4 +1,6 @@
-"""How fast scoring is: ours, lm-evaluation-harness and the paper's loop in turn, on the same items, model and dtype.
+"""How fast scoring is: ours and its rivals (`contest.RIVALS`) in turn, on the same items, model and dtype.
+
+    pip install "lm-eval==0.4.13" "llama-cpp-python==0.3.36"    # the latter compiles llama.cpp; it may be left out
 
 Writes a JSON file and, beside it, its tables as Markdown. Time includes tokenization and excludes loading. Stops if
 the scores of two contenders differ in float32.
@@ -13,14 +15,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from contest import LOOP, Contest, Measure, Row
+from contest import RIVALS, Contest, Measure, Row, open_rivals
 from rivals import Folded, Ours, best_product
 from saving import add_out, save
 from spillover.models.load import load, resolve_dtype
@@ -30,8 +35,12 @@ from workload import Cell, cells
 
 TASKS = ("entailment", "paraphrase", "sentiment")
 LANGUAGES = ("en", "hi", "th")
-WANTED = {"entailment": (30, 18), "paraphrase": (8, 10), "sentiment": (3, 4)}
-"""How many times faster than the harness, and than the paper's loop, we mean to be on two cores."""
+WANTED = {
+    "harness": {"entailment": 30, "paraphrase": 8, "sentiment": 3},
+    "paper's loop": {"entailment": 18, "paraphrase": 10, "sentiment": 4},
+    "llama.cpp": {"entailment": 1, "paraphrase": 1, "sentiment": 1},
+}
+"""Rival → how many times faster than its best size we mean to be on two cores, per task."""
 
 
 def parse() -> argparse.Namespace:
@@ -41,16 +50,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--rival-items",
         type=int,
-        default=100 if torch.cuda.is_available() else 4,
+        default=100 if on_gpu() else 4,
         help="items of a cell that a rival is timed on; more where its batch takes more to fill (%(default)s)",
     )
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--languages", nargs="+", default=LANGUAGES, help="%(default)s")
+    installed = [name for name in RIVALS if name != "llama.cpp" or (find_spec("llama_cpp") and not on_gpu())]
+    parser.add_argument("--rivals", nargs="+", default=installed, choices=RIVALS, metavar="RIVAL", help="%(default)s")
     parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     add_out(parser, "scoring")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)  # the child that `memory` starts
     return parser.parse_args()
+
+
+def on_gpu() -> bool:
+    """Return whether models are read on a GPU. llama.cpp is a rival on the CPU alone."""
+    return torch.cuda.is_available()
 
 
 def main() -> None:
@@ -73,6 +89,11 @@ def main() -> None:
 def facts(asked: argparse.Namespace) -> dict[str, str]:
     """Return what the numbers depend on."""
     found = dict(versions()) | {"lm_eval": version("lm_eval")} | dict(machine())
+    if "llama.cpp" in asked.rivals:
+        import llama_cpp
+
+        found["llama.cpp"] = llama_cpp.llama_version().decode()
+        found["llama.cpp was compiled for"] = llama_cpp.llama_print_system_info().decode().strip(" |")
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     threads = str(torch.get_num_threads())
@@ -96,11 +117,17 @@ def compete(asked: argparse.Namespace) -> dict[str, Any]:
     work = cells(asked.tasks, asked.languages, asked.items)
     model = load(asked.model, asked.dtype)
     product = best_product(model.network.dtype, model.device)
-    found = {"best_product_gflops": product / 1e9} | run(Contest(model, asked.rival_items, product), work)
+    found: dict[str, Any] = {"best_product_gflops": product / 1e9}
+    with TemporaryDirectory() as folder:
+        rivals = open_rivals(asked.rivals, model, Path(folder))
+        found |= run(Contest(model, rivals, asked.rival_items, product), work)
     if model.network.dtype != torch.float32:
-        exact = Contest(load(asked.model, "float32"), asked.rival_items, product)
-        for cell in work:
-            exact.check(cell)
+        model = load(asked.model, "float32")
+        with TemporaryDirectory() as folder:
+            rivals = open_rivals(asked.rivals, model, Path(folder), every_size=False)
+            exact = Contest(model, rivals, asked.rival_items, product)
+            for cell in work:
+                exact.check(cell)
         found["agreement"] += [asdict(one) for one in exact.agreements]
     return found
 
@@ -113,7 +140,7 @@ def compete_on_llama(asked: argparse.Namespace) -> dict[str, Any]:
         network = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model = Folded(network.eval(), load(asked.model, asked.dtype).tokenizer, chat=False)
     product = best_product(torch.bfloat16, model.device)
-    contest = Contest(model, asked.rival_items, product, loop=False)
+    contest = Contest(model, open_rivals(["harness"], model, Path()), asked.rival_items, product)
     return {"best_product_gflops": product / 1e9} | run(contest, cells(asked.tasks, asked.languages, asked.items))
 
 
@@ -171,7 +198,7 @@ def _contest_tables(results: dict[str, Any]) -> list[str]:
     rows, measures = [Row(**row) for row in results["rows"]], [Measure(**row) for row in results["measures"]]
     return [
         "## Times faster, median over languages\n",
-        _summary(rows),
+        _summary([row for row in rows if row.ratio]),
         "## Items per second (times faster)\n",
         _rates(rows),
         _agreement(results["agreement"]),
@@ -181,27 +208,36 @@ def _contest_tables(results: dict[str, Any]) -> list[str]:
 
 
 def _agreement(found: Sequence[dict[str, Any]]) -> str:
+    """Return a line per dtype and kind of rival."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in found:
+        groups.setdefault((one["dtype"], one["rival"].partition(",")[0]), []).append(one)
     lines = []
-    for dtype in dict.fromkeys(one["dtype"] for one in found):
-        mine = [one for one in found if one["dtype"] == dtype]
-        compared, seen = (sum(one[name] for one in mine) for name in ("compared", "items"))
-        worst = max(one["largest_difference"] for one in mine)
-        lines.append(f"Scores compared in {dtype}: {compared} of {seen}, largest difference {worst:.1e} nats.\n")
+    for (dtype, kind), several in groups.items():
+        compared, seen = (sum(one[name] for one in several) for name in ("compared", "items"))
+        worst = max(one["largest_difference"] for one in several)
+        lines.append(f"Scores of {kind} in {dtype}: {compared} of {seen}, largest difference {worst:.1e} nats.\n")
     return "\n".join(lines)
 
 
 def _summary(rows: Sequence[Row]) -> str:
+    """Return per task the median, over languages, of the ratio to the best size of each rival."""
+    tasks, kinds = (dict.fromkeys(names) for names in zip(*((row.task, _kind(row)) for row in rows), strict=True))
     body = []
-    for task in dict.fromkeys(row.task for row in rows):
-        loop = [row.ratio for row in rows if row.task == task and row.rival == LOOP and row.ratio]
-        by_language: dict[str, list[float]] = {}
-        for row in rows:
-            if row.task == task and row.rival != LOOP and row.ratio:
-                by_language.setdefault(row.language, []).append(row.ratio)
-        best = [min(ratios) for ratios in by_language.values()]
-        body.append([task, *(f"{median(ratios):.1f}×" if ratios else "" for ratios in (best, loop))])
-        body[-1] += [f"{times}×" for times in WANTED[task]] if loop else ["", ""]
-    return table(["task", "than the harness, best batch", "than the paper's loop", "wanted", "wanted"], body)
+    for task in tasks:
+        body.append([task])
+        for kind in kinds:
+            by_language: dict[str, list[float]] = {}
+            for row in rows:
+                if row.task == task and _kind(row) == kind and row.ratio:
+                    by_language.setdefault(row.language, []).append(row.ratio)
+            best = [min(ratios) for ratios in by_language.values()]
+            body[-1] += [f"{median(best):.1f}×" if best else "", f"{WANTED[kind][task]}×"]
+    return table(["task", *(title for kind in kinds for title in (f"than {kind}, best", "wanted"))], body)
+
+
+def _kind(row: Row) -> str:
+    return row.rival.partition(",")[0]
 
 
 def _rates(rows: Sequence[Row]) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,7 +23,7 @@ def bench() -> Iterator[SimpleNamespace]:
     """The modules of the benchmark, which are scripts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield SimpleNamespace(**{name: import_module(name) for name in ("gpu", "gpu_parts", "shapes")})
+        yield SimpleNamespace(**{name: import_module(name) for name in ("by_sglang", "gpu", "gpu_parts", "shapes")})
 
 
 @pytest.mark.parametrize("part", ["scoring", "tuning", "tuning by TRL", "generation", "tracing"])
@@ -40,8 +40,11 @@ def test_float32_is_exact_and_bfloat16_is_not(bench: SimpleNamespace) -> None:
 
 def test_what_is_not_there_says_so(bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.gpu_parts, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match=r"^vllm is not installed$"):
-        bench.gpu_parts.vllm(bench.shapes.SHAPES["toy"])
+    for name in ("vllm", "sglang"):
+        with pytest.raises(SystemExit, match=f"^{name} is not installed$"):
+            bench.gpu_parts.PARTS[{"vllm": "scoring by vLLM", "sglang": "scoring by SGLang"}[name]](
+                bench.shapes.SHAPES["toy"]
+            )
     with pytest.raises(SpilloverError, match="found 'nf4', which needs a GPU"):
         bench.gpu_parts.nf4(bench.shapes.SHAPES["toy"])
 
@@ -66,6 +69,61 @@ def test_vllm_scores_the_same_items(bench: SimpleNamespace, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "vllm", package)
     monkeypatch.setattr(bench.gpu_parts, "find_spec", lambda name: object())
     assert bench.gpu_parts.vllm(bench.shapes.SHAPES["toy"])["items per second"] > 0
+
+
+class SglangStandIn:
+    """SGLang's `Engine` as far as the part uses it; a token's log-probability depends on it and on its context."""
+
+    closed = 0
+
+    def __init__(self, model_path: str, load_format: str, dtype: str) -> None:
+        assert (Path(model_path) / "config.json").is_file()
+        assert (Path(model_path) / "tokenizer.json").is_file()
+        assert (load_format, dtype) == ("dummy", "bfloat16")
+
+    def generate(
+        self,
+        input_ids: list[list[int]],
+        sampling_params: dict[str, int],
+        return_logprob: bool,
+        logprob_start_len: int,
+        token_ids_logprob: list[list[int]],
+    ) -> list[dict[str, Any]]:
+        assert sampling_params == {"max_new_tokens": 1, "temperature": 0}
+        assert return_logprob
+        assert logprob_start_len == -1
+        assert len({tuple(ids) for ids in input_ids}) == len(input_ids)  # no context is read twice
+        return [
+            {"meta_info": {"output_token_ids_logprobs": [[(log_p(ids, token), token, None) for token in tokens]]}}
+            for ids, tokens in zip(input_ids, token_ids_logprob, strict=True)
+        ]
+
+    def shutdown(self) -> None:
+        SglangStandIn.closed += 1
+
+
+def log_p(context: Sequence[int], token: int) -> float:
+    return -10 - (31 * sum(context) + 7 * token) % 13
+
+
+def test_sglang_scores_the_same_items(bench: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("sglang")
+    package.Engine = SglangStandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sglang", package)
+    monkeypatch.setattr(bench.gpu_parts, "find_spec", lambda name: object())
+    assert bench.gpu_parts.sglang(bench.shapes.SHAPES["toy"])["items per second"] > 0
+    assert SglangStandIn.closed == 1
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_sglang_answers_belong_to_their_steps(is_broken: bool, bench: SimpleNamespace, tmp_path: Path) -> None:
+    """The twin mixes up the order of the steps."""
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}", "utf-8")
+    engine = bench.by_sglang.SglangEngine(None, SglangStandIn(str(tmp_path), "dummy", "bfloat16"), None)
+    steps = [((1, 2), 5), ((1, 2, 5), 6), ((1, 2), 7), ((3,), 5)]
+    values = engine.log_probabilities(sorted(steps) if is_broken else steps)
+    assert (values == [log_p(*step) for step in steps]) is not is_broken
 
 
 @pytest.mark.parametrize(
@@ -126,7 +184,7 @@ def test_the_table_has_the_ratio_to_the_rival(bench: SimpleNamespace) -> None:
     rows = [
         bench.gpu.Outcome(part, "1B", 1.0, {"rate": rate}) for part, rate in (("tuning", 6.0), ("tuning by TRL", 2.0))
     ]
-    assert "| tuning | 1B | 1 | rate 6 | 3.00 |" in bench.gpu.tables(rows)
+    assert "| tuning | 1B | 1 | rate 6 | 3.00 (tuning by TRL) |" in bench.gpu.tables(rows)
     assert "| tuning by TRL | 1B | 1 | rate 2 |  |" in bench.gpu.tables(rows)
     assert "| tuning | 1B | 1 | rate 6 |  |" in bench.gpu.tables(rows[:1])
 
