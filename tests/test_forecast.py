@@ -142,6 +142,23 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     assert ", a first estimate, " in other[-1], "in another precision it takes another time"
 
 
+def test_a_fresh_copy_of_an_address_counts_what_is_left_of_the_runs_there(
+    call: Call, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dry_run(machine: str) -> str:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+        ended = call("run", place / "e.toml", "--runs", address, "--dry-run")
+        assert ended.status == 0, ended.err
+        return ended.out
+
+    address = f"file://{tmp_path / 'runs'}"
+    assert "tune: nothing" not in dry_run("first"), "nothing is there yet"
+    assert call("evaluate", place / "e.toml", "--runs", address).status == 0
+    told = dry_run("second")
+    assert "tune: nothing\nevaluate: nothing\n" in told
+    assert f"analyze: {2 * 2 * 2} items" in told
+
+
 def test_a_killed_tuning_counts_with_what_is_left_of_it(forecast: Forecast, place: Path, tmp_path: Path) -> None:
     """By its newest complete checkpoint."""
     shutil.copytree(place / "runs", tmp_path / "runs", symlinks=True)

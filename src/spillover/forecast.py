@@ -148,15 +148,11 @@ def _steps(run: Run) -> list[Step]:
     experiment = run.experiment
     costs = measured_costs(run.store.run.parent)
     recorded = {part: cost for (model, part), cost in costs.items() if model == experiment.model}
-    work = list(_work(run, bool(recorded) or (_has_results(run.store) and are_here(experiment))))
+    # without any result the models need not be identified, which is slow
+    work = list(_work(run, bool(recorded) or (run.store.holds(RESULTS) and are_here(experiment))))
     needed = [part for part, amount, _ in work if amount]
     unit_costs = with_estimates(recorded, needed, experiment, run.inputs)
     return [Step(part, amount, unit_costs.get(part, UNKNOWN), note) for part, amount, note in work]
-
-
-def _has_results(store: Store) -> bool:
-    """Return whether any run in the folder has a result. If not, the models need not be identified, which is slow."""
-    return any(True for kind in RESULTS for _ in store.stages.glob(f"{kind}-*"))
 
 
 def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:

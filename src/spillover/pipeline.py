@@ -57,7 +57,7 @@ from spillover.stages.evaluate import by_arm, item_scores, measure_cells, predic
 from spillover.stages.fertility import measure_fertility
 from spillover.stages.fetch import fetch
 from spillover.stages.first_prompts import first_prompts
-from spillover.stages.geometry import compare_languages, compare_many_languages
+from spillover.stages.geometry import compare_languages
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, subsets, with_choices
 from spillover.stages.licenses import licenses
@@ -258,10 +258,9 @@ class Run:
             internals = analyze_arms(self.store, arms, items, others, progress)
         metrics = self.experiment.analyze.metrics if arms else ()
         names = [arm.name for arm in arms]
-        geometry = compare_languages(self.store, names, items, metrics)
         pivot, tuned_on = self.experiment.mixture.pivot, self.experiment.tuned_on
-        folded = compare_many_languages(self.store, names, items, metrics, pivot, tuned_on)
-        return replace(internals, geometry=tuple(geometry), folded_geometry=tuple(folded))
+        whole, folded = compare_languages(self.store, names, items, metrics, pivot, tuned_on)
+        return replace(internals, geometry=whole, folded_geometry=folded)
 
     @part
     def comparisons(self) -> tuple[Comparison, ...]:

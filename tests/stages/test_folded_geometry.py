@@ -8,7 +8,7 @@ import pytest
 
 from spillover.languages import known_languages
 from spillover.records import Item
-from spillover.stages.geometry import compare_languages, compare_many_languages
+from spillover.stages.geometry import compare_languages
 from spillover.store import Store, read_arrays, write_arrays
 
 CODES = ("en", "de", *[code for code in known_languages() if code not in ("en", "de")][:40])
@@ -49,8 +49,8 @@ def cosine(arm: str, one: str, other: str, layer: int) -> float:
 
 
 def test_means_and_pairs_are_of_their_arm_layer_and_language(store: Store) -> None:
-    assert compare_languages(store, ARMS, items(), METRICS) == []
-    (folded,) = compare_many_languages(store, ARMS, items(), METRICS, "en", ("de",))
+    whole, (folded,) = compare_languages(store, ARMS, items(), METRICS, "en", ("de",))
+    assert not whole
     assert (folded.task, folded.arms, folded.languages, folded.items) == ("sentiment", ARMS, CODES, ITEMS)
     assert [alignment.metric for alignment in folded.alignments] == ["cosine", "cosine-partial"], "dali needs contexts"
     assert folded.pair_layers == (0, 1, 2)
@@ -58,7 +58,7 @@ def test_means_and_pairs_are_of_their_arm_layer_and_language(store: Store) -> No
     of_cosine = folded.alignments[0]
     for arm, name in enumerate(ARMS):
         for layer in range(LAYERS):
-            assert of_cosine.pairs[arm, layer, 3, 7] == pytest.approx(cosine(name, CODES[3], CODES[7], layer), abs=1e-5)
+            assert folded.pairs[0, arm, layer, 3, 7] == pytest.approx(cosine(name, CODES[3], CODES[7], layer), abs=1e-5)
             means = dict(zip(folded.groups, of_cosine.value[arm, layer, :, 3], strict=True))
             others = [cosine(name, CODES[3], code, layer) for code in CODES if code != CODES[3]]
             assert means["all"] == pytest.approx(np.mean(others), abs=1e-5)
@@ -69,15 +69,15 @@ def test_means_and_pairs_are_of_their_arm_layer_and_language(store: Store) -> No
 
 
 def test_every_pair_of_every_layer_is_in_the_run_folder(store: Store) -> None:
-    (folded,) = compare_many_languages(store, ARMS, items(), METRICS, "en", ("de",))
+    _, (folded,) = compare_languages(store, ARMS, items(), METRICS, "en", ("de",))
     for layer in range(LAYERS):
         table = read_arrays(store.run / "geometry" / "sentiment" / f"layer-{layer:03}.safetensors")["cosine"]
         assert table.shape == (3, 2, len(CODES), len(CODES))
-        np.testing.assert_array_equal(table[0], folded.alignments[0].pairs[:, layer])
+        np.testing.assert_array_equal(table[0], folded.pairs[0, :, layer])
         assert table[0, 1, 2, 9] == pytest.approx(cosine("tuned", CODES[2], CODES[9], layer), abs=1e-5)
 
 
 def test_is_made_once_and_anew_for_other_languages_tuned_on(store: Store) -> None:
     for tuned_on in (("de",), ("de",), ("de", "fr")):
-        compare_many_languages(store, ARMS, items(), METRICS, "en", tuned_on)
+        compare_languages(store, ARMS, items(), METRICS, "en", tuned_on)
     assert len([path for path in store.stages.glob("folded-geometry-*") if path.is_dir()]) == 2

@@ -10,7 +10,7 @@ import pytest
 from spillover.analysis.interpretability.alignment import shuffled, standardized
 from spillover.errors import SpilloverError
 from spillover.experiment import parse_experiment
-from spillover.records import Item
+from spillover.records import Geometry, Item
 from spillover.stages.analyze import items_to_trace
 from spillover.stages.geometry import check_metrics, compare_languages
 from spillover.store import Store, read_arrays, read_layers, write_arrays
@@ -57,12 +57,18 @@ def traced(store: Store, seed: int = 0, languages: Sequence[str] = LANGUAGES) ->
             store.get_or_make("trace", [arm, code, seed], link, write)
 
 
+def compared(store: Store, items: dict[tuple[str, str], list[Item]], metrics: Sequence[str]) -> tuple[Geometry, ...]:
+    whole, folded = compare_languages(store, ("base", "tuned"), items, metrics, "en", ())
+    assert not folded
+    return whole
+
+
 def made(store: Store) -> int:
     return len([path for path in store.stages.glob("geometry-*") if path.is_dir()])
 
 
 def test_every_number_is_of_its_arm_layer_and_pair(store: Store) -> None:
-    (found,) = compare_languages(store, ("base", "tuned"), items(), METRICS)
+    (found,) = compared(store, items(), METRICS)
     assert (found.task, found.arms, found.languages, found.items) == ("entailment", ("base", "tuned"), LANGUAGES, ITEMS)
     assert [a.metric for a in found.alignments] == ["cosine", "cosine-partial", "dali", "dali-partial"]
     assert found.components.shape == (2, LAYERS, 3, ITEMS, 2)
@@ -76,7 +82,7 @@ def test_every_number_is_of_its_arm_layer_and_pair(store: Store) -> None:
 
 
 def test_text_length_is_that_of_the_items_in_bytes(store: Store) -> None:
-    (found,) = compare_languages(store, ("base", "tuned"), items(), ("pearson",))
+    (found,) = compared(store, items(), ("pearson",))
     lengths = [[len("".join(item.fields).encode()) for item in rows] for rows in items().values()]
     scores = found.components[0, 1, :, :, 0]
     design = standardized(np.array(lengths, dtype=float), axis=1)
@@ -86,25 +92,23 @@ def test_text_length_is_that_of_the_items_in_bytes(store: Store) -> None:
 
 
 def test_is_made_once_and_anew_when_a_trace_or_a_text_changes(store: Store) -> None:
-    first = compare_languages(store, ("base", "tuned"), items(), METRICS)[0]
-    again = compare_languages(store, ("base", "tuned"), items(), METRICS)[0]
+    first = compared(store, items(), METRICS)[0]
+    again = compared(store, items(), METRICS)[0]
     assert made(store) == 1
     np.testing.assert_array_equal(first.alignments[0].value, again.alignments[0].value)
     longer = {
         key: [replace(item, fields=(item.fields[0], item.fields[1] + "!")) for item in rows[:1]] + rows[1:]
         for key, rows in items().items()
     }
-    compare_languages(store, ("base", "tuned"), longer, METRICS)
+    compared(store, longer, METRICS)
     assert made(store) == 2
     traced(store, seed=1)
-    assert not np.allclose(
-        compare_languages(store, ("base", "tuned"), items(), METRICS)[0].components, first.components
-    )
+    assert not np.allclose(compared(store, items(), METRICS)[0].components, first.components)
     assert made(store) == 3
 
 
 def test_what_is_stored_says_by_name_what_it_is(store: Store) -> None:
-    (found,) = compare_languages(store, ("base", "tuned"), items(), METRICS)
+    (found,) = compared(store, items(), METRICS)
     arrays = read_arrays(store.run / "geometry" / "entailment.safetensors")
     assert set(arrays) == {"components", *(a.metric for a in found.alignments)}
     np.testing.assert_array_equal(arrays["cosine"][1], found.alignments[0].null_low)
@@ -112,8 +116,8 @@ def test_what_is_stored_says_by_name_what_it_is(store: Store) -> None:
 
 def test_nothing_is_compared_in_one_language_or_by_no_metric(store: Store) -> None:
     alone = {key: rows for key, rows in items().items() if key[1] == "en"}
-    assert compare_languages(store, ("base", "tuned"), alone, METRICS) == []
-    assert compare_languages(store, ("base", "tuned"), items(), ()) == []
+    assert compared(store, alone, METRICS) == ()
+    assert compared(store, items(), ()) == ()
     check_metrics((), items(count=1))
     assert made(store) == 0
 
@@ -137,7 +141,7 @@ def test_a_state_that_is_not_finite_leaves_nothing(tmp_path: Path) -> None:
         lambda f: write_arrays(f / "de.safetensors", **broken),
     )
     with pytest.raises(SpilloverError, match="traces/tuned/entailment/de: layer 1 holds a state that is not finite"):
-        compare_languages(store, ("base", "tuned"), items(), METRICS)
+        compared(store, items(), METRICS)
     assert made(store) == 0
 
 

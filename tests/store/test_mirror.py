@@ -120,6 +120,16 @@ def test_a_read_only_store_brings_what_is_there_and_makes_nothing(machine: Machi
     assert not reader.run.exists()
 
 
+def test_a_machine_knows_which_kinds_the_address_holds_without_bringing_them(machine: Machine):
+    assert not Store(machine("first"), "run").holds(["trace"])
+    with closing(Store(machine("first"), "run")) as store:
+        store.get_or_make("trace", [1], "links/two.txt", Maker())
+    fresh = Store(machine("second"), "run")
+    assert fresh.holds(["answers", "trace"])
+    assert not fresh.holds(["answers"])
+    assert not list(fresh.stages.glob("trace-*")), "nothing is brought"
+
+
 @pytest.mark.parametrize("fault", ["torn marker", "no marker", "torn file", "no file"])
 def test_what_is_damaged_at_the_address_is_made_again_and_replaced(machine: Machine, address: str, fault: str):
     work(machine("a"), Maker())

@@ -35,7 +35,7 @@ from spillover.records.estimates import CONFIDENCE, Curve, Estimate
 from spillover.records.explorer import Exploration, ExploredCell, ExploredReading, Neighbors
 from spillover.records.fertility import Fertility, FertilityCorrelation
 from spillover.records.folder import ADDRESS_FILE, CLUSTERS_FILE, EXPERIMENT_FILE, PRECISION_FILE, PROVENANCE_FILE
-from spillover.records.geometry import Alignment, Array, FoldedGeometry, Geometry, LanguageAlignment
+from spillover.records.geometry import Alignment, Array, FoldedGeometry, Geometry
 from spillover.records.interpretability import (
     AffineLens,
     Deactivation,
@@ -141,7 +141,6 @@ __all__ = [
     "ItemAnswers",
     "ItemScores",
     "LabeledQuestion",
-    "LanguageAlignment",
     "LanguageCheck",
     "LanguageNeurons",
     "LearnedPart",

@@ -1,6 +1,7 @@
 """The geometry of languages inside the model: how alike their states are, layer by layer."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +11,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """One metric between every two languages of a task. Each array is (arms, layers, languages a, languages b)."""
+    """One metric of the languages of a task. The geometry that holds it says what the axes of its arrays are."""
 
     metric: str
     """Name of the metric, with `-partial` at its end if text length is partialled out."""
-    value: Array
+    value: NDArray[np.floating[Any]]
     """The metric. `docs/analysis.md` defines it and its range."""
-    null_low: Array
+    null_low: NDArray[np.floating[Any]]
     """Lower end of the central 95% under shuffles of the item pairing."""
-    null_high: Array
+    null_high: NDArray[np.floating[Any]]
     """Upper end of the central 95%."""
 
 
@@ -35,29 +36,9 @@ class Geometry:
     items: int
     """Number of items, the same in every language."""
     alignments: tuple[Alignment, ...]
-    """One per metric."""
+    """One per metric, between every two languages: arrays of (arms, layers, languages a, languages b)."""
     components: Array
     """(arms, layers, languages, items, 2): the first two principal components, with the same axes in all arms."""
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageAlignment:
-    """One metric of each language beside the others of a group, in a task of very many languages.
-
-    `value`, `null_low` and `null_high` are (arms, layers, groups, languages): the mean over the language's pairs with
-    the other languages of a group; nan if the group has no other language.
-    """
-
-    metric: str
-    """Name of the metric, with `-partial` at its end if text length is partialled out."""
-    value: NDArray[np.float32]
-    """The metric. `docs/analysis.md` defines it and its range."""
-    null_low: NDArray[np.float32]
-    """Lower end of the central 95% under shuffles of the item pairing."""
-    null_high: NDArray[np.float32]
-    """Upper end of the central 95%."""
-    pairs: NDArray[np.float32]
-    """(arms, pair layers, languages a, languages b): the metric between every two languages, in a few layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +57,12 @@ class FoldedGeometry:
     """Names of the groups: `all`, `pivot`, `family` (the language's own) and `tuned` (the languages tuned on)."""
     pair_layers: tuple[int, ...]
     """The layers whose pairs are held. Layer 0 is the embedding."""
-    alignments: tuple[LanguageAlignment, ...]
-    """One per metric."""
+    alignments: tuple[Alignment, ...]
+    """One per metric, of each language beside the others of a group: arrays of (arms, layers, groups, languages).
+
+    A number is the mean over the language's pairs with the others of the group; nan if the group has no other language.
+    """
+    pairs: NDArray[np.float32]
+    """(metrics, arms, pair layers, languages a, languages b): each metric between every two languages."""
     centers: NDArray[np.float32]
     """(arms, layers, languages, 2): mean over items of the first two principal components, on the same axes."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spillover.analysis.interpretability.folding import (
     FOLDED_ABOVE,
@@ -26,9 +25,9 @@ from spillover.analysis.interpretability.geometry import (
 )
 from spillover.analysis.statistics.clusters import shared_contexts
 from spillover.plugins import METRICS, check_name, resolve
-from spillover.records import Alignment, FoldedGeometry, Geometry, Item, LanguageAlignment
+from spillover.records import Alignment, FoldedGeometry, Geometry, Item
 from spillover.stages.items import Items
-from spillover.store import Arrays, Artifact, Store, read_arrays, read_layers, write_arrays
+from spillover.store import Artifact, Store, read_arrays, read_layers, write_arrays
 from spillover.tasks import open_task
 from spillover.utils.progress import bar
 
@@ -41,34 +40,29 @@ def check_metrics(metrics: Sequence[str], items: Items) -> None:
         check_items(task, len(next(iter(rows.values()))))
 
 
-def compare_languages(store: Store, arms: Sequence[str], items: Items, metrics: Sequence[str]) -> list[Geometry]:
-    """Return the geometry of each task with 2 to 40 languages, in the arms of these names. Traces must exist."""
-    tasks = {task: rows for task, rows in _by_task(items).items() if len(rows) <= FOLDED_ABOVE} if metrics else {}
-    with bar("compare languages (tasks)", len(tasks)) as progress:
-        geometries = []
-        for task, rows in tasks.items():
-            geometries.append(_compare(store, _Traces.of(store, tuple(arms), task, rows), metrics))
-            progress.advance()
-        return geometries
-
-
-def compare_many_languages(
+def compare_languages(
     store: Store,
     arms: Sequence[str],
     items: Items,
     metrics: Sequence[str],
     pivot: str,
     tuned_on: Collection[str],
-) -> list[FoldedGeometry]:
-    """Return the folded geometry of each task with more than 40 languages. Traces must exist."""
-    tasks = {task: rows for task, rows in _by_task(items).items() if len(rows) > FOLDED_ABOVE} if metrics else {}
-    with bar("compare many languages (tasks)", len(tasks)) as progress:
-        geometries = []
+) -> tuple[tuple[Geometry, ...], tuple[FoldedGeometry, ...]]:
+    """Return the geometry of each task with 2 to 40 languages, and that of each task with more. Traces must exist.
+
+    arms: their names. pivot, tuned_on: codes of languages that each of very many is compared with.
+    """
+    whole, folded = list[Geometry](), list[FoldedGeometry]()
+    tasks = _by_task(items) if metrics else {}
+    with bar("compare languages (tasks)", len(tasks)) as progress:
         for task, rows in tasks.items():
             traces = _Traces.of(store, tuple(arms), task, rows)
-            geometries.append(_compare_many(store, traces, metrics, pivot, sorted(tuned_on)))
+            if len(rows) > FOLDED_ABOVE:
+                folded.append(_compare_many(store, traces, metrics, pivot, sorted(tuned_on)))
+            else:
+                whole.append(_compare(store, traces, metrics))
             progress.advance()
-        return geometries
+    return tuple(whole), tuple(folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +148,7 @@ def _compare_many(
 
 def _folded(artifact: Artifact, sample: Sample, names: Sequence[str]) -> FoldedGeometry:
     means = read_arrays(artifact.path / MEANS)
-    layers = pair_layers(means[CENTERS].shape[1])
+    layers, measured = pair_layers(means[CENTERS].shape[1]), [name for name in names if name in means]
     pairs = [read_arrays(artifact.path / _layer_file(layer)) for layer in layers]
     return FoldedGeometry(
         task=sample.task,
@@ -163,18 +157,10 @@ def _folded(artifact: Artifact, sample: Sample, names: Sequence[str]) -> FoldedG
         items=sample.lengths.shape[1],
         groups=GROUPS,
         pair_layers=layers,
-        alignments=tuple(
-            LanguageAlignment(name, means[name][0], means[name][1], means[name][2], _values(pairs, name))
-            for name in names
-            if name in means
-        ),
+        alignments=tuple(Alignment(name, *means[name]) for name in measured),
+        pairs=np.stack([np.stack([arrays[name][0] for arrays in pairs], axis=1) for name in measured]),  # without nulls
         centers=means[CENTERS],
     )
-
-
-def _values(pairs: Sequence[Arrays], name: str) -> NDArray[np.float32]:
-    """Return a metric of every pair, without its null, (arms, pair layers, languages, languages)."""
-    return np.stack([arrays[name][0] for arrays in pairs], axis=1)
 
 
 def _layer_file(layer: int) -> str:

@@ -168,6 +168,10 @@ class Mirror:
         for file in sorted(manifest.files, key=lambda file: file == last):
             self._pull_file(name, file, manifest.files[file])
 
+    def holds(self, kinds: Collection[str]) -> bool:
+        """Return whether the address has an artifact of one of these kinds as a whole. Nothing is brought here."""
+        return any(self.remote.find(f"{STAGES}/{kind}-*/{MARKER}") for kind in kinds)
+
     def run_names(self) -> list[str]:
         """Return the paths of all runs at the address, those of grids among them."""
         files = [*self.remote.find(f"*/{MANIFEST}"), *self.remote.find(f"*/*/{MANIFEST}")]

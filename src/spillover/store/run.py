@@ -107,6 +107,11 @@ class Store:
         self._used[path.name] = Artifact(path)
         return self._used[path.name]
 
+    def holds(self, kinds: Collection[str]) -> bool:
+        """Return whether any run made an artifact of one of these kinds, here or at the address of the runs."""
+        here = any(True for kind in kinds for _ in self.stages.glob(f"{kind}-*"))
+        return here or (self._mirror is not None and self._mirror.holds(kinds))
+
     def linked(self, link: str) -> Artifact:
         """Return the artifact that a link of the run folder leads to."""
         return Artifact((self.run / link).resolve().parent)

@@ -11,7 +11,7 @@ import pytest
 
 from spillover.languages import known_languages
 from spillover.plugins import METRICS
-from spillover.records import Findings, FoldedGeometry, LanguageAlignment
+from spillover.records import Alignment, Findings, FoldedGeometry
 from spillover.report import blocks
 from spillover.report.figures.geometry import geometry
 from spillover.report.figures.run import for_file, for_page
@@ -29,14 +29,16 @@ GROUPS = ("all", "pivot", "family", "tuned")
 
 def invented() -> FoldedGeometry:
     random = np.random.default_rng(0)
-    alignments = []
+    alignments, pairs = [], []
     for name in [metric + suffix for metric in METRICS for suffix in ("", "-partial")]:
         values = random.uniform(size=(2, LAYERS, len(GROUPS), LANGUAGES)).astype(np.float32)
         values[:, :, 1, 0] = np.nan  # the pivot has no pair with itself
-        pairs = random.uniform(size=(2, 3, LANGUAGES, LANGUAGES)).astype(np.float32)
-        alignments.append(LanguageAlignment(name, values, values - 0.2, values - 0.1, pairs))
+        pairs.append(random.uniform(size=(2, 3, LANGUAGES, LANGUAGES)).astype(np.float32))
+        alignments.append(Alignment(name, values, values - 0.2, values - 0.1))
     centers = random.normal(size=(2, LAYERS, LANGUAGES, 2)).astype(np.float32)
-    return FoldedGeometry("sentiment", ("base", "tuned"), CODES, 20, GROUPS, (2, 4, 6), tuple(alignments), centers)
+    return FoldedGeometry(
+        "sentiment", ("base", "tuned"), CODES, 20, GROUPS, (2, 4, 6), tuple(alignments), np.stack(pairs), centers
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,9 @@ def test_files_hold_every_language_layer_and_null_and_every_pair_of_a_few_layers
     assert len(pairs) == 2 * 3 * LANGUAGES * (LANGUAGES - 1)
     for row in pairs[::997]:
         layer, a, b = of_run.pair_layers.index(row["layer"]), CODES.index(row["a"]), CODES.index(row["b"])
-        assert row["retrieval"] == given["retrieval"].pairs[of_run.arms.index(row["arm"]), layer, a, b]
+        assert (
+            row["retrieval"] == of_run.pairs[list(given).index("retrieval"), of_run.arms.index(row["arm"]), layer, a, b]
+        )
     means = csvs.geometry_means(many).splitlines()
     assert len(means) == 1 + 2 * LAYERS * len(GROUPS) * 2 * len(METRICS)
 
@@ -141,7 +145,7 @@ def test_charts_hold_their_languages_and_few_pairs(many: Findings) -> None:
     assert len(pairs) == 20 * 19, "the ten largest and the ten smallest gains; the pivot has one of these"
     for row in pairs[::37]:
         a, b = CODES.index(row["row"]), CODES.index(row["column"])
-        held = given["cka"].pairs[0 if a > b else 1, 1]
+        held = many.internals.folded_geometry[0].pairs[metrics.index("cka"), 0 if a > b else 1, 1]
         assert row["values"][metrics.index("cka")][1] == pytest.approx(500 * (held[a, b] + held[b, a]), abs=0.51)
 
 

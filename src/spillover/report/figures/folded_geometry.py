@@ -1,6 +1,7 @@
 """Charts of very many languages beside each other: each language beside groups of others, a few languages in pairs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -165,7 +166,7 @@ def _layer_cells(rows: Sequence[Datum], depth: int, params: Datum) -> alt.LayerC
 
 
 def _pairs(geometry: FoldedGeometry, arm: int, start: str, shown: Sequence[int], layer: int, file: str) -> Plot:
-    values = np.stack([alignment.pairs for alignment in geometry.alignments])[..., shown, :][..., shown]
+    values = geometry.pairs[..., shown, :][..., shown]
     symmetric = (values + values.swapaxes(-1, -2)) / 2  # retrieval has two directions: their mean
     codes = [geometry.languages[place] for place in shown]
     names = [get_language(code).name for code in codes]
@@ -187,7 +188,7 @@ def _pairs(geometry: FoldedGeometry, arm: int, start: str, shown: Sequence[int],
         METRIC: start,
         LAYER: layer,
         "names": [alignment.metric for alignment in geometry.alignments],
-        "ends": [_ends(alignment.pairs[..., shown, :][..., shown]) for alignment in geometry.alignments],
+        "ends": [_ends(of_metric) for of_metric in values],
         "nearest": nearest,
         "held": list(geometry.pair_layers),
     }
@@ -213,7 +214,7 @@ def _centers(
     return component_plot(geometry, arm, layer, rows, file)
 
 
-def _nested(values: NDArray[np.float32]) -> list[list[object]]:
+def _nested(values: NDArray[np.floating[Any]]) -> list[list[object]]:
     """Return (metrics, groups, layers) as thousandths; None for a group without a number.
 
     Equal numbers are one object. A million objects, as 200 languages have, would take 30 MB.
@@ -225,6 +226,6 @@ def _nested(values: NDArray[np.float32]) -> list[list[object]]:
     return whole
 
 
-def _ends(values: NDArray[np.float32]) -> list[float]:
+def _ends(values: NDArray[np.floating[Any]]) -> list[float]:
     """Return the ends of a metric's scale, whole tenths around its numbers."""
     return [float(np.floor(10 * np.nanmin(values)) / 10), float(np.ceil(10 * np.nanmax(values)) / 10)]

@@ -6,6 +6,7 @@ Pure: geometry in, tables, rows and Parquet files out.
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ MEANS_COLUMNS = ("arm", "task", "metric", "layer", "beside", "value", "null_low"
 """Columns of `geometry-means.csv`, which has a row per group of languages to compare with."""
 
 
-def over_languages(values: NDArray[np.float32]) -> Array:
+def over_languages(values: NDArray[np.floating[Any]]) -> Array:
     """Return the mean over languages that have a number; values: (…, languages); nan if none has one."""
     present = ~np.isnan(values)
     counts = present.sum(axis=-1)
@@ -151,7 +152,8 @@ def _pair_table(metrics: Sequence[str], geometry: FoldedGeometry) -> pa.Table:
         "b": _dictionary(geometry.languages, np.tile(b, arms * layers)),
     }
     empty = pa.nulls(arms * layers * len(a), pa.float32())
-    values = {alignment.metric: pa.array(alignment.pairs[:, :, a, b].ravel()) for alignment in geometry.alignments}
+    measured = zip(geometry.alignments, geometry.pairs, strict=True)
+    values = {alignment.metric: pa.array(pairs[:, :, a, b].ravel()) for alignment, pairs in measured}
     return pa.table(keys | {metric: values.get(metric, empty) for metric in metrics})
 
 

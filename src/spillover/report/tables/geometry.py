@@ -4,8 +4,10 @@ Pure: geometry in, tables and rows out.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.languages import ENGLISH, get_language
 from spillover.records import Array, Findings, Geometry
@@ -80,7 +82,7 @@ def _pearson(geometry: Geometry) -> Iterator[Table]:
         yield Table(caption, header, tuple(lines), keys=2)
 
 
-def over_pairs(values: Array) -> Array:
+def over_pairs(values: NDArray[np.floating[Any]]) -> Array:
     """Return the mean over the pairs of different languages; values: (…, languages, languages)."""
     apart = ~np.eye(values.shape[-1], dtype=bool)
     result: Array = values[..., apart].mean(axis=-1)
