@@ -230,6 +230,25 @@ def test_one_nonlinearity_that_all_blocks_share_is_not_counted_for_each(reader: 
     assert len(anatomy(model).activations) == 3
 
 
+def test_the_parts_are_found_in_one_pass_and_again_after_a_module_was_replaced(
+    reader: Callable[[str], PrefixReader],
+) -> None:
+    model = replace(reader("gpt2").model)
+    model.head  # noqa: B018 - its own passes come first
+    passes: list[object] = []
+    hook = model.backbone.register_forward_hook(lambda module, args, output: passes.append(module))
+    norm = model.backbone.ln_f
+    try:
+        assert [anatomy(model).norm for _ in range(3)] == [norm] * 3
+        assert len(passes) == 1
+        model.backbone.ln_f = torch.nn.LayerNorm(norm.normalized_shape)
+        assert anatomy(model).norm is model.backbone.ln_f
+        assert len(passes) == 2
+    finally:
+        model.backbone.ln_f = norm
+        hook.remove()
+
+
 def test_numbers_by_token() -> None:
     flat = torch.arange(24.0).reshape(6, 4)
     shaped = by_token(flat, 2, 3)
@@ -264,7 +283,7 @@ def test_networks_without_one_stream_and_a_norm_are_refused_in_a_sentence(
 
 
 def test_states_that_are_changed_between_blocks_are_refused(reader: Callable[[str], PrefixReader]) -> None:
-    model = reader("gpt2").model
+    model = replace(reader("gpt2").model)  # a model whose parts were not found yet
     hook = model.backbone.h[1].register_forward_pre_hook(lambda module, args: (args[0] * 2, *args[1:]))
     try:
         with pytest.raises(

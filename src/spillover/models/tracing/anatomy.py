@@ -7,6 +7,7 @@ and the final norm reads those that leave the last one.
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -46,12 +47,25 @@ class _Call:
     written: Tensor
 
 
+_FOUND: WeakKeyDictionary[Model, tuple[tuple[Module, ...], Anatomy]] = WeakKeyDictionary()
+"""Model → the modules of its backbone when its parts were found, and the parts."""
+
+
 def anatomy(model: Model) -> Anatomy:
     """Find the parts of a network by a pass over `PROBE_ROWS` × `PROBE_TOKENS` tokens.
+
+    They are found once per model, and again after an adapter replaced some of its modules.
 
     Raises:
         SpilloverError: there is no list of blocks that hand on one stream of states, or no norm after it.
     """
+    modules = tuple(model.backbone.modules())
+    if model not in _FOUND or _FOUND[model][0] != modules:
+        _FOUND[model] = modules, _find(model)
+    return _FOUND[model][1]
+
+
+def _find(model: Model) -> Anatomy:
     blocks = block_list(model)
     inside = {module for block in blocks for module in block.modules()}
     outside = [module for module in model.backbone.modules() if module not in inside and module is not model.backbone]
