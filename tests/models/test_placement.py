@@ -69,7 +69,7 @@ def readings(model: Model) -> dict[str, Any]:
         "mean": states.body_mean,
         "active": states.active,
         "logits": readout.logits(readout.normed(states.last[:, 1]), slice(None)),
-        "patched": patch(reader, SHORT[0], 0, states.last[1:3, :-1]).patched,
+        "patched": patch(reader, SHORT[:2], [0, 1], states.last[1:3, None, :-1]).patched,
     }
 
 

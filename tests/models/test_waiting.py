@@ -94,7 +94,7 @@ def test_a_gpu_scores_writes_and_traces_as_the_processor(
         assert np.abs(one - other).max() < 1e-5 * np.abs(one).max()
     assert np.array_equal(first.active, second.active)
     states = first.last[1:3, :-1]
-    patched = [patch(reader, SHORT[0], 0, states).patched for reader in readers]
+    patched = [patch(reader, SHORT[:2], [0, 1], np.stack([states, states[::-1]])).patched for reader in readers]
     assert np.abs(patched[0] - patched[1]).max() < 1e-4
 
 

@@ -241,12 +241,10 @@ def _patch(store: Store, arm: Arm, target: CellTrace, sources: Sequence[CellTrac
 
         # without the states after the final norm
         states = np.stack([source.load("last")["last"][: len(rows), :-1] for source in sources], axis=1)
-        effects = []
-        for prompt, item, layers in zip(prompts, rows, states, strict=True):
-            scores = patch(arm.reader, prompt, len(prompt.choices) // 2 + item.gold, layers)
-            effects.append(scores.patched - scores.plain)
-            progress.advance(1)
-        write_arrays(folder / name, effects=np.stack(effects))
+        natives = [len(prompt.choices) // 2 + item.gold for prompt, item in zip(prompts, rows, strict=True)]
+        scores = patch(arm.reader, prompts, natives, states)
+        progress.advance(len(rows))
+        write_arrays(folder / name, effects=scores.patched - scores.plain[:, None, None])
 
     inputs = [
         arm.key,

@@ -140,8 +140,8 @@ def test_the_last_layer_reads_out_as_the_network_answers(reader: Callable[[str],
 def test_the_items_own_states_change_nothing_where_patched(reader: Callable[[str], PrefixReader], kind: str) -> None:
     opened = reader(kind)
     states = trace(opened, PROMPTS[:1]).last[:, :-1]
-    effect = patch(opened, PROMPTS[0], 1, states)
-    np.testing.assert_allclose(effect.patched, effect.plain, atol=1e-3)
+    effect = patch(opened, PROMPTS[:1], [1], states[:, None])
+    np.testing.assert_allclose(effect.patched[0], effect.plain[0], atol=1e-3)
 
 
 def test_fails_for_a_last_layer_that_is_not_normed(

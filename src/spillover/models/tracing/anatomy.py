@@ -47,7 +47,7 @@ class _Call:
     written: Tensor
 
 
-_FOUND: WeakKeyDictionary[Model, tuple[tuple[Module, ...], Anatomy]] = WeakKeyDictionary()
+_ANATOMIES: WeakKeyDictionary[Model, tuple[tuple[Module, ...], Anatomy]] = WeakKeyDictionary()
 """Model → the modules of its backbone when its parts were found, and the parts."""
 
 
@@ -60,9 +60,9 @@ def anatomy(model: Model) -> Anatomy:
         SpilloverError: there is no list of blocks that hand on one stream of states, or no norm after it.
     """
     modules = tuple(model.backbone.modules())
-    if model not in _FOUND or _FOUND[model][0] != modules:
-        _FOUND[model] = modules, _find(model)
-    return _FOUND[model][1]
+    if model not in _ANATOMIES or _ANATOMIES[model][0] != modules:
+        _ANATOMIES[model] = modules, _find(model)
+    return _ANATOMIES[model][1]
 
 
 def _find(model: Model) -> Anatomy:
