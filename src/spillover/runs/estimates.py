@@ -198,11 +198,12 @@ class _Patches:
     shape: ModelShape
     """The model's sizes."""
 
-    def effort(self, prompt: Effort) -> Effort:
-        """Return the mean effort per cell. Each state is put into one layer, and all later ones are computed again."""
+    def effort(self, prompt: Prompt) -> Effort:
+        """Return the mean effort per cell: its exemplars, and per item its body and the tokens that get a state."""
         sources = 2 * (self.languages - 1) / max(1, self.languages)
-        states = sources * (self.shape.layers + 1)
-        return (prompt + Effort(read=2 * states, unembed=1.5 * states)).times(self.items)
+        states = 1.5 * sources * (self.shape.layers + 1)  # most answers differ in their first token
+        item = Effort(read=_tokens(prompt.body) + states, unembed=states)
+        return Effort(read=_tokens(prompt.header) * (self.items > 0)) + item.times(self.items)
 
 
 def _traced(experiment: Experiment, task: str, rows: Sequence[Item], shape: ModelShape, patches: _Patches) -> Effort:
@@ -212,9 +213,8 @@ def _traced(experiment: Experiment, task: str, rows: Sequence[Item], shape: Mode
     states = 2 * (layers + 1) * shape.width * FLOAT
     neurons = 2 * shape.layers * shape.inner * FLOAT / len(rows)
     lenses = Effort(unembed=len(experiment.analyze.lenses) * layers * 1.5)  # most answers differ in their first token
-    whole = Effort(read=_tokens(prompts[0].header, prompts[0].body))
     trace = Effort(read=scored.read, bytes=states + neurons)
-    return trace + lenses + patches.effort(whole).times(1 / len(rows))
+    return trace + lenses + patches.effort(prompts[0]).times(1 / len(rows))
 
 
 def _example(experiment: Experiment, inputs: Inputs, shape: ModelShape) -> Effort:

@@ -242,7 +242,8 @@ def test_an_mlp_without_a_known_nonlinearity_has_no_counts(
     readers: Mapping[str, PrefixReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spillover.models.tracing.anatomy.ACTIVATIONS", ())
-    assert trace(readers["llama"], prompts()).active.shape == (3, 0)
+    unseen = PrefixReader(replace(readers["llama"].model))  # whose parts were not found yet
+    assert trace(unseen, prompts()).active.shape == (3, 0)
 
 
 # --- readout ----------------------------------------------------------------------------------------------------------
