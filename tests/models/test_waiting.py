@@ -152,8 +152,9 @@ def test_writing_waits_once_per_token(
 def test_tracing_waits_once_per_pass(
     kind: str, where: str, tiny: Callable[[str], Path], waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside the pass that finds the parts of the network, which reads each of them."""
+    """Beside the first pass, which finds the parts of the network and reads each of them."""
     reader = PrefixReader(PLACES[where](tiny(kind)))
+    trace(reader, LONG[:1])
     counts = []
     for budget in (10_000, 200):
         reader.budget = budget

@@ -87,7 +87,7 @@ def patch(reader: PrefixReader, prompts: Sequence[Prompt], choices: Sequence[int
     following = [answer[end + 1 :] for answer, end in zip(answers, ends, strict=True)]
     targets = list(enumerate(token for prompt, _ in flat for token in following[prompt]))
     steps = log_probabilities(reader.model, torch.cat([hidden[run] for run in flat]), targets)
-    of_runs = steps.split([len(following[prompt]) for prompt, _ in flat])
+    of_runs = torch.split(steps, [len(following[prompt]) for prompt, _ in flat])
     values = torch.stack([of_run.sum() for of_run in of_runs]).reshape(count, -1).numpy()
     return Patched(values[:, -1], values[:, :-1].reshape(count, sources, layers))
 
@@ -97,13 +97,13 @@ def _rows(runs: Sequence[Run], tokens: Sequence[int], end: int, shares: bool) ->
 
     A model whose states cannot be shared reads every branch as a whole text, so it gets one branch at a time.
     """
-    stem, branch = tokens[:end], tokens[end:-1]  # the answer's last token predicts nothing
+    stem, branch = tuple(tokens[:end]), tuple(tokens[end:-1])  # the answer's last token predicts nothing
     most = max(1, max(BRANCH_TOKENS, end) // len(branch)) if shares else 1
     for start in range(0, len(runs), most):
         chunk = runs[start : start + most]
         places = {run: range(end + n * len(branch), end + (n + 1) * len(branch)) for n, run in enumerate(chunk)}
         parents = [*range(-1, end - 1), *(node for place in places.values() for node in (end - 1, *place[:-1]))]
-        yield _Row(Tree((*stem, *branch * len(chunk)), tuple(parents)), places)
+        yield _Row(Tree(stem + branch * len(chunk), tuple(parents)), places)
 
 
 class Patcher:
