@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from contest import RIVALS, Contest, Measure, Row, open_rivals
 from rivals import Folded, Ours, best_product
 from saving import add_out, save
+from scoring_profile import profile
 from spillover.models.load import load, resolve_dtype
 from spillover.utils.environment import machine, versions
 from spillover.utils.progress import notify
@@ -59,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rivals", nargs="+", default=installed, choices=RIVALS, metavar="RIVAL", help="%(default)s")
     parser.add_argument("--model", default="gemma-3-270m", help="%(default)s")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--profile", action="store_true", help="only print where our time goes, in the first cell")
     add_out(parser, "scoring")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)  # the child that `memory` starts
     return parser.parse_args()
@@ -74,6 +76,11 @@ def main() -> None:
     asked = parse()
     if asked.memory_of is not None:
         print(json.dumps(memory_of(asked)))
+        return
+    if asked.profile:
+        cell = cells(asked.tasks, asked.languages, asked.items)[0]
+        body = profile(load(asked.model, asked.dtype), cell)
+        print(table([f"{cell.task} {cell.language}, {len(cell.prompts)} items", "ms per item", "share"], body))
         return
     results = {
         "machine": facts(asked),
