@@ -119,7 +119,7 @@ def profile(model: Model, cell: Cell) -> list[list[str]]:
         torch.set_num_threads(threads)
         counter.remove()
     read, weights = Backbone(ours, cell.prompts).read, sum(module.weight.numel() for module in linear)
-    needed, padding = (2 * weights * tokens / rate for tokens in (read, sum(computed) - read))
+    needed, padding = (2.0 * weights * tokens / rate for tokens in (read, sum(computed) - read))
     return rows(timer.seconds, needed, padding, len(cell.prompts))
 
 

@@ -1,6 +1,7 @@
 """llama.cpp in the benchmark of scoring: its file of weights, the tries that it reads, and its scores."""
 
 import json
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from importlib import import_module
@@ -47,7 +48,10 @@ def bench() -> Iterator[SimpleNamespace]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
         yield SimpleNamespace(
-            **{name: import_module(name) for name in ("gguf_file", "llama_cpp_rival", "scoring", "shapes")}
+            **{
+                name: import_module(name)
+                for name in ("gguf_file", "llama_cpp_rival", "scoring", "scoring_profile", "shapes", "workload")
+            }
         )
 
 
@@ -182,3 +186,20 @@ def test_the_best_size_of_a_rival_counts_in_each_language(bench: SimpleNamespace
     assert "| task | than llama.cpp, best | wanted |\n| --- | ---: | ---: |\n| sentiment | 3.0× | 1× |" in (
         bench.scoring.tables(results)
     )
+
+
+def test_a_profile_counts_each_second_once(bench: SimpleNamespace, model: Model, prompts: list[Prompt]) -> None:
+    begun = time.process_time()
+    rows = bench.scoring_profile.profile(model, bench.workload.Cell("entailment", "en", prompts, None))
+    spent = time.process_time() - begun
+    shares, times = ([float(row[column].strip("%")) for row in rows] for column in (2, 1))
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert 0 < sum(times) * len(prompts) / 1000 < spent
+    assert {"norms", "attention", "activation", bench.scoring_profile.PYTHON} <= {row[0] for row in rows}
+
+
+def test_products_are_split_in_three(bench: SimpleNamespace) -> None:
+    part = bench.scoring_profile.PRODUCTS
+    rows = bench.scoring_profile.rows({"norms": 1.0, part: 6.0, "attention": 3.0}, needed=3.0, padding=1.0, items=2)
+    assert [row[1:] for row in rows[:3]] == [["1500.00", "30.0%"], ["500.00", "10.0%"], ["1000.00", "20.0%"]]
+    assert [row[0] for row in rows[3:]] == ["attention", "norms"]
