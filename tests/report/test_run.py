@@ -54,7 +54,9 @@ def report(findings: Findings) -> Report:
 
 @pytest.fixture(scope="module")
 def attacked(hostile: Findings) -> Report:
-    return render(hostile)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spillover.report.run.PIXELS", 0.1)  # its texts are in the SVG; large PNGs take half the time
+        return render(hostile)
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from spillover.report.tables.geometry import COLUMNS, over_pairs
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LAYERS, ITEMS = 19, 20
+LAYERS, FEW, ITEMS = 19, 3, 20
 CODES = tuple(languages())
 
 
-def invented(task: str, seed: int) -> Geometry:
+def invented(task: str, seed: int, layers: int = LAYERS) -> Geometry:
     random = np.random.default_rng(seed)
-    shape = (2, LAYERS, len(CODES), len(CODES))
+    shape = (2, layers, len(CODES), len(CODES))
     names = [metric + suffix for metric in METRICS for suffix in ("", "-partial")]
     alignments = []
     for name in names:
@@ -36,7 +36,7 @@ def invented(task: str, seed: int) -> Geometry:
         if "retrieval" not in name:
             values = (values + values.swapaxes(-1, -2)) / 2
         alignments.append(Alignment(name, values, values - 0.2, values - 0.1))
-    components = random.normal(size=(2, LAYERS, len(CODES), ITEMS, 2)) * np.arange(1, LAYERS + 1)[:, None, None, None]
+    components = random.normal(size=(2, layers, len(CODES), ITEMS, 2)) * np.arange(1, layers + 1)[:, None, None, None]
     return Geometry(task, ("base", "tuned"), CODES, ITEMS, tuple(alignments), components)
 
 
@@ -50,17 +50,25 @@ def shaped(findings: Findings) -> Findings:
 
 
 @pytest.fixture(scope="module")
+def few_layers(findings: Findings) -> Findings:
+    """The same with as many layers as show their order."""
+    return with_geometry(findings, invented("sentiment", 0, FEW))
+
+
+@pytest.fixture(scope="module")
 def page(shaped: Findings, tables_and_page: Callable[[Findings], dict[str, Content]]) -> str:
-    return str(tables_and_page(shaped)["index.html"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(csvs.CSVS, "geometry", lambda _: "")  # takes most of the time, and is tested with few layers
+        return str(tables_and_page(shaped)["index.html"])
 
 
-def test_csv_has_each_pair_with_its_null(shaped: Findings) -> None:
-    found = list(csv.DictReader(io.StringIO(csvs.geometry(shaped))))
-    given = shaped.internals.geometry[0]
+def test_csv_has_each_pair_with_its_null(few_layers: Findings) -> None:
+    found = list(csv.DictReader(io.StringIO(csvs.geometry(few_layers))))
+    given = few_layers.internals.geometry[0]
     assert tuple(found[0]) == COLUMNS == ("arm", "task", "metric", "layer", "a", "b", "value", "null_low", "null_high")
-    assert len(found) == 2 * LAYERS * len(CODES) * (len(CODES) - 1) * len(given.alignments)
+    assert len(found) == 2 * FEW * len(CODES) * (len(CODES) - 1) * len(given.alignments)
     by_name = {a.metric: a for a in given.alignments}
-    for row in found[::997]:
+    for row in found[::97]:
         alignment = by_name[row["metric"]]
         place = (given.arms.index(row["arm"]), int(row["layer"]), CODES.index(row["a"]), CODES.index(row["b"]))
         for column, values in (
@@ -111,15 +119,15 @@ def test_heatmap_has_base_below_the_diagonal_and_tuned_above(shaped: Findings) -
     assert len(rows) == 20 * 19
 
 
-def test_components_of_both_arms_share_their_axes(shaped: Findings) -> None:
-    plots = [plot for plot in geometry(shaped).plots if plot.name.startswith("components")]
-    given = shaped.internals.geometry[0].components
+def test_components_of_both_arms_share_their_axes(few_layers: Findings) -> None:
+    plots = [plot for plot in geometry(few_layers).plots if plot.name.startswith("components")]
+    given = few_layers.internals.geometry[0].components
     largest = np.abs(given).max(axis=(0, 2, 3))
     for arm, plot in enumerate(plots):
         rows = plot.rows
         items = [row for row in rows if row["label"] == ""]
         assert len(items) == len(CODES) * POINTS
-        found = np.array([[row["x"], row["y"]] for row in items]).reshape(len(CODES), POINTS, 2, LAYERS) / 1000
+        found = np.array([[row["x"], row["y"]] for row in items]).reshape(len(CODES), POINTS, 2, FEW) / 1000
         expected = (given[arm] / largest[:, None, None, :]).transpose(1, 2, 3, 0)
         np.testing.assert_allclose(found, expected[:, :POINTS], atol=6e-4)
 
@@ -128,10 +136,10 @@ def test_nothing_to_compare_is_no_section(findings: Findings) -> None:
     assert geometry(findings).plots == ()
 
 
-def test_a_metric_that_one_task_lacks_still_draws(shaped: Findings) -> None:
-    other = invented("entailment", 1)
-    fewer = replace(shaped.internals.geometry[0], alignments=shaped.internals.geometry[0].alignments[:2])
-    figure = geometry(with_geometry(shaped, fewer, other))
+def test_a_metric_that_one_task_lacks_still_draws(few_layers: Findings) -> None:
+    first, other = few_layers.internals.geometry[0], invented("entailment", 1, FEW)
+    fewer = replace(first, alignments=first.alignments[:2])
+    figure = geometry(with_geometry(few_layers, fewer, other))
     assert figure.controls[0].choices[:2] == ("pearson", "pearson-partial")
     assert len(figure.controls[0].choices) == 2 * len(METRICS)
     for plot in figure.plots:
