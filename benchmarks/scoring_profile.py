@@ -5,7 +5,7 @@ network is Python between operations. Timing adds a few microseconds per operati
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,7 +42,7 @@ class Timer(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open = [OUTSIDE]
         self._modules = [HEAD]
         self._last = time.process_time()
