@@ -274,7 +274,11 @@ def naive_energy(states: Array, tokens: Array, gain: Array) -> Array:
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3", "gpt_neox"])
 @pytest.mark.parametrize("broken", [False, True])
-def test_energy_is_wendlers(tiny: Callable[[str], Path], kind: str, broken: bool) -> None:
+@pytest.mark.parametrize("block", [128, 12])
+def test_energy_is_wendlers(
+    tiny: Callable[[str], Path], kind: str, broken: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spillover.models.tracing.readout.COLUMN_BLOCK", block)
     model = load(str(tiny(kind)), "float32")
     norm = getattr(model.backbone, "norm", None) or model.backbone.final_layer_norm
     torch.manual_seed(1)
@@ -290,6 +294,24 @@ def test_energy_is_wendlers(tiny: Callable[[str], Path], kind: str, broken: bool
     )
     close = np.allclose(Readout(model).energy(states), expected, rtol=1e-4)
     assert close != broken
+
+
+@pytest.mark.parametrize("weights", ["rows of the unembedding", "the norm's gain"])
+def test_energy_follows_weights_that_an_adapter_writes_in_place(tiny: Callable[[str], Path], weights: str) -> None:
+    model = load(str(tiny("llama")), "float32")
+    states = np.random.default_rng(0).normal(3, 5, size=(7, 32)).astype(np.float32)
+    changed = (model.unembedding if weights.startswith("rows") else model.backbone.norm).weight.data[:200]
+    before = [Readout(model).energy(states) for _ in range(2)]
+    original = changed.clone()
+    changed *= torch.linspace(0.1, 30, 32)
+    expected = naive_energy(
+        states, model.unembedding.weight.detach().numpy(), model.backbone.norm.weight.detach().numpy()
+    )
+    np.testing.assert_allclose(Readout(model).energy(states), expected, rtol=1e-4)
+    assert not np.allclose(before[0], expected, rtol=1e-3)
+    changed[:] = original
+    for energy in (before[1], Readout(model).energy(states)):
+        np.testing.assert_array_equal(energy, before[0])
 
 
 def test_a_token_itself_has_more_energy_than_a_state_across_all_tokens(readers: Mapping[str, PrefixReader]) -> None:

@@ -5,6 +5,7 @@ Takes and returns arrays, so that lenses need no model.
 
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -14,8 +15,12 @@ from spillover.models.tracing.anatomy import anatomy
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-ROW_BLOCK = 16_384
-"""Rows of the unembedding taken at a time: 40 MiB in float32 at a width of 640."""
+ROW_BLOCK, COLUMN_BLOCK = 2048, 128
+"""Rows of the unembedding taken at a time (5 MiB in float32 at a width of 640), and columns of their product."""
+
+_Form = tuple[torch.Tensor, torch.Tensor]
+_FORMS: WeakKeyDictionary[Model, tuple[list[int], _Form]] = WeakKeyDictionary()
+"""Model → the weights that its last `Readout` had, by `_bits`, and what was made of them. Most adapters change none."""
 
 
 class Readout:
@@ -68,17 +73,34 @@ class Readout:
         return odd.to(self._model.device).float() / 2
 
     @cached_property
-    def _form(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _form(self) -> _Form:
         """The mean over tokens of u uᵀ / ‖gain × u‖², (width, width), and the root mean square of their cosines."""
         weight = self._model.unembedding.weight[: self.vocabulary]
-        width = weight.shape[1]
-        signs = torch.ones(1, width, device=weight.device)
+        signs = torch.ones(1, weight.shape[1], device=weight.device)
         signs[:, 1::2] = -1  # mean 0 and mean square 1: both RMSNorm and LayerNorm leave it as it is
         gain = (self._gained(signs) * signs)[0]
-        form = torch.zeros(width, width, device=weight.device)
-        for start in range(0, len(weight), ROW_BLOCK):
-            rows = weight[start : start + ROW_BLOCK].float()
-            rows = rows / (rows * gain).norm(dim=1, keepdim=True).clamp(min=1e-12)
-            form += rows.T @ rows
-        form /= len(weight)
-        return form, (gain[:, None] * form * gain).norm()
+        content = [_bits(weight), _bits(gain[None])]  # an adapter may write into the weights in place
+        if self._model not in _FORMS or _FORMS[self._model][0] != content:
+            form = _mean_product(weight, gain)
+            _FORMS[self._model] = content, (form, (gain[:, None] * form * gain).norm())
+        return _FORMS[self._model][1]
+
+
+def _mean_product(weight: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    """Return the mean over rows u of u uᵀ / ‖gain × u‖². It is symmetric, so only its lower half is computed."""
+    width = weight.shape[1]
+    form = torch.zeros(width, width, device=weight.device)
+    for start in range(0, len(weight), ROW_BLOCK):
+        rows = weight[start : start + ROW_BLOCK].float()
+        rows = rows / (rows * gain).norm(dim=1, keepdim=True).clamp(min=1e-12)
+        for low in range(0, width, COLUMN_BLOCK):
+            form[low:, low : low + COLUMN_BLOCK] += rows[:, low:].T @ rows[:, low : low + COLUMN_BLOCK]
+    return (form.tril() + form.tril(-1).T) / len(weight)
+
+
+def _bits(weights: torch.Tensor) -> int:
+    """Return a sum of the bits of weights (rows, columns), in which each row counts differently."""
+    size = weights.shape[1] * weights.element_size()
+    word = next(word for word in (torch.int64, torch.int32, torch.int16) if size % word.itemsize == 0)
+    sums = weights.view(word).sum(dim=1)
+    return int((sums * torch.arange(1, len(sums) + 1, device=sums.device)).sum())
