@@ -1,5 +1,7 @@
 """Lenses against a plain softmax over the whole vocabulary, state by state, in float64."""
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -125,6 +127,29 @@ def test_fails_for_a_broken_twin(sight: LensInput, readout: Plain, fault: str, m
         monkeypatch.setattr(Plain, "normed", lambda self, states: states)
     with pytest.raises(AssertionError):
         check(sight, readout)
+
+
+@dataclass
+class Slow(Plain):
+    """A readout that waits, so that a pool starts all its threads, and notes them."""
+
+    seen: set[int]
+
+    def logits(self, hidden: Array, tokens: slice | np.ndarray) -> Array:
+        time.sleep(0.002)
+        self.seen.add(threading.get_ident())
+        return super().logits(hidden, tokens)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_lens_computes_with_the_threads_of_the_run(
+    readout: Plain, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many cores there are."""
+    monkeypatch.setattr(module, "threads_in_use", lambda: threads)
+    slow = Slow(readout.weight, set())
+    module.stream(np.ones((4 * module.ROWS, WIDTH), dtype=np.float32), slow, np.zeros((4 * module.ROWS, 1), np.float32))
+    assert len(slow.seen) == threads
 
 
 def test_huge_logits_neither_overflow_nor_turn_into_nan(sight: LensInput, readout: Plain) -> None:

@@ -4,7 +4,6 @@ Sources: the logit lens (nostalgebraist 2020), as used for latent English by Wen
 in section 6.1 of arXiv 2405.13816. `docs/inside.md` explains the numbers.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.records import AffineLens
+from spillover.utils.threads import cores, threads_in_use
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -189,7 +189,8 @@ def stream(hidden: Array, readout: Unembedding, marks: Array, explored: int = 0)
     def totals(row: int) -> _Totals:
         return _block(hidden[row : row + ROWS], readout, marks[row : row + ROWS], min(ROWS, max(0, explored - row)))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a matrix product uses every core, what follows it only one
+    # a matrix product uses all threads of the run, what follows it only one
+    with ThreadPoolExecutor(threads_in_use() or len(cores())) as pool:
         parts = list(pool.map(totals, range(0, len(hidden), ROWS)))
     return _Totals(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Totals.__slots__))
 
