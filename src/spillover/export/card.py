@@ -47,9 +47,9 @@ def load_tuned(run: Path) -> Experiment:
 
 def precision(run: Path, experiment: Experiment) -> str:
     """Return the dtype of a run's weights; `auto` if the experiment has it and the run did not keep its meaning."""
-    path = run / PRECISION_FILE
+    path, dtype = run / PRECISION_FILE, experiment.model.dtype
     resolved = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    return resolved or "auto" if experiment.model.dtype == "auto" else experiment.model.dtype
+    return resolved if resolved and dtype == "auto" else dtype
 
 
 def is_measured(run: Path) -> bool:
@@ -81,7 +81,9 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
     template = environment.from_string(files("spillover.export").joinpath("card.md.j2").read_text(encoding="utf-8"))
     measured = is_measured(run)
     text = {name: (run / name).read_text(encoding="utf-8") for name in (*TUNED, *(MEASURED if measured else ()))}
-    name, dtype = experiment.model.name, precision(run, experiment)
+    name = experiment.model.name
+    unmeasured = {"adapter": _adapter_key(run), "precision": precision(run, experiment)}
+    provenance = json.loads(text[PROVENANCE_FILE]) if measured else unmeasured
     return template.render(
         name=run.resolve().name,
         merged=merged,
@@ -95,9 +97,7 @@ def card(run: Path, experiment: Experiment, merged: bool) -> str:
         summary=text.get("report/tables/summary.md", ""),
         gains=text.get("report/tables/gains.md", ""),
         licenses=licenses(experiment),
-        provenance=json.loads(text[PROVENANCE_FILE])
-        if measured
-        else {"adapter": _adapter_key(run), "precision": dtype},
+        provenance=provenance,
         source=text[EXPERIMENT_FILE],
     )
 
