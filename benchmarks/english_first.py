@@ -1,11 +1,13 @@
 """Whether question translation adds anything to a model that is good in English: the tables in docs/results.md.
 
-    python benchmarks/english_first.py runs/english-first docs/results/english-first.csv
+    python benchmarks/english_first.py EXAMPLE RUNS CSV
 
-Reads the finished experiments of `examples/english-first.toml`. A mixture counts with the seeds that all mixtures have
-finished. Intervals are for tuning again and for other premises: items that share a premise are one unit. AUC is no
-mean over items, so each item stands with its jackknife value: n times the AUC of all items, less n − 1 times the AUC
-of the others (Efron and Tibshirani 1993, chapter 11). Their mean is the AUC itself up to 1/n of its bias.
+EXAMPLE is `examples/english-first.toml`, with translation after annotated English, or `examples/english-first-
+order.toml`, with translation before it. RUNS is the folder of its sweep, whose finished experiments are read. A
+mixture counts with the seeds that all mixtures have finished. Intervals are for tuning again and for other premises:
+items that share a premise are one unit. AUC is no mean over items, so each item stands with its jackknife value: n
+times the AUC of all items, less n − 1 times the AUC of the others (Efron and Tibshirani 1993, chapter 11). Their mean
+is the AUC itself up to 1/n of its bias.
 """
 
 import csv
@@ -171,9 +173,9 @@ def per_language(runs: Sequence[TunedRun], measure: str = "AUC") -> str:
     return "\n".join(lines)
 
 
-def main(sweep: Path, results: Path) -> None:
+def main(example: Path, sweep: Path, results: Path) -> None:
     """Write the rows, print the tables."""
-    order = [trial.experiment.mixture_name for trial in load_grid(Path("examples/english-first.toml"))]
+    order = [trial.experiment.mixture_name for trial in load_grid(example)]
     folders = [path.parent for path in sweep.glob("*/done.json")]
     with registered(folders):
         runs = [read(folder) for folder in folders]
@@ -188,4 +190,4 @@ def main(sweep: Path, results: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

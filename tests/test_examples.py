@@ -26,6 +26,7 @@ from spillover.records import Prediction
 from spillover.runs.read import read_run
 from spillover.sources import open_source
 from spillover.sources.replay import read_replay
+from spillover.stages.build import expected_examples
 from spillover.sweep import load_grid
 from spillover.sweep.plan import plan_tasks
 from spillover.tasks import open_task
@@ -33,6 +34,7 @@ from spillover.tasks import open_task
 EXAMPLES = ROOT / "examples"
 GRIDS = {
     "english-first-dose.toml": 2,
+    "english-first-order.toml": 9,
     "english-first.toml": 12,
     "recipes.toml": 9,
     "search.toml": 16,
@@ -56,6 +58,12 @@ def test_each_combination_of_a_grid_is_an_experiment(name: str) -> None:
     trials = load_grid(EXAMPLES / name)
     assert len({trial.name for trial in trials}) == len({trial.experiment.model_dump_json() for trial in trials})
     assert len(trials) == GRIDS[name]
+
+
+def test_what_is_learned_first_is_a_twentieth_of_the_pairs() -> None:
+    translation, _, annotated = (trial.experiment for trial in load_grid(EXAMPLES / "english-first-order.toml")[:3])
+    assert expected_examples(translation, 6000) == [(24_000, 0.05), (6000, 1)], "four languages; then English alone"
+    assert expected_examples(annotated, 6000) == [(6000, 1)]
 
 
 def test_the_papers_grid_has_its_models_and_mixtures_and_shares_its_adapters() -> None:

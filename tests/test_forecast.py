@@ -13,7 +13,7 @@ import tomli_w
 from calls import Call
 from spillover.analysis.statistics.planning import planned_gain
 from spillover.models.speed import Speed
-from spillover.runs.rates import UnitCost
+from spillover.runs.rates import UnitCost, measured_costs
 from spillover.utils.marker import write_marker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -140,6 +140,26 @@ def test_after_a_run_only_what_is_not_there_is_counted(forecast: Forecast, place
     assert again[4].startswith("texts: 4 texts: about ")
     other = forecast("--set", "model.dtype=bfloat16", name="other")
     assert ", a first estimate, " in other[-1], "in another precision it takes another time"
+
+
+PHASES = """mixture.phases=[
+    { parts = [{ recipe = "question-translation" }], epochs = 0.5 },
+    { parts = [{ recipe = "reverse" }, { recipe = "copy", weight = 3 }], epochs = 2 },
+]"""
+
+
+def test_each_phase_counts_with_its_own_epochs(forecast: Forecast, tmp_path: Path) -> None:
+    """Before a run, and in what a run measured: one step learns one example here, so its steps are counted."""
+    options = ("--runs", tmp_path, "--set", PHASES.replace("\n", ""), "--set", "tune.batch=1")
+    phases = f"{QUESTIONS} × 0.5 epochs + {2 * QUESTIONS} × 2 epochs"
+    examples = round(0.5 * QUESTIONS + 2 * 2 * QUESTIONS)
+    assert forecast(*options)[1].startswith(f"tune: {examples} examples ({phases}): roughly ")
+    forecast(*options, dry=False)
+    (history,) = (tmp_path / ".stages").glob("adapter-*/history.json")
+    assert len(json.loads(history.read_text("utf-8"))["losses"]) == examples
+    seconds = json.loads((history.parent / "complete.json").read_text("utf-8"))["seconds"]
+    (cost,) = (cost for (_, part), cost in measured_costs(tmp_path).items() if part == "tune")
+    assert cost.seconds == pytest.approx(seconds / examples)
 
 
 def test_a_fresh_copy_of_an_address_counts_what_is_left_of_the_runs_there(

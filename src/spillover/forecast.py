@@ -6,6 +6,7 @@ without such a run they are first estimates, for which the speed of this machine
 run takes seconds.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from spillover.runs.rates import UNKNOWN, WORKLOADS, UnitCost, measured_costs
 from spillover.stages.analyze import cell_activity
 from spillover.stages.answers import write_answers
 from spillover.stages.arms import Arm, are_here, cells_of, open_arm
+from spillover.stages.build import expected_examples
 from spillover.stages.deactivate import MeasuredCell, count_deactivations, count_stored, languages_off
 from spillover.stages.evaluate import predict, text_likelihoods
 from spillover.stages.items import Items, answered_in_words, with_choices
@@ -164,11 +166,12 @@ def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
     translated = not any(cost.new for cost in run.translation_costs()) and not _scoring(run)
     adapter = run.existing_adapter() if experiment.tunes and translated and here else None
     if experiment.tunes:
-        examples, epochs = _num_examples(run, translated), experiment.tune.epochs
+        phases = _examples(run, translated)
         share = 1.0 if adapter else run.tuned_share() if translated and here else 0.0
-        note = f"{examples:,} × {epochs:g} epochs" if epochs != 1 else ""
+        once = all(epochs == 1 for _, epochs in phases)
+        note = "" if once else " + ".join(f"{examples:,} × {epochs:g} epochs" for examples, epochs in phases)
         note += f"{', ' * bool(note)}{share:.0%} of the tuning is done" if 0 < share < 1 else ""
-        yield "tune", examples * epochs * (1 - share), note
+        yield "tune", sum(examples * epochs for examples, epochs in phases) * (1 - share), note
     arms = _existing_arms(experiment, adapter) if here else []
     for name, (items, measure) in _measures(run).items():
         measured = _measured_arms(experiment, name)
@@ -217,12 +220,15 @@ def _existing_arms(experiment: Experiment, adapter: Artifact | None) -> list[Arm
     ]
 
 
-def _num_examples(run: Run, translated: bool) -> int:
-    """Return the number of examples; if they cannot be built yet, one per question and language."""
+def _examples(run: Run, translated: bool) -> list[tuple[float, float]]:
+    """Return per phase the number of its examples and its epochs; what is expected if they cannot be made yet."""
     if not translated:
-        return len(run.questions) * len(run.experiment.translate.to)
+        return expected_examples(run.experiment, len(run.questions))
     _ = run.examples  # refuses questions that the evaluation asks too
-    return len(run.training_set.examples)
+    epochs = run.experiment.epochs_of_phases
+    counts = Counter(example.stage for example in run.training_set.examples)
+    # a recipe may have phases of its own, which are all learned alike
+    return [(count, epochs[min(stage, len(epochs) - 1)]) for stage, count in sorted(counts.items())]
 
 
 def _measures(run: Run) -> dict[str, tuple[Items, Measure]]:

@@ -166,6 +166,11 @@ class Experiment(Section):
         return any(arm.tuned for arm in self.all_arms.values())
 
     @property
+    def epochs_of_phases(self) -> tuple[float, ...]:
+        """The epochs of each phase of tuning: its own, or those of `tune`."""
+        return tuple(phase.epochs or self.tune.epochs for phase in self.mixture.all_phases)
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """The names of the arms of each comparison, reference and arm; the primary comparison first."""
         return pairs_to_compare(self.all_arms, self.primary, self.compare)

@@ -15,6 +15,7 @@ from spillover.models.shape import ModelShape, model_shape
 from spillover.models.speed import Speed, machine_speed
 from spillover.records import Item, Prompt
 from spillover.runs.rates import UnitCost
+from spillover.stages.build import expected_examples
 from spillover.stages.inputs import Inputs
 from spillover.stages.items import Items, answered_in_words, subsets, with_choices
 from spillover.stages.trace import lens_prompt
@@ -234,7 +235,8 @@ def _example(experiment: Experiment, inputs: Inputs, shape: ModelShape) -> Effor
     written = Effort(write=2 * longest + length).times(max(held_out, WRITTEN_AT_ONCE) if held_out >= 1 else 0)
     translated = written + Effort(read=4 * length, unembed=2 * length).times(held_out)
     stored = Effort(bytes=_adapter_weights(experiment, shape) * FLOAT * 4)  # beside a checkpoint with two moments
-    return learned + (translated + stored).times(1 / (count * chosen.epochs))
+    phases = expected_examples(experiment, len(questions))
+    return learned + (translated + stored).times(1 / sum(examples * epochs for examples, epochs in phases))
 
 
 def _adapter_weights(experiment: Experiment, shape: ModelShape) -> float:

@@ -60,7 +60,9 @@ UNKNOWN = UnitCost(math.nan, math.nan)
 
 
 def _examples(artifact: Artifact) -> float:
-    return float(json.loads((artifact.path / "history.json").read_text(encoding="utf-8"))["examples"])
+    """Return the examples of an epoch; of a mixture with phases, all that was drawn."""
+    history = json.loads((artifact.path / "history.json").read_text(encoding="utf-8"))
+    return float(sum(part["drawn"] for part in history.get("parts", ())) or history["examples"])
 
 
 def _rows(artifact: Artifact) -> float:
@@ -89,7 +91,7 @@ class Workload:
     """A part of a run whose cost is forecast."""
 
     unit: str
-    """The unit of its work: an example per epoch, an item per arm."""
+    """The unit of its work: an example each time that it is learned, an item per arm."""
     count: Callable[[Artifact], float]
     """Counts the units of an artifact in the first of the folders."""
     folders: tuple[str, ...]
@@ -164,7 +166,7 @@ def _usages(run: Path, experiment: Experiment) -> Iterator[_Usage]:
     """Yield the artifacts that a run folder links to."""
     for name, workload in WORKLOADS.items():
         for folder in workload.folders:
-            passes = experiment.tune.epochs if name == "tune" else 1.0
+            passes = experiment.tune.epochs if name == "tune" and not experiment.mixture.phases else 1.0
             repeats = passes if folder == workload.folders[0] else 0.0
             for artifact in artifacts_under(run, folder):
                 yield _Usage(artifact, experiment.model, name, repeats)

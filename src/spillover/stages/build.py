@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any
 
 from spillover.errors import SpilloverError, did_you_mean
-from spillover.experiment import PartConfig, QuestionsConfig
+from spillover.experiment import Experiment, PartConfig, QuestionsConfig
 from spillover.experiment.treatments import treatment
 from spillover.mixture.frames import FRAMES
 from spillover.mixture.leakage import Overlap, find_overlaps, sentence
@@ -89,6 +89,22 @@ def build_training_set(inputs: Inputs, questions: QuestionSource, unrelated: Que
     return TrainingSet(examples, list(overlaps.values()), len(ids), paired, listed, tuple(translates))
 
 
+def expected_examples(experiment: Experiment, questions: float) -> list[tuple[float, float]]:
+    """Return per phase about how many examples it will have, before any is made, and its epochs.
+
+    A part has an example per question, or one per question and language if its recipe reads pairs.
+
+    questions: number of questions; nan if it is not known.
+    """
+    sizes = experiment.mixture.sizes
+    pairs = sum(min(questions, sizes.get(code, questions)) for code in experiment.translate.to)
+    examples = [
+        sum(pairs if "pairs" in _parameters(part.recipe) else questions for part in phase.parts)
+        for phase in experiment.mixture.all_phases
+    ]
+    return list(zip(examples, experiment.epochs_of_phases, strict=True))
+
+
 def _in_phase(rows: Sequence[Example], number: int, part: PartConfig) -> list[Example]:
     """Return a part's examples as those of a phase; refuse none, and a recipe with phases of its own."""
     if not rows:
@@ -99,6 +115,11 @@ def _in_phase(rows: Sequence[Example], number: int, part: PartConfig) -> list[Ex
             "instead, as docs/recipes.md shows for 'two-stage'"
         )
     return [replace(row, stage=number) for row in rows]
+
+
+def _parameters(recipe: str) -> frozenset[str]:
+    """Return the names of the data that a recipe reads."""
+    return frozenset(signature(resolve(RECIPES, recipe, "mixture.recipe")).parameters)
 
 
 def _recipe_arguments(

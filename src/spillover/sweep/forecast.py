@@ -11,6 +11,7 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, ModelConfig, load_experiment
 from spillover.languages import languages
 from spillover.records import EXPERIMENT_FILE
+from spillover.stages.build import expected_examples
 from spillover.stages.deactivate import readings_per_item
 from spillover.stages.inputs import Inputs
 from spillover.store import digest
@@ -139,10 +140,9 @@ def _artifacts(experiment: Experiment, counts: _Counts) -> Iterator[tuple[str, s
 
     The pattern is relative to the folders of `LINKS`.
     """
-    sizes, questions = experiment.mixture.sizes, counts.questions(experiment)
-    examples = sum(min(questions, sizes.get(code, questions)) for code in experiment.translate.to)
     tuned = digest(tune_key(experiment))
-    yield "tune", tuned, examples * experiment.tune.epochs, "adapter"
+    phases = expected_examples(experiment, counts.questions(experiment))
+    yield "tune", tuned, sum(examples * epochs for examples, epochs in phases), "adapter"
     narrow = experiment.evaluate.model_dump(exclude={"tasks", "languages"})
     items_in = counts.items(experiment)
     names = [next(iter(experiment.all_arms)), next((n for n, arm in experiment.all_arms.items() if arm.tuned), "tuned")]
