@@ -2,12 +2,12 @@
 
     python benchmarks/english_first.py EXAMPLE RUNS CSV
 
-EXAMPLE is `examples/english-first.toml`, with translation after annotated English, or `examples/english-first-
-order.toml`, with translation before it. RUNS is the folder of its sweep, whose finished experiments are read. A
-mixture counts with the seeds that all mixtures have finished. Intervals are for tuning again and for other premises:
-items that share a premise are one unit. AUC is no mean over items, so each item stands with its jackknife value: n
-times the AUC of all items, less n − 1 times the AUC of the others (Efron and Tibshirani 1993, chapter 11). Their mean
-is the AUC itself up to 1/n of its bias.
+EXAMPLE is `examples/english-first.toml`, with translation after annotated English, or
+`examples/english-first-order.toml`, with translation before it. RUNS is the folder of its sweep, whose finished
+experiments are read. A mixture counts with the seeds that all mixtures have finished. Intervals are for tuning again
+and for other premises: items that share a premise are one unit. AUC is no mean over items, so each item stands with
+its jackknife value: n times the AUC of all items, less n − 1 times the AUC of the others (Efron and Tibshirani 1993,
+chapter 11). Their mean is the AUC itself up to 1/n of its bias.
 """
 
 import csv
