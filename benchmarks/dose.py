@@ -3,9 +3,9 @@
     python benchmarks/dose.py EXAMPLE RUNS NAME     # examples/sentiment-dose.toml runs/sentiment-dose sentiment-dose
 
 Reads the probes of the finished experiments of a sweep over two mixtures, the treatment first, with one seed. Writes
-docs/results/NAME.csv and docs/NAME.svg, and prints the table. A probe has few items, and a change is paired by item: an
-item counts once, with its mean over languages. So the intervals say what other items would change, and not what another
-tuning would.
+docs/results/NAME.csv and docs/NAME.svg, and prints the table. Both mixtures begin with the same model. A probe has few
+items, and a change is paired by item: an item counts once, with its mean over languages. So the intervals say what
+other items would change, and not what another tuning would.
 """
 
 import csv
@@ -15,9 +15,8 @@ from pathlib import Path
 
 import altair as alt
 import numpy as np
-from numpy.typing import NDArray
 
-from spillover.analysis.statistics.paired import unbounded_mean
+from spillover.analysis.statistics.paired import mean_change, unbounded_mean
 from spillover.experiment import load_experiment
 from spillover.models.tuning.history import read_history
 from spillover.records import Estimate, Probe
@@ -27,14 +26,10 @@ from spillover.utils.formatting import change_with_interval
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-Array = NDArray[np.float64]
 Probes = tuple[Probe, ...]
 
-MEASURES: Mapping[str, tuple[str, float, int]] = {
-    "gold margin": ("margins", 1, 2),
-    "accuracy": ("", 100, 1),
-}
-"""Measure → ending of its fields in a probe, factor to its unit (nats, points), digits; the first is primary."""
+MEASURES = ("gold margin", "accuracy")
+"""In nats and in points; the first is primary."""
 
 GROUPS = {"unseen": "never tuned on", "tuned": "tuned on"}
 """Group of languages, a field of a probe → its name."""
@@ -51,31 +46,24 @@ def read(example: Path, sweep: Path) -> dict[str, Probes]:
     return {mixture: probes[mixture] for mixture in order}
 
 
-def values(probe: Probe, group: str, measure: str) -> Array:
-    """Return the measure of each item, (items,), a mean over the languages of the group."""
-    ending, factor, _ = MEASURES[measure]
-    return factor * np.array(getattr(probe, f"{group}_{ending}" if ending else group))
-
-
-def change(probes: Probes, step: int, group: str, measure: str) -> Array:
-    """Return the change of each item since the first probe, (items,)."""
-    return values(probes[step], group, measure) - values(probes[0], group, measure)
-
-
-def estimate(changes: Array) -> Estimate:
-    """Return the mean with Student's interval over items."""
-    return unbounded_mean(changes[:, None])[0]
+def change(before: Probe, after: Probe, group: str, measure: str) -> Estimate:
+    """Return the mean change of a group of languages, with the intervals that the page has."""
+    if measure == "accuracy":
+        hits = np.array(getattr(after, group)) - np.array(getattr(before, group))
+        result = mean_change(hits[:, None]).estimate()
+        return Estimate(100 * result.value, 100 * result.low, 100 * result.high, result.n)
+    margins = np.array(getattr(after, f"{group}_margins")) - np.array(getattr(before, f"{group}_margins"))
+    return unbounded_mean(margins[:, None])[0]
 
 
 def rows(mixtures: Mapping[str, Probes], group: str, measure: str) -> Iterator[tuple[str, int, Estimate]]:
     """Yield name, step and change since the first probe: of each mixture, then of the first less the second."""
-    for mixture, probes in mixtures.items():
-        for place, probe in enumerate(probes[1:], 1):
-            yield mixture, probe.step, estimate(change(probes, place, group, measure))
+    for mixture, (start, *later) in mixtures.items():
+        for probe in later:
+            yield mixture, probe.step, change(start, probe, group, measure)
     first, second = mixtures.values()
-    for place, probe in enumerate(first[1:], 1):
-        difference = change(first, place, group, measure) - change(second, place, group, measure)
-        yield "difference", probe.step, estimate(difference)
+    for one, other in zip(first[1:], second[1:], strict=True):
+        yield "difference", one.step, change(other, one, group, measure)
 
 
 def table(mixtures: Mapping[str, Probes]) -> str:
@@ -85,9 +73,9 @@ def table(mixtures: Mapping[str, Probes]) -> str:
     lines = [f"| step | {' | '.join(f'chrF, {name}' for name in mixtures)} | {' | '.join(heads)} |"]
     lines.append(f"|--:|{'--:|' * (len(mixtures) + len(heads))}")
     cells: dict[int, list[str]] = {}
-    for measure, (_, _, digits) in MEASURES.items():
+    for measure in MEASURES:
         for _, step, result in rows(mixtures, "unseen", measure):
-            cells.setdefault(step, []).append(change_with_interval(result, digits))
+            cells.setdefault(step, []).append(change_with_interval(result, 2 if measure == "gold margin" else 1))
     for one, other in zip(first, second, strict=True):
         chrf = " | ".join("" if probe.chrf is None else f"{probe.chrf:.1f}" for probe in (one, other))
         lines.append(f"| {one.step} | {chrf} | {' | '.join(cells.get(one.step, [''] * len(heads)))} |")
