@@ -86,7 +86,11 @@ def test_a_page_is_drawn_anew_where_its_numbers_are_written_otherwise(
     draw()
     assert len(drawn) == 1
     path = copy / "utils/formatting.py"
-    path.write_text(path.read_text("utf-8").replace(':+.1f}"', ':+.2f}"'), encoding="utf-8")
+    before = path.read_text("utf-8")
+    path.write_text(
+        before.replace("def signed(number: float, digits: int = 1)", "def signed(number: float, digits: int = 2)")
+    )
+    assert path.read_text("utf-8") != before
     draw()
     assert len(drawn) == 2
     monkeypatch.undo()

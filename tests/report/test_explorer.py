@@ -150,7 +150,7 @@ def test_a_run_without_tokens_has_no_explorer_and_one_without_a_lens_says_so(
 def choose(page: "Page", **chosen: str) -> None:
     for name, value in chosen.items():
         page.locator(f"#explorer-{name}").select_option(value)
-    page.wait_for_timeout(300)
+    page.locator("#explorer [aria-busy=true]").wait_for(state="detached")
 
 
 def percent(value: float) -> str:

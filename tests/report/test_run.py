@@ -371,7 +371,7 @@ def shown(page: "Page") -> list[str]:
 def choose(page: "Page", **chosen: str) -> None:
     for name, value in chosen.items():
         page.locator(f"#items-{name}").select_option(value)
-    page.wait_for_timeout(200)
+    page.locator("#items [aria-busy=true]").wait_for(state="detached")
 
 
 def expected(sheet: ItemScores) -> list[str]:

@@ -158,6 +158,7 @@
   const show = async () => {
     const cell = cells.find((each) => each.task === task.value && each.code === language.value);
     part(".shown").hidden = !cell;
+    part(".shown").ariaBusy = cell !== undefined;
     if (!cell) {
       status.textContent = "This language was not read in this task.";
       return;
@@ -175,9 +176,11 @@
       showTokens(cell, readings, columns.vocabulary, i);
       showNeighbors(cell, columns, fields, i);
       status.textContent = `${item.value} in ${cell.language}, ${lens.value} lens.`;
+      part(".shown").ariaBusy = false;
     } catch (error) {
       if (wanted !== choice()) return;
       part(".shown").hidden = true;
+      part(".shown").ariaBusy = false;
       status.textContent = `This part of the explorer is in the file ${error.message}, which is missing beside this page.`;
     }
   };

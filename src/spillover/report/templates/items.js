@@ -12,6 +12,7 @@
 
   const missing = (error) => {
     status.textContent = `These items are in the file ${error.message}, which is missing beside this page.`;
+    list.ariaBusy = false;
     return null;
   };
 
@@ -88,6 +89,7 @@
     const own = sheets.filter((sheet) => sheet.task === task.value);
     const sheet = own.find(({ code }) => code === language.value);
     list.replaceChildren();
+    list.ariaBusy = sheet !== undefined;
     more.hidden = true;
     if (!sheet) {
       status.textContent = "This language was not measured in this task.";
@@ -105,6 +107,7 @@
     list.replaceChildren();
     shown = { rows, all: columns.ids.length, draw: (i) => item(sheet, columns, reference, i), count: 0 };
     extend();
+    list.ariaBusy = false;
   };
 
   [task, language, change, search].forEach((control) => control.addEventListener("input", show));
