@@ -18,6 +18,7 @@ from spillover.experiment import TuneConfig
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.load import load
 from spillover.models.model import Model
+from spillover.models.scoring.compiled import score as score_compiled
 from spillover.models.scoring.generate import generate
 from spillover.models.scoring.score import score
 from spillover.models.scoring.vllm import Engine
@@ -71,6 +72,14 @@ def scoring(shape: Shape) -> Numbers:
         "best product, TFLOP/s": product / 1e12,
         "MFU": measure["share_of_best_product"] * product / peak_rate(product),
     } | _memory()
+
+
+def compiled(shape: Shape) -> Numbers:
+    """Score the same items with compiled layers; the compiler's time is a number of its own."""
+    reader, prompts = PrefixReader(random_model(shape)), _prompts(shape)
+    first = timed(lambda: score_compiled(reader, prompts))
+    again = timed(lambda: score_compiled(reader, prompts))
+    return {"items per second": len(prompts) / again, "compilation, s": first - again} | _memory()
 
 
 def vllm(shape: Shape) -> Numbers:
@@ -181,6 +190,7 @@ def nf4(shape: Shape) -> Numbers:
 PARTS: dict[str, Callable[[Shape], Numbers]] = {
     "exactness": exactness,
     "scoring": scoring,
+    "scoring by compiled layers": compiled,
     "scoring by vLLM": vllm,
     "scoring by SGLang": sglang,
     "tuning": partial(tuning, "ours"),

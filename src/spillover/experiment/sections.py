@@ -199,8 +199,8 @@ class EvaluateConfig(_SourceConfig):
     """As in `questions`. For several tasks: name of the task → its classes."""
     merged: bool = False
     """Whether the adapter is added to the weights before the tuned arm is measured."""
-    engine: Literal["transformers", "vllm"] = "transformers"
-    """The program that computes the scores."""
+    engine: Literal["transformers", "compiled", "vllm"] = "transformers"
+    """The program that computes the scores; `compiled`: transformers, with layers that `torch.compile` compiles."""
 
 
 class AnalyzeConfig(Section):

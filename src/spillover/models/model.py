@@ -1,6 +1,6 @@
 """A model in memory: its network, its tokenizer and its chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spillover.errors import SpilloverError
 from spillover.models.chat_template import Chat, open_chat, user_markup
+from spillover.models.network.compiled import compile_layers
 from spillover.models.network.context import batchable, context_length, short_limit, unused_positions
 from spillover.models.network.head import Halves, Head, dissect, ingredients
 from spillover.models.tokenization import Tokenization
@@ -49,6 +50,11 @@ class Model:
         if self._halves.ingredients != ingredients(self.network):
             del self.__dict__["_halves"]
         return self._halves.head
+
+    @cached_property
+    def compiled_layers(self) -> list[tuple[Any, Callable[..., object]]]:
+        """The layers of the backbone, each with its forward as `torch.compile` compiles it when it is called first."""
+        return compile_layers(self.backbone)
 
     @cached_property
     def _halves(self) -> Halves:

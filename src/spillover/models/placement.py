@@ -32,7 +32,7 @@ def map_options(device_map: DeviceMap, processes: int) -> dict[str, Any]:
         return {}
     if processes > 1:
         raise SpilloverError(
-            f"model.device_map: found {_shown(device_map)} in {processes} processes launched together, expected "
+            f"model.device_map: found {describe(device_map)} in {processes} processes launched together, expected "
             f"{ONE_DEVICE!r} or one process: each process has the whole model on its own device"
         )
     return {"device_map": device_map if isinstance(device_map, str) else dict(device_map)}
@@ -116,5 +116,6 @@ def _moved(output: Any, device: torch.device) -> Any:  # noqa: ANN401
     return output
 
 
-def _shown(device_map: DeviceMap) -> str:
+def describe(device_map: DeviceMap) -> str:
+    """Return a device map as an error shows it."""
     return repr(device_map) if isinstance(device_map, str) else "a table"

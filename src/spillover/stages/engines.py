@@ -17,27 +17,42 @@ def _by_transformers(arm: Arm) -> "Callable[..., Scores]":
     return partial(score, arm.reader)
 
 
+def _compiled(arm: Arm) -> "Callable[..., Scores]":
+    from spillover.models.scoring.compiled import score
+
+    return partial(score, arm.reader)
+
+
 def _by_vllm(arm: Arm) -> "Callable[..., Scores]":
     from spillover.models.scoring.vllm import open_engine, score
 
     model, adapter = arm.experiment.model, arm.adapter.path if arm.adapter else None
     rank, style = arm.experiment.tune.rank, model.chat_style
-    return partial(score, open_engine(model.name, model.dtype, model.template, adapter, rank, style))
+    engine = open_engine(model.name, model.dtype, model.template, adapter, rank, style, model.device_map)
+    return partial(score, engine)
+
+
+def _check_compiler(experiment: Experiment) -> None:
+    from spillover.models.scoring.compiled import check_compiler
+
+    check_compiler(experiment.model.quantize, experiment.model.device_map)
 
 
 def _check_vllm(experiment: Experiment) -> None:
     from spillover.models.scoring.vllm import check_vllm
 
-    check_vllm(experiment.model.quantize, experiment.evaluate.merged, experiment.tune)
+    model = experiment.model
+    check_vllm(model.quantize, experiment.evaluate.merged, experiment.tune, model.device_map)
 
 
 SCORING_ENGINES: "dict[str, Callable[[Arm], Callable[..., Scores]]]" = {
     "transformers": _by_transformers,
+    "compiled": _compiled,
     "vllm": _by_vllm,
 }
 """Name of an engine → arm → `models.scoring.score.score` without its first argument."""
 
-ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"vllm": _check_vllm}
+ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"compiled": _check_compiler, "vllm": _check_vllm}
 """Name of an engine → its check, for engines that do not work everywhere."""
 
 

@@ -266,6 +266,31 @@ def test_without_vllm_or_a_gpu_the_option_explains_itself(monkeypatch: pytest.Mo
         check_vllm("nf4", False, TuneConfig())
     with pytest.raises(SpilloverError, match=r"evaluate.merged: found True, expected False with evaluate.engine"):
         check_vllm("none", True, TuneConfig())
+    check_vllm("none", False, TuneConfig(), "auto")
+    for device_map, shown in (("sequential", "'sequential'"), ({"model": 0}, "a table")):
+        with pytest.raises(SpilloverError, match=rf"^model.device_map: found {shown}, expected 'none' or 'auto' with"):
+            check_vllm("none", False, TuneConfig(), device_map)
+
+
+def test_on_several_gpus_each_layer_is_divided_among_all(
+    vllm: dict[str, Any], model: str, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    for device_map, devices in (("none", 1), ("auto", 4)):
+        score_by_vllm(open_engine(model, "float32", "none", None, 4, device_map=device_map), prompts[:1])
+        assert vllm["made"].options["tensor_parallel_size"] == devices
+
+
+def test_what_vllm_cannot_load_is_one_sentence(
+    vllm: dict[str, Any], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: object) -> None:
+        raise ValueError("Total number of attention heads (4) must be divisible by\ntensor parallel size (3).")
+
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", lambda model, **options: refuse(**options))
+    expected = r"^evaluate.engine: vLLM cannot load '.*': ValueError: Total number .* heads \(4\) .* size \(3\)"
+    with pytest.raises(SpilloverError, match=expected):
+        open_engine(model, "float32", "none", None, 4)
 
 
 @pytest.fixture

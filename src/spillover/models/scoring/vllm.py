@@ -22,14 +22,18 @@ import torch
 from spillover.errors import SpilloverError
 from spillover.experiment import TuneConfig
 from spillover.models.inference.queries import Query
-from spillover.models.load import resolve_dtype, without_weights
+from spillover.models.load import one_sentence, resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
+from spillover.models.placement import ONE_DEVICE, DeviceMap, describe
 from spillover.models.scoring.score import Scores, Values, score_with
 from spillover.records import ChatStyle, Prompt
 
 MEMORY_SHARE = 0.5
 """Share of the GPU's memory that vLLM may take. Tracing, by transformers, needs the rest."""
+
+ALL_DEVICES = "auto"
+"""The device map with which vLLM computes on all GPUs that the process sees."""
 
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Largest ranks of adapters for which vLLM can be configured."""
@@ -74,9 +78,14 @@ class Engine:
         ]
 
 
-def check_vllm(quantize: str, merged: bool, tune: TuneConfig) -> None:
+def check_vllm(quantize: str, merged: bool, tune: TuneConfig, device_map: DeviceMap = ONE_DEVICE) -> None:
     """Refuse settings that vLLM does not support, and machines on which it cannot run."""
     method = tune.method if tune.method != "rslora" else "lora"
+    if device_map not in (ONE_DEVICE, ALL_DEVICES):
+        raise SpilloverError(
+            f"model.device_map: found {describe(device_map)}, expected {ONE_DEVICE!r} or {ALL_DEVICES!r} with "
+            "evaluate.engine = 'vllm'"
+        )
     for key, value, supported in (
         ("model.quantize", quantize, "none"),
         ("evaluate.merged", merged, False),
@@ -100,22 +109,32 @@ def open_engine(
     adapter: Path | None,
     rank: int,
     style: ChatStyle = ChatStyle(),
+    device_map: DeviceMap = ONE_DEVICE,
 ) -> Engine:
-    """Open a model by name, as `load` does, for adapters of up to `rank`; both arms use the same `LLM`."""
+    """Open a model by name, as `load` does, for adapters of up to `rank`; both arms use the same `LLM`.
+
+    On several GPUs each layer is divided among them, so all of them compute at a time (tensor parallelism).
+
+    Raises:
+        SpilloverError: vLLM cannot load the model, or cannot divide its layers among these GPUs.
+    """
     model, folder = without_weights(name, template, style), locate(name)
     largest = next(supported for supported in ADAPTER_RANKS if supported >= rank)
-    return Engine(model, open_llm(folder, fingerprint(folder), resolve_dtype(dtype), largest), adapter)
+    devices = torch.cuda.device_count() if device_map == ALL_DEVICES else 1
+    with one_sentence(f"evaluate.engine: vLLM cannot load {name!r}"):
+        llm = open_llm(folder, fingerprint(folder), resolve_dtype(dtype), largest, devices)
+    return Engine(model, llm, adapter)
 
 
 @cache
-def open_llm(folder: Path, content: str, dtype: str, rank: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
+def open_llm(folder: Path, content: str, dtype: str, rank: int, devices: int) -> Any:  # noqa: ANN401 - vLLM is not a dependency
     """Return vLLM with the model of a folder; `content` is its fingerprint, so a changed folder is read again."""
     from vllm import LLM
 
     adapters = {"enable_lora": True, "max_lora_rank": rank}
     caching = {"enable_prefix_caching": True, "logprobs_mode": "raw_logprobs"}
     options = {"dtype": dtype, "gpu_memory_utilization": MEMORY_SHARE, "trust_remote_code": False}
-    return LLM(model=str(folder), **options, **adapters, **caching)
+    return LLM(model=str(folder), tensor_parallel_size=devices, **options, **adapters, **caching)
 
 
 def lora_request(adapter: Path) -> Any:  # noqa: ANN401
