@@ -63,6 +63,16 @@ def test_mixtures_are_named_by_their_recipes(folder: Path):
     ]
 
 
+def test_a_value_that_is_too_long_is_shown_by_its_last_whole_words(folder: Path):
+    words = [f"{name}{number}" for name in ("of-a-long-way/data", "x" * 90) for number in (1, 2)]
+    sources = [f"folder:{12 * 'between/'}{word}" for word in words]
+    trials = load_grid(write(folder, tomli_w.dumps({"evaluate": {"source": sources}})))
+    assert [trial.name for trial in trials] == [
+        *(f"source={7 * 'between-'}of-a-long-way-data{number}" for number in (1, 2)),
+        *(f"source={'x' * 79}{number}" for number in (1, 2)),
+    ]
+
+
 def test_keys_of_one_name_are_told_apart_and_sections_may_be_given_several_times(folder: Path):
     path = write(
         folder, "[questions]\nlimit = [1, 2]\n[analyze]\nlimit = [0, 3]\n" + "[[tune]]\nrank = 4\n[[tune]]\nalpha = 2\n"

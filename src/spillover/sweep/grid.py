@@ -4,6 +4,7 @@ A key that holds one value may hold a list of them; a key that is a list already
 lists; a section may be given several times (`[[tune]]`), each time whole.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,7 +155,13 @@ def _text(value: Any) -> str:  # noqa: ANN401
         text = "".join(
             letter if (letter.isascii() and letter.isalnum()) or letter in "._" else "-" for letter in f"{value}"
         )
-    return text.strip("-.")[-MAX_LENGTH["value"] :] or "none"
+    return _end_of(text.strip("-.")) or "none"
+
+
+def _end_of(text: str) -> str:
+    """Return the last whole words of a text that is too long; of a path, the end says most."""
+    end = text[-MAX_LENGTH["value"] :]
+    return end if len(end) == len(text) else re.sub(r"^[a-zA-Z0-9]*[^a-zA-Z0-9]+", "", end)
 
 
 def _with_digest(trial: Trial) -> Trial:
