@@ -162,6 +162,16 @@ def test_each_phase_counts_with_its_own_epochs(forecast: Forecast, tmp_path: Pat
     assert cost.seconds == pytest.approx(seconds / examples)
 
 
+def test_probes_are_not_left_out_in_silence(forecast: Forecast) -> None:
+    """Steps are the examples of all epochs over the batch; there is a probe before the first one."""
+    examples = 2 * QUESTIONS
+    lines = forecast("--set", "tune.epochs=2", "--set", "tune.batch=3", "--set", "tune.probe_every=2")
+    probes = 1 + -(-examples // (3 * 2))
+    assert lines[1].startswith(
+        f"tune: {examples} examples ({QUESTIONS} × 2 epochs, without the time of about {probes} probes)"
+    )
+
+
 def test_a_fresh_copy_of_an_address_counts_what_is_left_of_the_runs_there(
     call: Call, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

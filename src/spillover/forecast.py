@@ -6,6 +6,7 @@ without such a run they are first estimates, for which the speed of this machine
 run takes seconds.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -168,10 +169,8 @@ def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
     if experiment.tunes:
         phases = _examples(run, translated)
         share = 1.0 if adapter else run.tuned_share() if translated and here else 0.0
-        once = all(epochs == 1 for _, epochs in phases)
-        note = "" if once else " + ".join(f"{examples:,} × {epochs:g} epochs" for examples, epochs in phases)
-        note += f"{', ' * bool(note)}{share:.0%} of the tuning is done" if 0 < share < 1 else ""
-        yield "tune", sum(examples * epochs for examples, epochs in phases) * (1 - share), note
+        work = sum(examples * epochs for examples, epochs in phases)
+        yield "tune", work * (1 - share), ", ".join(_tuning_notes(experiment, phases, work, share))
     arms = _existing_arms(experiment, adapter) if here else []
     for name, (items, measure) in _measures(run).items():
         measured = _measured_arms(experiment, name)
@@ -181,6 +180,22 @@ def _work(run: Run, here: bool) -> Iterator[tuple[str, float, str]]:
         yield name, len(measured) * num_items - done, note
     if readings := len(_measured_arms(experiment, "analyze")) * count_deactivations(experiment, run.traced_items):
         yield "deactivate", readings - _deactivated(run, arms), ""
+
+
+def _tuning_notes(
+    experiment: Experiment, phases: Sequence[tuple[float, float]], work: float, share: float
+) -> Iterator[str]:
+    """Yield what the number of examples to learn is made of, and what it leaves out.
+
+    phases: examples and epochs of each. work: examples to learn, in all. share: how much of them is learned.
+    """
+    if any(epochs != 1 for _, epochs in phases):
+        yield " + ".join(f"{examples:,} × {epochs:g} epochs" for examples, epochs in phases)
+    if 0 < share < 1:
+        yield f"{share:.0%} of the tuning is done"
+    if every := experiment.tune.probe_every:
+        probes = 1 + math.ceil(work / experiment.tune.batch / every)
+        yield f"without the time of about {probes} probes"
 
 
 def _deactivated(run: Run, arms: Sequence[Arm]) -> int:
