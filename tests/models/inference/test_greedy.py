@@ -75,7 +75,7 @@ def by_transformers(model: Model, asked: Sequence[Sequence[int]], limit: int = L
     written = []
     for sequence in asked:
         ids = torch.tensor([sequence])
-        options = {"max_new_tokens": limit, "do_sample": False, "pad_token_id": 0, "use_cache": True}
+        options = {"max_new_tokens": limit, "do_sample": False, "pad_token_id": 0, "num_return_sequences": 1}
         written.append(model.network.generate(ids, attention_mask=torch.ones_like(ids), **options)[0].tolist())
     return [ids[len(sequence) :] for ids, sequence in zip(written, asked, strict=True)]
 
@@ -158,17 +158,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "no n-gram twice": {"no_repeat_ngram_size": 1},
     "suppressed tokens": {"suppress_tokens": list(range(60, 300))},
     "a shortest answer": {"min_new_tokens": 5},
+    "a forced last token": {"forced_eos_token_id": ENDS[0]},
+    "a penalty of the prompt's tokens": {"encoder_repetition_penalty": 0.2},
+    "no n-gram of the prompt": {"encoder_no_repeat_ngram_size": 1},
+    "guidance": {"guidance_scale": 4.0},
+    "several answers": {"num_return_sequences": 2, "do_sample": True},
     "sampling": {"do_sample": True, "temperature": 3.0, "top_k": 50},
 }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_generation_configuration_is_heeded(name: str) -> None:
-    """All but sampling changes what is written."""
+    """All but sampling and the number of answers changes what is written."""
     reader = reader_of("llama")
     before = ours(reader, sequences())
     reader.model.network.generation_config = GenerationConfig(eos_token_id=ENDS, **OPTIONS[name])
-    assert (check(reader, sequences()) == before) is (name == "sampling")
+    assert (check(reader, sequences()) == before) is (name in ("sampling", "several answers"))
 
 
 @pytest.mark.parametrize(("eos", "ends"), [(None, set()), (7, {7}), ([7, 8], {7, 8})])

@@ -91,6 +91,20 @@ def test_every_stop_that_the_text_has(kind: str, tokenizer: PreTrainedTokenizerF
         assert stop not in answers[1].text
 
 
+@pytest.mark.parametrize("kind", ["llama", "bloom"])
+@pytest.mark.parametrize("several", [True, False])
+def test_stop_strings_of_the_generation_configuration_end_an_answer(
+    kind: str, several: bool, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model = model_of(kind, tokenizer)
+    model.network.generation_config.no_repeat_ngram_size = 2
+    stop = naive(model, PROMPTS[1], LIMIT, ()).text[4:6]
+    expected = [naive(model, prompt, LIMIT, [stop]) for prompt in PROMPTS]
+    assert expected[1].ended
+    model.network.generation_config.stop_strings = [stop, "never written"] if several else stop
+    assert generate(PrefixReader(model), PROMPTS, LIMIT) == expected
+
+
 @pytest.mark.parametrize("stop", ["：", "\n\n", "คำถาม", "é", "🙂"])
 def test_a_stop_whose_characters_are_split_among_tokens(
     model: Model, stop: str, monkeypatch: pytest.MonkeyPatch

@@ -183,6 +183,7 @@ def _by_transformers(
         max_new_tokens=max_tokens,
         stopping_criteria=[ended],
         pad_token_id=0,  # written after a row's end, and never looked at
+        tokenizer=model.tokenizer,  # for stop strings of the generation configuration
         **GREEDY,
     )
     for row, sequence in zip(rows, output[:, start:].tolist(), strict=True):

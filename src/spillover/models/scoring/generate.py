@@ -12,7 +12,7 @@ from spillover.models.inference.answer_text import AnswerText, find_stop
 from spillover.models.inference.encode import encode
 from spillover.models.inference.greedy import write
 from spillover.models.inference.prefix import PrefixReader
-from spillover.models.inference.token_choice import end_tokens
+from spillover.models.inference.token_choice import end_tokens, stop_strings
 from spillover.models.model import Model
 from spillover.records import Prompt
 
@@ -45,7 +45,8 @@ def generate(
         reader: the model.
         prompts: they have no choices; those that begin alike are read together.
         max_tokens: the most tokens of an answer, at least 1. Prompt and answer have to fit the context together.
-        stop: strings that end an answer (`find_stop`). One that is a special token is that token and no text.
+        stop: strings that end an answer (`find_stop`), beside those of the generation configuration. One that is a
+            special token is that token and no text.
         overflow: what to do with a prompt that does not fit (`encode`).
         advance: called with the number of prompts that were just answered.
 
@@ -58,6 +59,7 @@ def generate(
             "empty string"
         )
     model = reader.model
+    stop = [*stop, *stop_strings(model)]
     encoded = encode(model, prompts, overflow, max_tokens)
     control = model.tokenization.control
     ends = end_tokens(model) | {control[string] for string in stop if string in control} | _turn_end(model)
