@@ -48,8 +48,15 @@ KINDS: dict[str, Callable[[], peft.PeftConfig]] = {
     "lokr": lambda: peft.LoKrConfig(r=4, **ATTENTION),
     "vera": lambda: peft.VeraConfig(r=4, **ATTENTION),
     "oft": lambda: peft.OFTConfig(oft_block_size=8, **ATTENTION),
+    "vector-bank": lambda: peft.VBLoRAConfig(r=4, num_vectors=16, vector_length=4, **ATTENTION),
 }
 """Name → the configuration of one kind of adapter."""
+
+UNFIT: dict[str, Callable[[], peft.PeftConfig]] = {
+    "activated": lambda: peft.LoraConfig(**LORA, alora_invocation_tokens=[5, 6]),
+    "random start": lambda: peft.LoraConfig(**LORA, init_lora_weights="pissa_niter_4"),
+}
+"""Name → the configuration of an adapter that cannot be measured."""
 
 PROMPTS = [
     Prompt(("Good: yes\n\n", "Bad: no\n\n"), body, (" yes\n\n", " no\n\n", " maybe so\n\n"))
@@ -69,7 +76,7 @@ def make(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) 
             tokenizer.add_tokens(NEW_TOKENS)
             network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
             tokenizer.save_pretrained(folder)
-        wrapper = get_peft_model(network, KINDS[kind]())
+        wrapper = get_peft_model(network, (KINDS | UNFIT)[kind]())
         with torch.no_grad():
             for name, weight in wrapper.named_parameters():
                 if weight.requires_grad and trained and "vera_lambda" not in name:
@@ -194,6 +201,24 @@ def test_virtual_tokens_are_refused(tiny: Callable[[str], Path], tmp_path: Path)
     config = peft.PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM")
     get_peft_model(network, config).save_pretrained(tmp_path)
     assert "virtual tokens" in refused(tiny("llama"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("activated", "is an activated LoRA"), ("random start", "another one at each load")]
+)
+def test_an_adapter_without_one_set_of_weights_is_refused(
+    kind: str, reason: str, tiny: Callable[[str], Path], make: Callable[..., Path]
+) -> None:
+    assert reason in refused(tiny("llama"), make(kind))
+
+
+def test_a_weight_that_another_module_shares_is_not_merged(
+    tiny: Callable[[str], Path], make: Callable[..., Path]
+) -> None:
+    base, folder = tiny("tied"), make("unembedding", "tied")
+    assert "tunes 'lm_head', whose weight another module shares" in refused(base, folder, merged=True)
+    apart = scored(load(str(base), "float32", adapter=folder, origin=WHERE))
+    assert apart == [pytest.approx(row, abs=1e-4) for row in reference(base, folder, PROMPTS)]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The network is changed for good: rows are added, modules are replaced. So it is 
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ NOTHING = 1e-4
 
 MERGED = 1e-3
 """Change of a log-probability by merging, in nats, from which on it is said."""
+
+RANDOM_START = "pissa_niter_"
+"""How `init_lora_weights` begins where peft changes the base's weights by a decomposition that is drawn at random."""
 
 MISMATCH = re.compile(r"size mismatch for (\S+): .*?Size\((\[.*?\])\).*?Size\((\[.*?\])\)", re.DOTALL)
 """What torch says of a weight of another shape: its name, the shape in the file, the shape in the network."""
@@ -68,8 +72,9 @@ def add_adapter(network: Any, tokenizer: Any, folder: Path, merged: bool, where:
     after = _log_probabilities(network, tokens)
     _require_change(before, after, folder, where)
     if merged:
+        shared = _shared_weights(network)
         network = wrapper.merge_and_unload(safe_merge=True)
-        _mention_merging(after, _log_probabilities(network, tokens), where)
+        _check_merging(after, _log_probabilities(network, tokens), shared, folder, where)
     else:
         _replace_saved_modules(network)
     return network, tokenizer
@@ -83,6 +88,19 @@ def _config(folder: Path, where: str) -> Any:  # noqa: ANN401 - a class per kind
         raise SpilloverError(
             f"{where}: {str(folder)!r} is of the kind {config.peft_type.value}, whose virtual tokens stand before "
             "every prompt, expected a kind that changes weights, such as LORA"
+        )
+    settings = config.to_dict()
+    if settings.get("alora_invocation_tokens"):
+        raise SpilloverError(
+            f"{where}: {str(folder)!r} is an activated LoRA, which works only after certain tokens of a prompt "
+            "(alora_invocation_tokens), expected an adapter that works at every token"
+        )
+    start = settings.get("init_lora_weights")
+    if str(start).startswith(RANDOM_START):
+        raise SpilloverError(
+            f"{where}: {str(folder)!r} has init_lora_weights = {start!r}, so peft takes a random decomposition out of "
+            "the base's weights, another one at each load, expected 'pissa', or an adapter that was saved with "
+            "path_initial_model_for_weight_conversion"
         )
     return config
 
@@ -129,7 +147,7 @@ def _wrapped(network: Any, config: Any, folder: Path, where: str) -> Any:  # noq
             f"{where}: {str(folder)!r} does not belong to the model: its {weight!r} has the shape {shape}, expected "
             f"{expected}"
         ) from error
-    absent = [name for name in result.missing_keys if "trainable_tokens_delta" not in name]  # a tied one is stored once
+    absent = _absent(wrapper, result.missing_keys)
     # a resized module that is saved whole is stored twice
     extra = [name for name in result.unexpected_keys if ".modules_to_save." not in name]
     for kind, names in (("no place for", extra), ("no weights for", absent)):
@@ -139,6 +157,30 @@ def _wrapped(network: Any, config: Any, folder: Path, where: str) -> Any:  # noq
                 f"({len(names)} such weights)"
             )
     return wrapper
+
+
+def _absent(wrapper: Any, missing: list[str]) -> list[str]:  # noqa: ANN401
+    """Return the missing weights that the file has under no other name: what several modules share is stored once."""
+    parameters = dict(wrapper.named_parameters(remove_duplicate=False))
+    stored = {id(parameter) for name, parameter in parameters.items() if name not in missing}
+    return [
+        name
+        for name in missing
+        if id(parameters.get(name)) not in stored and "trainable_tokens_delta" not in name  # a tied one follows another
+    ]
+
+
+def _shared_weights(network: Any) -> list[str]:  # noqa: ANN401
+    """Return the adapted modules whose own weight is also another module's; merging changes it for both."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    uses = Counter(id(weight) for module in network.modules() for weight in module._parameters.values())
+    adapted = [(name, module) for name, module in network.named_modules() if isinstance(module, BaseTunerLayer)]
+    return [
+        name
+        for name, module in adapted
+        if any(uses[id(weight)] > 1 for weight in module.get_base_layer().parameters(recurse=False))
+    ]
 
 
 def _replace_saved_modules(network: Any) -> None:  # noqa: ANN401
@@ -182,8 +224,15 @@ def _require_change(before: Tensor, after: Tensor, folder: Path, where: str) -> 
         )
 
 
-def _mention_merging(apart: Tensor, merged: Tensor, where: str) -> None:
-    if (change := _difference(apart, merged)) > MERGED:
+def _check_merging(apart: Tensor, merged: Tensor, shared: list[str], folder: Path, where: str) -> None:
+    """Say what merging changes by rounding; refuse a merged weight that belongs to another module, too."""
+    change = _difference(apart, merged)
+    if change > MERGED and shared:
+        raise SpilloverError(
+            f"{where}: {str(folder)!r} cannot be merged: it tunes {shared[0]!r}, whose weight another module shares, "
+            f"so the scores change by up to {change:.2g} nats per token, expected evaluate.merged = false"
+        )
+    if change > MERGED:
         notify(
             f"{where}: merged into the weights, it scores up to {change:.2g} nats a token differently than beside them"
         )
