@@ -164,7 +164,10 @@ def test_an_experiment_cannot_be_changed() -> None:
 
 
 TABLES = {
-    "model": {"template_arguments": {"enable_thinking": False, "tools": ["a", {"b": [1]}], "deep": {"x": {"y": 1}}}},
+    "model": {
+        "template": "chat",
+        "template_arguments": {"enable_thinking": False, "tools": ["a", {"b": [1]}], "deep": {"x": {"y": 1}}},
+    },
     "questions": {"columns": {"text": "t"}, "classes": {"1": "negative", "2": "positive"}},
     "mixture": {"sizes": {"zh": 3, "de": 4}, "unrelated": {"columns": {"text": "t"}}},
     "evaluate": {"classes": {"sentiment": {"0": "negative"}, "paraphrase": ["different", "same"]}},
@@ -185,7 +188,15 @@ def test_every_section_can_be_hashed_and_none_changed() -> None:
         assert (copy, hash(copy)) == (one, hash(one))
         for name in Experiment.model_fields:
             assert hash(getattr(copy, name)) == hash(getattr(one, name))
-    assert len({one, parse_experiment(TABLES | {"model": {"template_arguments": {"deep": {}}}}, "test")}) == 2
+    assert (
+        len(
+            {
+                one,
+                parse_experiment(TABLES | {"model": {"template": "chat", "template_arguments": {"deep": {}}}}, "test"),
+            }
+        )
+        == 2
+    )
     for table in (one.model.template_arguments, one.model.template_arguments["deep"], one.mixture.sizes, one.languages):
         for change in ("update", "clear", "pop", "popitem", "setdefault", "__setitem__", "__delitem__", "__ior__"):
             with pytest.raises(TypeError, match="cannot be changed"):
@@ -359,6 +370,10 @@ FAULTS: dict[str, tuple[str, str]] = {
     "the pivot itself": ("[translate]\nto = ['en']", r"translate.to: found \['en'\], expected .* not the pivot 'en'"),
     "nothing measured": ("[evaluate]\nlanguages = []", r"evaluate.languages: found \[\], expected"),
     "no task": ("[evaluate]\ntasks = []", r"evaluate.tasks: found \[\], expected"),
+    "a score of no neurons": (
+        "[analyze]\ndeactivate_by = 'peaked-lape'",
+        "analyze.deactivate_by: found 'peaked-lape' without analyze.deactivate, expected",
+    ),
     "a task twice": ("[evaluate]\ntasks = ['sentiment', 'sentiment']", "evaluate.tasks: found .*twice"),
 }
 

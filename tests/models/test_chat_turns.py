@@ -273,9 +273,12 @@ def test_a_prompt_that_does_not_say_where_answers_begin_is_refused(
         encode(model, [Prompt(("Q: a\nA: b\n\n",), "Q: c\nA:", (" b\n\n",))], "error")
 
 
-@pytest.mark.parametrize(("key", "value"), [("system", "Be kind."), ("shots_as", "turns")])
-def test_keys_of_a_chat_need_a_chat(key: str, value: str) -> None:
-    with pytest.raises(SpilloverError, match=rf"test: model.{key}: found '{value}' with template = 'none'"):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("system", "Be kind."), ("shots_as", "turns"), ("template_arguments", {"enable_thinking": False})],
+)
+def test_keys_of_a_chat_need_a_chat(key: str, value: object) -> None:
+    with pytest.raises(SpilloverError, match=rf"test: model.{key}: found {value!r} with template = 'none'"):
         parse_experiment({"model": {key: value}}, "test")
     chosen = parse_experiment({"model": {"template": "chat", key: value}}, "test").model
     assert chosen.identity() != parse_experiment({"model": {"template": "chat"}}, "test").model.identity()
@@ -286,3 +289,10 @@ def test_digests_of_experiments_without_these_keys_are_what_they_were() -> None:
     prompt = Prompt(("Q: a\nA: b\n\n",), "Q: c\nA:", (" b\n\n", " d\n\n"))
     assert digest(prompt) == digest(replace(prompt, answers=(" b\n\n",))) == "b2f04b1d443c9570"
     assert digest(Experiment().model) == "08c21c2831c9d289"
+
+
+def test_an_arm_without_a_chat_leaves_out_every_key_of_the_chat() -> None:
+    chat = {"template": "chat", "system": "Be kind.", "shots_as": "turns", "template_arguments": {"a": 1}}
+    arms = {"one": {}, "two": {"template": "none"}}
+    plain = parse_experiment({"model": chat, "arms": arms}, "test").model_of("two")
+    assert plain.chat_style == ChatStyle()

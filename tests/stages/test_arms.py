@@ -289,6 +289,11 @@ def test_exemplars_of_an_arm(call: Call, tiny: Callable[[str], Path], tmp_path: 
         ({"one": {}, "two": {"shots": 9}}, {}, "arms.two.shots: found 9, expected 0 to 2"),
         ({"one": {}, "two": {"adapter": "nowhere"}}, {}, "arms.two.adapter: found 'nowhere'"),
         ({"one": {}, "two": {"system": "Be kind."}}, {}, "arms.two: system: found 'Be kind.' with template = 'none'"),
+        (
+            {"one": {}, "two": {"quantize": "nf4"}},
+            {"evaluate": {"engine": "compiled"}},
+            "arms.two: quantize: found 'nf4', expected 'none' with evaluate.engine = 'compiled'",
+        ),
         ({"one": {}, "two": {"shot": 1}}, {}, "unknown key 'arms.two.shot'"),
         ({"one": {}, "Two!": {}}, {}, "Two!"),
     ],

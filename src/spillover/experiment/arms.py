@@ -72,7 +72,8 @@ class ArmConfig(Section):
         """The keys of `[model]` that the arm replaces."""
         keys = ("dtype", "quantize", "template", "template_arguments", "system", "shots_as")
         named = {"name": self.model} if self.model else {}
-        without_chat = {"system": "", "shots_as": "one turn"} if self.template == "none" else {}
+        no_chat = {"template_arguments": {}, "system": "", "shots_as": "one turn"}
+        without_chat = no_chat if self.template == "none" else {}
         return named | without_chat | {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
 
 

@@ -44,9 +44,10 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _chat_has_a_template(self) -> Self:
         """Refuse keys of a chat without a chat."""
-        for key in ("system", "shots_as"):
+        for key in ("template_arguments", "system", "shots_as"):
             value = getattr(self, key)
-            if value != type(self).model_fields[key].default and self.template != "chat":
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if value != default and self.template != "chat":
                 raise SpilloverError(
                     f"model.{key}: found {value!r} with template = 'none', expected template = 'chat' or no such key"
                 )
@@ -227,6 +228,15 @@ class AnalyzeConfig(Section):
     """Languages whose neurons are switched off, one language after the other."""
     deactivate_by: NeuronScore = "lape"
     """The score by which these neurons are chosen."""
+
+    @model_validator(mode="after")
+    def _chosen_neurons_have_a_use(self) -> Self:
+        if self.deactivate_by != type(self).model_fields["deactivate_by"].default and not self.deactivate:
+            raise SpilloverError(
+                f"analyze.deactivate_by: found {self.deactivate_by!r} without analyze.deactivate, expected the "
+                "languages whose neurons are switched off, or no such key"
+            )
+        return self
 
 
 class ReportConfig(Section):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.stages.arms import Arm
 
@@ -57,6 +58,17 @@ ENGINE_CHECKS: dict[str, Callable[[Experiment], None]] = {"compiled": _check_com
 
 
 def require_engine(experiment: Experiment) -> None:
-    """Refuse an engine that cannot score here. An hour of tuning would otherwise come first."""
+    """Refuse an engine that cannot score each arm here. An hour of tuning would otherwise come first.
+
+    Raises:
+        SpilloverError: the machine or the experiment lacks what the engine needs, or an arm is loaded in a way that the
+            engine does not support.
+    """
     if check := ENGINE_CHECKS.get(experiment.evaluate.engine):
-        check(experiment)
+        for name in experiment.all_arms:
+            try:
+                check(experiment.model_copy(update={"model": experiment.model_of(name)}))
+            except SpilloverError as error:
+                if not (experiment.arms and str(error).startswith("model.")):
+                    raise
+                raise SpilloverError(f"arms.{name}: {str(error).removeprefix('model.')}") from error
