@@ -187,6 +187,24 @@ def test_special_tokens_beyond_the_embedding_do_no_harm(copy: Path) -> None:
     load(str(copy), "float32")
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"num_hidden_layers": 2}, "has 9 weights that LlamaForCausalLM does not use, such as 'model.layers.2."),
+        ({}, ""),
+    ],
+)
+def test_weights_that_the_network_does_not_use_are_mentioned(
+    change: dict[str, object], expected: str, copy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    load(str(copy), "float32")
+    said = capfd.readouterr().err
+    assert expected in said
+    assert bool(expected) == ("does not use" in said)
+
+
 def test_the_command_that_is_named_converts_pickled_weights(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load_file(copy / "model.safetensors")
     pickled(copy)

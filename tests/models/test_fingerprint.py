@@ -63,6 +63,19 @@ def test_reading_the_ends_alone_takes_two_models_for_one(tmp_path: Path) -> None
     assert not differs_anywhere(tmp_path, SIZES[-1], sampled)
 
 
+def test_a_change_of_a_named_chat_template_is_noticed(tmp_path: Path) -> None:
+    """The folder is the one in which transformers saves the templates beside the default one."""
+    folder = model_of(tmp_path / "model", b"weights")
+    plain = fingerprint(folder)
+    named = folder / "additional_chat_templates" / "tool_use.jinja"
+    named.parent.mkdir()
+    prints = {plain}
+    for template in ("{{ messages }}", "{{ message }}"):
+        named.write_text(template)
+        prints.add(fingerprint(folder))
+    assert len(prints) == 3
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_runs_of_small_models_keep_their_keys(tmp_path: Path, size: int) -> None:
     """Two readings of 1 MiB were the whole file up to 2 MiB; beyond that the old key cannot be trusted."""

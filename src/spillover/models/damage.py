@@ -1,13 +1,14 @@
 """Checks of a model's files. Their errors name the file and the remedy, which the libraries' errors do not."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from spillover.errors import SpilloverError
+from spillover.utils.progress import notify
 
 LFS_POINTER = b"version https://git-lfs"
 """First bytes of the file that Git writes in place of a large one if Git LFS is not installed."""
@@ -92,6 +93,19 @@ def require_fitting(mismatched: Iterable[tuple[str, Any, Any]], name: str) -> No
         raise SpilloverError(
             f"model.name: the weights of {name!r} do not fit its config.json: {weight!r} has the shape {tuple(shape)}, "
             f"expected {tuple(expected)} ({len(rows)} do not fit)"
+        )
+
+
+def mention_unused(weights: Collection[str], architecture: str, name: str) -> None:
+    """Tell the user about weights of a model's files that its network has no place for, if there are any.
+
+    transformers leaves them out with a warning in its log. Some are meant so, such as the value head of a reward model.
+    Others show that config.json is of another model: biases, norms or blocks are then missing.
+    """
+    if weights:
+        notify(
+            f"model.name: {name!r} has {len(weights)} weights that {architecture} does not use, such as "
+            f"{min(weights)!r}; scores are without them, so check that its config.json belongs to them"
         )
 
 

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from spillover.errors import SpilloverError
 from spillover.models.adapter import attach, merge_in
 from spillover.models.brought_adapter import add_adapter
-from spillover.models.damage import require_embedded, require_fitting, require_vocabulary
+from spillover.models.damage import mention_unused, require_embedded, require_fitting, require_vocabulary
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
 from spillover.models.placement import ONE_DEVICE, DeviceMap, connect, map_options, require_on_devices
@@ -137,6 +137,7 @@ def _network(folder: Path, name: str, dtype: str, quantize: str, device_map: Dev
     require_fitting(info["mismatched_keys"], name)
     if absent := sorted(info["missing_keys"]):  # transformers would fill them with random numbers
         raise SpilloverError(f"model.name: {name!r} has no weights for {absent[0]!r} ({len(absent)} are missing)")
+    mention_unused(info["unexpected_keys"], type(network).__name__, name)
     connect(network)
     return network
 

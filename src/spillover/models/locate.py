@@ -37,7 +37,7 @@ SPLIT = re.compile(r"(?P<stem>.*)-\d{5}-of-(?P<parts>\d{5})\.gguf", re.IGNORECAS
 """Matches the name of one part of a model that llama.cpp's `llama-gguf-split` wrote in several files."""
 PICKLED = "pytorch_model*.bin"
 """Weights as older versions of transformers saved them. Reading them may run code, so they are refused."""
-PATTERNS = ("*.json", WEIGHTS, "tokenizer*", "*.model", "*.txt", "*.jinja")
+PATTERNS = ("*.json", WEIGHTS, "tokenizer*", "*.model", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
 """The files that define a model. They are downloaded, and the fingerprint is made from them."""
 
 
