@@ -462,6 +462,15 @@ def test_first_token_of_prompts_with_choices_of_their_own(llama: PrefixReader) -
     assert_close(found, [naive_beginnings(llama.model, prompt) for prompt in (first, second)])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_first_token_of_prompts_whose_ends_merge_with_a_choice(llama: PrefixReader, order: int) -> None:
+    """`s` and a beginning of `positive` are one token, so after `Q: s` no token of its own begins this choice."""
+    merging, plain = (Prompt((), body, ("positive", "negative")) for body in ("Q: s", "Q: ab"))
+    assert score(llama, [plain], "first-token").choices
+    with pytest.raises(SpilloverError, match="no single token spells a beginning of 'positive'"):
+        score(llama, [merging, plain][::order], "first-token")
+
+
 def test_first_token_of_choices_that_no_token_begins(llama: PrefixReader) -> None:
     """The blank before a Thai word is a token of its own here: a score would be the log of nothing."""
     with pytest.raises(SpilloverError, match="no single token spells a beginning of ' เชิงบวก"):

@@ -30,6 +30,9 @@ class Scores:
     """Exemplars that did not fit the context, over all prompts."""
 
 
+END_TOKENS = 4
+"""Tokens at the end of a prompt that decide which tokens a choice can begin with: a choice may merge with them."""
+
 Labels = Sequence[Sequence[int]]
 """Per choice, the tokens that are scored."""
 
@@ -113,10 +116,11 @@ def score_with(model: Model, prompts: Sequence[Prompt], scoring: str, overflow: 
     encoded = encode(model, prompts, overflow)
     _require_distinct(encoded, prompts, scoring)
     if scoring == "first-token":
-        one_each = {prompt.choices: prompt for prompt in prompts}
-        beginnings = {choices: first_token_ids(model, prompt) for choices, prompt in one_each.items()}
+        kinds = [(prompt.choices, item.prompt[-END_TOKENS:]) for item, prompt in zip(encoded, prompts, strict=True)]
+        one_each = dict(zip(kinds, prompts, strict=True))
+        beginnings = {kind: first_token_ids(model, prompt) for kind, prompt in one_each.items()}
         _require_beginnings(beginnings)
-        items = [_first_tokens(item, beginnings[prompt.choices]) for item, prompt in zip(encoded, prompts, strict=True)]
+        items = [_first_tokens(item, beginnings[kind]) for item, kind in zip(encoded, kinds, strict=True)]
     else:
         items = [whole_choices(item) for item in encoded]
     choices: list[tuple[float, ...]] = []
@@ -150,8 +154,10 @@ def _require_distinct(encoded: Sequence[Encoded], prompts: Sequence[Prompt], sco
         )
 
 
-def _require_beginnings(beginnings: Mapping[tuple[str, ...], Sequence[Sequence[int]]]) -> None:
-    for choices, tokens in beginnings.items():
+def _require_beginnings(
+    beginnings: Mapping[tuple[tuple[str, ...], tuple[int, ...]], Sequence[Sequence[int]]],
+) -> None:
+    for (choices, _), tokens in beginnings.items():
         if not all(tokens):
             without = choices[[bool(alternatives) for alternatives in tokens].index(False)]
             raise SpilloverError(
