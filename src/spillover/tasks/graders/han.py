@@ -36,8 +36,14 @@ NUMERAL = regex.compile(rf"{ANY}+(?:[点點]{DIGIT}+)?")
 FRACTION = regex.compile(rf"(?P<below>{ANY}+)分[之の](?P<above>{NUMERAL.pattern})")
 """`四分之三`, three of four parts."""
 
-MIXED = rf"(?:[0-9]++(?:[.,][0-9]++){{0,5}}+{UNIT}+)++(?:[0-9]+(?![.,]?[0-9]))?"
-"""Digits and units in turn, nothing between them."""
+BLANK = r"(?:(?<=억)\s(?=[0-9][0-9,]*+(?!\s?[억조]))|(?<=만)\s(?=[0-9][0-9,]*+(?!\s?[만억조])))?"
+"""Korean parts a number behind its large units: `3만 5천`, `1억 2000만`. `1만 2만` are two numbers."""
+
+MIXED = (
+    rf"(?:[0-9]++(?:[.,][0-9]++){{0,5}}+{UNIT}+{BLANK})++"
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?![.,]?[0-9]))?"
+)
+"""Digits and units in turn, nothing between them but Korean's blanks."""
 
 PART = regex.compile(rf"([0-9]+(?:[.,][0-9]+)*)({UNIT}*)")
 

@@ -31,6 +31,12 @@ ALPHABETS = (
     Alphabet("กขคงจฉชซฌญ", r"\p{Thai}"),
     Alphabet("アイウエオカキクケコ", r"\p{Katakana}ー"),
     Alphabet("가나다라마바사아자차", r"\p{Hangul}"),
+    Alphabet("ᲐᲑᲒᲓᲔᲕᲖᲗᲘᲙ", r"\p{Georgian}"),
+    Alphabet("ԱԲԳԴԵԶԷԸԹԺ", r"\p{Armenian}"),
+    Alphabet("કખગઘચછજઝટઠ", r"\p{Gujarati}"),
+    Alphabet("அஆஇஈஉஊஎஏஐஒ", r"\p{Tamil}"),
+    Alphabet("កខគឃងចឆជឈញ", r"\p{Khmer}"),
+    Alphabet("ሀለሐመሠረሰሸቀበ", r"\p{Ethiopic}"),
     Alphabet("①②③④⑤⑥⑦⑧⑨⑩", ""),
     Alphabet("123456789", r"\w.,"),
 )
@@ -44,6 +50,9 @@ CIRCLED = str.maketrans(
 
 LOOK_ALIKES = {"A": dict(zip("АВСЕ", "ABCE", strict=True)), "А": dict(zip("ABE", "АВЕ", strict=True)), "أ": {"ا": "أ"}}
 """First letter of the gold's alphabet → letters that look like one of that alphabet → that letter."""
+
+ALEF = regex.compile(r"(?<![\p{Arabic}\p{M}]|\p{N}\s?)الف(?![\p{Arabic}\p{M}])")
+"""The name of the first letter, which Persian and Urdu write for it. Behind a number it can be a thousand."""
 
 WORDS = frozenset("AEAАВИКІאوأ가나다사자차마")
 """Letters that are also words: articles, conjunctions, prepositions, pronouns."""
@@ -78,17 +87,22 @@ def chosen_letter(text: str, conclusion: str = "") -> str | None:
     """
     marked = concluding_part(text, conclusion)
     if marked:
-        part = marked.translate(CIRCLED)
+        part = _usual(marked)
         for pattern in (_opening(), _single(), _alone()):
             for match in pattern.finditer(part):
                 if not _is_pronoun(match, part):
                     return str(match["letter"]).upper()
-    bare = plain(text).strip().translate(CIRCLED)
+    bare = _usual(plain(text).strip())
     for pattern in (_opening(), _single(), _behind_colon(), _alone()):
         letters = [str(match["letter"]).upper() for match in pattern.finditer(bare) if not _is_word(match, bare)]
         if letters:
             return letters[-1]
     return None
+
+
+def _usual(text: str) -> str:
+    """Return a text with the usual form of the letters of options."""
+    return ALEF.sub("أ", text.translate(CIRCLED))
 
 
 def _is_pronoun(match: "regex.Match[str]", text: str) -> bool:

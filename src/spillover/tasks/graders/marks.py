@@ -10,6 +10,12 @@ from babel import Locale, UnknownLocaleError
 COMPACT = regex.compile(r"(?P<before>[^0;]*?)\s?(?P<zeros>0+)\s?(?P<behind>[^0;]*)(?:;.*)?")
 """CLDR's compact format of a magnitude: `00 thousand`, in Swahili `elfu 00;elfu -00`."""
 
+SHORTENED = regex.compile(r"[\p{Lu}\p{Ll}]{3,}")
+"""A shortened counting word that is read: `млн`, `Mio`, `tys`. Shorter ones are units too, such as `m`."""
+
+LARGEST_SHORTENED = 10**9
+"""What a shortened counting word stands for at most. `5 Bio` in German rather means organic food than a billion."""
+
 
 @dataclass(frozen=True, eq=False)
 class Marks:
@@ -54,14 +60,20 @@ def marks(language: str) -> Marks:
 
 def _counting_words(locale: Locale) -> Iterator[tuple[str, int, bool]]:
     """Yield each counting word, what it multiplies by, and whether it stands behind the number."""
-    for formats in locale.compact_decimal_formats["long"].values():
-        for magnitude, form in formats.items():
-            match = COMPACT.fullmatch(form.pattern.replace("'.'", ""))
-            if match is None:  # `mille`, for one thousand
-                continue
-            factor = int(magnitude) // 10 ** (len(match["zeros"]) - 1)
-            for part in ("before", "behind"):
-                word = match[part].strip().casefold()
+    forms = [
+        (length, int(magnitude), form)
+        for length in ("long", "short")
+        for formats in locale.compact_decimal_formats[length].values()
+        for magnitude, form in formats.items()
+    ]
+    for length, magnitude, form in forms:
+        match = COMPACT.fullmatch(form.pattern.replace("'.'", ""))
+        if match is None:  # `mille`, for one thousand
+            continue
+        factor = magnitude // 10 ** (len(match["zeros"]) - 1)
+        for part in ("before", "behind"):
+            word = match[part].strip().casefold()
+            if length == "long" or (SHORTENED.fullmatch(word) and factor <= LARGEST_SHORTENED):
                 for spelling in {word, word.replace("\N{DEVANAGARI SIGN NUKTA}", "")} - {""}:
                     yield spelling, factor, part == "behind"
 

@@ -13,7 +13,14 @@ from spillover.utils.text import UNSEEN
 FULL_WIDTH_MARK = regex.compile(r"(?<=[０-９])[，．](?=[０-９])")
 """A decimal or thousands mark of a full-width number. Elsewhere `，` is the comma between clauses."""
 
-FRACTION = regex.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+ARABIC_COMMA = regex.compile(r"(?<=\d)،(?=\d)")
+"""A decimal or thousands mark, written with the comma of the Arabic keyboard."""
+
+FRACTION = regex.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
+BEFORE_FRACTION = regex.compile(r"(?<=\w)(?=[¼-¾⅐-⅞↉]|\\[dt]?frac)")
+"""Where a blank parts a whole number from the fraction behind it. A sign stays at its fraction: `-½`."""
+
+
 WRAPPER = regex.compile(r"\\(?:text|mathrm|mathbf|textbf|mathit|textit|emph|underline)\s*\{([^{}]*)\}")
 SYMBOLS = {
     "{,}": ",",
@@ -52,8 +59,9 @@ def plain(text: str) -> str:
     Digits are those of Unicode's category Nd, of all scripts. Superscripts and circled numbers are none: `m²` stays.
     """
     visible = UNSEEN.sub("", FULL_WIDTH_MARK.sub(lambda mark: {"，": ",", "．": "."}[mark[0]], text))
-    folded = "".join(map(_usual, visible))
-    bare = SYMBOL.sub(lambda symbol: SYMBOLS[symbol[0]], FRACTION.sub(r" \1/\2", folded))
+    parted = BEFORE_FRACTION.sub(" ", ARABIC_COMMA.sub(",", visible))
+    folded = "".join(map(_usual, parted))
+    bare = SYMBOL.sub(lambda symbol: SYMBOLS[symbol[0]], FRACTION.sub(r"\1\2/\3\4", folded))
     bare = EMPHASIS.sub(r"\1", STRONG.sub("", TAG.sub("", WRAPPER.sub(r"\1", bare))))
     return str(HEADING.sub("", bare))
 
@@ -70,7 +78,7 @@ def _usual(character: str) -> str:
     if form in FOLDED:
         return "".join(chr(int(code, 16)) for code in codes.split())
     if form == "<fraction>" and not character.isdecimal() and unicodedata.numeric(character, 0) < 1:
-        return " " + unicodedata.normalize("NFKC", character)
+        return unicodedata.normalize("NFKC", character)
     return character
 
 

@@ -34,7 +34,7 @@ PLAIN = r"(?P<plain>(?<![0-9][.,])[0-9]++[.,٫][0-9]++(?![.,/][0-9])|[0-9]++|(?<
 
 SIGN = regex.compile(
     r"(?:(?<![\p{N})\]%]\s?)(?<![\p{Lu}\p{Ll}])(?:[-–]|−\s?)"
-    r"|(?<!\p{N}\s?)(?:\b(?:minus|минус|mínus)\s|[负負]|マイナス))(?:\p{L}?\p{Sc}\s?)?$",
+    r"|(?<!\p{N}\s?)(?:\b(?:minus|negative|минус|mínus)\s|[负負]|マイナス))(?:\p{L}?\p{Sc}\s?)?$",
     regex.IGNORECASE,
 )
 """A minus before a number. After another number it means subtraction."""
@@ -44,8 +44,13 @@ POWER = regex.compile(
     r"|[eE](?P<power>[-+−]?[0-9]{1,2})(?!\w)"
 )
 PERCENT = regex.compile(r"\s?[%٪]")
+PERCENT_BEFORE = regex.compile(r"(?<!\p{N}\s?)[%٪]\s?$")
+"""A percent sign before its number, as Turkish and Basque have it: `%50`."""
+
 OPERATION = regex.compile(r"\s*(?:=|[-+−–×x*÷/]\s*\p{Sc}?\s*[0-9])")
 NAME = regex.compile(r"([\p{Lu}\p{Ll}]+)(\.?)$")
+RAISED = regex.compile(r"\p{L}\s?\^\s?\{?\s?$")
+"""The beginning of an exponent of a unit or variable: `m^2`, `cm^{3}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,12 @@ def _in_digits(text: str, written: Marks) -> Iterator[Number]:
         factor, end = _factor(text, match.end(), written)
         value = _value(match, written.decimal) * factor * _leading(text, start, written)
         percent = PERCENT.match(text, end)
-        negative = SIGN.search(text, max(0, start - 10), start)
+        if before := PERCENT_BEFORE.search(text, max(0, start - 2), start):
+            start = before.start()
+        negative = SIGN.search(text, max(0, start - 12), start)
         yield Number(
             -value if negative else value,
-            percent is not None,
+            bool(percent or before),
             negative.start() if negative else start,
             percent.end() if percent else end,
         )
@@ -136,7 +143,9 @@ def _value(match: "regex.Match[str]", decimal: str) -> Fraction:
 
 
 def _in_name(text: str, start: int, written: Marks) -> bool:
-    """Whether digits are part of a name: `CO2` holds no number, but `RM50` and `Rs.50` do."""
+    """Whether digits are part of a name or an exponent: `CO2` and `m^2` hold no number, but `RM50` and `Rs.50` do."""
+    if RAISED.search(text, max(0, start - 5), start):
+        return True
     name = NAME.search(text, max(0, start - 12), start)
     return name is not None and not name[2] and name[1] not in written.currencies
 
