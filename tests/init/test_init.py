@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from calls import Call
+from spillover.errors import SpilloverError
 from spillover.experiment import Experiment, load_experiment
+from spillover.init.choices import spread_choices
 from spillover.records import Item
 from spillover.sources import open_source
+from spillover.sources.files import TableRow
 from spillover.stages.inputs import Inputs
 from spillover.tasks import open_labeled_task, open_task
 
@@ -195,6 +198,25 @@ def test_choices_are_asked_by_their_texts_too(call: Call, model: Path) -> None:
         assert choices[item.gold].strip() == right[question]
 
 
+def spread_answers(rows: Sequence[Sequence[str]], written: Callable[[Sequence[str]], object]) -> list[str]:
+    """Return the text of each row's right choice, of rows of choices and an answer."""
+    table = [TableRow(f"row {n}", {"choices": written(row[:-1]), "answer": row[-1]}) for n, row in enumerate(rows)]
+    spread, _ = spread_choices({"en": table})
+    return [str(row.cells[str(row.cells["answer"])]) for row in spread["en"]]
+
+
+@pytest.mark.parametrize("written", [list, json.dumps, str], ids=["list", "JSON", "Python"])
+def test_answers_are_texts_where_only_texts_fit_all(
+    written: Callable[[Sequence[str]], object],
+) -> None:
+    """`4` is the fourth choice of one row and a text of another; the last row's answer can only be a text."""
+    rows = [["3", "4", "5", "6", "4"], ["4", "3", "2", "1", "1"], ["0", "3", "6", "9", "9"]]
+    assert spread_answers(rows, written) == ["4", "1", "9"]
+    by_number = [*rows[:2], ["0", "3", "6", "9", "0"]]  # the twin: here every answer is a number too
+    with pytest.raises(SpilloverError, match=r"both 0 and 4|expected one meaning"):
+        spread_answers([*by_number, ["a", "b", "c", "d", "2"]], written)
+
+
 def test_choices_without_an_answer_are_tuned_on(call: Call, model: Path) -> None:
     quiz(Path())
     rows = [json.loads(line) for line in Path("quiz.jsonl").read_text().splitlines()]
@@ -368,6 +390,16 @@ BAD: dict[str, tuple[str, str, str]] = {
         "question,A,B,answer\nabc,x,y,A\nabd,x,y,C\n",
         "init t.csv --language en",
     ),
+    "answers that are texts and numbers": (
+        "t.csv",
+        "question,A,B,C,answer\nabc,2,0,1,2\nabd,2,0,1,0\n",
+        "init t.csv --language en",
+    ),
+    "numbers that reach neither end": (
+        "t.csv",
+        "question,A,B,C,answer\nabc,x,y,z,1\nabd,x,y,z,2\n",
+        "init t.csv --language en",
+    ),
 }
 SENTENCES = {
     "no such file": "none.csv: found no such file or folder",
@@ -392,6 +424,8 @@ SENTENCES = {
     "labels in each language's own words": "expected the same words as labels in every language",
     "an odd number of choices": "found 1 choices, expected 2 as in the first row",
     "an answer that is no choice": "found 'C', expected one of A, B, its number or its text",
+    "answers that are texts and numbers": "line 2: column 'answer': found '2', which as a text is choice A",
+    "numbers that reach neither end": "found neither 0 nor 3 in all rows",
 }
 """Bad input → words of its one sentence."""
 

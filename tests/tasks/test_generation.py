@@ -8,8 +8,11 @@ from spillover.errors import SpilloverError
 from spillover.experiment import Experiment
 from spillover.records import Item
 from spillover.sources import open_source
+from spillover.sources.files import TableRow
+from spillover.sources.table import answers
 from spillover.stages.inputs import Inputs
 from spillover.tasks import GenerationTask, load_task
+from spillover.tasks.graders.number import number
 
 SUMS = """
 kind = "generation"
@@ -125,3 +128,18 @@ def test_items_answered_in_words_are_limited_in_their_order(tmp_path: Path) -> N
     )
     (rows,) = Inputs(experiment).items.values()
     assert [item.answers for item in rows] == [("0",), ("1",), ("2",)]
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "ru"])
+@pytest.mark.parametrize("value", [1.125, -12.5, 999.001, 0.125, 2.0, 7])
+def test_a_number_of_json_means_the_same_in_every_language(language: str, value: float) -> None:
+    """A JSON number has no marks of a language: a point before three decimals is no mark of thousands."""
+    (gold,) = answers(TableRow("row 1", {"answer": value}), "answer")
+    assert number(f"{value:.4f}", (gold,), language).score == 1
+    assert number(f"{1000 * value:.1f}", (gold,), language).score == 0
+
+
+def test_a_text_of_three_decimals_is_read_by_its_language() -> None:
+    """The twin: written as a text, the same characters are 1125 in German."""
+    (gold,) = answers(TableRow("row 1", {"answer": "1.125"}), "answer")
+    assert number("1125", (gold,), "de").score == 1

@@ -20,6 +20,9 @@ IDS = (
 )  # fmt: skip
 """Names of a column of ids, the preferred first; case, blanks, `_` and `-` do not matter."""
 
+THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
+"""A number whose point may be read as a mark of thousands."""
+
 TRANSLATOR = "translator"
 """Column that names what translated an item. Without it, people wrote the item."""
 
@@ -82,10 +85,16 @@ def answers(row: TableRow, column: str) -> tuple[str, ...]:
 
 
 def _answer(cell: object) -> str:
-    """Return an answer as a text; a whole number without the decimals that a table of numbers adds."""
+    """Return an answer as a text; a whole number without the decimals that a table of numbers adds.
+
+    Another number gets a fourth decimal where `1.125` would be read as 1125 in a language that groups by points.
+    """
     if cell is None or isinstance(cell, bool) or cell != cell:
         return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = str(cell).strip()
+    return f"{text}0" if isinstance(cell, float) and THREE_DECIMALS.fullmatch(text) else text
 
 
 def id_of(row: TableRow, number: int, column: str | None) -> str:
