@@ -102,7 +102,7 @@ def chosen_letter(text: str, conclusion: str = "") -> str | None:
 
 def _usual(text: str) -> str:
     """Return a text with the usual form of the letters of options."""
-    return ALEF.sub("أ", text.translate(CIRCLED))
+    return str(ALEF.sub("أ", text.translate(CIRCLED)))
 
 
 def _is_pronoun(match: "regex.Match[str]", text: str) -> bool:
