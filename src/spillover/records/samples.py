@@ -15,6 +15,8 @@ class Sample:
     """The language, as the file writes it; empty if the file has none."""
     score: float
     """In [0, 1]; 1 is right."""
+    metric: str = ""
+    """The metric of the score, as the tool names it; empty if the file says nothing of it."""
     digest: str = ""
     """A digest of the item's content; empty if the file has none."""
     texts: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import pytest
 from sample_files import TIME, harness_row, scores, write_lines, write_results, written_row
 from spillover.errors import SpilloverError
 from spillover.runs.samples import harness
+from spillover.runs.samples.read import read_arms
 
 
 def test_choices_are_read_with_their_log_probabilities(tmp_path: Path) -> None:
@@ -72,6 +73,24 @@ def test_a_metric_and_a_filter_are_chosen_by_name(tmp_path: Path, capsys: pytest
         harness.read(path, "bleu")
     choices = write_lines(tmp_path / "b.jsonl", [harness_row(0, "de", [-1.0, -2.0])])
     assert [(s.score, s.logprobs) for s in harness.read(choices, "acc_norm")] == [(0.0, ())]
+
+
+def test_arms_are_read_by_one_metric_and_one_filter(tmp_path: Path) -> None:
+    """A file's first filter is read unless one is named, and tools write them in any order."""
+    filters = {"strict": 0.0, "loose": 1.0}
+    one, other, choices = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "c.jsonl"
+    write_lines(one, [written_row(n, score, name) for name, score in filters.items() for n in range(3)])
+    write_lines(other, [written_row(n, score, name) for name, score in reversed(filters.items()) for n in range(3)])
+    write_lines(choices, [harness_row(n, "de", [-1.0, -2.0]) for n in range(3)])
+    for second, metric in ((other, "exact_match,loose"), (choices, "acc,none")):
+        sentence = rf"^compare: samples de: found scores by 'exact_match,strict' in .*a.jsonl and by '{metric}' in .*"
+        with pytest.raises(SpilloverError, match=sentence + "expected one metric in all arms; name it by --metric"):
+            read_arms([one, second], language="de")
+    with pytest.raises(SpilloverError, match="found scores by 'exact_match,strict' in"):
+        read_arms([one, other], "exact_match", "de")
+    for name, score in filters.items():
+        arms = read_arms([one, other], f"exact_match,{name}", "de").samples
+        assert [[sample.score for sample in rows] for rows in arms.values()] == [[score] * 3] * 2
 
 
 def test_of_a_results_folder_the_latest_file_of_each_task_is_read(

@@ -115,8 +115,13 @@ def _of_file(path: Path, task: str, metric: str) -> list[Sample]:
     name, _, filter_name = metric.partition(",")
     filtered = _of_filter(path, rows, filter_name)
     name = name or _metric(filtered[0])
-    samples = [_sample(row, task, name) for row in filtered]
+    samples = [replace(_sample(row, task, name), metric=_full_name(name, filtered[0])) for row in filtered]
     return _with_choices(samples, filtered) if name == ACCURACY else samples
+
+
+def _full_name(metric: str, row: TableRow) -> str:
+    """Return a metric with its filter, as the harness's own results name it."""
+    return f"{metric},{row.cells.get('filter', 'none')}"
 
 
 def _of_filter(path: Path, rows: Sequence[TableRow], name: str) -> list[TableRow]:

@@ -130,6 +130,7 @@ def _sample(log: Log, evaluation: Log, metric: str, where: str) -> Sample:
         task=str(evaluation["task"]),
         language=next((str(about[key]) for key in LANGUAGES if about.get(key)), ""),
         score=read_score(score["value"], f"{where}: {scorer}"),
+        metric=scorer,
         digest=hashlib.sha256(content.encode()).hexdigest(),
         texts=texts,
         golds=tuple(map(str, target)) if isinstance(target, list) else (str(target),),

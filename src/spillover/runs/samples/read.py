@@ -62,7 +62,8 @@ def read_arms(paths: Sequence[Path], metric: str = "", language: str = "") -> Sa
         language: the language of samples whose file has none; empty: the name of their task says it.
 
     Raises:
-        SpilloverError: fewer than two arms, a path of no known format, or samples without a language.
+        SpilloverError: fewer than two arms, a path of no known format, samples without a language, or arms that were
+            scored by different metrics.
     """
     if len(paths) < 2:
         raise SpilloverError(f"compare: found only {paths[0]}, expected two files or more, the reference first")
@@ -76,6 +77,7 @@ def read_arms(paths: Sequence[Path], metric: str = "", language: str = "") -> Sa
         name: _resolved(rows, named, codes, language, path)
         for (name, rows), path in zip(samples.items(), paths, strict=True)
     }
+    _require_one_metric(dict(zip(paths, resolved.values(), strict=True)))
     return SampleArms(resolved, brought)
 
 
@@ -143,6 +145,19 @@ def _resolved(
     if left_out:
         notify(f"{path}: leaves out {listed(sorted(left_out))}, whose languages are not known")
     return resolved
+
+
+def _require_one_metric(arms: Mapping[Path, Sequence[Sample]]) -> None:
+    """Refuse a cell whose scores are of one metric in one arm, and of another metric in another."""
+    first: dict[tuple[str, str], tuple[str, Path]] = {}
+    for path, samples in arms.items():
+        for task, language, metric in dict.fromkeys((s.task, s.language, s.metric) for s in samples if s.metric):
+            before, other = first.setdefault((task, language), (metric, path))
+            if metric != before:
+                raise SpilloverError(
+                    f"compare: {task} {language}: found scores by {before!r} in {other} and by {metric!r} in {path}, "
+                    "expected one metric in all arms; name it by --metric"
+                )
 
 
 def _family(reading: NamedLanguage) -> str:
