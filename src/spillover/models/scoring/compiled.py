@@ -16,7 +16,8 @@ import torch
 from spillover.errors import SpilloverError, first_line
 from spillover.models.inference.prefix import PrefixReader
 from spillover.models.network.head import forward_replaced
-from spillover.models.placement import ONE_DEVICE, DeviceMap, describe
+from spillover.models.placement import ONE_DEVICE, DeviceMap
+from spillover.models.scoring.requirements import require_present, require_settings
 from spillover.models.scoring.score import Scores
 from spillover.models.scoring.score import score as score_plainly
 from spillover.records import Prompt
@@ -28,22 +29,15 @@ def check_compiler(quantize: str, device_map: DeviceMap) -> None:
     Raises:
         SpilloverError: the weights are quantized or on several devices, or there is no compiler.
     """
-    for key, value, supported in (("model.quantize", quantize, "none"), ("model.device_map", device_map, ONE_DEVICE)):
-        if value != supported:
-            raise SpilloverError(
-                f"{key}: found {describe(value)}, expected {supported!r} with evaluate.engine = 'compiled'"
-            )
+    settings = [("model.quantize", quantize, "none"), ("model.device_map", device_map, ONE_DEVICE)]
+    require_settings("compiled", settings)
     on_gpu = torch.cuda.is_available()
     needs = {
         "the package triton": not on_gpu or find_spec("triton") is not None,
         "a C++ compiler": on_gpu or _has_compiler(),
         "a newer torch": "isolate_recompiles" in signature(torch.compile).parameters,
     }
-    if lacking := [name for name, present in needs.items() if not present]:
-        raise SpilloverError(
-            f"evaluate.engine: 'compiled' needs {lacking[0]}, which this machine lacks; 'transformers' gives the same "
-            "scores"
-        )
+    require_present("compiled", needs)
 
 
 def _has_compiler() -> bool:

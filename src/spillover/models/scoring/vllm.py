@@ -26,6 +26,7 @@ from spillover.models.load import one_sentence, resolve_dtype, without_weights
 from spillover.models.locate import fingerprint, locate
 from spillover.models.model import Model
 from spillover.models.placement import ONE_DEVICE, DeviceMap, describe
+from spillover.models.scoring.requirements import require_present, require_settings
 from spillover.models.scoring.score import Scores, Values, score_with
 from spillover.records import ChatStyle, Prompt
 
@@ -86,20 +87,14 @@ def check_vllm(quantize: str, merged: bool, tune: TuneConfig, device_map: Device
             f"model.device_map: found {describe(device_map)}, expected {ONE_DEVICE!r} or {ALL_DEVICES!r} with "
             "evaluate.engine = 'vllm'"
         )
-    for key, value, supported in (
+    settings = [
         ("model.quantize", quantize, "none"),
         ("evaluate.merged", merged, False),
         ("tune.method", method, "lora"),
         ("tune.embeddings", tune.embeddings, "none"),
-    ):
-        if value != supported:
-            raise SpilloverError(f"{key}: found {value!r}, expected {supported!r} with evaluate.engine = 'vllm'")
-    needs = {"the package vllm": find_spec("vllm") is not None, "a GPU": torch.cuda.is_available()}
-    if lacking := [name for name, is_there in needs.items() if not is_there]:
-        raise SpilloverError(
-            f"evaluate.engine: 'vllm' needs {' and '.join(lacking)}, which this machine lacks; 'transformers' gives "
-            "the same scores"
-        )
+    ]
+    require_settings("vllm", settings)
+    require_present("vllm", {"the package vllm": find_spec("vllm") is not None, "a GPU": torch.cuda.is_available()})
 
 
 def open_engine(
